@@ -1,0 +1,96 @@
+"""What importing the package costs, and which folder may import which."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mfa_sklearn
+
+PACKAGE = Path(mfa_sklearn.__file__).parent
+HEAVY = ("transformers", "transformer_lens", "matplotlib", "pandas")
+# What the modules of each folder may import from this package; "" stands for the modules at the top.
+ALLOWED = {
+    "mixture": {"_annotated", "mixture"},
+    "activations": {"_annotated", "activations"},
+    "interpret": {"_annotated", "activations", "interpret", "mixture"},
+    "steering": {"_annotated", "activations", "interpret", "mixture", "steering"},
+}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import mfa_sklearn",
+        "from mfa_sklearn import MFA",
+        "from mfa_sklearn import KMeansInitializer",
+        "from mfa_sklearn import ActivationExtractor, ActivationArray",
+        "from mfa_sklearn import SubspaceDisplay, top_tokens, top_concepts, project",
+        "from mfa_sklearn import MFASteerer",
+        "from mfa_sklearn import datasets",
+        "import mfa_sklearn.cli",
+        "from mfa_sklearn import *",
+    ],
+)
+def test_import_loads_no_heavy_package(statement: str) -> None:
+    """Asked in a fresh interpreter, because this one has loaded everything already."""
+    code = f"{statement}\nimport sys\nprint(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_exists() -> None:
+    assert [name for name in mfa_sklearn.__all__ if not hasattr(mfa_sklearn, name)] == []
+    with pytest.raises(AttributeError, match="no_such_name"):
+        mfa_sklearn.no_such_name  # noqa: B018
+
+
+def imported_from_package(path: Path) -> set[str]:
+    """First names below ``mfa_sklearn`` that the file at `path` imports, anywhere in it."""
+    here = ("mfa_sklearn", *path.relative_to(PACKAGE).parts[:-1])
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            names.update(f"{module}.{alias.name}" for alias in node.names)
+    return {name.split(".")[1] for name in names if name.startswith("mfa_sklearn.")}
+
+
+@pytest.mark.parametrize("folder", sorted(ALLOWED))
+def test_dependencies_point_down(folder: str) -> None:
+    files = sorted((PACKAGE / folder).rglob("*.py"))
+    assert files
+    strays = {path.name: imported_from_package(path) - ALLOWED[folder] for path in files}
+    assert {name: found for name, found in strays.items() if found} == {}
+
+
+def test_import_parser_sees_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    (tmp_path / "interpret").mkdir()
+    source = tmp_path / "interpret" / "_x.py"
+    source.write_text(
+        "import mfa_sklearn.steering._hooks\nfrom .._annotated import annotate\nfrom . import _y\n"
+        "def f():\n    from mfa_sklearn import datasets\n    from ..mixture import MFA\n"
+    )
+    assert imported_from_package(source) == {"steering", "_annotated", "interpret", "datasets", "mixture"}
+
+
+def test_every_folder_is_packaged() -> None:
+    """`setup.cfg` lists the packages by hand; a forgotten one would be missing from the wheel only."""
+    setup = PACKAGE.parent / "setup.cfg"
+    if not setup.exists():
+        pytest.skip("not a checkout")
+    config = configparser.ConfigParser()
+    config.read(setup)
+    listed = set(config["options"]["packages"].split())
+    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("__init__.py")}
+    assert listed == {".".join(folder.parts) for folder in folders} | {"mfa_sklearn.data"}
