@@ -13,7 +13,9 @@ import pytest
 import mfa_sklearn
 
 PACKAGE = Path(mfa_sklearn.__file__).parent
-HEAVY = ("transformers", "transformer_lens", "matplotlib", "pandas")
+HEAVY = ("transformers", "transformer_lens", "matplotlib")
+# scikit-learn itself loads pandas where it is installed, so pandas is looked for in the source only.
+OPTIONAL = (*HEAVY, "pandas", "tqdm")
 # What the modules of each folder may import from this package; "" stands for the modules at the top.
 ALLOWED = {
     "mixture": {"_annotated", "mixture"},
@@ -43,6 +45,44 @@ def test_import_loads_no_heavy_package(statement: str) -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
+
+
+def imported_at_load(body: list[ast.stmt]) -> set[str]:
+    """Top-level packages that a module body imports when it is loaded: not those inside functions."""
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names |= imported_at_load(
+                [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+            )
+    return names
+
+
+def test_optional_packages_are_imported_inside_functions() -> None:
+    modules = {path: ast.parse(path.read_text(encoding="utf-8")).body for path in PACKAGE.rglob("*.py")}
+    strays = {path.name: imported_at_load(body) & set(OPTIONAL) for path, body in modules.items()}
+    assert {name: found for name, found in strays.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import pandas as pd", {"pandas"}),
+        ("try:\n    from matplotlib import pyplot\nexcept ImportError:\n    pass", {"matplotlib"}),
+        ("class A:\n    import tqdm.auto", {"tqdm"}),
+        ("def f():\n    import pandas", set()),
+        ("from . import pandas", set()),
+        ("if TYPE_CHECKING:\n    import pandas", set()),
+    ],
+)
+def test_load_time_imports_are_told_from_lazy_ones(source: str, expected: set[str]) -> None:
+    assert imported_at_load(ast.parse(source).body) == expected
 
 
 def test_every_public_name_exists() -> None:
