@@ -1,0 +1,38 @@
+"""Mixtures of factor analyzers for scikit-learn, from tables of numbers to language-model activations.
+
+Names are imported when they are first used, so that a table of numbers needs no language-model package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "MFA": "mixture",
+    "KMeansInitializer": "mixture",
+    "ActivationArray": "activations",
+    "ActivationExtractor": "activations",
+    "ActivationStore": "activations",
+    "SubspaceDisplay": "interpret",
+    "project": "interpret",
+    "top_concepts": "interpret",
+    "top_tokens": "interpret",
+    "MFASteerer": "steering",
+    "datasets": "datasets",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_HOMES[name]}")
+    return module if _HOMES[name] == name else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,5 @@
+"""Mixtures of factor analyzers: the estimator, its solvers and its initialisation."""
+
+from ._mfa import MFA
+
+__all__ = ["MFA"]

@@ -1,0 +1,233 @@
+"""The door between what users hold and torch: devices, precision, batches of rows, and their conditioning.
+
+Rows come from numpy arrays, memory maps, torch tensors on any device, or anything with ``shape`` and row slicing (the
+on-disk activation store). They are read batch by batch, centred and scaled on the way, so that single precision is
+safe whatever the units of the columns; what fits a budget is kept so that later passes need not read it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._model import MFAParams
+
+BATCH_BYTES = 64 * 2**20
+KEEP_BYTES = 2**30
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device meant by `device`; "auto" is CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda' or 'cuda:0'"
+        ) from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r}, but this machine or this build of torch has no CUDA; use device='cpu'"
+        )
+    return resolved
+
+
+def resolve_dtype(dtype: Any, X: Any) -> torch.dtype:
+    """Working precision: as asked for, else double for double input and single for everything narrower."""
+    if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
+        wide = X.dtype in (torch.float64, np.dtype(np.float64)) or str(X.dtype).startswith(("int", "uint"))
+        return torch.float64 if wide else torch.float32
+    name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else np.dtype(dtype).name
+    if name not in ("float32", "float64"):
+        raise ValueError(f"dtype={dtype!r} is not a working precision; use 'auto', 'float32' or 'float64'")
+    return torch.float32 if name == "float32" else torch.float64
+
+
+def to_numpy(tensor: Tensor, dtype: Any = None) -> np.ndarray:
+    """A tensor from any device as a numpy array of its own."""
+    array = tensor.detach().cpu().numpy()
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def read_rows(X: Any, index: Any, device: torch.device) -> Tensor:
+    """Rows of `X` as a tensor in their own precision."""
+    if isinstance(X, Tensor):
+        rows = X.detach()[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+        return rows.to(device)
+    rows = np.asarray(X[index])
+    return torch.from_numpy(rows if rows.flags.writeable and rows.flags.c_contiguous else rows.copy()).to(
+        device
+    )
+
+
+class Conditioner(NamedTuple):
+    """An affine map to columns of mean zero and unit size: ``(x - center) / scale``."""
+
+    center: Tensor  # (D,) double
+    scale: Tensor  # (D,) double, positive
+
+    @property
+    def log_scale(self) -> float:
+        """``sum(log scale)``: what the log density of the original rows is lower by."""
+        return float(self.scale.log().sum())
+
+    def rows(self, X: Tensor, dtype: torch.dtype) -> Tensor:
+        """Conditioned rows; the centre is taken off in two parts, so that single precision loses nothing."""
+        work = X if X.dtype in (torch.float32, torch.float64) else X.to(dtype)
+        high = self.center.to(work.dtype)
+        low = (self.center - high.double()).to(work.dtype)
+        return ((work - high - low) / self.scale.to(work.dtype)).to(dtype)
+
+    def inward(self, params: MFAParams) -> MFAParams:
+        """Parameters of the conditioned rows from those of the original ones."""
+        return params._replace(
+            means=(params.means - self.center) / self.scale,
+            loadings=params.loadings / self.scale[:, None],
+            noise_variance=params.noise_variance / self.scale.square(),
+        )
+
+    def outward(self, params: MFAParams) -> MFAParams:
+        """Parameters of the original rows from those of the conditioned ones."""
+        return params._replace(
+            means=params.means * self.scale + self.center,
+            loadings=params.loadings * self.scale[:, None],
+            noise_variance=params.noise_variance * self.scale.square(),
+        )
+
+
+class Batches:
+    """Conditioned rows of `X` in batches, with their weights.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, D)
+    conditioner : Conditioner
+    dtype, device
+        Of the batches.
+    weights : ndarray (n,), optional
+    batch_rows : int, optional
+        Rows per batch; by default what `BATCH_BYTES` holds.
+    keep : bool
+        Keep all conditioned rows if they fit `KEEP_BYTES`; for data that are gone through more than once.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        conditioner: Conditioner,
+        dtype: torch.dtype,
+        device: torch.device,
+        weights: np.ndarray | None = None,
+        batch_rows: int | None = None,
+        keep: bool = False,
+    ) -> None:
+        self.n_rows, self.n_features = int(X.shape[0]), int(X.shape[1])
+        self.dtype, self.device = dtype, device
+        self.weights = (
+            None if weights is None else torch.as_tensor(weights, dtype=torch.float64, device=device)
+        )
+        self._X, self._conditioner = X, Conditioner(*(t.to(device) for t in conditioner))
+        row_bytes = self.n_features * dtype.itemsize
+        self.batch_rows = batch_rows or max(1, min(self.n_rows, BATCH_BYTES // row_bytes))
+        self._kept: Tensor | None = None
+        if keep and self.n_rows * row_bytes <= KEEP_BYTES:
+            self._kept = torch.cat([self.read(rows) for rows in self.slices()])
+            self._X = None
+
+    def slices(self) -> Iterator[slice]:
+        """The batches' places, in order."""
+        for start in range(0, self.n_rows, self.batch_rows):
+            yield slice(start, min(start + self.batch_rows, self.n_rows))
+
+    def read(self, index: Any) -> Tensor:
+        """Conditioned rows by slice or by ascending indices."""
+        if self._kept is not None:
+            return self._kept[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+        return self._conditioner.rows(read_rows(self._X, index, self.device), self.dtype)
+
+    def weights_of(self, index: Any) -> Tensor | None:
+        """Weights of rows by slice or indices."""
+        if self.weights is None:
+            return None
+        return self.weights[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+
+    def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+        for rows in self.slices():
+            yield rows, self.read(rows), self.weights_of(rows)
+
+    def pool(self, rng: np.random.RandomState, n_bytes: int = BATCH_BYTES * 8) -> tuple[np.ndarray, Tensor]:
+        """Row numbers (ascending) and rows of a uniform sample that fits `n_bytes`; all rows if they do."""
+        size = min(self.n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))
+        rows = (
+            np.arange(self.n_rows)
+            if size == self.n_rows
+            else np.sort(rng.choice(self.n_rows, size, replace=False))
+        )
+        return rows, self.read(slice(None) if size == self.n_rows else rows)
+
+    def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """One epoch of minibatches in random order: rows are shuffled in large blocks, and the blocks among themselves."""
+        block = self.n_rows if self._kept is not None else max(size, self.batch_rows)
+        starts = rng.permutation(np.arange(0, self.n_rows, block))
+        for start in starts:
+            place = slice(int(start), int(min(start + block, self.n_rows)))
+            rows, weights = self.read(place), self.weights_of(place)
+            for chosen in torch.from_numpy(rng.permutation(len(rows))).to(rows.device).split(size):
+                yield rows[chosen], None if weights is None else weights[chosen]
+
+
+def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and variance (D,) of the columns, in double precision, in one pass over batches.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+    """
+    n_rows, n_features = X.shape
+    step = max(1, BATCH_BYTES // (8 * n_features))
+    mean = torch.zeros(n_features, dtype=torch.float64, device=device)
+    square, total = torch.zeros_like(mean), 0.0
+    for start in range(0, n_rows, step):
+        rows = read_rows(X, slice(start, min(start + step, n_rows)), device).double()
+        check_finite(rows, start)
+        w = (
+            rows.new_ones(len(rows))
+            if weights is None
+            else torch.as_tensor(weights[start : start + step]).to(rows)
+        )
+        mass = float(w.sum())
+        if mass == 0:
+            continue
+        batch_mean = (w @ rows) / mass
+        shift = batch_mean - mean
+        square += w @ (rows - batch_mean).square() + shift.square() * (total * mass / (total + mass))
+        mean = mean + shift * (mass / (total + mass))
+        total += mass
+    return mean, square / total
+
+
+def check_finite(rows: Tensor, start: int = 0) -> None:
+    """Refuse rows that hold NaN or infinity."""
+    if torch.isfinite(rows).all():
+        return
+    row, column = (~torch.isfinite(rows)).nonzero()[0].tolist()
+    kind = "NaN" if torch.isnan(rows[row, column]) else "infinity"
+    raise ValueError(
+        f"Input X contains {kind} (first at row {start + row}, column {column}). Drop or impute such rows before fitting."
+    )
+
+
+def conditioner_for(mean: Tensor, variance: Tensor, isotropic: bool) -> Conditioner:
+    """The map that centres columns and scales each by its deviation (all by one, where noise is to be isotropic)."""
+    if isotropic:
+        variance = variance.mean().expand_as(variance)
+    # A constant column has rounding for a variance; its own unit is as good as any.
+    tiny = (torch.finfo(torch.float64).eps * mean.abs()).square()
+    scale = torch.where(variance > 4 * tiny, variance, torch.ones_like(variance)).sqrt()
+    return Conditioner(mean, scale)

@@ -1,0 +1,236 @@
+"""Expectation-maximisation: statistics that add over rows, and a closed-form M-step.
+
+The statistics are moments of what the current parameters leave over, ``e = x - mu_k - W_k z``, not of x itself:
+numbers stay small, so nothing cancels, and the M-step is an update of the parameters rather than their
+re-computation. With E[.] the posterior expectation and r_k the responsibility,
+
+    count_k = sum r_k     residual_k = sum r_k E[e]     score_k = sum r_k E[z]
+    cross_k = sum r_k E[e z^T]     scatter_k = sum r_k E[z z^T]     square_k = sum r_k E[e * e]
+
+The M-step is Ghahramani & Hinton's joint update of [W | mu] ("The EM algorithm for mixtures of factor analyzers",
+CRG-TR-96-1), with the ties of the parsimonious structures (McNicholas & Murphy, "Parsimonious Gaussian mixture
+models", Stat. Comput. 18, 2008). Shapes: K components, D features, q factors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ._model import Density, MFAParams
+from ._posterior import Pairs, posterior_pairs, residuals
+
+
+class Structure(NamedTuple):
+    """What the components share; the eight parsimonious structures are its eight values."""
+
+    common_loadings: bool = False
+    shared_noise: bool = True
+    isotropic_noise: bool = False
+
+
+class Statistics(NamedTuple):
+    """Expected sufficient statistics at given parameters; those of two sets of rows add."""
+
+    count: Tensor  # (K,)
+    residual: Tensor  # (K, D)
+    score: Tensor  # (K, q)
+    cross: Tensor  # (K, D, q)
+    scatter: Tensor  # (K, q, q)
+    square: Tensor  # (K, D)
+    log_likelihood: Tensor  # ()  sum over rows of weight times log density
+    weight: Tensor  # ()  sum of the rows' weights
+
+    def __add__(self, other: object) -> Statistics:
+        assert isinstance(other, Statistics)
+        return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def scaled(self, factor: float) -> Statistics:
+        """The statistics of rows whose weights are all multiplied by `factor`."""
+        return Statistics(*(factor * a for a in self))
+
+
+def zero_statistics(params: MFAParams) -> Statistics:
+    """Statistics of no rows at all."""
+    n_components, n_features, n_factors = params.loadings.shape
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64, device=params.means.device)
+
+    K, D, q = n_components, n_features, n_factors
+    return Statistics(
+        zeros(K), zeros(K, D), zeros(K, q), zeros(K, D, q), zeros(K, q, q), zeros(K, D), zeros(), zeros()
+    )
+
+
+def e_step(
+    density: Density, X: Tensor, weights: Tensor | None = None, temperature: float = 1.0
+) -> tuple[Statistics, Tensor]:
+    """Expected statistics of rows `X` (n, D) and their log densities (n,).
+
+    Parameters
+    ----------
+    density : Density
+        Prepared parameters, in the precision of `X`.
+    weights : Tensor (n,), optional
+        Weight of each row; one if not given.
+    temperature : float
+        Above one, the posterior over components is flattened to ``p(k | x)^(1 / temperature)``, renormalised.
+    """
+    pairs, responsibility, log_prob = posterior_pairs(density, X, temperature)
+    if weights is not None:
+        responsibility = responsibility * weights[pairs.rows]
+    statistics = pair_statistics(density, X, pairs, responsibility)
+    log_likelihood = log_prob.double() if weights is None else log_prob.double() * weights
+    weight = log_likelihood.new_tensor(float(len(X))) if weights is None else weights.double().sum()
+    return statistics._replace(log_likelihood=log_likelihood.sum(), weight=weight), log_prob
+
+
+def pair_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
+    """Statistics of (row, component) pairs with given responsibilities (P,)."""
+    total = zero_statistics(density.params)
+    for k, block in pairs.blocks():
+        r = responsibility[block, None]
+        z, e = residuals(density, X[pairs.rows[block]], k)
+        weighted = r * z
+        total.count[k] = r.sum(dtype=torch.float64)
+        total.residual[k] = (r * e).sum(0)
+        total.score[k] = weighted.sum(0)
+        total.cross[k] = e.T @ weighted
+        total.scatter[k] = z.T @ weighted
+        total.square[k] = r[:, 0] @ e.square()
+    return _add_factor_covariance(density, total)
+
+
+def _add_factor_covariance(density: Density, total: Statistics) -> Statistics:
+    # E[z z^T] = z z^T + M^-1, hence E[e z^T] = e z^T - W M^-1 and E[e^2] = e^2 + diag(W M^-1 W^T)
+    whitener = density.cov.whitener.double()
+    half = density.cov.loadings.double() @ whitener.mT  # W L^-T
+    count = total.count[:, None]
+    return total._replace(
+        cross=total.cross - count[:, :, None] * (half @ whitener),
+        scatter=total.scatter + count[:, :, None] * (whitener.mT @ whitener),
+        square=total.square + count * half.square().sum(-1),
+    )
+
+
+def m_step(
+    params: MFAParams, statistics: Statistics, structure: Structure, floor: Tensor | float
+) -> MFAParams:
+    """Parameters that maximise the expected complete-data log-likelihood.
+
+    Parameters
+    ----------
+    params : MFAParams
+        The parameters at which the statistics were taken, in double precision.
+    statistics : Statistics
+    structure : Structure
+        Which parameters the components share.
+    floor : Tensor (D,) or float
+        Smallest noise variance allowed.
+    """
+    seen = statistics.count > 1e-12 * statistics.weight
+    count = torch.where(seen, statistics.count, 1.0)[:, None]
+    centred = _centre(statistics, count)
+    change, noise = _solve(params, centred, count, seen, structure, floor)
+    shift = (statistics.residual - (change @ statistics.score[:, :, None])[..., 0]) / count
+    shift = torch.where(seen[:, None], shift, 0.0)
+    weights = statistics.count.clamp(min=torch.finfo(torch.float64).tiny)
+    return MFAParams((weights / weights.sum()).log(), params.means + shift, params.loadings + change, noise)
+
+
+class _Centred(NamedTuple):
+    """Second moments about their weighted means: what is left to fit once the best mean is put in."""
+
+    cross: Tensor  # (K, D, q)
+    scatter: Tensor  # (K, q, q)
+    square: Tensor  # (K, D)
+
+
+def _centre(s: Statistics, count: Tensor) -> _Centred:
+    return _Centred(
+        s.cross - s.residual[:, :, None] * (s.score / count)[:, None, :],
+        s.scatter - s.score[:, :, None] * (s.score / count)[:, None, :],
+        s.square - s.residual.square() / count,
+    )
+
+
+def _solve(
+    params: MFAParams, c: _Centred, count: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """The change of the loadings (K, D, q) and the new noise variance."""
+    if not structure.common_loadings:
+        eye = torch.eye(c.scatter.shape[-1], dtype=c.scatter.dtype, device=c.scatter.device)
+        scatter = torch.where(seen[:, None, None], c.scatter, eye)
+        change = torch.linalg.solve(scatter, c.cross.mT).mT
+        change = torch.where(seen[:, None, None], change, 0.0)
+        return change, _noise(params, c, change, count, seen, structure, floor)
+    noise = params.noise_variance
+    # With noise of their own the components weigh unequally in the common loadings, and the loadings in the noise:
+    # the joint maximum is reached by turns.
+    for _ in range(1 if structure.shared_noise else 200):
+        change = _common_change(c, noise, seen)
+        previous, noise = noise, _noise(params, c, change, count, seen, structure, floor)
+        if torch.allclose(previous, noise, rtol=1e-12, atol=0.0):
+            break
+    return change, noise
+
+
+def _common_change(c: _Centred, noise: Tensor, seen: Tensor) -> Tensor:
+    precision = seen[:, None] / noise.expand(len(c.square), -1)  # (K, D)
+    scatter = torch.einsum("kd,kij->dij", precision, c.scatter)
+    cross = torch.einsum("kd,kdi->di", precision, c.cross)
+    change = torch.linalg.solve(scatter, cross[:, :, None])[..., 0]  # (D, q)
+    return change.expand(len(c.square), *change.shape)
+
+
+def _noise(
+    params: MFAParams,
+    c: _Centred,
+    change: Tensor,
+    count: Tensor,
+    seen: Tensor,
+    structure: Structure,
+    floor: Tensor | float,
+) -> Tensor:
+    total = c.square - 2 * (change * c.cross).sum(-1) + ((change @ c.scatter) * change).sum(-1)
+    total = torch.where(seen[:, None], total, 0.0)
+    if structure.shared_noise:
+        noise = total.sum(0, keepdim=True) / (count[:, 0] * seen).sum()
+    else:
+        noise = torch.where(seen[:, None], total / count, params.noise_variance)
+    if structure.isotropic_noise:
+        noise = noise.mean(1, keepdim=True).expand_as(noise)
+    return torch.maximum(noise, torch.as_tensor(floor, dtype=noise.dtype, device=noise.device)).contiguous()
+
+
+def rebase(statistics: Statistics, old: MFAParams, new: MFAParams) -> Statistics:
+    """The same rows' statistics as moments about other parameters; the posterior stays as it was taken.
+
+    With a = mu' - mu and C = W' - W, what is left over becomes ``e' = e - a - C z``.
+    """
+    s = statistics
+    a, c = new.means - old.means, new.loadings - old.loadings
+    moved = (c @ s.score[:, :, None])[..., 0]  # C E[z]
+    square = s.square - 2 * a * s.residual - 2 * (c * s.cross).sum(-1)
+    square = square + s.count[:, None] * a.square() + 2 * a * moved + ((c @ s.scatter) * c).sum(-1)
+    return s._replace(
+        residual=s.residual - s.count[:, None] * a - moved,
+        cross=s.cross - a[:, :, None] * s.score[:, None, :] - c @ s.scatter,
+        square=square,
+    )
+
+
+def n_parameters(structure: Structure, n_components: int, n_features: int, n_factors: int) -> int:
+    """Free parameters: a rotation of the factors changes nothing, so q (q - 1) / 2 of each loading matrix do not count."""
+    K, D, q = n_components, n_features, n_factors
+    loadings = D * q - q * (q - 1) // 2
+    noise = 1 if structure.isotropic_noise else D
+    return (
+        (K - 1)
+        + K * D
+        + (1 if structure.common_loadings else K) * loadings
+        + (1 if structure.shared_noise else K) * noise
+    )

@@ -1,0 +1,277 @@
+"""One loop for both solvers: step, monitor, stop, result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._arrays import Batches
+from ._em import Statistics, Structure, e_step, m_step, zero_statistics
+from ._gradient import Unconstrained, constrain, minibatch_step, unconstrain
+from ._model import MFAParams, log_joint, prepare
+
+# A component that holds less than half an average row is dead; it is given half of the heaviest one, in the first steps.
+_DEAD_ROWS = 0.5
+_RESEED_UNTIL = 10
+
+
+class Step(NamedTuple):
+    """What a solver's step says of itself."""
+
+    bound: float  # mean log-likelihood per row that progress is judged by
+    comparable: bool  # whether the bound may be compared with the one before
+    note: str = ""  # for people
+
+
+class FitResult(NamedTuple):
+    """Parameters in conditioned space and how they were reached."""
+
+    params: MFAParams
+    bound: float  # mean log-likelihood per row of exactly these parameters
+    bounds: list[float]
+    n_iter: int
+    converged: bool
+    reseeded: int
+    interrupted: bool
+
+
+class Solver(Protocol):
+    """What the loop asks of a solver."""
+
+    reseeded: int
+
+    def step(self) -> Step:
+        """Improve the parameters once."""
+
+    def finish(self) -> tuple[MFAParams, float]:
+        """The parameters reached, in double precision, and their exact mean log-likelihood per row."""
+
+
+class Monitor(Protocol):
+    """Says when to stop."""
+
+    def done(self, bound: float) -> bool:
+        """Whether the bounds seen so far, this one the last, say that no more is to be had."""
+
+
+def run(
+    solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, Step], Any] | None = None
+) -> FitResult:
+    """Step until the monitor is satisfied or `max_iter` steps are done; an interrupt keeps what was reached."""
+    bounds: list[float] = []
+    converged, interrupted = False, False
+    try:
+        for n_iter in range(1, max_iter + 1):
+            step = solver.step()
+            bounds.append(step.bound)
+            if report is not None:
+                report(n_iter, step)
+            if step.comparable and monitor.done(step.bound):
+                converged = True
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    params, bound = solver.finish()
+    return FitResult(params, bound, [*bounds, bound], len(bounds), converged, solver.reseeded, interrupted)
+
+
+class Extrapolation:
+    """Stops when all the gain still to come, extrapolated from the last gains, is below `tol` per row.
+
+    EM's gains shrink geometrically, so a small gain says little: at a rate of 0.99 a hundred times as much is still to
+    come (Aitken's extrapolation; Boehning et al., Ann. Inst. Stat. Math. 46, 1994).
+    """
+
+    def __init__(self, tol: float) -> None:
+        self.tol = tol
+        self._last = self._gain = math.nan
+        self._calm = 0
+
+    def done(self, bound: float) -> bool:
+        """Whether at most `tol` nats per row are still to be gained, twice in a row."""
+        gain, self._last, previous = bound - self._last, bound, self._gain
+        self._gain = gain
+        if math.isnan(gain) or math.isnan(previous):
+            return False
+        rounding = 1e-14 * max(1.0, abs(bound))
+        if gain <= rounding:
+            remaining = 0.0
+        else:
+            rate = min(gain / previous, 1 - 1e-6) if previous > 0 else 1 - 1e-6
+            remaining = gain / (1 - rate)
+        self._calm = self._calm + 1 if remaining <= self.tol else 0
+        return self._calm >= 2
+
+
+class Patience:
+    """Stops when the bound has not risen by `tol` over its best for `n_iter_no_change` steps."""
+
+    def __init__(self, tol: float, n_iter_no_change: int) -> None:
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self._best, self._waited = -math.inf, 0
+
+    def done(self, bound: float) -> bool:
+        """Whether patience has run out."""
+        self._waited = 0 if bound > self._best + self.tol else self._waited + 1
+        self._best = max(self._best, bound)
+        return self._waited >= self.n_iter_no_change
+
+
+class EMSolver:
+    """Closed-form EM, from a temperature down to one."""
+
+    def __init__(
+        self,
+        params: MFAParams,
+        batches: Batches,
+        structure: Structure,
+        floor: float,
+        temperature: float = 1.0,
+        decay: float = 0.8,
+    ) -> None:
+        self._params, self._batches, self._structure, self._floor = params, batches, structure, floor
+        self._temperature, self._decay = temperature, decay
+        self._steps = self.reseeded = 0
+
+    def step(self) -> Step:
+        """One E-step over all batches and one M-step."""
+        temperature = self._temperature
+        statistics = expected_statistics(self._params, self._batches, temperature)
+        params = m_step(self._params, statistics, self._structure, self._floor)
+        self._steps += 1
+        dead = statistics.count < _DEAD_ROWS * statistics.weight / max(self._batches.n_rows, 1)
+        revive = bool(dead.any()) and self._steps <= _RESEED_UNTIL
+        if revive:
+            params = split_heaviest(params, dead)
+            self.reseeded += int(dead.sum())
+        self._params = params
+        self._temperature = max(1.0, temperature * self._decay)
+        note = f"temperature {temperature:.2f}" if temperature > 1 else ""
+        return Step(
+            float(statistics.log_likelihood / statistics.weight), temperature == 1 and not revive, note
+        )
+
+    def finish(self) -> tuple[MFAParams, float]:
+        """The parameters and their mean log-likelihood."""
+        return self._params, mean_log_likelihood(self._params, self._batches)
+
+
+class GradientSolver:
+    """Adam on minibatches; a step is an epoch. With validation rows, their log-likelihood is the bound and the best is kept."""
+
+    def __init__(
+        self,
+        params: MFAParams,
+        batches: Batches,
+        structure: Structure,
+        floor: float,
+        learning_rate: float,
+        batch_size: int,
+        rng: np.random.RandomState,
+        validation: Batches | None = None,
+    ) -> None:
+        self._batches, self._validation, self._floor = batches, validation, floor
+        self._batch_size, self._rng = batch_size, rng
+        self._leaves: Unconstrained = unconstrain(params, structure, floor, batches.dtype)
+        self._optimizer = torch.optim.Adam(list(self._leaves), lr=learning_rate)
+        self._best: tuple[float, MFAParams] | None = None
+        self.reseeded = 0
+
+    def step(self) -> Step:
+        """One epoch."""
+        total = mass = 0.0
+        for X, weights in self._batches.shuffled(self._batch_size, self._rng):
+            value, weight = minibatch_step(self._leaves, self._optimizer, X, weights, self._floor)
+            total, mass = total + value, mass + weight
+        train = total / mass
+        if self._validation is None:
+            return Step(train, True)
+        params = self._current()
+        bound = mean_log_likelihood(params, self._validation)
+        if self._best is None or bound > self._best[0]:
+            self._best = (bound, params)
+        return Step(bound, True, f"train {train:.6g}")
+
+    def _current(self) -> MFAParams:
+        with torch.no_grad():
+            params = constrain(self._leaves, self._floor).to(torch.float64)
+        return MFAParams(*(t.detach().clone() for t in params))
+
+    def finish(self) -> tuple[MFAParams, float]:
+        """The parameters (the best on the validation rows, if there are any) and their log-likelihood on the training rows."""
+        params = self._current() if self._best is None else self._best[1]
+        return params, mean_log_likelihood(params, self._batches)
+
+
+@torch.no_grad()
+def expected_statistics(params: MFAParams, batches: Batches, temperature: float = 1.0) -> Statistics:
+    """Statistics of all batches, summed."""
+    density = prepare(params, batches.dtype)
+    total = zero_statistics(params)
+    for _, X, weights in batches:
+        total = total + e_step(density, X, weights, temperature)[0]
+    return total
+
+
+@torch.no_grad()
+def mean_log_likelihood(params: MFAParams, batches: Batches) -> float:
+    """Weighted mean log density of all rows."""
+    statistics = expected_statistics(params, batches)
+    return float(statistics.log_likelihood / statistics.weight)
+
+
+def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:
+    """Give each dead component half of one of the heaviest, moved apart along its strongest loading."""
+    weights, means = params.log_weights.clone(), params.means.clone()
+    loadings = params.loadings.clone()
+    noise = params.noise_variance.clone() if len(params.noise_variance) > 1 else None
+    for k in dead.nonzero()[:, 0].tolist():
+        source = int(weights.masked_fill(dead, -torch.inf).argmax())
+        strongest = loadings[source].square().sum(0).argmax() if loadings.shape[2] else None
+        spread = (
+            loadings[source, :, strongest]
+            if strongest is not None
+            else params.noise_variance[min(source, len(params.noise_variance) - 1)].sqrt()
+        )
+        means[k], means[source] = means[source] + spread / 2, means[source] - spread / 2
+        loadings[k] = loadings[source]
+        weights[source] = weights[source] - math.log(2)
+        weights[k] = weights[source]
+        if noise is not None:
+            noise[k] = noise[source]
+    return MFAParams(
+        weights.log_softmax(0), means, loadings, params.noise_variance if noise is None else noise
+    )
+
+
+@torch.no_grad()
+def starting_temperature(params: MFAParams, X: Tensor, target: float = 2.0, highest: float = 64.0) -> float:
+    """The temperature at which a row's posterior spreads over `target` components on average, at least one.
+
+    Where the posterior is soft by itself there is nothing to gain from annealing, and this is one.
+
+    Parameters
+    ----------
+    X : Tensor (n, D)
+        A sample of the rows.
+    target : float
+        Perplexity, the exponential of the mean entropy in nats.
+    """
+    joint = log_joint(prepare(params, X.dtype), X)
+
+    def perplexity(temperature: float) -> float:
+        log_r = (joint / temperature).log_softmax(1)
+        return float((-(log_r.exp() * log_r).sum(1)).mean().exp())
+
+    if len(params.log_weights) < 2 or perplexity(1.0) >= min(target, 0.9 * len(params.log_weights)):
+        return 1.0
+    low, high = 1.0, highest
+    for _ in range(20):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if perplexity(middle) < target else (low, middle)
+    return math.sqrt(low * high)

@@ -1,0 +1,138 @@
+"""Where a fit starts: labels or centres to parameters, by principal components of each cluster.
+
+All in the conditioned space of `_arrays`. The start of component k is the probabilistic PCA of its cluster (Tipping &
+Bishop, "Mixtures of probabilistic principal component analysers", Neural Comput. 11, 1999), with the noise left per
+feature: W = V (S^2 - sigma^2)^(1/2), Psi = diag(cov - W W^T).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._em import Structure
+from ._model import MFAParams
+
+# Clusters up to this size get an exact decomposition, larger ones a randomised one.
+_EXACT_SIZE = 96
+
+
+def nearest_centre(X: Tensor, centres: Tensor) -> Tensor:
+    """Index (n,) of the centre closest to each row."""
+    offset = centres.square().sum(1) / 2
+    step = max(16, 2**24 // len(centres))
+    return torch.cat([(chunk @ centres.T - offset).argmax(1) for chunk in X.split(step)])
+
+
+def params_from_labels(
+    X: Tensor,
+    labels: Tensor,
+    n_components: int,
+    n_factors: int,
+    structure: Structure,
+    floor: float,
+    generator: torch.Generator,
+    weights: Tensor | None = None,
+    means: Tensor | None = None,
+) -> MFAParams:
+    """Parameters from rows (n, D) and a label (n,) for each; a cluster without rows takes its place from `means`."""
+    w = X.new_ones(len(X), dtype=torch.float64) if weights is None else weights.double()
+    order = labels.sort(stable=True).indices
+    sizes = torch.bincount(labels, minlength=n_components)
+    blocks = order.split(sizes.tolist())
+    count = torch.zeros(n_components, dtype=torch.float64, device=X.device).index_add_(0, labels, w)
+    centres = _cluster_means(X, w, blocks, means)
+    variances = torch.stack(
+        [_weighted_variance(X[rows], w[rows], m) for rows, m in zip(blocks, centres, strict=True)]
+    )
+    pooled = (count[:, None] * variances).sum(0) / count.sum()
+    # Few rows say little about a variance: lend them as many rows of the pooled one as there are factors.
+    borrowed = float(n_factors + 1)
+    variances = (count[:, None] * variances + borrowed * pooled) / (count + borrowed)[:, None]
+    if structure.common_loadings:
+        deviations = torch.cat(
+            [
+                (X[rows] - m.to(X)) * w[rows, None].sqrt().to(X)
+                for rows, m in zip(blocks, centres, strict=True)
+            ]
+        )
+        loadings = _principal_loadings(deviations, float(w.sum()), n_factors, pooled, generator)
+        loadings = loadings.expand(n_components, *loadings.shape)
+    else:
+        loadings = torch.stack(
+            [
+                _principal_loadings(
+                    (X[rows] - m.to(X)) * w[rows, None].sqrt().to(X), float(c), n_factors, v, generator
+                )
+                for rows, m, c, v in zip(blocks, centres, count, variances, strict=True)
+            ]
+        )
+    noise = _residual_noise(variances, loadings, count, structure, floor)
+    log_weights = (count.clamp(min=1e-3) / count.clamp(min=1e-3).sum()).log()
+    return MFAParams(log_weights, centres, loadings.contiguous(), noise)
+
+
+def _cluster_means(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], means: Tensor | None) -> Tensor:
+    centres = torch.zeros(len(blocks), X.shape[1], dtype=torch.float64, device=X.device)
+    if means is not None:
+        centres = means.double().clone()
+    for k, rows in enumerate(blocks):
+        mass = w[rows].sum()
+        if mass > 0:
+            centres[k] = (w[rows] / mass) @ X[rows].double()
+    return centres
+
+
+def _weighted_variance(rows: Tensor, w: Tensor, mean: Tensor) -> Tensor:
+    mass = w.sum()
+    if mass == 0:
+        return torch.zeros_like(mean)
+    return ((w / mass).to(rows) @ (rows - mean.to(rows)).square()).double()
+
+
+def _principal_loadings(
+    deviations: Tensor, mass: float, n_factors: int, variance: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Loadings (D, q) of a cluster's deviations (n, D), already weighted by the root of each row's weight."""
+    n_rows, n_features = deviations.shape
+    rank = min(n_factors, n_rows, n_features)
+    eigenvalues = torch.zeros(n_factors, dtype=torch.float64, device=deviations.device)
+    axes = torch.randn(
+        n_features, n_factors, generator=generator, dtype=torch.float64, device=generator.device
+    )
+    axes = axes.to(deviations.device) * (variance / n_features).sqrt()[:, None]
+    if rank == 0 or mass == 0:
+        return 0.1 * axes
+    s, v = _top_singular(deviations, rank, generator)
+    eigenvalues[:rank] = s.double().square() / mass
+    left = (variance.sum() - eigenvalues.sum()).clamp(min=0) / max(n_features - n_factors, 1)
+    signal = (eigenvalues - left)[:rank].clamp(min=0)
+    # A direction that holds no more than noise starts small, not at zero, where EM would leave it.
+    found = signal > 1e-3 * left
+    axes = 0.1 * axes
+    axes[:, :rank] = torch.where(found, v.double() * signal.sqrt(), axes[:, :rank])
+    return axes
+
+
+def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    if min(matrix.shape) <= max(_EXACT_SIZE, 4 * rank):
+        _, s, vh = torch.linalg.svd(matrix, full_matrices=False)
+        return s[:rank], vh[:rank].T
+    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+    devices = [matrix.device] if matrix.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        _, s, v = torch.svd_lowrank(matrix, q=rank + 6, niter=2)
+    return s[:rank], v[:, :rank]
+
+
+def _residual_noise(
+    variances: Tensor, loadings: Tensor, count: Tensor, structure: Structure, floor: float
+) -> Tensor:
+    noise = variances - loadings.square().sum(-1)
+    noise = torch.maximum(noise, 0.05 * variances)
+    if structure.shared_noise:
+        noise = ((count[:, None] * noise).sum(0) / count.sum())[None]
+    if structure.isotropic_noise:
+        noise = noise.mean(1, keepdim=True).expand_as(noise)
+    return noise.clamp(min=max(floor, 1e-6)).contiguous()

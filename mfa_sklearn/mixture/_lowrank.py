@@ -1,0 +1,80 @@
+"""The algebra of a covariance ``Psi + W W^T``: diagonal noise plus a few factors. Torch only, pure functions.
+
+With ``M = I + W^T Psi^-1 W = L L^T`` and ``B = Psi^-1 W L^-T`` (Woodbury identity),
+
+    (Psi + W W^T)^-1 = Psi^-1 - B B^T           log det(Psi + W W^T) = log det Psi + 2 sum log diag L
+    E[z | x] = L^-T B^T (x - mu)                cov(z | x) = M^-1
+
+so nothing of size D x D is ever formed and nothing is inverted. Shapes: K components, D features, q factors, n rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class LowRank(NamedTuple):
+    """A factorised batch of covariances ``Psi_k + W_k W_k^T``."""
+
+    loadings: Tensor  # (K, D, q)  W
+    noise_variance: Tensor  # (K, D) or (1, D)  diagonal of Psi
+    basis: Tensor  # (K, D, q)  B = Psi^-1 W L^-T
+    whitener: Tensor  # (K, q, q)  L^-1, lower triangular
+    log_det: Tensor  # (K,)  log det(Psi + W W^T)
+
+
+def factorise(loadings: Tensor, noise_variance: Tensor) -> LowRank:
+    """Factorise ``Psi_k + W_k W_k^T`` once, for all the verbs below.
+
+    Parameters
+    ----------
+    loadings : Tensor (K, D, q)
+    noise_variance : Tensor (K, D), or (1, D) for noise that all components share
+    """
+    n_factors = loadings.shape[2]
+    scaled = loadings / noise_variance[:, :, None]
+    # A signal 1e12 times its noise is common in activations: the small q x q work is done in double precision.
+    gram = (loadings.mT @ scaled).double()
+    eye = torch.eye(n_factors, dtype=gram.dtype, device=gram.device)
+    chol = torch.linalg.cholesky(eye + (gram + gram.mT) / 2)
+    whitener = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
+    log_det_m = 2 * torch.diagonal(chol, dim1=1, dim2=2).log().sum(-1)
+    log_det = noise_variance.log().sum(-1) + log_det_m.to(loadings.dtype)
+    whitener = whitener.to(loadings.dtype)
+    return LowRank(loadings, noise_variance, scaled @ whitener.mT, whitener, log_det)
+
+
+def project(cov: LowRank, deviations: Tensor) -> Tensor:
+    """Whitened scores ``u = B^T (x - mu)``, (K, n, q), of deviations (K, n, D)."""
+    return deviations @ cov.basis
+
+
+def scores_from_projection(cov: LowRank, projection: Tensor) -> Tensor:
+    """Posterior means ``E[z | x] = L^-T u``, (K, n, q), of projections ``u`` (K, n, q)."""
+    return projection @ cov.whitener
+
+
+def posterior(cov: LowRank, deviations: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (K, n, q) and covariance (K, q, q) of the factors given deviations (K, n, D)."""
+    return scores_from_projection(cov, project(cov, deviations)), cov.whitener.mT @ cov.whitener
+
+
+def mahalanobis(cov: LowRank, deviations: Tensor) -> Tensor:
+    """Squared distances ``(x - mu)^T (Psi + W W^T)^-1 (x - mu)``, (K, n), of deviations (K, n, D).
+
+    Computed as ``|x - mu - W z|^2_Psi + |z|^2`` at the posterior mean z: a sum of squares, and stationary in z, hence
+    accurate in single precision where the textbook difference ``|x - mu|^2_Psi - |u|^2`` cancels.
+    """
+    z = scores_from_projection(cov, project(cov, deviations))
+    residual = deviations - z @ cov.loadings.mT
+    return (residual.square() / cov.noise_variance[:, None, :]).sum(-1) + z.square().sum(-1)
+
+
+def select(cov: LowRank, component: int) -> LowRank:
+    """The factorisation of one component, as a batch of one."""
+    k = slice(component, component + 1)
+    noise = cov.noise_variance if len(cov.noise_variance) == 1 else cov.noise_variance[k]
+    return LowRank(cov.loadings[k], noise, cov.basis[k], cov.whitener[k], cov.log_det[k])

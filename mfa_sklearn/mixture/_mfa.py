@@ -1,0 +1,489 @@
+"""The estimator: scikit-learn's contract around the pure functions of this folder."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._annotated import shared_fact
+from ._arrays import (
+    Batches,
+    Conditioner,
+    column_moments,
+    conditioner_for,
+    resolve_device,
+    resolve_dtype,
+    to_numpy,
+)
+from ._codes import CodeMethods
+from ._density import DensityMethods
+from ._em import Structure
+from ._fit import (
+    EMSolver,
+    Extrapolation,
+    FitResult,
+    GradientSolver,
+    Patience,
+    Solver,
+    Step,
+    run,
+    starting_temperature,
+)
+from ._model import MFAParams
+from ._start import STRATEGIES, Start, given_centres, given_labels
+from ._stream import Stream
+from ._validation import check_rows, check_sizes, check_weights
+
+# Rows that the annealing schedule is read off.
+_SCHEDULE_ROWS = 1000
+
+
+class _Problem(NamedTuple):
+    """What a fit works on: rows in conditioned space and how to get back."""
+
+    batches: Batches
+    validation: Batches | None
+    conditioner: Conditioner
+    start: Start
+    centres: np.ndarray | None
+    labels: np.ndarray | None
+    rng: np.random.RandomState
+
+
+class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstimator):
+    """Mixture of factor analyzers.
+
+    Each component is a Gaussian whose covariance is a few factors plus diagonal noise,
+
+        x | k ~ N(mu_k, W_k W_k^T + Psi_k),    z ~ N(0, I_q),    x = mu_k + W_k z + eps,
+
+    fitted by closed-form expectation-maximisation or by minibatch gradients, in memory proportional to a batch.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Number of components K. None takes as many as the centres that `init` or an earlier pipeline step gives, else 1.
+    n_factors : int, default=1
+        Factors q per component, below the number of features; 0 is the diagonal Gaussian mixture.
+    noise : {"shared", "component"}, default="shared"
+        Whether the noise variance is one for all components or each has its own.
+    noise_form : {"diagonal", "isotropic"}, default="diagonal"
+        Whether the noise variance is one per feature or one for all. Isotropic noise is the mixture of probabilistic
+        principal component analysers.
+    loadings : {"component", "common"}, default="component"
+        Whether each component has its own loadings. With `noise` and `noise_form` this gives the eight parsimonious
+        structures of McNicholas & Murphy (2008).
+    solver : {"em", "gradient"}, default="em"
+        Closed-form EM, or Adam on minibatches of the log-likelihood.
+    init : {"auto", "kmeans", "k-means++", "random_from_data", "random"}, array or estimator, default="auto"
+        Where to start. "auto" takes the centres attached by an earlier pipeline step (`KMeansInitializer`), else
+        "kmeans" on standardised rows. An array (K, D) holds centres, an integer array (n_samples,) labels. An estimator
+        is cloned and fitted for its ``cluster_centers_``, or used as it is if it has them already.
+    tol : float, default=1e-4
+        EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
+        nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs.
+    max_iter : int, default=100
+        Most iterations (EM) or epochs (gradient).
+    n_init : int, default=1
+        Starts to try; the one with the highest likelihood is kept.
+    annealing : "auto" or float, default="auto"
+        Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T falls by
+        a fifth per iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by itself.
+        1 is plain EM.
+    noise_floor : float, default=1e-6
+        Smallest noise variance, as a share of the feature's variance (of the mean variance for isotropic noise).
+    rotation : {"varimax", "quartimax"}, default=None
+        Rotate each component's loadings to simple structure; no density changes.
+    learning_rate : float, default=1e-3
+        Of Adam, on standardised features.
+    batch_size : int, default=None
+        Rows per gradient step (None: 128), or rows per batch that EM reads at once (None: sized to a budget).
+    early_stopping : bool, default=False
+        For the gradient solver: hold `validation_fraction` of the rows out, stop on their likelihood and keep the best.
+    validation_fraction : float, default=0.1
+        Share of rows held out under `early_stopping`.
+    n_iter_no_change : int, default=10
+        Epochs without progress after which the gradient solver stops.
+    sparse_output : bool, default=True
+        Whether `transform` gives a CSR matrix.
+    warm_start : bool, default=False
+        Start `fit` from the parameters of the last one.
+    random_state : int, RandomState or None, default=None
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" is CUDA where there is one.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Working precision; "auto" is double for double input and single for narrower.
+    verbose : int, default=0
+        Every how many iterations to print progress; 0 is silent.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (K,)
+    means_ : ndarray of shape (K, D)
+    loadings_ : ndarray of shape (K, D, q)
+    noise_variance_ : ndarray of shape (D,), or (K, D) for noise per component
+    n_components_, n_factors_ : int
+    lower_bound_ : float
+        Mean log-likelihood per row of the rows fitted on.
+    lower_bounds_ : list of float
+        Its history, before each iteration and at the end.
+    n_iter_ : int
+    converged_ : bool
+    n_reseeded_ : int
+        Components that lost their rows in the first iterations and were given half of a heavy one.
+    source_ : dict or None
+        What the rows were, if they came from an `ActivationExtractor`.
+    n_features_in_ : int
+
+    References
+    ----------
+    Ghahramani & Hinton, "The EM algorithm for mixtures of factor analyzers", CRG-TR-96-1 (1997).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from mfa_sklearn import MFA
+    >>> X, y = load_wine(return_X_y=True)
+    >>> mfa = MFA(n_components=3, n_factors=2, random_state=0).fit(X)
+    >>> mfa.means_.shape, mfa.loadings_.shape
+    ((3, 13), (3, 13, 2))
+    >>> mfa.predict_proba(X).shape
+    (178, 3)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_factors": [Interval(Integral, 0, None, closed="left")],
+        "noise": [StrOptions({"shared", "component"})],
+        "noise_form": [StrOptions({"diagonal", "isotropic"})],
+        "loadings": [StrOptions({"component", "common"})],
+        "solver": [StrOptions({"em", "gradient"})],
+        "init": [StrOptions(set(STRATEGIES)), "array-like", HasMethods("fit")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "annealing": [StrOptions({"auto"}), Interval(Real, 1, None, closed="left")],
+        "noise_floor": [Interval(Real, 0, 1, closed="neither")],
+        "rotation": [StrOptions({"varimax", "quartimax"}), None],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "sparse_output": ["boolean"],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "device": [str, torch.device],
+        "dtype": [StrOptions({"auto", "float32", "float64"}), torch.dtype, type, np.dtype],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        n_factors: int = 1,
+        *,
+        noise: str = "shared",
+        noise_form: str = "diagonal",
+        loadings: str = "component",
+        solver: str = "em",
+        init: Any = "auto",
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        n_init: int = 1,
+        annealing: Any = "auto",
+        noise_floor: float = 1e-6,
+        rotation: str | None = None,
+        learning_rate: float = 1e-3,
+        batch_size: int | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        sparse_output: bool = True,
+        warm_start: bool = False,
+        random_state: Any = None,
+        device: Any = "auto",
+        dtype: Any = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.n_factors = n_factors
+        self.noise = noise
+        self.noise_form = noise_form
+        self.loadings = loadings
+        self.solver = solver
+        self.init = init
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.annealing = annealing
+        self.noise_floor = noise_floor
+        self.rotation = rotation
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.sparse_output = sparse_output
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+
+    @property
+    def _structure(self) -> Structure:
+        return Structure(self.loadings == "common", self.noise == "shared", self.noise_form == "isotropic")
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFA:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Numpy array, memory map, torch tensor or activation store.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            A weight of 2 counts as the row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or infinity, has fewer rows than there are components, or no more features than factors.
+        """
+        return self._fit(X, sample_weight)
+
+    def _fit(self, X: Any, sample_weight: Any) -> MFA:
+        rows = check_rows(self, X, reset=True)
+        problem = self._problem(X, rows, check_weights(sample_weight, rows))
+        previous = self._params() if self.warm_start and hasattr(self, "weights_") else None
+        best: FitResult | None = None
+        for attempt in range(1 if previous is not None else self.n_init):
+            params = (
+                self._starting_params(problem) if previous is None else problem.conditioner.inward(previous)
+            )
+            result = run(
+                self._solver(params, problem, previous is None),
+                self._monitor(),
+                self.max_iter,
+                self._report(attempt),
+            )
+            if best is None or result.bound > best.bound:
+                best = result
+            if result.interrupted:
+                break
+        assert best is not None
+        self._keep(best, problem.conditioner, shared_fact(X, "source"))
+        self._warn(best)
+        return self
+
+    def _problem(self, X: Any, rows: Any, weights: np.ndarray | None) -> _Problem:
+        device, dtype = resolve_device(self.device), resolve_dtype(self.dtype, rows)
+        rng = check_random_state(self.random_state)
+        n_rows, n_features = rows.shape
+        check_sizes(n_rows, n_features, self.n_components or 1, self.n_factors)
+        mean, variance = column_moments(rows, weights, device)
+        conditioner = conditioner_for(mean, variance, self.noise_form == "isotropic")
+        labels = given_labels(self.init, n_rows)
+        centres = given_centres(self.init, X, self.n_components, weights)
+        n_components = self._n_components(labels, centres)
+        check_sizes(n_rows, n_features, n_components, self.n_factors)
+
+        def batches(place: Any) -> Batches:
+            w = None if weights is None else weights[place]
+            size = self.batch_size if self.solver == "em" else None
+            return Batches(rows[place], conditioner, dtype, device, w, size, keep=True)
+
+        held_out = None
+        if self.solver == "gradient" and self.early_stopping:
+            n_held = max(1, round(self.validation_fraction * n_rows))
+            order = rng.permutation(n_rows)
+            held_out, kept = batches(np.sort(order[:n_held])), np.sort(order[n_held:])
+            labels = None if labels is None else labels[kept]
+            train = batches(kept)
+        else:
+            train = (
+                batches(slice(None))
+                if weights is not None
+                else Batches(
+                    rows,
+                    conditioner,
+                    dtype,
+                    device,
+                    None,
+                    self.batch_size if self.solver == "em" else None,
+                    keep=True,
+                )
+            )
+        start = Start(
+            train, conditioner, n_components, self.n_factors, self._structure, self.noise_floor, rng
+        )
+        return _Problem(train, held_out, conditioner, start, centres, labels, rng)
+
+    def _n_components(self, labels: np.ndarray | None, centres: np.ndarray | None) -> int:
+        if labels is not None:
+            found = int(labels.max()) + 1
+            if self.n_components is not None and self.n_components < found:
+                raise ValueError(f"init holds labels up to {found - 1}, but n_components={self.n_components}")
+            return self.n_components or found
+        if centres is not None:
+            return len(centres)
+        return self.n_components or 1
+
+    def _starting_params(self, problem: _Problem) -> MFAParams:
+        if problem.labels is not None:
+            return problem.start.from_labels(problem.labels)
+        if problem.centres is not None:
+            return problem.start.from_centres(problem.centres)
+        return problem.start.draw("kmeans" if self.init == "auto" else self.init)
+
+    def _solver(self, params: MFAParams, problem: _Problem, fresh: bool) -> Solver:
+        if self.solver == "gradient":
+            size = self.batch_size or 128
+            return GradientSolver(
+                params,
+                problem.batches,
+                self._structure,
+                self.noise_floor,
+                self.learning_rate,
+                size,
+                problem.rng,
+                problem.validation,
+            )
+        temperature = self._temperature(params, problem) if fresh else 1.0
+        return EMSolver(params, problem.batches, self._structure, self.noise_floor, temperature)
+
+    def _temperature(self, params: MFAParams, problem: _Problem) -> float:
+        if self.annealing != "auto":
+            return float(self.annealing)
+        if problem.labels is not None:
+            return 1.0
+        size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
+        return starting_temperature(params, problem.batches.pool(problem.rng, size)[1])
+
+    def _monitor(self) -> Extrapolation | Patience:
+        if self.solver == "em":
+            return Extrapolation(self.tol)
+        return Patience(self.tol, self.n_iter_no_change)
+
+    def _report(self, attempt: int) -> Any:
+        def report(n_iter: int, step: Step) -> None:
+            if self.verbose and n_iter % int(self.verbose) == 0:
+                print(
+                    f"[MFA] start {attempt + 1}, iteration {n_iter}: {step.bound:.6f} nats per row {step.note}".rstrip()
+                )
+
+        return report
+
+    def _keep(self, result: FitResult, conditioner: Conditioner, source: Any) -> None:
+        log_scale = conditioner.log_scale
+        self._set_params_from(conditioner.outward(result.params))
+        self.lower_bound_ = result.bound - log_scale
+        self.lower_bounds_ = [bound - log_scale for bound in result.bounds]
+        self.n_iter_ = result.n_iter
+        self.converged_ = result.converged
+        self.n_reseeded_ = result.reseeded
+        self.source_ = source
+        self._stream = None
+
+    def _set_params_from(self, params: MFAParams) -> None:
+        if self.rotation is not None:
+            from ._rotation import rotate
+
+            params = params._replace(loadings=rotate(params.loadings, self.rotation))
+        self.weights_ = to_numpy(params.log_weights.exp())
+        self.means_ = to_numpy(params.means)
+        self.loadings_ = to_numpy(params.loadings)
+        noise = to_numpy(params.noise_variance)
+        self.noise_variance_ = noise[0] if self.noise == "shared" else noise
+        self.n_components_, _, self.n_factors_ = self.loadings_.shape
+
+    def _warn(self, result: FitResult) -> None:
+        if result.interrupted:
+            warnings.warn(
+                f"interrupted after {result.n_iter} iterations; the fit so far is kept.", stacklevel=4
+            )
+        elif not result.converged and self.tol > 0 and self.max_iter > 0:
+            warnings.warn(
+                f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run a "
+                "fixed number without this warning.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        dead = np.flatnonzero(self.weights_ < 1e-12)
+        if len(dead):
+            warnings.warn(
+                f"components {dead.tolist()} hold no rows; ask for fewer components or another init.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFA:
+        """Update the mixture with one more batch of a stream.
+
+        The first batch starts the mixture and must hold at least as many rows as there are components. Later ones move
+        running averages of the sufficient statistics (stepwise EM; Cappe & Moulines, J. R. Stat. Soc. B 71, 2009), or
+        take one epoch of gradient steps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+        """
+        if getattr(self, "_stream", None) is None:
+            if not hasattr(self, "weights_"):
+                self._start_stream(X, sample_weight)
+                return self
+            self._stream = Stream()
+        rows = check_rows(self, X, reset=False)
+        params, bound = self._stream.update(self, rows, check_weights(sample_weight, rows))
+        self._set_params_from(params)
+        self.lower_bound_ = bound
+        self.lower_bounds_.append(bound)
+        self.n_iter_ += 1
+        return self
+
+    def _start_stream(self, X: Any, sample_weight: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._fit(X, sample_weight)
+        self._stream = Stream()
+        rows = check_rows(self, X, reset=False)
+        self._stream.update(self, rows, check_weights(sample_weight, rows))
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """Fit, and the most probable component of each row, (n_samples,)."""
+        return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        check_is_fitted(self)
+        return len(self.dictionary_)

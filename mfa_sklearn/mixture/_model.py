@@ -1,0 +1,111 @@
+"""The mixture: its parameters, their log density, and draws from it. Torch only, pure functions.
+
+    x | k ~ N(mu_k, W_k W_k^T + Psi_k)        p(k) = w_k
+
+`log_joint` evaluates all components with matrix products of total shape (n x D)(D x K (q + 1)), which is what a
+CPU or GPU does best; it is differentiable in the parameters, and the gradient solver uses it as it is. It expands
+squares, so data should come centred and scaled (`_arrays.Conditioner`) and, where single precision is not enough, the few
+components that matter for a row are evaluated again without cancellation (`_posterior`).
+Shapes: K components, D features, q factors, n rows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import _lowrank
+from ._lowrank import LowRank
+
+
+class MFAParams(NamedTuple):
+    """Parameters of a mixture of factor analyzers; never changed in place."""
+
+    log_weights: Tensor  # (K,)  log w_k
+    means: Tensor  # (K, D)  mu_k
+    loadings: Tensor  # (K, D, q)  W_k
+    noise_variance: Tensor  # (K, D), or (1, D) for noise that all components share
+
+    def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> MFAParams:
+        """The same parameters in another precision or on another device."""
+        return MFAParams(*(t.to(dtype=dtype, device=device) for t in self))
+
+
+class Density(NamedTuple):
+    """Parameters made ready to be evaluated on many rows: factorised and packed for matrix products."""
+
+    params: MFAParams
+    cov: LowRank
+    basis: Tensor  # (D, K q)  all B_k side by side
+    basis_offset: Tensor  # (K q,)  mu_k^T B_k
+    cross: Tensor  # (D, K)  Psi_k^-1 mu_k
+    precision: Tensor  # (D, K) or (D, 1)  diagonal of Psi_k^-1
+    log_peak: Tensor  # (K,)  log w_k + log N(mu_k | k): the log joint at its highest
+    constant: Tensor  # (K,)  all of the expanded log joint that does not depend on x
+
+
+def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
+    """Factorise in the precision of `params` and pack for rows of `dtype` (by default the same)."""
+    n_components, n_features, _ = params.loadings.shape
+    cov = _lowrank.factorise(params.loadings, params.noise_variance)
+    precision = 1 / params.noise_variance
+    weighted_means = precision * params.means
+    log_peak = params.log_weights - 0.5 * (n_features * math.log(2 * math.pi) + cov.log_det)
+    constant = log_peak - 0.5 * (weighted_means * params.means).sum(1)
+    offset = (params.means[:, None, :] @ cov.basis).reshape(-1)
+    basis = cov.basis.permute(1, 0, 2).reshape(n_features, -1)
+    packed = Density(params, cov, basis, offset, weighted_means.T, precision.T, log_peak, constant)
+    return packed if dtype in (None, params.means.dtype) else _cast(packed, dtype)
+
+
+def _cast(density: Density, dtype: torch.dtype | None) -> Density:
+    params, cov, *packed = density
+    return Density(
+        params.to(dtype), LowRank(*(t.to(dtype) for t in cov)), *(t.to(dtype).contiguous() for t in packed)
+    )
+
+
+def log_joint(density: Density, X: Tensor) -> Tensor:
+    """``log w_k + log N(x | mu_k, Psi_k + W_k W_k^T)`` for all rows and components, (n, K).
+
+    Differentiable in the parameters behind `density`.
+    """
+    squares = (X * X) @ density.precision  # (n, K) or (n, 1)
+    joint = torch.addmm(density.constant, X, density.cross)
+    if density.basis.shape[1]:
+        u = torch.addmm(density.basis_offset, X, density.basis, beta=-1)
+        explained = u.view(len(X), len(density.constant), -1).square().sum(-1)
+        joint = joint + 0.5 * explained
+    return joint - 0.5 * squares
+
+
+def mixture_moments(params: MFAParams) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and per-feature variance (D,) of the whole mixture."""
+    weights = params.log_weights.exp()
+    mean = weights @ params.means
+    within = params.loadings.square().sum(-1) + params.noise_variance
+    return mean, weights @ (within + (params.means - mean).square())
+
+
+def sample(params: MFAParams, n_samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw rows (n, D) and the components (n,) they came from, sorted by component."""
+    device, dtype = params.means.device, params.means.dtype
+    n_components, n_features, n_factors = params.loadings.shape
+    drawn = torch.multinomial(
+        params.log_weights.exp().double(), n_samples, replacement=True, generator=generator
+    )
+    components = drawn.sort().values
+    z = torch.randn(n_samples, n_factors, generator=generator, dtype=dtype, device=device)
+    eps = torch.randn(n_samples, n_features, generator=generator, dtype=dtype, device=device)
+    noise = params.noise_variance.expand(n_components, n_features).sqrt()
+    X = torch.empty_like(eps)
+    for k, rows in enumerate(
+        torch.split(
+            torch.arange(n_samples), torch.bincount(components.cpu(), minlength=n_components).tolist()
+        )
+    ):
+        X[rows] = params.means[k] + z[rows] @ params.loadings[k].T + eps[rows] * noise[k]
+    return X, components

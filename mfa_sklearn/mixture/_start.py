@@ -1,0 +1,160 @@
+"""From the `init` parameter of the estimator to the parameters a fit starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.cluster import kmeans_plusplus
+from torch import Tensor
+
+from .._annotated import shared_fact
+from ._arrays import Batches, Conditioner
+from ._em import Structure
+from ._init import nearest_centre, params_from_labels
+from ._model import MFAParams
+
+STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
+
+
+def given_centres(
+    init: Any, X: Any, n_components: int | None, sample_weight: np.ndarray | None
+) -> np.ndarray | None:
+    """Centres (K, D) that the user, an estimator or an earlier pipeline step brings; None where there are none.
+
+    Raises
+    ------
+    ValueError
+        If there are other than `n_components` centres, or their width is not that of `X`.
+    """
+    if isinstance(init, str):
+        centres = shared_fact(X, "cluster_centers") if init == "auto" else None
+    elif hasattr(init, "fit"):
+        centres = _centres_of(init, X, n_components)
+    else:
+        centres = np.asarray(init)
+        if centres.ndim == 1:
+            return None  # labels
+    if centres is None:
+        return None
+    centres = np.asarray(centres, dtype=np.float64)
+    if centres.ndim != 2 or centres.shape[1] != X.shape[1]:
+        raise ValueError(f"init gives centres of shape {centres.shape}, but X has n_features={X.shape[1]}")
+    if n_components is not None and len(centres) != n_components:
+        raise ValueError(
+            f"init gives {len(centres)} centres, but n_components={n_components}; leave n_components=None to take them all"
+        )
+    if not np.isfinite(centres).all():
+        raise ValueError("init gives centres that are not finite")
+    return centres
+
+
+def _centres_of(initializer: Any, X: Any, n_components: int | None) -> np.ndarray:
+    if hasattr(initializer, "cluster_centers_"):
+        return initializer.cluster_centers_
+    fresh = clone(initializer)
+    if n_components is not None and "n_clusters" in fresh.get_params(deep=False):
+        fresh.set_params(n_clusters=n_components)
+    fresh.fit(X)
+    if not hasattr(fresh, "cluster_centers_"):
+        raise ValueError(
+            f"init={initializer!r} has no cluster_centers_ after fit; use a clusterer that has centres"
+        )
+    return fresh.cluster_centers_
+
+
+def given_labels(init: Any, n_rows: int) -> np.ndarray | None:
+    """Labels (n,) from 0 that the user starts from; None where `init` is something else."""
+    if isinstance(init, str) or hasattr(init, "fit") or np.ndim(init) != 1:
+        return None
+    labels = np.asarray(init)
+    if labels.shape != (n_rows,):
+        raise ValueError(
+            f"init holds {len(labels)} labels for n_samples={n_rows} rows; give one label per row"
+        )
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(
+            f"init labels must be integers from 0, got dtype {labels.dtype} and minimum {labels.min()}"
+        )
+    return labels
+
+
+class Start:
+    """Draws starting parameters, in conditioned space; each draw is another one where the strategy is random."""
+
+    def __init__(
+        self,
+        batches: Batches,
+        conditioner: Conditioner,
+        n_components: int,
+        n_factors: int,
+        structure: Structure,
+        floor: float,
+        rng: np.random.RandomState,
+    ) -> None:
+        self._batches, self._conditioner, self._rng = batches, conditioner, rng
+        self._sizes = (n_components, n_factors)
+        self._structure, self._floor = structure, floor
+
+    def from_labels(self, labels: np.ndarray) -> MFAParams:
+        """Local principal components of labelled rows."""
+        rows, X = self._batches.pool(self._rng)
+        return self._build(rows, X, torch.as_tensor(labels[rows], device=X.device, dtype=torch.int64), None)
+
+    def from_centres(self, centres: np.ndarray) -> MFAParams:
+        """Local principal components around centres in the space of the data; rows go to the nearest there."""
+        rows, X = self._batches.pool(self._rng)
+        conditioner = Conditioner(*(t.to(X.device) for t in self._conditioner))
+        c = torch.as_tensor(centres, dtype=torch.float64, device=X.device)
+        scale = conditioner.scale.to(X)
+        labels = nearest_centre(X * scale, (c - conditioner.center).to(X))
+        return self._build(rows, X, labels, (c - conditioner.center) / conditioner.scale)
+
+    def draw(self, strategy: str) -> MFAParams:
+        """Parameters by one of the named strategies."""
+        rows, X = self._batches.pool(self._rng)
+        n_components = self._sizes[0]
+        if strategy == "random":
+            centres = torch.as_tensor(
+                self._rng.standard_normal((n_components, X.shape[1])), device=X.device
+            ).to(X)
+            return self._build(rows, X, nearest_centre(X, centres), centres)
+        centres = self._draw_centres(strategy, X, self._batches.weights_of(rows))
+        return self._build(rows, X, nearest_centre(X, centres), centres)
+
+    def _draw_centres(self, strategy: str, X: Tensor, weights: Tensor | None) -> Tensor:
+        n_components = self._sizes[0]
+        if strategy == "random_from_data":
+            p = None if weights is None else (weights / weights.sum()).cpu().numpy()
+            chosen = self._rng.choice(len(X), n_components, replace=False, p=p)
+            return X[torch.as_tensor(chosen, device=X.device)]
+        values = X.cpu().numpy()
+        w = None if weights is None else weights.cpu().numpy()
+        if strategy == "k-means++":
+            centres, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
+        else:
+            from sklearn.cluster import KMeans
+
+            centres = (
+                KMeans(n_components, n_init=1, random_state=self._rng)
+                .fit(values, sample_weight=w)
+                .cluster_centers_
+            )
+        return torch.as_tensor(centres, device=X.device).to(X)
+
+    def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
+        generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))
+        n_components, n_factors = self._sizes
+        return params_from_labels(
+            X,
+            labels,
+            n_components,
+            n_factors,
+            self._structure,
+            self._floor,
+            generator,
+            self._batches.weights_of(rows),
+            means,
+        )

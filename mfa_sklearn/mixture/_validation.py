@@ -1,0 +1,77 @@
+"""What a fit or a prediction may be given, checked before work is spent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
+from torch import Tensor
+
+
+def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
+    """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
+
+    Whether the values are finite is checked as they are read, so that a large memory map is not read just for that.
+    """
+    if isinstance(X, Tensor) or _is_store(X):
+        if len(X.shape) != 2:
+            raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
+        if X.shape[0] == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={tuple(X.shape)}) while a minimum of 1 is required."
+            )
+        if isinstance(X, Tensor) and not (X.is_floating_point() or not X.is_complex()):
+            raise ValueError("Complex data not supported")
+        _check_n_features(estimator, X, reset=reset)
+        return X
+    # skip_check_array would also skip the feature names
+    return np.asarray(validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False))
+
+
+def _is_store(X: Any) -> bool:
+    if isinstance(X, np.ndarray) or not hasattr(X, "shape") or not hasattr(X, "dtype"):
+        return False
+    return (
+        hasattr(X, "__getitem__")
+        and not hasattr(X, "__array_interface__")
+        and not hasattr(X, "iloc")
+        and not hasattr(X, "nnz")
+    )
+
+
+def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
+    """Weights (n,) in double precision, or None; they must not be negative, nor all zero."""
+    if sample_weight is None:
+        return None
+    weights = _check_sample_weight(
+        sample_weight, np.broadcast_to(0.0, X.shape), dtype=np.float64, ensure_non_negative=True
+    )
+    if not weights.sum() > 0:
+        raise ValueError("sample_weight is zero for every row; at least one row needs a positive weight.")
+    return weights
+
+
+def check_sizes(n_rows: int, n_features: int, n_components: int, n_factors: int) -> None:
+    """Refuse more components than rows, and factors that do not reduce the dimension."""
+    if n_components > n_rows:
+        raise ValueError(
+            f"n_components={n_components} is more than n_samples={n_rows}; give more rows or ask for fewer components."
+        )
+    if n_factors >= n_features:
+        raise ValueError(
+            f"n_factors={n_factors} must be below n_features={n_features}; a factor analyzer with as many factors as "
+            "features is a full covariance (sklearn.mixture.GaussianMixture fits that)."
+        )
+
+
+def check_component(component: int, n_components: int) -> int:
+    """A component's index, refused out of range."""
+    if not isinstance(component, (int, np.integer)) or isinstance(component, bool):
+        raise TypeError(f"component={component!r} must be an integer from 0 to {n_components - 1}")
+    if not 0 <= component < n_components:
+        raise ValueError(
+            f"component={component} is out of range; this mixture has components 0 to {n_components - 1}"
+        )
+    return int(component)
