@@ -140,6 +140,8 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, target: Pa
     # float16 is how the weights are stored; a CPU should compute in float32.
     config["dtype"] = "float32"
     (fresh / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    for path in fresh.iterdir():
+        path.chmod(0o644)
     if target.exists():
         os.rename(target, stale)
     os.rename(fresh, target)

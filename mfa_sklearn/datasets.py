@@ -1,0 +1,394 @@
+"""Texts with concepts, a tiny language model to read them, and numbers drawn from a known mixture.
+
+The concept sentences and the language model are embedded, so everything works without a network. Nothing here
+imports a language-model package.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from importlib import resources
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+
+__all__ = ["load_concepts", "make_mfa", "read_texts", "tiny_lm"]
+
+TEXT_KEYS = ("prompt", "text", "sentence")
+LABEL_KEYS = ("label", "concept")
+
+CONCEPTS_DESCR = """\
+Forty concepts, one hundred English sentences each, written by a seeded grammar (data/build in the
+repository). Every sentence frame serves all concepts and many words belong to several (bank, bill, cell,
+charge, court), so topics, not templates, tell the sentences apart. `words` holds the surface forms of each
+concept's content words.
+"""
+
+
+def _data_dir() -> Path:
+    """The installed `mfa_sklearn.data`, or the top-level `data` of a checkout."""
+    try:
+        return Path(str(resources.files("mfa_sklearn.data")))
+    except ModuleNotFoundError:
+        return Path(__file__).resolve().parents[1] / "data"
+
+
+def _embedded(name: str) -> Path:
+    path = _data_dir() / name
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The embedded {name!r} is missing: {path}. Reinstall mfa-sklearn with its data files."
+        )
+    return path
+
+
+def load_concepts(*, return_X_y: bool = False) -> Bunch | tuple[list[str], np.ndarray]:
+    """The embedded concept sentences: 40 concepts, 100 sentences each.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Return `(texts, labels)` instead of a Bunch.
+
+    Returns
+    -------
+    data : Bunch
+        texts : list of str, length 4000
+            The sentences, in random order.
+        labels : ndarray of str of shape (4000,)
+            The concept of each sentence.
+        target : ndarray of int of shape (4000,)
+            The same as a number, an index into `target_names`.
+        target_names : list of str, length 40
+            The concepts, sorted.
+        words : dict of str to list of str
+            The surface forms of each concept's content words (nouns, verbs and adjectives, inflected). A word
+            may belong to several concepts.
+        DESCR : str
+            What the data are.
+        filename : str
+            Where the sentences were read from.
+
+    Examples
+    --------
+    >>> from mfa_sklearn.datasets import load_concepts
+    >>> concepts = load_concepts()
+    >>> len(concepts.texts), len(concepts.target_names)
+    (4000, 40)
+    >>> [name for name in concepts.target_names if "bank" in concepts.words[name]]
+    ['banking', 'river']
+    >>> texts, labels = load_concepts(return_X_y=True)
+    >>> labels.shape
+    (4000,)
+    """
+    path = _embedded("supervised.json")
+    rows = read_texts(path)
+    if return_X_y:
+        return rows.texts, rows.labels
+    names, target = np.unique(rows.labels, return_inverse=True)
+    words = json.loads(_embedded("concepts.json").read_text(encoding="utf-8"))
+    return Bunch(
+        texts=rows.texts,
+        labels=rows.labels,
+        target=target,
+        target_names=names.tolist(),
+        words={name: words[name] for name in names.tolist()},
+        DESCR=CONCEPTS_DESCR,
+        filename=str(path),
+    )
+
+
+def tiny_lm() -> Path:
+    """The directory of the embedded language model, in the format of a hub directory.
+
+    A causal language model of Llama type (4 blocks of width 128, rotary positions, 1.3 million parameters)
+    trained on text of the grammar behind :func:`load_concepts`. It has learnt topics; figures are in
+    `data/README.md`.
+
+    Returns
+    -------
+    path : pathlib.Path
+        A directory for `AutoModelForCausalLM.from_pretrained`, `AutoTokenizer.from_pretrained`,
+        `TransformerBridge.boot_transformers` or `ActivationExtractor(model=...)`.
+
+    Examples
+    --------
+    >>> from mfa_sklearn.datasets import tiny_lm
+    >>> sorted(path.name for path in tiny_lm().glob("*.safetensors"))
+    ['model.safetensors']
+    """
+    return _embedded("tiny-lm")
+
+
+# --- a user's texts
+
+
+def read_texts(path: str | PathLike[str]) -> Bunch:
+    """Read texts, with their labels if there are any, from a CSV, JSON or JSONL file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The suffix decides how the file is read.
+
+        * `.csv`: a header with a column `prompt`, `text` or `sentence` and, if there are labels, `label` or
+          `concept`.
+        * `.json`: a list of objects with those keys, a list of strings, or an object label -> sentences.
+        * `.jsonl`: one object or one string a line.
+
+        The first of the names that a row has counts; upper and lower case are the same. Encoding is UTF-8.
+
+    Returns
+    -------
+    data : Bunch
+        texts : list of str, length n
+            Texts without the blanks around them.
+        labels : ndarray of str of shape (n,), or None
+            None if no row has a label; "" for a row without one where others have.
+        n_rows : int
+            Rows seen, skipped ones included.
+        n_skipped : int
+            Rows left out, also said in a warning.
+        skipped : dict of str to int
+            Why, and how many for each reason.
+        filename : str
+            The path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the suffix is unknown, the file cannot be parsed or decoded, its layout is none of the above, or no
+        row of it holds a text.
+
+    Warns
+    -----
+    UserWarning
+        If rows were skipped.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> from mfa_sklearn.datasets import read_texts
+    >>> path = Path(tempfile.mkdtemp()) / "mine.json"
+    >>> _ = path.write_text(json.dumps({"river": ["The canoe drifted."], "banking": ["A loan was repaid."]}))
+    >>> data = read_texts(path)
+    >>> data.texts, data.labels.tolist()
+    (['The canoe drifted.', 'A loan was repaid.'], ['river', 'banking'])
+    """
+    path = Path(path)
+    readers = {".csv": _csv_rows, ".json": _json_rows, ".jsonl": _jsonl_rows}
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"No such file: {path}. read_texts takes the path of a .csv, .json or .jsonl file."
+        )
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(
+            f"Cannot tell the format of {path}: its suffix is {path.suffix!r}, not one of {sorted(readers)}."
+        )
+    try:
+        rows = reader(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 text ({error}). Save it as UTF-8 and read it again."
+        ) from error
+    return _collect(rows, path)
+
+
+def _collect(rows: list[Any], path: Path) -> Bunch:
+    """Sort rows into texts with labels, and reasons to skip."""
+    texts, labels, skipped = [], [], Counter[str]()
+    for row in rows:
+        text, label, problem = _text_and_label(row)
+        if problem:
+            skipped[problem] += 1
+        else:
+            texts.append(text)
+            labels.append(label)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+    if not texts:
+        raise ValueError(
+            f"No texts in {path}: {len(rows)} rows{', ' + reasons if reasons else ''}. "
+            f"Give every row a text under one of {', '.join(TEXT_KEYS)}{_seen_names(rows)}."
+        )
+    if skipped:
+        warnings.warn(f"Skipped {skipped.total()} of {len(rows)} rows of {path}: {reasons}.", stacklevel=3)
+    return Bunch(
+        texts=texts,
+        labels=np.array(labels) if any(labels) else None,
+        n_rows=len(rows),
+        n_skipped=skipped.total(),
+        skipped=dict(skipped),
+        filename=str(path),
+    )
+
+
+def _text_and_label(row: Any) -> tuple[str, str, str]:
+    """(text, label, why the row is skipped); the last is empty for a good row."""
+    if isinstance(row, str):
+        return row.strip(), "", "" if row.strip() else "with an empty text"
+    if not isinstance(row, dict):
+        return "", "", f"of type {type(row).__name__}"
+    fields = {str(key).strip().lower(): value for key, value in row.items()}
+    key = next((name for name in TEXT_KEYS if name in fields), None)
+    if key is None:
+        return "", "", "without a text column"
+    text = fields[key]
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return "", "", "with an empty text"
+    if not isinstance(text, str):
+        return "", "", f"whose text is of type {type(text).__name__}"
+    label = next((fields[name] for name in LABEL_KEYS if fields.get(name) is not None), "")
+    return text.strip(), str(label).strip(), ""
+
+
+def _seen_names(rows: list[Any]) -> str:
+    names = {str(key): None for row in rows[:100] if isinstance(row, dict) for key in row}
+    return f" (seen: {', '.join(list(names)[:10])})" if names else ""
+
+
+def _csv_rows(path: Path) -> list[Any]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            return list(reader)
+        except csv.Error as error:
+            raise ValueError(f"{path} is not a valid CSV file: line {reader.line_num}: {error}.") from error
+
+
+def _parse(text: str, path: Path, line: int = 0) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {line or error.lineno} column {error.colno}"
+        hint = "" if line else " A file with one object a line should be named .jsonl."
+        raise ValueError(f"{path} is not valid JSON: {error.msg} at {where}.{hint}") from error
+
+
+def _json_rows(path: Path) -> list[Any]:
+    content = _parse(path.read_text(encoding="utf-8-sig"), path)
+    if isinstance(content, list):
+        return content
+    if isinstance(content, dict) and all(isinstance(value, list) for value in content.values()):
+        return [_labelled(text, label) for label, texts in content.items() for text in texts]
+    seen = (
+        f"an object with the keys {list(content)[:5]}"
+        if isinstance(content, dict)
+        else type(content).__name__
+    )
+    raise ValueError(
+        f"{path} holds {seen}, not a list of objects, a list of strings or an object label -> sentences."
+    )
+
+
+def _labelled(text: Any, label: str) -> dict[str, Any]:
+    return {"text": text, "label": label}
+
+
+def _jsonl_rows(path: Path) -> list[Any]:
+    # Not splitlines(): JSON strings may hold U+2028 unescaped.
+    lines: Iterable[str] = path.read_text(encoding="utf-8-sig").split("\n")
+    return [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+# --- numbers from a known mixture
+
+
+def make_mfa(
+    n_samples: int = 1000,
+    n_features: int = 10,
+    n_components: int = 3,
+    n_factors: int = 2,
+    *,
+    noise: str = "shared",
+    separation: float = 6.0,
+    random_state: int | np.random.RandomState | None = None,
+    return_params: bool = False,
+) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, Bunch]:
+    """Draw from a mixture of factor analyzers with random, known parameters.
+
+    ``x | k ~ N(mu_k, W_k W_k^T + Psi_k)``, drawn as ``x = mu_k + W_k z + eps`` with ``z ~ N(0, I)`` and
+    ``eps ~ N(0, Psi_k)``, Psi diagonal. Loadings are standard normal, noise variances uniform in [0.1, 0.5],
+    weights Dirichlet(5).
+
+    Parameters
+    ----------
+    n_samples : int, default=1000
+        Number of rows.
+    n_features : int, default=10
+        Number of columns D.
+    n_components : int, default=3
+        Number of components K.
+    n_factors : int, default=2
+        Number of factors q of each component, below `n_features`; 0 is a diagonal Gaussian mixture.
+    noise : {"shared", "component"}, default="shared"
+        One noise variance for all components, or one for each.
+    separation : float, default=6.0
+        Scale of the means: ``mu_k ~ N(0, separation^2 I)``. 0 puts all components in one place.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the parameters and the rows.
+    return_params : bool, default=False
+        Also return the parameters.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        The rows.
+    y : ndarray of int of shape (n_samples,)
+        The component of each row.
+    params : Bunch
+        `weights` (K,), `means` (K, D), `loadings` (K, D, q), `noise_variance` (D,) or (K, D), and the factors
+        `z` (n_samples, q) that were drawn. Only if `return_params`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range or `noise` is unknown.
+
+    Examples
+    --------
+    >>> from mfa_sklearn.datasets import make_mfa
+    >>> X, y, params = make_mfa(500, 8, n_components=4, random_state=0, return_params=True)
+    >>> X.shape, y.shape, params.loadings.shape, params.noise_variance.shape
+    ((500, 8), (500,), (4, 8, 2), (8,))
+    """
+    _check_sizes(n_samples, n_features, n_components, n_factors, noise, separation)
+    rng = check_random_state(random_state)
+    shape = (n_features,) if noise == "shared" else (n_components, n_features)
+    params = Bunch(
+        weights=rng.dirichlet(np.full(n_components, 5.0)),
+        means=separation * rng.standard_normal((n_components, n_features)),
+        loadings=rng.standard_normal((n_components, n_features, n_factors)),
+        noise_variance=rng.uniform(0.1, 0.5, size=shape),
+    )
+    y = rng.choice(n_components, size=n_samples, p=params.weights)
+    params.z = rng.standard_normal((n_samples, n_factors))
+    deviation = np.broadcast_to(np.sqrt(params.noise_variance), (n_components, n_features))[y]
+    X = params.means[y] + deviation * rng.standard_normal((n_samples, n_features))
+    for k in range(n_components):
+        X[y == k] += params.z[y == k] @ params.loadings[k].T
+    return (X, y, params) if return_params else (X, y)
+
+
+def _check_sizes(
+    n_samples: int, n_features: int, n_components: int, n_factors: int, noise: str, separation: float
+) -> None:
+    for name, value in (("n_samples", n_samples), ("n_features", n_features), ("n_components", n_components)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    if not 0 <= n_factors < n_features:
+        raise ValueError(f"n_factors must be at least 0 and below n_features={n_features}, got {n_factors}.")
+    if noise not in ("shared", "component"):
+        raise ValueError(f"noise must be 'shared' or 'component', got {noise!r}.")
+    if not separation >= 0:
+        raise ValueError(f"separation must not be negative, got {separation}.")
