@@ -109,8 +109,8 @@ class AnnotatedArray(np.ndarray):
         return view
 
     def __reduce__(self) -> Any:
-        rebuild, args, state = super().__reduce__()  # type: ignore[misc]
-        return rebuild, args, (state, self._rows, self._shared)
+        reduced: Any = super().__reduce__()
+        return reduced[0], reduced[1], (reduced[2], self._rows, self._shared)
 
     def __setstate__(self, state: Any) -> None:
         numbers, self._rows, self._shared = state

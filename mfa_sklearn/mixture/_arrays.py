@@ -27,13 +27,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda' or 'cuda:0'"
-        ) from error
+        raise ValueError(f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
     if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={device!r}, but this machine or this build of torch has no CUDA; use device='cpu'"
-        )
+        raise ValueError(f"device={device!r}, but this machine or this build of torch has no CUDA; use device='cpu'")
     return resolved
 
 
@@ -59,10 +55,9 @@ def read_rows(X: Any, index: Any, device: torch.device) -> Tensor:
     if isinstance(X, Tensor):
         rows = X.detach()[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
         return rows.to(device)
-    rows = np.asarray(X[index])
-    return torch.from_numpy(rows if rows.flags.writeable and rows.flags.c_contiguous else rows.copy()).to(
-        device
-    )
+    values = np.asarray(X[index])
+    own = values if values.flags.writeable and values.flags.c_contiguous else values.copy()
+    return torch.from_numpy(own).to(device)
 
 
 class Conditioner(NamedTuple):
@@ -128,9 +123,7 @@ class Batches:
     ) -> None:
         self.n_rows, self.n_features = int(X.shape[0]), int(X.shape[1])
         self.dtype, self.device = dtype, device
-        self.weights = (
-            None if weights is None else torch.as_tensor(weights, dtype=torch.float64, device=device)
-        )
+        self.weights = None if weights is None else torch.as_tensor(weights, dtype=torch.float64, device=device)
         self._X, self._conditioner = X, Conditioner(*(t.to(device) for t in conditioner))
         row_bytes = self.n_features * dtype.itemsize
         self.batch_rows = batch_rows or max(1, min(self.n_rows, BATCH_BYTES // row_bytes))
@@ -163,15 +156,11 @@ class Batches:
     def pool(self, rng: np.random.RandomState, n_bytes: int = BATCH_BYTES * 8) -> tuple[np.ndarray, Tensor]:
         """Row numbers (ascending) and rows of a uniform sample that fits `n_bytes`; all rows if they do."""
         size = min(self.n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))
-        rows = (
-            np.arange(self.n_rows)
-            if size == self.n_rows
-            else np.sort(rng.choice(self.n_rows, size, replace=False))
-        )
+        rows = np.arange(self.n_rows) if size == self.n_rows else np.sort(rng.choice(self.n_rows, size, replace=False))
         return rows, self.read(slice(None) if size == self.n_rows else rows)
 
     def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """One epoch of minibatches in random order: rows are shuffled in large blocks, and the blocks among themselves."""
+        """One epoch of minibatches in random order: rows shuffled in large blocks, and the blocks among themselves."""
         block = self.n_rows if self._kept is not None else max(size, self.batch_rows)
         starts = rng.permutation(np.arange(0, self.n_rows, block))
         for start in starts:
@@ -196,11 +185,7 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
     for start in range(0, n_rows, step):
         rows = read_rows(X, slice(start, min(start + step, n_rows)), device).double()
         check_finite(rows, start)
-        w = (
-            rows.new_ones(len(rows))
-            if weights is None
-            else torch.as_tensor(weights[start : start + step]).to(rows)
-        )
+        w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[start : start + step]).to(rows)
         mass = float(w.sum())
         if mass == 0:
             continue
@@ -219,7 +204,7 @@ def check_finite(rows: Tensor, start: int = 0) -> None:
     row, column = (~torch.isfinite(rows)).nonzero()[0].tolist()
     kind = "NaN" if torch.isnan(rows[row, column]) else "infinity"
     raise ValueError(
-        f"Input X contains {kind} (first at row {start + row}, column {column}). Drop or impute such rows before fitting."
+        f"Input X contains {kind} (first at row {start + row}, column {column}). Drop or impute such rows first."
     )
 
 

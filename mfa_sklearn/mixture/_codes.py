@@ -25,7 +25,7 @@ class CodeMethods:
 
     @property
     def dictionary_(self) -> np.ndarray:
-        """Rows ``mu_k, W_k[:, 0], ..., W_k[:, q - 1]`` for each component, (K (1 + q), D); a code times it reconstructs."""
+        """Rows ``mu_k, W_k[:, 0], ..., W_k[:, q - 1]`` per component, (K (1 + q), D); a code times it reconstructs."""
         check_is_fitted(self)
         stacked = np.concatenate([self.means_[:, None, :], self.loadings_.transpose(0, 2, 1)], axis=1)
         return stacked.reshape(-1, self.means_.shape[1])
@@ -49,9 +49,7 @@ class CodeMethods:
         parts = []
         for _, batch in evaluation.batches():
             pairs, responsibility, _ = posterior_pairs(evaluation.density, batch)
-            values = responsibility[:, None] * torch.cat(
-                [torch.ones_like(pairs.scores[:, :1]), pairs.scores], 1
-            )
+            values = responsibility[:, None] * torch.cat([torch.ones_like(pairs.scores[:, :1]), pairs.scores], 1)
             columns = pairs.components[:, None] * width + torch.arange(width, device=batch.device)
             rows = pairs.rows[:, None].expand_as(columns)
             place = (to_numpy(rows.reshape(-1)), to_numpy(columns.reshape(-1)))
@@ -75,9 +73,7 @@ class CodeMethods:
         code = check_array(code, accept_sparse="csr", dtype=[np.float64, np.float32])
         dictionary = self.dictionary_
         if code.shape[1] != len(dictionary):
-            raise ValueError(
-                f"code has {code.shape[1]} columns, but codes of this mixture have {len(dictionary)}"
-            )
+            raise ValueError(f"code has {code.shape[1]} columns, but codes of this mixture have {len(dictionary)}")
         return np.asarray(code @ dictionary.astype(code.dtype))
 
     def reconstruct(self, X: Any) -> np.ndarray:

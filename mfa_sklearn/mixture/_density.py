@@ -37,9 +37,7 @@ class Evaluation:
         params = estimator._params(device)
         self.dtype = resolve_dtype(estimator.dtype, X)
         self.out_dtype = np.float32 if self.dtype == torch.float32 else np.float64
-        self.conditioner: Conditioner = conditioner_for(
-            *mixture_moments(params), estimator._structure.isotropic_noise
-        )
+        self.conditioner: Conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
         self.density: Density = prepare(self.conditioner.inward(params), self.dtype)
         self.n_rows = X.shape[0]
         self._batches = Batches(X, self.conditioner, self.dtype, device)
@@ -64,7 +62,13 @@ class DensityMethods:
     device: Any
     dtype: Any
     random_state: Any
-    _structure: Structure
+    noise: str
+    noise_form: str
+    loadings: str
+
+    @property
+    def _structure(self) -> Structure:
+        return Structure(self.loadings == "common", self.noise == "shared", self.noise_form == "isotropic")
 
     def _params(self, device: torch.device | str = "cpu") -> MFAParams:
         def tensor(array: Any) -> torch.Tensor:
@@ -226,8 +230,6 @@ class DensityMethods:
             return np.linalg.inv(self.get_covariance())
         k = check_component(component, len(self.weights_))
         params = self._params()
-        cov = factorise(
-            params.loadings[k : k + 1], params.noise_variance[k % len(params.noise_variance)][None]
-        )
+        cov = factorise(params.loadings[k : k + 1], params.noise_variance[k % len(params.noise_variance)][None])
         basis = to_numpy(cov.basis[0])
         return np.diag(1 / to_numpy(cov.noise_variance[0])) - basis @ basis.T

@@ -4,7 +4,7 @@ The statistics are moments of what the current parameters leave over, ``e = x - 
 numbers stay small, so nothing cancels, and the M-step is an update of the parameters rather than their
 re-computation. With E[.] the posterior expectation and r_k the responsibility,
 
-    count_k = sum r_k     residual_k = sum r_k E[e]     score_k = sum r_k E[z]
+    mass_k = sum r_k     residual_k = sum r_k E[e]     score_k = sum r_k E[z]
     cross_k = sum r_k E[e z^T]     scatter_k = sum r_k E[z z^T]     square_k = sum r_k E[e * e]
 
 The M-step is Ghahramani & Hinton's joint update of [W | mu] ("The EM algorithm for mixtures of factor analyzers",
@@ -34,7 +34,7 @@ class Structure(NamedTuple):
 class Statistics(NamedTuple):
     """Expected sufficient statistics at given parameters; those of two sets of rows add."""
 
-    count: Tensor  # (K,)
+    mass: Tensor  # (K,)
     residual: Tensor  # (K, D)
     score: Tensor  # (K, q)
     cross: Tensor  # (K, D, q)
@@ -60,9 +60,7 @@ def zero_statistics(params: MFAParams) -> Statistics:
         return torch.zeros(shape, dtype=torch.float64, device=params.means.device)
 
     K, D, q = n_components, n_features, n_factors
-    return Statistics(
-        zeros(K), zeros(K, D), zeros(K, q), zeros(K, D, q), zeros(K, q, q), zeros(K, D), zeros(), zeros()
-    )
+    return Statistics(zeros(K), zeros(K, D), zeros(K, q), zeros(K, D, q), zeros(K, q, q), zeros(K, D), zeros(), zeros())
 
 
 def e_step(
@@ -95,7 +93,7 @@ def pair_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: T
         r = responsibility[block, None]
         z, e = residuals(density, X[pairs.rows[block]], k)
         weighted = r * z
-        total.count[k] = r.sum(dtype=torch.float64)
+        total.mass[k] = r.sum(dtype=torch.float64)
         total.residual[k] = (r * e).sum(0)
         total.score[k] = weighted.sum(0)
         total.cross[k] = e.T @ weighted
@@ -108,17 +106,15 @@ def _add_factor_covariance(density: Density, total: Statistics) -> Statistics:
     # E[z z^T] = z z^T + M^-1, hence E[e z^T] = e z^T - W M^-1 and E[e^2] = e^2 + diag(W M^-1 W^T)
     whitener = density.cov.whitener.double()
     half = density.cov.loadings.double() @ whitener.mT  # W L^-T
-    count = total.count[:, None]
+    mass = total.mass[:, None]
     return total._replace(
-        cross=total.cross - count[:, :, None] * (half @ whitener),
-        scatter=total.scatter + count[:, :, None] * (whitener.mT @ whitener),
-        square=total.square + count * half.square().sum(-1),
+        cross=total.cross - mass[:, :, None] * (half @ whitener),
+        scatter=total.scatter + mass[:, :, None] * (whitener.mT @ whitener),
+        square=total.square + mass * half.square().sum(-1),
     )
 
 
-def m_step(
-    params: MFAParams, statistics: Statistics, structure: Structure, floor: Tensor | float
-) -> MFAParams:
+def m_step(params: MFAParams, statistics: Statistics, structure: Structure, floor: Tensor | float) -> MFAParams:
     """Parameters that maximise the expected complete-data log-likelihood.
 
     Parameters
@@ -131,13 +127,13 @@ def m_step(
     floor : Tensor (D,) or float
         Smallest noise variance allowed.
     """
-    seen = statistics.count > 1e-12 * statistics.weight
-    count = torch.where(seen, statistics.count, 1.0)[:, None]
-    centred = _centre(statistics, count)
-    change, noise = _solve(params, centred, count, seen, structure, floor)
-    shift = (statistics.residual - (change @ statistics.score[:, :, None])[..., 0]) / count
+    seen = statistics.mass > 1e-12 * statistics.weight
+    mass = torch.where(seen, statistics.mass, 1.0)[:, None]
+    centred = _centre(statistics, mass)
+    change, noise = _solve(params, centred, mass, seen, structure, floor)
+    shift = (statistics.residual - (change @ statistics.score[:, :, None])[..., 0]) / mass
     shift = torch.where(seen[:, None], shift, 0.0)
-    weights = statistics.count.clamp(min=torch.finfo(torch.float64).tiny)
+    weights = statistics.mass.clamp(min=torch.finfo(torch.float64).tiny)
     return MFAParams((weights / weights.sum()).log(), params.means + shift, params.loadings + change, noise)
 
 
@@ -149,16 +145,16 @@ class _Centred(NamedTuple):
     square: Tensor  # (K, D)
 
 
-def _centre(s: Statistics, count: Tensor) -> _Centred:
+def _centre(s: Statistics, mass: Tensor) -> _Centred:
     return _Centred(
-        s.cross - s.residual[:, :, None] * (s.score / count)[:, None, :],
-        s.scatter - s.score[:, :, None] * (s.score / count)[:, None, :],
-        s.square - s.residual.square() / count,
+        s.cross - s.residual[:, :, None] * (s.score / mass)[:, None, :],
+        s.scatter - s.score[:, :, None] * (s.score / mass)[:, None, :],
+        s.square - s.residual.square() / mass,
     )
 
 
 def _solve(
-    params: MFAParams, c: _Centred, count: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
+    params: MFAParams, c: _Centred, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
 ) -> tuple[Tensor, Tensor]:
     """The change of the loadings (K, D, q) and the new noise variance."""
     if not structure.common_loadings:
@@ -166,13 +162,13 @@ def _solve(
         scatter = torch.where(seen[:, None, None], c.scatter, eye)
         change = torch.linalg.solve(scatter, c.cross.mT).mT
         change = torch.where(seen[:, None, None], change, 0.0)
-        return change, _noise(params, c, change, count, seen, structure, floor)
+        return change, _noise(params, c, change, mass, seen, structure, floor)
     noise = params.noise_variance
     # With noise of their own the components weigh unequally in the common loadings, and the loadings in the noise:
     # the joint maximum is reached by turns.
     for _ in range(1 if structure.shared_noise else 200):
         change = _common_change(c, noise, seen)
-        previous, noise = noise, _noise(params, c, change, count, seen, structure, floor)
+        previous, noise = noise, _noise(params, c, change, mass, seen, structure, floor)
         if torch.allclose(previous, noise, rtol=1e-12, atol=0.0):
             break
     return change, noise
@@ -190,7 +186,7 @@ def _noise(
     params: MFAParams,
     c: _Centred,
     change: Tensor,
-    count: Tensor,
+    mass: Tensor,
     seen: Tensor,
     structure: Structure,
     floor: Tensor | float,
@@ -198,9 +194,9 @@ def _noise(
     total = c.square - 2 * (change * c.cross).sum(-1) + ((change @ c.scatter) * change).sum(-1)
     total = torch.where(seen[:, None], total, 0.0)
     if structure.shared_noise:
-        noise = total.sum(0, keepdim=True) / (count[:, 0] * seen).sum()
+        noise = total.sum(0, keepdim=True) / (mass[:, 0] * seen).sum()
     else:
-        noise = torch.where(seen[:, None], total / count, params.noise_variance)
+        noise = torch.where(seen[:, None], total / mass, params.noise_variance)
     if structure.isotropic_noise:
         noise = noise.mean(1, keepdim=True).expand_as(noise)
     return torch.maximum(noise, torch.as_tensor(floor, dtype=noise.dtype, device=noise.device)).contiguous()
@@ -215,16 +211,16 @@ def rebase(statistics: Statistics, old: MFAParams, new: MFAParams) -> Statistics
     a, c = new.means - old.means, new.loadings - old.loadings
     moved = (c @ s.score[:, :, None])[..., 0]  # C E[z]
     square = s.square - 2 * a * s.residual - 2 * (c * s.cross).sum(-1)
-    square = square + s.count[:, None] * a.square() + 2 * a * moved + ((c @ s.scatter) * c).sum(-1)
+    square = square + s.mass[:, None] * a.square() + 2 * a * moved + ((c @ s.scatter) * c).sum(-1)
     return s._replace(
-        residual=s.residual - s.count[:, None] * a - moved,
+        residual=s.residual - s.mass[:, None] * a - moved,
         cross=s.cross - a[:, :, None] * s.score[:, None, :] - c @ s.scatter,
         square=square,
     )
 
 
 def n_parameters(structure: Structure, n_components: int, n_features: int, n_factors: int) -> int:
-    """Free parameters: a rotation of the factors changes nothing, so q (q - 1) / 2 of each loading matrix do not count."""
+    """Free parameters: a rotation of the factors changes nothing, so q (q - 1) / 2 per loading matrix do not count."""
     K, D, q = n_components, n_features, n_factors
     loadings = D * q - q * (q - 1) // 2
     noise = 1 if structure.isotropic_noise else D

@@ -15,7 +15,7 @@ from ._em import Statistics, Structure, e_step, m_step, zero_statistics
 from ._gradient import Unconstrained, constrain, minibatch_step, unconstrain
 from ._model import MFAParams, log_joint, prepare
 
-# A component that holds less than half an average row is dead; it is given half of the heaviest one, in the first steps.
+# A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
 _RESEED_UNTIL = 10
 
@@ -59,9 +59,7 @@ class Monitor(Protocol):
         """Whether the bounds seen so far, this one the last, say that no more is to be had."""
 
 
-def run(
-    solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, Step], Any] | None = None
-) -> FitResult:
+def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, Step], Any] | None = None) -> FitResult:
     """Step until the monitor is satisfied or `max_iter` steps are done; an interrupt keeps what was reached."""
     bounds: list[float] = []
     converged, interrupted = False, False
@@ -144,7 +142,7 @@ class EMSolver:
         statistics = expected_statistics(self._params, self._batches, temperature)
         params = m_step(self._params, statistics, self._structure, self._floor)
         self._steps += 1
-        dead = statistics.count < _DEAD_ROWS * statistics.weight / max(self._batches.n_rows, 1)
+        dead = statistics.mass < _DEAD_ROWS * statistics.weight / max(self._batches.n_rows, 1)
         revive = bool(dead.any()) and self._steps <= _RESEED_UNTIL
         if revive:
             params = split_heaviest(params, dead)
@@ -152,9 +150,7 @@ class EMSolver:
         self._params = params
         self._temperature = max(1.0, temperature * self._decay)
         note = f"temperature {temperature:.2f}" if temperature > 1 else ""
-        return Step(
-            float(statistics.log_likelihood / statistics.weight), temperature == 1 and not revive, note
-        )
+        return Step(float(statistics.log_likelihood / statistics.weight), temperature == 1 and not revive, note)
 
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters and their mean log-likelihood."""
@@ -162,7 +158,7 @@ class EMSolver:
 
 
 class GradientSolver:
-    """Adam on minibatches; a step is an epoch. With validation rows, their log-likelihood is the bound and the best is kept."""
+    """Adam on minibatches; a step is an epoch. With validation rows, theirs is the bound, and the best is kept."""
 
     def __init__(
         self,
@@ -203,7 +199,7 @@ class GradientSolver:
         return MFAParams(*(t.detach().clone() for t in params))
 
     def finish(self) -> tuple[MFAParams, float]:
-        """The parameters (the best on the validation rows, if there are any) and their log-likelihood on the training rows."""
+        """The parameters (the best on the validation rows, if any) and their log-likelihood on the training rows."""
         params = self._current() if self._best is None else self._best[1]
         return params, mean_log_likelihood(params, self._batches)
 
@@ -244,9 +240,7 @@ def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:
         weights[k] = weights[source]
         if noise is not None:
             noise[k] = noise[source]
-    return MFAParams(
-        weights.log_softmax(0), means, loadings, params.noise_variance if noise is None else noise
-    )
+    return MFAParams(weights.log_softmax(0), means, loadings, params.noise_variance if noise is None else noise)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Minibatch gradient ascent on the log-likelihood: unconstrained parameters, one epoch, one step.
 
-The constraints are those of the reference implementation of arXiv 2602.02464: weights by a softmax, noise variances by a
-softplus above the floor. What components share is one tensor, expanded; its gradient then sums by itself.
+The constraints are those of the reference implementation of arXiv 2602.02464: weights by a softmax, noise variances
+by a softplus above the floor. What components share is one tensor, expanded; its gradient then sums by itself.
 """
 
 from __future__ import annotations

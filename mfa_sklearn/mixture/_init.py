@@ -42,28 +42,21 @@ def params_from_labels(
     blocks = order.split(sizes.tolist())
     count = torch.zeros(n_components, dtype=torch.float64, device=X.device).index_add_(0, labels, w)
     centres = _cluster_means(X, w, blocks, means)
-    variances = torch.stack(
-        [_weighted_variance(X[rows], w[rows], m) for rows, m in zip(blocks, centres, strict=True)]
-    )
+    variances = torch.stack([_weighted_variance(X[rows], w[rows], m) for rows, m in zip(blocks, centres, strict=True)])
     pooled = (count[:, None] * variances).sum(0) / count.sum()
     # Few rows say little about a variance: lend them as many rows of the pooled one as there are factors.
     borrowed = float(n_factors + 1)
     variances = (count[:, None] * variances + borrowed * pooled) / (count + borrowed)[:, None]
     if structure.common_loadings:
         deviations = torch.cat(
-            [
-                (X[rows] - m.to(X)) * w[rows, None].sqrt().to(X)
-                for rows, m in zip(blocks, centres, strict=True)
-            ]
+            [(X[rows] - m.to(X)) * w[rows, None].sqrt().to(X) for rows, m in zip(blocks, centres, strict=True)]
         )
         loadings = _principal_loadings(deviations, float(w.sum()), n_factors, pooled, generator)
         loadings = loadings.expand(n_components, *loadings.shape)
     else:
         loadings = torch.stack(
             [
-                _principal_loadings(
-                    (X[rows] - m.to(X)) * w[rows, None].sqrt().to(X), float(c), n_factors, v, generator
-                )
+                _principal_loadings((X[rows] - m.to(X)) * w[rows, None].sqrt().to(X), float(c), n_factors, v, generator)
                 for rows, m, c, v in zip(blocks, centres, count, variances, strict=True)
             ]
         )
@@ -97,9 +90,7 @@ def _principal_loadings(
     n_rows, n_features = deviations.shape
     rank = min(n_factors, n_rows, n_features)
     eigenvalues = torch.zeros(n_factors, dtype=torch.float64, device=deviations.device)
-    axes = torch.randn(
-        n_features, n_factors, generator=generator, dtype=torch.float64, device=generator.device
-    )
+    axes = torch.randn(n_features, n_factors, generator=generator, dtype=torch.float64, device=generator.device)
     axes = axes.to(deviations.device) * (variance / n_features).sqrt()[:, None]
     if rank == 0 or mass == 0:
         return 0.1 * axes
@@ -126,9 +117,7 @@ def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tupl
     return s[:rank], v[:, :rank]
 
 
-def _residual_noise(
-    variances: Tensor, loadings: Tensor, count: Tensor, structure: Structure, floor: float
-) -> Tensor:
+def _residual_noise(variances: Tensor, loadings: Tensor, count: Tensor, structure: Structure, floor: float) -> Tensor:
     noise = variances - loadings.square().sum(-1)
     noise = torch.maximum(noise, 0.05 * variances)
     if structure.shared_noise:

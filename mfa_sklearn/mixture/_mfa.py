@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._annotated import shared_fact
 from ._arrays import (
-    Batches,
     Conditioner,
-    column_moments,
-    conditioner_for,
-    resolve_device,
-    resolve_dtype,
     to_numpy,
 )
 from ._codes import CodeMethods
 from ._density import DensityMethods
-from ._em import Structure
 from ._fit import (
     EMSolver,
     Extrapolation,
@@ -39,24 +32,13 @@ from ._fit import (
     starting_temperature,
 )
 from ._model import MFAParams
-from ._start import STRATEGIES, Start, given_centres, given_labels
+from ._problem import Problem, pose
+from ._start import STRATEGIES
 from ._stream import Stream
-from ._validation import check_rows, check_sizes, check_weights
+from ._validation import check_rows, check_weights
 
 # Rows that the annealing schedule is read off.
 _SCHEDULE_ROWS = 1000
-
-
-class _Problem(NamedTuple):
-    """What a fit works on: rows in conditioned space and how to get back."""
-
-    batches: Batches
-    validation: Batches | None
-    conditioner: Conditioner
-    start: Start
-    centres: np.ndarray | None
-    labels: np.ndarray | None
-    rng: np.random.RandomState
 
 
 class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstimator):
@@ -97,8 +79,8 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         Starts to try; the one with the highest likelihood is kept.
     annealing : "auto" or float, default="auto"
         Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T falls by
-        a fifth per iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by itself.
-        1 is plain EM.
+        a fifth per iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by
+        itself. 1 is plain EM.
     noise_floor : float, default=1e-6
         Smallest noise variance, as a share of the feature's variance (of the mean variance for isotropic noise).
     rotation : {"varimax", "quartimax"}, default=None
@@ -240,10 +222,6 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         self.dtype = dtype
         self.verbose = verbose
 
-    @property
-    def _structure(self) -> Structure:
-        return Structure(self.loadings == "common", self.noise == "shared", self.noise_form == "isotropic")
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFA:
         """Fit the mixture.
@@ -269,13 +247,11 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
 
     def _fit(self, X: Any, sample_weight: Any) -> MFA:
         rows = check_rows(self, X, reset=True)
-        problem = self._problem(X, rows, check_weights(sample_weight, rows))
+        problem = pose(self, X, rows, check_weights(sample_weight, rows))
         previous = self._params() if self.warm_start and hasattr(self, "weights_") else None
         best: FitResult | None = None
         for attempt in range(1 if previous is not None else self.n_init):
-            params = (
-                self._starting_params(problem) if previous is None else problem.conditioner.inward(previous)
-            )
+            params = self._starting_params(problem) if previous is None else problem.conditioner.inward(previous)
             result = run(
                 self._solver(params, problem, previous is None),
                 self._monitor(),
@@ -291,67 +267,14 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         self._warn(best)
         return self
 
-    def _problem(self, X: Any, rows: Any, weights: np.ndarray | None) -> _Problem:
-        device, dtype = resolve_device(self.device), resolve_dtype(self.dtype, rows)
-        rng = check_random_state(self.random_state)
-        n_rows, n_features = rows.shape
-        check_sizes(n_rows, n_features, self.n_components or 1, self.n_factors)
-        mean, variance = column_moments(rows, weights, device)
-        conditioner = conditioner_for(mean, variance, self.noise_form == "isotropic")
-        labels = given_labels(self.init, n_rows)
-        centres = given_centres(self.init, X, self.n_components, weights)
-        n_components = self._n_components(labels, centres)
-        check_sizes(n_rows, n_features, n_components, self.n_factors)
-
-        def batches(place: Any) -> Batches:
-            w = None if weights is None else weights[place]
-            size = self.batch_size if self.solver == "em" else None
-            return Batches(rows[place], conditioner, dtype, device, w, size, keep=True)
-
-        held_out = None
-        if self.solver == "gradient" and self.early_stopping:
-            n_held = max(1, round(self.validation_fraction * n_rows))
-            order = rng.permutation(n_rows)
-            held_out, kept = batches(np.sort(order[:n_held])), np.sort(order[n_held:])
-            labels = None if labels is None else labels[kept]
-            train = batches(kept)
-        else:
-            train = (
-                batches(slice(None))
-                if weights is not None
-                else Batches(
-                    rows,
-                    conditioner,
-                    dtype,
-                    device,
-                    None,
-                    self.batch_size if self.solver == "em" else None,
-                    keep=True,
-                )
-            )
-        start = Start(
-            train, conditioner, n_components, self.n_factors, self._structure, self.noise_floor, rng
-        )
-        return _Problem(train, held_out, conditioner, start, centres, labels, rng)
-
-    def _n_components(self, labels: np.ndarray | None, centres: np.ndarray | None) -> int:
-        if labels is not None:
-            found = int(labels.max()) + 1
-            if self.n_components is not None and self.n_components < found:
-                raise ValueError(f"init holds labels up to {found - 1}, but n_components={self.n_components}")
-            return self.n_components or found
-        if centres is not None:
-            return len(centres)
-        return self.n_components or 1
-
-    def _starting_params(self, problem: _Problem) -> MFAParams:
+    def _starting_params(self, problem: Problem) -> MFAParams:
         if problem.labels is not None:
             return problem.start.from_labels(problem.labels)
         if problem.centres is not None:
             return problem.start.from_centres(problem.centres)
         return problem.start.draw("kmeans" if self.init == "auto" else self.init)
 
-    def _solver(self, params: MFAParams, problem: _Problem, fresh: bool) -> Solver:
+    def _solver(self, params: MFAParams, problem: Problem, fresh: bool) -> Solver:
         if self.solver == "gradient":
             size = self.batch_size or 128
             return GradientSolver(
@@ -367,7 +290,7 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         temperature = self._temperature(params, problem) if fresh else 1.0
         return EMSolver(params, problem.batches, self._structure, self.noise_floor, temperature)
 
-    def _temperature(self, params: MFAParams, problem: _Problem) -> float:
+    def _temperature(self, params: MFAParams, problem: Problem) -> float:
         if self.annealing != "auto":
             return float(self.annealing)
         if problem.labels is not None:
@@ -398,7 +321,7 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         self.converged_ = result.converged
         self.n_reseeded_ = result.reseeded
         self.source_ = source
-        self._stream = None
+        self._stream: Stream | None = None
 
     def _set_params_from(self, params: MFAParams) -> None:
         if self.rotation is not None:
@@ -414,13 +337,11 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
 
     def _warn(self, result: FitResult) -> None:
         if result.interrupted:
-            warnings.warn(
-                f"interrupted after {result.n_iter} iterations; the fit so far is kept.", stacklevel=4
-            )
+            warnings.warn(f"interrupted after {result.n_iter} iterations; the fit so far is kept.", stacklevel=4)
         elif not result.converged and self.tol > 0 and self.max_iter > 0:
             warnings.warn(
-                f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run a "
-                "fixed number without this warning.",
+                f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run "
+                "a fixed number without this warning.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -467,9 +388,9 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._fit(X, sample_weight)
-        self._stream = Stream()
+        self._stream = stream = Stream()
         rows = check_rows(self, X, reset=False)
-        self._stream.update(self, rows, check_weights(sample_weight, rows))
+        stream.update(self, rows, check_weights(sample_weight, rows))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit, and the most probable component of each row, (n_samples,)."""

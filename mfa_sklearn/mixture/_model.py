@@ -4,8 +4,8 @@
 
 `log_joint` evaluates all components with matrix products of total shape (n x D)(D x K (q + 1)), which is what a
 CPU or GPU does best; it is differentiable in the parameters, and the gradient solver uses it as it is. It expands
-squares, so data should come centred and scaled (`_arrays.Conditioner`) and, where single precision is not enough, the few
-components that matter for a row are evaluated again without cancellation (`_posterior`).
+squares, so data should come centred and scaled (`_arrays.Conditioner`) and, where single precision is not enough,
+the few components that matter for a row are evaluated again without cancellation (`_posterior`).
 Shapes: K components, D features, q factors, n rows.
 """
 
@@ -49,7 +49,7 @@ class Density(NamedTuple):
 
 def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
     """Factorise in the precision of `params` and pack for rows of `dtype` (by default the same)."""
-    n_components, n_features, _ = params.loadings.shape
+    n_features = params.means.shape[1]
     cov = _lowrank.factorise(params.loadings, params.noise_variance)
     precision = 1 / params.noise_variance
     weighted_means = precision * params.means
@@ -63,9 +63,7 @@ def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
 
 def _cast(density: Density, dtype: torch.dtype | None) -> Density:
     params, cov, *packed = density
-    return Density(
-        params.to(dtype), LowRank(*(t.to(dtype) for t in cov)), *(t.to(dtype).contiguous() for t in packed)
-    )
+    return Density(params.to(dtype), LowRank(*(t.to(dtype) for t in cov)), *(t.to(dtype).contiguous() for t in packed))
 
 
 def log_joint(density: Density, X: Tensor) -> Tensor:
@@ -94,18 +92,14 @@ def sample(params: MFAParams, n_samples: int, generator: torch.Generator) -> tup
     """Draw rows (n, D) and the components (n,) they came from, sorted by component."""
     device, dtype = params.means.device, params.means.dtype
     n_components, n_features, n_factors = params.loadings.shape
-    drawn = torch.multinomial(
-        params.log_weights.exp().double(), n_samples, replacement=True, generator=generator
-    )
+    drawn = torch.multinomial(params.log_weights.exp().double(), n_samples, replacement=True, generator=generator)
     components = drawn.sort().values
     z = torch.randn(n_samples, n_factors, generator=generator, dtype=dtype, device=device)
     eps = torch.randn(n_samples, n_features, generator=generator, dtype=dtype, device=device)
     noise = params.noise_variance.expand(n_components, n_features).sqrt()
     X = torch.empty_like(eps)
     for k, rows in enumerate(
-        torch.split(
-            torch.arange(n_samples), torch.bincount(components.cpu(), minlength=n_components).tolist()
-        )
+        torch.split(torch.arange(n_samples), torch.bincount(components.cpu(), minlength=n_components).tolist())
     ):
         X[rows] = params.means[k] + z[rows] @ params.loadings[k].T + eps[rows] * noise[k]
     return X, components

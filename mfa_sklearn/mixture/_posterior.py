@@ -89,9 +89,7 @@ def residuals(density: Density, X: Tensor, component: int) -> tuple[Tensor, Tens
     """Factor scores z (n, q) of rows under one component, and what they leave: ``x - mu - W z`` (n, D)."""
     cov = density.cov
     deviations = X - density.params.means[component]
-    z = _lowrank.scores_from_projection(
-        _lowrank.select(cov, component), deviations[None] @ cov.basis[component]
-    )[0]
+    z = _lowrank.scores_from_projection(_lowrank.select(cov, component), deviations[None] @ cov.basis[component])[0]
     return z, torch.addmm(deviations, z, cov.loadings[component].T, alpha=-1)
 
 

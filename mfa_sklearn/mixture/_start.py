@@ -19,9 +19,7 @@ from ._model import MFAParams
 STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
 
 
-def given_centres(
-    init: Any, X: Any, n_components: int | None, sample_weight: np.ndarray | None
-) -> np.ndarray | None:
+def given_centres(init: Any, X: Any, n_components: int | None) -> np.ndarray | None:
     """Centres (K, D) that the user, an estimator or an earlier pipeline step brings; None where there are none.
 
     Raises
@@ -44,7 +42,7 @@ def given_centres(
         raise ValueError(f"init gives centres of shape {centres.shape}, but X has n_features={X.shape[1]}")
     if n_components is not None and len(centres) != n_components:
         raise ValueError(
-            f"init gives {len(centres)} centres, but n_components={n_components}; leave n_components=None to take them all"
+            f"init gives {len(centres)} centres, but n_components={n_components}; n_components=None takes them all"
         )
     if not np.isfinite(centres).all():
         raise ValueError("init gives centres that are not finite")
@@ -59,9 +57,7 @@ def _centres_of(initializer: Any, X: Any, n_components: int | None) -> np.ndarra
         fresh.set_params(n_clusters=n_components)
     fresh.fit(X)
     if not hasattr(fresh, "cluster_centers_"):
-        raise ValueError(
-            f"init={initializer!r} has no cluster_centers_ after fit; use a clusterer that has centres"
-        )
+        raise ValueError(f"init={initializer!r} has no cluster_centers_ after fit; use a clusterer that has centres")
     return fresh.cluster_centers_
 
 
@@ -71,13 +67,9 @@ def given_labels(init: Any, n_rows: int) -> np.ndarray | None:
         return None
     labels = np.asarray(init)
     if labels.shape != (n_rows,):
-        raise ValueError(
-            f"init holds {len(labels)} labels for n_samples={n_rows} rows; give one label per row"
-        )
+        raise ValueError(f"init holds {len(labels)} labels for n_samples={n_rows} rows; give one label per row")
     if labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError(
-            f"init labels must be integers from 0, got dtype {labels.dtype} and minimum {labels.min()}"
-        )
+        raise ValueError(f"init labels must be integers from 0, got dtype {labels.dtype} and minimum {labels.min()}")
     return labels
 
 
@@ -117,9 +109,7 @@ class Start:
         rows, X = self._batches.pool(self._rng)
         n_components = self._sizes[0]
         if strategy == "random":
-            centres = torch.as_tensor(
-                self._rng.standard_normal((n_components, X.shape[1])), device=X.device
-            ).to(X)
+            centres = torch.as_tensor(self._rng.standard_normal((n_components, X.shape[1])), device=X.device).to(X)
             return self._build(rows, X, nearest_centre(X, centres), centres)
         centres = self._draw_centres(strategy, X, self._batches.weights_of(rows))
         return self._build(rows, X, nearest_centre(X, centres), centres)
@@ -138,9 +128,7 @@ class Start:
             from sklearn.cluster import KMeans
 
             centres = (
-                KMeans(n_components, n_init=1, random_state=self._rng)
-                .fit(values, sample_weight=w)
-                .cluster_centers_
+                KMeans(n_components, n_init=1, random_state=self._rng).fit(values, sample_weight=w).cluster_centers_
             )
         return torch.as_tensor(centres, device=X.device).to(X)
 

@@ -20,19 +20,21 @@ class Stream:
     """What an estimator remembers between calls of `partial_fit`.
 
     Statistics are kept per unit of row weight, in the space of the original rows, together with the parameters they are
-    moments about.
+    moments about. The current parameters are kept too: those of the estimator may be rotated, and moments of factor
+    scores belong to the factors they were taken in.
     """
 
     def __init__(self) -> None:
         self.n_batches = 0
         self.average: tuple[np.ndarray, ...] | None = None
         self.about: tuple[np.ndarray, ...] | None = None
+        self.params: tuple[np.ndarray, ...] | None = None
 
     def update(self, estimator: Any, X: Any, weights: np.ndarray | None) -> tuple[MFAParams, float]:
         """Take in one batch; the estimator's new parameters and the batch's mean log-likelihood before the update."""
         device, dtype = resolve_device(estimator.device), resolve_dtype(estimator.dtype, X)
         column_moments(X, weights, device)  # refuses what is not finite
-        params = estimator._params(device)
+        params = estimator._params(device) if self.params is None else _tensors(self.params, device)
         structure = estimator._structure
         conditioner = conditioner_for(*mixture_moments(params), structure.isotropic_noise)
         batches = Batches(X, conditioner, dtype, device, weights, keep=True)
@@ -51,15 +53,17 @@ class Stream:
             new = m_step(inner, average, structure, estimator.noise_floor)
             self._remember(average, params, conditioner)
         self.n_batches += 1
-        return conditioner.outward(new), bound - conditioner.log_scale
+        outer = conditioner.outward(new)
+        self.params = tuple(t.cpu().numpy() for t in outer)
+        return outer, bound - conditioner.log_scale
 
     def _blend(self, batch: Statistics, params: MFAParams, conditioner: Conditioner) -> Statistics:
         if self.average is None or self.about is None:
             return batch
         device = params.means.device
         kept = Statistics(*(torch.as_tensor(a, device=device) for a in self.average))
-        about = MFAParams(*(torch.as_tensor(a, device=device) for a in self.about))
-        kept = rebase(_in_units(kept, conditioner.scale), conditioner.inward(about), params)
+        about = conditioner.inward(_tensors(self.about, device))
+        kept = rebase(_in_units(kept, conditioner.scale), about, params)
         step = (self.n_batches + 2) ** -_EXPONENT
         return kept.scaled(1 - step) + batch.scaled(step)
 
@@ -67,6 +71,10 @@ class Stream:
         outer = _in_units(average, 1 / conditioner.scale)
         self.average = tuple(t.cpu().numpy() for t in outer)
         self.about = tuple(t.cpu().numpy() for t in params)
+
+
+def _tensors(arrays: tuple[np.ndarray, ...], device: torch.device) -> MFAParams:
+    return MFAParams(*(torch.as_tensor(a, device=device) for a in arrays))
 
 
 def _in_units(statistics: Statistics, scale: torch.Tensor) -> Statistics:

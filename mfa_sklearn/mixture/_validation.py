@@ -19,9 +19,7 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
         if X.shape[0] == 0:
-            raise ValueError(
-                f"Found array with 0 sample(s) (shape={tuple(X.shape)}) while a minimum of 1 is required."
-            )
+            raise ValueError(f"Found array with 0 sample(s) (shape={tuple(X.shape)}) while a minimum of 1 is required.")
         if isinstance(X, Tensor) and not (X.is_floating_point() or not X.is_complex()):
             raise ValueError("Complex data not supported")
         _check_n_features(estimator, X, reset=reset)
@@ -71,7 +69,5 @@ def check_component(component: int, n_components: int) -> int:
     if not isinstance(component, (int, np.integer)) or isinstance(component, bool):
         raise TypeError(f"component={component!r} must be an integer from 0 to {n_components - 1}")
     if not 0 <= component < n_components:
-        raise ValueError(
-            f"component={component} is out of range; this mixture has components 0 to {n_components - 1}"
-        )
+        raise ValueError(f"component={component} is out of range; this mixture has components 0 to {n_components - 1}")
     return int(component)

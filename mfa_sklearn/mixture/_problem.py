@@ -1,0 +1,84 @@
+"""What a fit works on: rows in conditioned space, where to start, and how to get back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ._arrays import Batches, Conditioner, column_moments, conditioner_for, resolve_device, resolve_dtype
+from ._start import Start, given_centres, given_labels
+from ._validation import check_sizes
+
+
+class Problem(NamedTuple):
+    """Checked and conditioned input of a fit."""
+
+    batches: Batches
+    validation: Batches | None  # rows held out
+    conditioner: Conditioner
+    start: Start
+    centres: np.ndarray | None  # (K, D), in the space of the data, where the start is given
+    labels: np.ndarray | None  # (n,), likewise
+    rng: np.random.RandomState
+
+
+def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Problem:
+    """The problem that an estimator's parameters and rows pose.
+
+    Parameters
+    ----------
+    estimator : MFA
+    X : array-like
+        As the user gave it, with what an earlier step attached.
+    rows : array-like of shape (n, D)
+        The same, checked.
+    weights : ndarray (n,), optional
+    """
+    e = estimator
+    device, dtype = resolve_device(e.device), resolve_dtype(e.dtype, rows)
+    rng = check_random_state(e.random_state)
+    n_rows, n_features = rows.shape
+    check_sizes(n_rows, n_features, e.n_components or 1, e.n_factors)
+    conditioner = conditioner_for(*column_moments(rows, weights, device), e.noise_form == "isotropic")
+    labels = given_labels(e.init, n_rows)
+    centres = given_centres(e.init, X, e.n_components)
+    n_components = _n_components(e.n_components, labels, centres)
+    check_sizes(n_rows, n_features, n_components, e.n_factors)
+    kept, held_out = _split(e, n_rows, rng)
+
+    def batches(place: np.ndarray | None) -> Batches:
+        some = rows if place is None else rows[place]
+        w = weights if weights is None or place is None else weights[place]
+        return Batches(some, conditioner, dtype, device, w, e.batch_size if e.solver == "em" else None, keep=True)
+
+    train = batches(kept)
+    if labels is not None and kept is not None:
+        labels = labels[kept]
+    start = Start(train, conditioner, n_components, e.n_factors, e._structure, e.noise_floor, rng)
+    validation = None if held_out is None else batches(held_out)
+    return Problem(train, validation, conditioner, start, centres, labels, rng)
+
+
+def _n_components(asked: int | None, labels: np.ndarray | None, centres: np.ndarray | None) -> int:
+    if labels is not None:
+        found = int(labels.max()) + 1
+        if asked is not None and asked < found:
+            raise ValueError(f"init holds labels up to {found - 1}, but n_components={asked}")
+        return asked or found
+    return asked or 1 if centres is None else len(centres)
+
+
+def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Row numbers to fit on and to hold out; None for all and for none."""
+    if estimator.solver != "gradient" or not estimator.early_stopping:
+        return None, None
+    n_held = max(1, round(estimator.validation_fraction * n_rows))
+    if n_held >= n_rows:
+        raise ValueError(
+            f"validation_fraction={estimator.validation_fraction} holds out all of n_samples={n_rows} rows; "
+            "give more rows or set early_stopping=False"
+        )
+    order = rng.permutation(n_rows)
+    return np.sort(order[n_held:]), np.sort(order[:n_held])
