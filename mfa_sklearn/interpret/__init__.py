@@ -1,1 +1,18 @@
-"""TODO"""
+"""What the components of a mixture mean: their tokens, their concepts, their subspaces."""
+
+from __future__ import annotations
+
+from ._concepts import concept_components, top_concepts
+from ._display import SubspaceDisplay
+from ._project import Projection, project
+from ._tokens import format_tokens, top_tokens
+
+__all__ = [
+    "Projection",
+    "SubspaceDisplay",
+    "concept_components",
+    "format_tokens",
+    "project",
+    "top_concepts",
+    "top_tokens",
+]

@@ -1,0 +1,191 @@
+"""Which labels a component over-represents, and which component a label belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import xlogy
+
+from ._inputs import (
+    as_rows,
+    check_choice,
+    check_count,
+    check_mixture,
+    import_pandas,
+    required_fact,
+    selected_components,
+)
+from ._scan import Chunk, scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COUNTS = ("hard", "soft")
+
+
+def top_concepts(
+    mfa: Any,
+    activations: Any,
+    labels: Any = None,
+    *,
+    n_concepts: int | None = 5,
+    components: Any = None,
+    counts: str = "hard",
+) -> pd.DataFrame:
+    """The labels that each component over-represents.
+
+    Parameters
+    ----------
+    mfa : fitted MFA
+    activations : ActivationArray or array-like of shape (n, n_features)
+    labels : array-like of shape (n,), optional
+        A label per row, of any type; by default those that the activations carry. Rows whose label is missing (None,
+        NaN) are not counted.
+    n_concepts : int, default=5
+        Most labels per component; None for all it over-represents.
+    components : int or array-like of int, optional
+        Which components to list; by default all.
+    counts : {"hard", "soft"}, default="hard"
+        A row counts for its most probable component, or for every component by its posterior.
+
+    Returns
+    -------
+    DataFrame
+        Sorted by component and rank, with the columns
+
+        * component, rank (from 1, by `llr`), label;
+        * count: rows of the component with this label, and size: rows of the component;
+        * share: ``count / size``; base_rate: the label's share of all rows; lift: ``share / base_rate``;
+        * llr: how surprising the count is, see Notes.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, or not one per row, or if an argument is out of range.
+
+    Notes
+    -----
+    `llr` is the log-likelihood ratio of the 2 x 2 table of (in the component or not) x (has the label or not),
+
+        G^2 = 2 sum_ij O_ij log(O_ij / E_ij),    E_ij = row sum i * column sum j / n
+
+    (Dunning, "Accurate methods for the statistics of surprise and coincidence", Computational Linguistics 19, 1993),
+    negative where the label is rarer than expected. Unlike the lift it is small for a component of one row, and unlike
+    a chi-squared it can be trusted at small counts. Rows of one text are not independent, so read it as a ranking, not
+    as a p-value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn import MFA, top_concepts
+    >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
+    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), tol=1e-2).fit(X)
+    >>> table = top_concepts(mfa, X, ["river", "money"] * 20)
+    >>> table[["component", "label", "count", "size", "lift"]]
+       component  label  count  size  lift
+    0          0  river     20    20   2.0
+    1          1  money     20    20   2.0
+    """
+    most = None if n_concepts is None else check_count("n_concepts", n_concepts)
+    counted = ConceptCounts(mfa, activations, labels, counts)
+    chosen = selected_components(components, counted.n_components)
+    scan(mfa, activations, counted)
+    return counted.by_component(chosen, most)
+
+
+def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts: str = "hard") -> pd.DataFrame:
+    """For every label, the component that over-represents it most.
+
+    Parameters
+    ----------
+    mfa, activations, labels, counts
+        As for `top_concepts`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by label, in the labels' order, with the columns component, count, size, share, base_rate, lift and llr
+        of `top_concepts`. The component is the one with the largest `llr`: many rows, most of them of the label. Labels
+        that no component over-represents are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.interpret import concept_components
+    >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
+    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), tol=1e-2).fit(X)
+    >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
+    {'money': 1, 'river': 0}
+    """
+    counted = ConceptCounts(mfa, activations, labels, counts)
+    scan(mfa, activations, counted)
+    return counted.by_concept()
+
+
+def statistics(count: np.ndarray) -> dict[str, np.ndarray]:
+    """What a table of counts (K, L) says: the columns of `top_concepts`, each of shape (K, L)."""
+    total = count.sum()
+    size = np.broadcast_to(count.sum(1, keepdims=True), count.shape)
+    frequency = np.broadcast_to(count.sum(0, keepdims=True), count.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share, base_rate = count / size, frequency / total
+        lift = share / base_rate
+    llr = np.zeros(count.shape)
+    rows, columns = (size, total - size), (frequency, total - frequency)
+    observed = ((count, size - count), (frequency - count, total - size - frequency + count))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            # Differences of soft counts may fall below zero in rounding.
+            cell, expected = np.maximum(observed[i][j], 0), row * column / total
+            llr += 2 * xlogy(cell, np.divide(cell, expected, out=np.ones_like(expected), where=expected > 0))
+    llr = np.sign(count * total - size * frequency) * np.abs(llr)
+    return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
+
+
+class ConceptCounts:
+    """Accumulates how many rows of each label each component has; see `top_concepts` for the parameters."""
+
+    def __init__(self, mfa: Any, activations: Any, labels: Any = None, counts: str = "hard") -> None:
+        self.n_components = check_mixture(mfa)
+        check_choice("counts", counts, COUNTS)
+        values = required_fact(as_rows(activations), "labels", labels, "top_concepts")
+        self._codes, self.labels = import_pandas("top_concepts").factorize(values, sort=True)
+        if not len(self.labels):
+            raise ValueError(f"labels has no label: all {len(values)} entries are missing")
+        self._soft = counts == "soft"
+        self.count = np.zeros((self.n_components, len(self.labels)))
+
+    def update(self, chunk: Chunk) -> None:
+        """Take in a chunk of rows."""
+        if self._soft:
+            rows, components, weights, _ = chunk.pairs
+            codes = self._codes[rows]
+        else:
+            components, codes, weights = chunk.assigned, self._codes[chunk.rows], np.ones(len(chunk.assigned))
+        known = codes >= 0
+        flat = components[known] * len(self.labels) + codes[known]
+        self.count += np.bincount(flat, weights[known], self.count.size).reshape(self.count.shape)
+
+    def by_component(self, components: np.ndarray, n_concepts: int | None) -> pd.DataFrame:
+        """The table that `top_concepts` returns."""
+        llr = statistics(self.count)["llr"][components]
+        order = np.argsort(-llr, axis=1, kind="stable")[:, :n_concepts]
+        place, rank = np.nonzero(np.take_along_axis(llr, order, axis=1) > 0)
+        lines = self._lines(components[place], order[place, rank])
+        lines.insert(1, "rank", rank + 1)
+        return lines
+
+    def by_concept(self) -> pd.DataFrame:
+        """The table that `concept_components` returns."""
+        llr = statistics(self.count)["llr"]
+        best = llr.argmax(0)
+        codes = np.flatnonzero(llr[best, np.arange(len(best))] > 0)
+        return self._lines(best[codes], codes).set_index("label")
+
+    def _lines(self, components: np.ndarray, codes: np.ndarray) -> pd.DataFrame:
+        pd = import_pandas("top_concepts")
+        facts = {name: field[components, codes] for name, field in statistics(self.count).items()}
+        table = pd.DataFrame({"component": components, "label": self.labels[codes], **facts})
+        return table if self._soft else table.astype({"count": int, "size": int})

@@ -1,0 +1,289 @@
+"""A component's subspace as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ._inputs import check_count
+from ._project import Projection, project
+from ._text import label_text, visible
+
+_MARKER_SIZE = 14
+_FONT_SIZE = 6.5
+# Labels that get a colour and a line in the legend; the rest share a grey.
+_MAX_COLOURS = 9
+_MAX_CHARACTERS = 24
+# Points to choose labels among; picking them costs this many times the number of labels.
+_POOL = 5_000
+
+
+class SubspaceDisplay:
+    """Rows of a component, drawn by their coordinates along two or three of its factors.
+
+    Make one with `from_estimator`, or from a `Projection`.
+
+    Parameters
+    ----------
+    projection : Projection
+        What `project` returns.
+    factors : sequence of 2 or 3 int, default=(0, 1)
+        Which coordinates to draw; three make a picture in three dimensions.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    scatter_ : PathCollection
+        One point per row, in the order of the projection.
+    text_ : list of Text
+        The tokens that are written out.
+    legend_ : Legend or None
+        Of the labels' colours.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn import MFA, SubspaceDisplay
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> display = SubspaceDisplay.from_estimator(MFA(1, 2, tol=1e-2).fit(X), X, component=0, factors=(0, 1))
+    >>> len(display.scatter_.get_offsets())
+    200
+    """
+
+    ax_: Any
+    figure_: Any
+    scatter_: Any
+    text_: list[Any]
+    legend_: Any
+
+    def __init__(self, projection: Projection, *, factors: Sequence[int] = (0, 1)) -> None:
+        self.projection = projection
+        self.factors = factors
+
+    @classmethod
+    def from_estimator(
+        cls,
+        mfa: Any,
+        activations: Any,
+        component: int,
+        *,
+        factors: Sequence[int] = (0, 1),
+        axes: str = "factors",
+        rows: Any = None,
+        threshold: float | None = None,
+        tokens: Any = None,
+        labels: Any = None,
+        max_labels: int = 250,
+        ax: Any = None,
+        scatter_kwargs: dict[str, Any] | None = None,
+        text_kwargs: dict[str, Any] | None = None,
+    ) -> SubspaceDisplay:
+        """Project a component's rows and draw them.
+
+        Parameters
+        ----------
+        mfa, activations, component, rows, threshold, axes, tokens, labels
+            As for `project`.
+        factors : sequence of 2 or 3 int, default=(0, 1)
+            Which coordinates to draw.
+        max_labels, ax, scatter_kwargs, text_kwargs
+            As for `plot`.
+
+        Returns
+        -------
+        SubspaceDisplay
+        """
+        _check_factors(factors, mfa.loadings_.shape[2] if hasattr(mfa, "loadings_") else None)
+        found = project(
+            mfa, activations, component, rows=rows, threshold=threshold, axes=axes, tokens=tokens, labels=labels
+        )
+        display = cls(found, factors=factors)
+        return display.plot(ax=ax, max_labels=max_labels, scatter_kwargs=scatter_kwargs, text_kwargs=text_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        max_labels: int = 250,
+        scatter_kwargs: dict[str, Any] | None = None,
+        text_kwargs: dict[str, Any] | None = None,
+    ) -> SubspaceDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where; by default a new figure. Three factors need one with ``projection="3d"``.
+        max_labels : int, default=250
+            Most tokens to write out. They are chosen to be spread over the picture and not to overlap, so there may be
+            fewer.
+        scatter_kwargs, text_kwargs : dict, optional
+            For ``ax.scatter`` and ``ax.text``, on top of the defaults.
+
+        Returns
+        -------
+        self
+        """
+        check_count("max_labels", max_labels, 0)
+        points = self.projection.coordinates[:, _check_factors(self.factors, self.projection.coordinates.shape[1])]
+        self.ax_ = _axes_for(points.shape[1], ax)
+        self.figure_ = self.ax_.get_figure()
+        colours, key = _colours(self.projection.labels)
+        options = {"s": _MARKER_SIZE, "c": colours, "alpha": 0.55, "linewidths": 0, **(scatter_kwargs or {})}
+        if "color" in options or "facecolors" in options:
+            options.pop("c")
+        self.scatter_ = self.ax_.scatter(*points.T, **options)
+        self._annotate_axes()
+        self.legend_ = self._legend(key) if key else None
+        self.text_ = self._write_tokens(points, max_labels, text_kwargs or {})
+        return self
+
+    def _annotate_axes(self) -> None:
+        found, noun = self.projection, {"factors": "factor", "principal": "axis"}[self.projection.axes]
+        for dimension, j in zip("xyz", self.factors, strict=False):
+            share = f"  ({found.energy[j]:.1%} of variance)" if len(found) else ""
+            self.ax_.set(**{f"{dimension}label": f"{noun} {j}{share}"})
+        title = f"component {found.component}: {len(found):,} row{'s' * (len(found) != 1)}"
+        if len(found):
+            title += f", {found.captured_energy:.0%} of variance in its subspace"
+        else:
+            place = {"xycoords": "axes fraction", "ha": "center"}
+            self.ax_.annotate("no rows belong to this component", (0.5, 0.5), **place)
+        self.ax_.set_title(title, fontsize="medium")
+        self.ax_.grid(True, alpha=0.25, linewidth=0.5)
+        self.ax_.set_axisbelow(True)
+
+    def _legend(self, key: list[tuple[str, Any]]) -> Any:
+        from matplotlib.lines import Line2D
+
+        handles = [Line2D([], [], marker="o", linestyle="", color=colour, markersize=5) for _, colour in key]
+        legend = self.ax_.legend(handles, [" "] * len(key), fontsize="small", framealpha=0.8, borderpad=0.5)
+        for text, (label, _) in zip(legend.get_texts(), key, strict=True):
+            # Set afterwards: a label may hold dollars, or start with the underscore that would hide it.
+            text.set_parse_math(False)
+            text.set_text(label)
+        return legend
+
+    def _write_tokens(self, points: np.ndarray, max_labels: int, text_kwargs: dict[str, Any]) -> list[Any]:
+        tokens = self.projection.tokens
+        if tokens is None or not max_labels or not len(points):
+            return []
+        options = {"fontsize": _FONT_SIZE, "alpha": 0.85, "parse_math": False, "usetex": False, "clip_on": True}
+        options.update(text_kwargs)
+        places = _in_pixels(self.ax_, points)
+        em = float(options["fontsize"]) * self.figure_.dpi / 72
+        names = [_shorten(label_text(token)) for token in tokens]
+        sizes = np.column_stack(
+            [0.62 * em * np.array([len(name) for name in names]) + 2, np.full(len(names), 1.1 * em)]
+        )
+        chosen = spread_out(places, sizes, max_labels)
+        return [self.ax_.text(*points[i], names[i], **options) for i in chosen]
+
+
+def _check_factors(factors: Sequence[int], n_factors: int | None) -> list[int]:
+    chosen = list(factors)
+    if len(chosen) not in (2, 3) or len(set(chosen)) != len(chosen):
+        raise ValueError(f"factors={factors!r} must name two or three different factors")
+    for j in chosen:
+        if n_factors is not None and not 0 <= j < n_factors:
+            raise ValueError(f"factors={factors!r}: factor {j} is out of range; there are factors 0 to {n_factors - 1}")
+    return chosen
+
+
+def _import_pyplot() -> ModuleType:
+    try:
+        import matplotlib.pyplot
+    except ImportError as error:
+        raise ImportError(
+            "SubspaceDisplay needs matplotlib; install it with pip install 'mfa-sklearn[plot]'"
+        ) from error
+    return matplotlib.pyplot
+
+
+def _axes_for(n_dimensions: int, ax: Any) -> Any:
+    """The given axes if they have that many dimensions, else new ones."""
+    if ax is None:
+        projection = "3d" if n_dimensions == 3 else None
+        return _import_pyplot().subplots(figsize=(8, 6), subplot_kw={"projection": projection}, layout="constrained")[1]
+    if (ax.name == "3d") != (n_dimensions == 3):
+        raise ValueError(
+            f"ax has projection {ax.name!r}, but {n_dimensions} factors are to be drawn; three need "
+            "plt.subplots(subplot_kw={'projection': '3d'}), two a plain one"
+        )
+    return ax
+
+
+def _colours(labels: np.ndarray | None) -> tuple[Any, list[tuple[str, Any]]]:
+    """A colour per row, and the legend: the most frequent labels, then what is left."""
+    if labels is None or not len(labels):
+        return "C0", []
+    from matplotlib import colormaps
+
+    names, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    palette = colormaps["tab10"](range(10))[[0, 1, 2, 3, 4, 5, 6, 8, 9, 7]]
+    rank = np.empty(len(names), dtype=int)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))
+    shown = np.argsort(rank)[:_MAX_COLOURS]
+    key = [(f"{_shorten(visible(names[i]))} ({counts[i]:,})", palette[rank[i]]) for i in shown]
+    if len(names) > _MAX_COLOURS:
+        key.append((f"{len(names) - _MAX_COLOURS} others ({len(labels) - counts[shown].sum():,})", palette[-1]))
+    return palette[np.minimum(rank[codes], _MAX_COLOURS)], key
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _MAX_CHARACTERS else name[: _MAX_CHARACTERS - 1] + "…"
+
+
+def _in_pixels(ax: Any, points: np.ndarray) -> np.ndarray:
+    """Where points appear on the canvas, (n, 2)."""
+    ax.get_figure().draw_without_rendering()
+    if points.shape[1] == 3:
+        from mpl_toolkits.mplot3d.proj3d import proj_transform
+
+        points = np.column_stack(proj_transform(*points.T, ax.get_proj())[:2])
+    return ax.transData.transform(points)
+
+
+def spread_out(places: np.ndarray, sizes: np.ndarray, n_most: int) -> list[int]:
+    """Choose points that lie far from each other and whose labels do not overlap.
+
+    Points are taken farthest first (Gonzalez, Theoretical Computer Science 38, 1985), so that the first few already
+    cover the picture; one whose box would overlap that of an earlier choice is skipped.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n, 2)
+        Lower left corners of the boxes.
+    sizes : ndarray of shape (n, 2)
+        Widths and heights of the boxes.
+    n_most : int
+
+    Returns
+    -------
+    list of int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> spread_out(np.array([[0.0, 0], [1, 0], [9, 0], [5, 0]]), np.full((4, 2), 2.0), 3)
+    [0, 2, 3]
+    """
+    pool = np.arange(len(places))
+    if len(pool) > _POOL:
+        pool = np.sort(np.random.RandomState(0).choice(len(places), _POOL, replace=False))
+    corners, boxes = places[pool], sizes[pool]
+    free = np.ones(len(pool), dtype=bool)
+    distance = np.full(len(pool), np.inf)
+    chosen: list[int] = []
+    while free.any() and len(chosen) < n_most:
+        i = int(np.where(free, distance, -1).argmax())
+        chosen.append(i)
+        distance = np.minimum(distance, np.square(corners - corners[i]).sum(1))
+        apart = (corners >= corners[i] + boxes[i]) | (corners + boxes <= corners[i])
+        free &= apart.any(1)
+        free[i] = False
+    return [int(pool[i]) for i in chosen]

@@ -1,0 +1,98 @@
+"""What the functions of this folder may be handed, checked before work is spent."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..mixture._validation import check_component
+
+
+def import_pandas(caller: str) -> ModuleType:
+    """The package pandas, or an error that says how to get it."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} returns a pandas DataFrame; install pandas with pip install 'mfa-sklearn[plot]' (or [lm])"
+        ) from error
+    return pandas
+
+
+def check_mixture(mfa: Any) -> int:
+    """The number of components of a fitted mixture."""
+    if isinstance(mfa, Pipeline):
+        raise TypeError(
+            "expected a fitted MFA, got a Pipeline; pass its last step, pipe[-1], and the activations it sees"
+        )
+    if not hasattr(mfa, "iter_log_joint"):
+        raise TypeError(f"expected a fitted MFA, got {type(mfa).__name__}, which has no method iter_log_joint")
+    if not hasattr(mfa, "means_"):
+        check_is_fitted(mfa)
+    return len(mfa.means_)
+
+
+def as_rows(activations: Any) -> Any:
+    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional."""
+    rows = activations if hasattr(activations, "shape") else np.asarray(activations)
+    if len(rows.shape) != 2:
+        raise ValueError(f"activations must be two-dimensional, one row per token; got shape {tuple(rows.shape)}")
+    return rows
+
+
+def row_fact(activations: Any, name: str, given: Any = None) -> np.ndarray | None:
+    """One entry per row: as `given`, else what the activations carry under that name, else None."""
+    facts = getattr(activations, "rows", None)
+    carried = facts.get(name) if isinstance(facts, dict) else getattr(activations, name, None)
+    fact = carried if given is None else given
+    if fact is None:
+        return None
+    values = np.asarray(fact)
+    if values.ndim != 1 or len(values) != len(activations):
+        raise ValueError(
+            f"{name} must hold one entry per row: got shape {values.shape} for {len(activations)} rows of activations"
+        )
+    return values
+
+
+def required_fact(activations: Any, name: str, given: Any, caller: str) -> np.ndarray:
+    """As `row_fact`; an error that says how to pass it where there is none."""
+    fact = row_fact(activations, name, given)
+    if fact is None:
+        raise ValueError(
+            f"{caller} needs {name}, and these activations ({type(activations).__name__}) carry none; pass {name}=..., "
+            "one entry per row, or use the ActivationArray that ActivationExtractor returns"
+            + (" for labelled texts" if name == "labels" else "")
+        )
+    return fact
+
+
+def selected_components(components: Any, n_components: int) -> np.ndarray:
+    """Sorted distinct component indices; all of them for None."""
+    if components is None:
+        return np.arange(n_components)
+    if np.ndim(components) == 0:
+        components = [components]
+    chosen = [check_component(k, n_components) for k in components]
+    if not chosen:
+        raise ValueError("components is empty; name at least one, or pass None for all")
+    return np.unique(chosen)
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """An integer of at least `least`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} must be an integer")
+    if value < least:
+        raise ValueError(f"{name}={value} must be at least {least}")
+    return int(value)

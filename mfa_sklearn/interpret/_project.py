@@ -1,0 +1,232 @@
+"""A component's rows in the coordinates of its own subspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.utils.extmath import svd_flip
+
+from ..mixture._arrays import read_rows
+from ..mixture._validation import check_component
+from ._inputs import as_rows, check_choice, check_mixture, import_pandas, row_fact
+from ._scan import POSTERIOR_FLOOR, Chunk, scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AXES = ("factors", "principal")
+# Rows of activations to hold at once.
+_BLOCK = 16_384
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Rows of one component in its subspace; `project` makes it.
+
+    Attributes
+    ----------
+    component : int
+    axes : {"factors", "principal"}
+    rows : ndarray of shape (n_k,)
+        Which rows of the activations these are, ascending.
+    coordinates : ndarray of shape (n_k, q)
+        Posterior means of the factors, ``E[z | x, k]``; of prior mean 0 and variance 1.
+    directions : ndarray of shape (D, q)
+        What a unit of each coordinate adds to an activation: the point of a row in the subspace is
+        ``centroid + directions @ coordinates``.
+    centroid : ndarray of shape (D,)
+        The component's mean.
+    captured_energy : float
+        Share of the rows' squared distance to the centroid that lies in the subspace, in [0, 1]; NaN without rows.
+    energy : ndarray of shape (q,)
+        Share that lies along each direction. These add up to `captured_energy` if the directions are orthogonal, as
+        principal axes are.
+    responsibilities : ndarray of shape (n_k,) or None
+        Posterior of the component for each row; None where the rows were given.
+    tokens, labels : ndarray of shape (n_k,) or None
+    """
+
+    component: int
+    axes: str
+    rows: np.ndarray
+    coordinates: np.ndarray
+    directions: np.ndarray
+    centroid: np.ndarray
+    captured_energy: float
+    energy: np.ndarray
+    responsibilities: np.ndarray | None = None
+    tokens: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        n_factors = self.coordinates.shape[1]
+        return (
+            f"Projection(component={self.component}, {len(self)} rows on {n_factors} {self.axes}, "
+            f"captured_energy={self.captured_energy:.3f})"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line per row: row, token, label and responsibility where known, then the coordinates."""
+        facts = {"row": self.rows, "token": self.tokens, "label": self.labels, "responsibility": self.responsibilities}
+        known = {name: fact for name, fact in facts.items() if fact is not None}
+        names = {f"z{j}": self.coordinates[:, j] for j in range(self.coordinates.shape[1])}
+        return import_pandas("Projection.to_frame").DataFrame({**known, **names})
+
+
+def project(
+    mfa: Any,
+    activations: Any,
+    component: int,
+    *,
+    rows: Any = None,
+    threshold: float | None = None,
+    axes: str = "factors",
+    tokens: Any = None,
+    labels: Any = None,
+) -> Projection:
+    """Project a component's rows on its subspace.
+
+    Parameters
+    ----------
+    mfa : fitted MFA
+    activations : ActivationArray or array-like of shape (n, n_features)
+    component : int
+    rows : array-like of bool of shape (n,) or of int, optional
+        Which rows to project, as a mask or as indices; by default those whose most probable component this is. Giving
+        them saves the pass over all rows.
+    threshold : float, optional
+        Take the rows whose posterior of the component is at least this (1e-6 to 1) instead.
+    axes : {"factors", "principal"}, default="factors"
+        The loadings as they were fitted, or rotated to the subspace's principal axes (the largest modelled variance
+        first): loadings are only a basis of the subspace, and any rotation of them is the same model.
+    tokens, labels : array-like of shape (n,), optional
+        By default those that the activations carry.
+
+    Returns
+    -------
+    Projection
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or has the wrong length.
+
+    Notes
+    -----
+    Coordinates are ``E[z | x, k] = M^-1 W^T Psi^-1 (x - mu)``, ``M = I + W^T Psi^-1 W`` (Ghahramani & Hinton, 1997).
+    With ``W = U S V^T`` the principal axes are ``V^T z``, whose loadings ``U S`` are orthogonal (Tipping & Bishop,
+    J. R. Stat. Soc. B 61, 1999).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn import MFA, project
+    >>> X = np.random.default_rng(0).normal(size=(500, 3)) * [5, 1, 1]
+    >>> projection = project(MFA(1, 1).fit(X), X, 0)
+    >>> projection
+    Projection(component=0, 500 rows on 1 factors, captured_energy=0.897)
+    >>> projection.coordinates.shape, projection.directions.shape
+    ((500, 1), (3, 1))
+    """
+    component = check_component(component, check_mixture(mfa))
+    check_choice("axes", axes, AXES)
+    activations = as_rows(activations)
+    facts = {name: row_fact(activations, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
+    responsibilities = None
+    if rows is not None:
+        if threshold is not None:
+            raise ValueError("give rows or threshold, not both")
+        members = _given_rows(rows, len(activations))
+    else:
+        found = _Members(component, _check_threshold(threshold))
+        scan(mfa, activations, found)
+        members, responsibilities = found.result()
+    rotation, directions = _axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes)
+    centroid = np.asarray(mfa.means_[component])
+    scores, shares = _coordinates(mfa, activations, members, component, directions, centroid)
+    return Projection(
+        component=component,
+        axes=axes,
+        rows=members,
+        coordinates=scores @ rotation,
+        directions=directions,
+        centroid=centroid,
+        captured_energy=float(shares[0]),
+        energy=shares[1:],
+        responsibilities=responsibilities,
+        **{name: None if fact is None else fact[members] for name, fact in facts.items()},
+    )
+
+
+class _Members:
+    """Accumulates the rows of one component and their responsibilities."""
+
+    def __init__(self, component: int, threshold: float | None) -> None:
+        self._component, self._threshold = component, threshold
+        self._rows: list[np.ndarray] = []
+        self._responsibilities: list[np.ndarray] = []
+
+    def update(self, chunk: Chunk) -> None:
+        rows, components, posterior, _ = chunk.pairs
+        mine = components == self._component
+        if self._threshold is None:
+            mine &= chunk.assigned[rows - chunk.rows.start] == self._component
+        else:
+            mine &= posterior >= self._threshold
+        self._rows.append(rows[mine])
+        self._responsibilities.append(posterior[mine])
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.concatenate(self._rows), np.concatenate(self._responsibilities)
+
+
+def _check_threshold(threshold: float | None) -> float | None:
+    if threshold is not None and not POSTERIOR_FLOOR <= threshold <= 1:
+        raise ValueError(f"threshold={threshold!r} is a posterior probability and must lie in [{POSTERIOR_FLOOR}, 1]")
+    return threshold
+
+
+def _given_rows(rows: Any, n_rows: int) -> np.ndarray:
+    """Ascending distinct row numbers from a mask or from indices."""
+    chosen = np.asarray(rows)
+    if chosen.dtype == bool:
+        if chosen.shape != (n_rows,):
+            raise ValueError(f"rows is a mask of shape {chosen.shape} for {n_rows} rows")
+        return np.flatnonzero(chosen)
+    if chosen.ndim != 1 or (len(chosen) and not np.issubdtype(chosen.dtype, np.integer)):
+        raise TypeError(f"rows must be a mask or a list of row numbers, got {chosen.dtype} of shape {chosen.shape}")
+    if len(chosen) and not (chosen.min() >= 0 and chosen.max() < n_rows):
+        raise ValueError(f"rows holds {chosen.min()} to {chosen.max()}, but there are rows 0 to {n_rows - 1}")
+    return np.unique(chosen).astype(np.int64)
+
+
+def _axes(loadings: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
+    """The rotation (q, q) of factor scores to the asked axes, and the loadings (D, q) along them."""
+    if axes == "factors":
+        return np.eye(loadings.shape[1]), loadings
+    left, _, right = np.linalg.svd(loadings, full_matrices=False)
+    _, right = svd_flip(left, right)
+    return right.T, loadings @ right.T
+
+
+def _coordinates(
+    mfa: Any, activations: Any, members: np.ndarray, component: int, directions: np.ndarray, centroid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factor scores (n_k, q), and the shares of energy in the whole subspace and along each direction, (1 + q,)."""
+    basis = np.linalg.svd(directions, full_matrices=False)[0]
+    units = directions / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
+    scores, total, parts = [np.empty((0, directions.shape[1]))], 0.0, np.zeros(1 + directions.shape[1])
+    for start in range(0, len(members), _BLOCK):
+        block = read_rows(activations, members[start : start + _BLOCK], torch.device("cpu")).numpy()
+        scores.append(mfa.posterior_mean(block, component))
+        deviations = block - centroid
+        total += np.square(deviations).sum(dtype=np.float64)
+        parts[0] += np.square(deviations @ basis).sum()
+        parts[1:] += np.square(deviations @ units).sum(0)
+    return np.concatenate(scores), parts / total if total > 0 else np.full_like(parts, np.nan)
