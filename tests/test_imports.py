@@ -58,9 +58,7 @@ def imported_at_load(body: list[ast.stmt]) -> set[str]:
         elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            names |= imported_at_load(
-                [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
-            )
+            names |= imported_at_load([child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)])
     return names
 
 
