@@ -33,6 +33,7 @@ from ._fit import (
 )
 from ._model import MFAParams
 from ._problem import Problem, pose
+from ._rotation import rotate
 from ._start import STRATEGIES
 from ._stream import Stream
 from ._validation import check_rows, check_weights
@@ -324,13 +325,11 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         self._stream: Stream | None = None
 
     def _set_params_from(self, params: MFAParams) -> None:
-        if self.rotation is not None:
-            from ._rotation import rotate
-
-            params = params._replace(loadings=rotate(params.loadings, self.rotation))
+        common = self._structure.common_loadings
+        loadings = rotate(params.loadings, params.noise_variance, self.rotation, common)
         self.weights_ = to_numpy(params.log_weights.exp())
         self.means_ = to_numpy(params.means)
-        self.loadings_ = to_numpy(params.loadings)
+        self.loadings_ = to_numpy(loadings)
         noise = to_numpy(params.noise_variance)
         self.noise_variance_ = noise[0] if self.noise == "shared" else noise
         self.n_components_, _, self.n_factors_ = self.loadings_.shape
@@ -371,13 +370,12 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
         -------
         self
         """
-        if getattr(self, "_stream", None) is None:
-            if not hasattr(self, "weights_"):
-                self._start_stream(X, sample_weight)
-                return self
-            self._stream = Stream()
+        if not hasattr(self, "weights_"):
+            self._start_stream(X, sample_weight)
+            return self
+        self._stream = stream = self._stream or Stream()
         rows = check_rows(self, X, reset=False)
-        params, bound = self._stream.update(self, rows, check_weights(sample_weight, rows))
+        params, bound = stream.update(self, rows, check_weights(sample_weight, rows))
         self._set_params_from(params)
         self.lower_bound_ = bound
         self.lower_bounds_.append(bound)
