@@ -1,0 +1,132 @@
+"""The array of activations, whose rows know the token they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mfa_sklearn._annotated import AnnotatedArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ActivationArray(AnnotatedArray):
+    """Activations of shape (n, d) with, per row, the token, its text, its position and its label.
+
+    Selecting rows selects those too; arithmetic, reductions and selections of columns give a plain ndarray.
+
+    Parameters
+    ----------
+    data : array-like of shape (n, d)
+        One row per token, or per text where tokens were pooled.
+    rows : dict of str to array-like of length n
+        Any of "token_ids", "tokens", "text_index", "positions", "labels", "starts" and "ends", and others.
+    shared : dict of str to object
+        "texts" and "source", and others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn.activations import ActivationArray
+    >>> X = ActivationArray(
+    ...     np.eye(3),
+    ...     rows={"tokens": ["The", " cat", " sat"], "text_index": [0, 0, 0], "labels": ["pets"] * 3},
+    ...     shared={"texts": ("The cat sat",)},
+    ... )
+    >>> X[1:].tokens.tolist(), X[1:].labels.tolist(), X.texts
+    ([' cat', ' sat'], ['pets', 'pets'], ('The cat sat',))
+    >>> X[X.tokens == " cat"].shape
+    (1, 3)
+    >>> X.positions is None
+    True
+    """
+
+    @property
+    def token_ids(self) -> np.ndarray | None:
+        """Token id per row (int64), in the model's vocabulary."""
+        return self.rows.get("token_ids")
+
+    @property
+    def tokens(self) -> np.ndarray | None:
+        """Token per row, as the tokenizer decodes it by itself (``" cat"``)."""
+        return self.rows.get("tokens")
+
+    @property
+    def text_index(self) -> np.ndarray | None:
+        """Index in `texts` per row (int64)."""
+        return self.rows.get("text_index")
+
+    @property
+    def positions(self) -> np.ndarray | None:
+        """Position per row (int64) in the sequence the model read, which counts special tokens."""
+        return self.rows.get("positions")
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Label of the row's text, or None if none were given."""
+        return self.rows.get("labels")
+
+    @property
+    def starts(self) -> np.ndarray | None:
+        """Where the row's token starts in its text, in characters (int64)."""
+        return self.rows.get("starts")
+
+    @property
+    def ends(self) -> np.ndarray | None:
+        """Where the row's token ends in its text, in characters (int64), itself excluded."""
+        return self.rows.get("ends")
+
+    @property
+    def texts(self) -> Sequence[str] | None:
+        """The texts, indexed by `text_index`."""
+        return self.shared.get("texts")
+
+    @property
+    def source(self) -> dict[str, Any] | None:
+        """Where the activations come from: model, revision, layer, site, hooks, processing, pooling, dtype, d_model."""
+        return self.shared.get("source")
+
+    def to_frame(self) -> pd.DataFrame:
+        """The activations as a pandas DataFrame with the row facts as its index.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n, d)
+            With a MultiIndex of the levels text_index, position, token, token_id, label, start, end (those there are,
+            then any others); an Index if there is one fact, a RangeIndex if there is none.
+
+        Raises
+        ------
+        ImportError
+            If pandas is missing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mfa_sklearn.activations import ActivationArray
+        >>> X = ActivationArray(np.eye(2), rows={"tokens": ["a", "b"], "labels": ["x", "y"]})
+        >>> X.to_frame().loc[("b", "y")].tolist()
+        [0.0, 1.0]
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame needs pandas: pip install 'mfa-sklearn[lm]'") from error
+        order = [*(name for name in _LEVELS if name in self.rows), *(n for n in self.rows if n not in _LEVELS)]
+        levels = [pd.Index(self.rows[name], name=_LEVELS.get(name, name)) for name in order]
+        index = pd.MultiIndex.from_arrays(levels) if len(levels) > 1 else (levels[0] if levels else None)
+        return pd.DataFrame(np.asarray(self), index=index)
+
+
+_LEVELS = {
+    "text_index": "text_index",
+    "positions": "position",
+    "tokens": "token",
+    "token_ids": "token_id",
+    "labels": "label",
+    "starts": "start",
+    "ends": "end",
+}

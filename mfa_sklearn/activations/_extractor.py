@@ -1,0 +1,379 @@
+"""ActivationExtractor: the scikit-learn transformer from texts to activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+
+from mfa_sklearn.activations._array import ActivationArray
+from mfa_sklearn.activations._forward import run_batches
+from mfa_sklearn.activations._model import (
+    PROCESSINGS,
+    check_model_name,
+    describe_model,
+    dtype_name,
+    load_config,
+    load_model,
+    resolve_device,
+    site_width,
+)
+from mfa_sklearn.activations._rows import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
+from mfa_sklearn.activations._sites import check_hook, check_layers, check_site, hook_name
+from mfa_sklearn.activations._tokens import (
+    check_max_length,
+    check_texts,
+    tokenize,
+)
+
+if TYPE_CHECKING:
+    from mfa_sklearn.activations._store import ActivationStore
+
+POOLINGS = (None, "last", "mean", "first")
+
+
+class ActivationExtractor(TransformerMixin, BaseEstimator):
+    """Turn texts into the activations of a language model: one row per token, or one per text.
+
+    Texts of like length are run together, padded on the right and masked; the pass ends at the last layer asked for.
+    Rows come in the order of the texts. Special tokens, known by the place where the tokenizer put them, and padding
+    are left out. Weights are loaded when they are first needed and stay out of pickles.
+
+    Parameters
+    ----------
+    model : str or path
+        A local directory as `save_pretrained` writes it, or a model name. See `load_model`.
+    layer : int or list of int
+        Counted from 0. The columns of several layers stand side by side, in the order given; for one array per layer
+        use `extract_to`.
+    site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, default="residual"
+        The residual stream after or before the layer, the MLP's hidden units, and what the MLP and the attention hand
+        on, as TransformerLens' hook points define them.
+    pooling : {None, "last", "mean", "first"}, default=None
+        None gives a row per token; else a row per text: its last or first token kept, or the mean of those kept.
+    batch_size : int, default=32
+        Texts per forward pass.
+    max_length : int, optional
+        Longest sequence, special tokens included; longer texts are cut with a warning. By default the model's context.
+    prepend_bos : bool, optional
+        Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
+        architecture: GPT-2 and Llama yes, Qwen no, BERT has ``[CLS]``.
+    include_special : bool, default=False
+        Whether the special tokens the tokenizer adds are rows too.
+    keep : set of str or callable, optional
+        Keep only tokens in the set (``{"."}``), or those whose string a function of it accepts. Strings are the
+        tokens as decoded one by one, with any leading space. By default all.
+    max_norm_ratio : float, optional
+        Leave out attention sinks: rows whose norm is more than this times the median norm over the rows of the call,
+        in any layer. 100 is usual. By default nothing is left out.
+    processing : {"raw", "compatibility"}, default="raw"
+        Of the weights, see `load_model`.
+    revision : str, optional
+        Branch, tag or commit of a model given by name.
+    device : str, default="auto"
+        "auto" is CUDA where there is one, else the CPU.
+    dtype : {"float32", "float64", "float16", "bfloat16"}, default="float32"
+        Of weights and computation. Rows are float32, or float64 for "float64".
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Columns of the result.
+    source_ : dict
+        Model, revision, layer, site, hooks and so on, as the arrays carry it in ``source``.
+
+    See Also
+    --------
+    ActivationStore : Activations on disk, written by `extract_to`.
+
+    Examples
+    --------
+    >>> from mfa_sklearn import ActivationExtractor, datasets
+    >>> extractor = ActivationExtractor(model=datasets.tiny_lm(), layer=2)  # doctest: +SKIP
+    >>> X = extractor.fit_transform(["The river runs by the bank."])  # doctest: +SKIP
+    >>> X.tokens.tolist()[:3]  # doctest: +SKIP
+    ['The', ' river', ' runs']
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        layer: int | Sequence[int],
+        *,
+        site: str = "residual",
+        pooling: str | None = None,
+        batch_size: int = 32,
+        max_length: int | None = None,
+        prepend_bos: bool | None = None,
+        include_special: bool = False,
+        keep: Collection[str] | Callable[[str], bool] | None = None,
+        max_norm_ratio: float | None = None,
+        processing: str = "raw",
+        revision: str | None = None,
+        device: Any = "auto",
+        dtype: Any = "float32",
+        verbose: bool = False,
+    ) -> None:
+        self.model = model
+        self.layer = layer
+        self.site = site
+        self.pooling = pooling
+        self.batch_size = batch_size
+        self.max_length = max_length
+        self.prepend_bos = prepend_bos
+        self.include_special = include_special
+        self.keep = keep
+        self.max_norm_ratio = max_norm_ratio
+        self.processing = processing
+        self.revision = revision
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+
+    def fit(self, texts: Iterable[str], y: Any = None) -> ActivationExtractor:
+        """Check the parameters against the model's configuration, and the texts; nothing is learnt.
+
+        Parameters
+        ----------
+        texts : iterable of n str
+        y : array-like of length n, optional
+            Labels; only their number is checked.
+
+        Returns
+        -------
+        ActivationExtractor
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            For an unknown model, site or pooling, a layer the model does not have, or no or blank texts.
+        TypeError
+            For a single string or entries that are not strings.
+        """
+        found = check_texts(texts)
+        _check_labels(y, len(found))
+        self.source_, self.n_features_out_ = self._describe()
+        return self
+
+    def transform(self, texts: Iterable[str]) -> ActivationArray:
+        """Activations of the texts.
+
+        Parameters
+        ----------
+        texts : iterable of str
+
+        Returns
+        -------
+        ActivationArray of shape (n_tokens, n_features_out_), or (n_texts, n_features_out_) with pooling
+
+        Raises
+        ------
+        ValueError
+            As `fit`; also if a text has only special tokens, `keep` leaves a text without rows to pool or nothing at
+            all, or activations are not finite.
+        """
+        return self._extract(check_texts(texts), None)
+
+    def fit_transform(self, texts: Iterable[str], y: Any = None, **fit_params: Any) -> ActivationArray:
+        """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row)."""
+        found = check_texts(texts)
+        return self.fit(found, y)._extract(found, y)
+
+    def extract_to(
+        self,
+        directory: str | Path,
+        texts: Iterable[str],
+        labels: Any = None,
+        *,
+        shard_size: int = 1000,
+        dtype: str = "float16",
+        resume: bool = True,
+    ) -> ActivationStore:
+        """Write activations to disk, a part at a time, one array per layer.
+
+        Parameters
+        ----------
+        directory : path
+            Made if missing.
+        texts : iterable of str
+        labels : array-like of length n_texts, optional
+        shard_size : int, default=1000
+            Texts per part. One part is held in memory, and an interrupted run starts again at the part it was in.
+        dtype : {"float16", "float32"}, default="float16"
+            Of the numbers on disk.
+        resume : bool, default=True
+            Go on where an earlier call with the same texts and parameters stopped. With False, start anew, deleting
+            what such a call left.
+
+        Returns
+        -------
+        ActivationStore
+
+        Raises
+        ------
+        ValueError
+            As `transform`; also if the directory holds activations of other texts or parameters, or a number is too
+            large for `dtype`.
+        """
+        from mfa_sklearn.activations._store import write_store
+
+        found = check_texts(texts)
+        _check_labels(labels, len(found))
+        source, _ = self._describe()
+        return write_store(directory, self, source, found, labels, shard_size=shard_size, dtype=dtype, resume=resume)
+
+    def load(self) -> Any:
+        """The model itself, a TransformerBridge; loaded once and used by `transform` too.
+
+        Returns
+        -------
+        transformer_lens.model_bridge.TransformerBridge
+        """
+        key = (str(self.model), self.revision, str(self.device), dtype_name(self.dtype), self.processing)
+        if getattr(self, "_loaded", (None,))[0] != key:
+            model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
+            self._loaded: tuple[Any, Any] = (key, model)
+        return self._loaded[1]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns: site, layer and number, such as ``"residual4_17"``.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of object of shape (n_features_out_,)
+        """
+        source, n_features = self._describe()
+        layers = check_layers(source["layer"])
+        width = n_features // len(layers)
+        return np.array([f"{self.site}{layer}_{i}" for layer in layers for i in range(width)], dtype=object)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()  # type: ignore[misc]
+        return {name: value for name, value in state.items() if name != "_loaded"}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.requires_fit = False
+        return tags
+
+    def _describe(self) -> tuple[dict[str, Any], int]:
+        """Check every parameter, and give the source of the activations and their number of columns."""
+        self._check_own_parameters()
+        config = load_config(check_model_name(self.model), self.revision)
+        source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
+        layers = check_layers(self.layer, source.pop("n_layers"))
+        source |= {
+            "layer": layers[0] if isinstance(self.layer, Integral) else list(layers),
+            "site": self.site,
+            "hooks": [hook_name(self.site, layer) for layer in layers],
+            "pooling": self.pooling,
+            "prepend_bos": self.prepend_bos,
+        }
+        return source, len(layers) * site_width(config, self.site)
+
+    def _check_own_parameters(self) -> None:
+        check_site(self.site)
+        check_layers(self.layer)
+        dtype_name(self.dtype)
+        resolve_device(self.device)
+        for name, choices in (("pooling", POOLINGS), ("processing", PROCESSINGS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
+        _check_count("batch_size", self.batch_size)
+        if self.max_length is not None:
+            _check_count("max_length", self.max_length)
+        ratio = self.max_norm_ratio
+        if ratio is not None and not (isinstance(ratio, Real) and ratio > 1):
+            raise ValueError(f"max_norm_ratio must be a number above 1 or None, got {ratio!r}")
+        if isinstance(self.keep, str):
+            raise TypeError(f"keep must be a set of token strings, got one string: pass {{{self.keep!r}}}")
+        if not (self.keep is None or callable(self.keep) or isinstance(self.keep, Collection)):
+            raise TypeError(f"keep must be a set of token strings or a function, got {type(self.keep).__name__}")
+
+    def _extract(self, texts: list[str], labels: Any) -> ActivationArray:
+        return self.extract_layers(texts, labels).stacked()
+
+    def extract_layers(self, texts: list[str], labels: Any = None, progress: bool | None = None) -> LayerRows:
+        """Activations of checked texts, layer by layer.
+
+        Parameters
+        ----------
+        texts : list of str
+        labels : array-like of length n_texts, optional
+        progress : bool, optional
+            Whether to show a bar; `verbose` by default.
+
+        Returns
+        -------
+        LayerRows
+        """
+        source, _ = self._describe()
+        model = self.load()
+        check_max_length(model, self.max_length)
+        for hook in source["hooks"]:
+            check_hook(model, hook)
+        sequences = tokenize(model, texts, self.max_length, self.prepend_bos)
+        plan = RowPlan.of(model.tokenizer, sequences, self.keep, bool(self.include_special))
+        plan.check(texts, self.pooling)
+        # Sinks are told from the median over all rows, so pooling has to wait for it.
+        pooling = self.pooling if self.max_norm_ratio is None else None
+        layers = self._run(model, plan, source["hooks"], pooling, self.verbose if progress is None else progress)
+        facts = plan.row_facts(model.tokenizer, pooling)
+        if self.max_norm_ratio is not None:
+            layers, facts = without_sinks(layers, facts, float(self.max_norm_ratio))
+            layers, facts = pooled_later(layers, facts, self.pooling, len(texts))
+        if labels is not None:
+            facts["labels"] = np.asarray(labels)[facts["text_index"]]
+        return LayerRows(layers, facts, tuple(texts), source)
+
+    def _run(
+        self, model: Any, plan: RowPlan, hooks: list[str], pooling: str | None, progress: bool
+    ) -> list[np.ndarray]:
+        """The rows of every hook point, in the order of the texts."""
+        from tqdm import tqdm
+
+        n_rows = len(plan.positions) if pooling else plan.offsets[-1]
+        dtype = np.float64 if dtype_name(self.dtype) == "float64" else np.float32
+        wanted = np.flatnonzero(np.diff(plan.offsets))
+        batches = run_batches(model, [plan.sequences[i].ids for i in wanted], hooks, int(self.batch_size))
+        layers: list[np.ndarray] = []
+        with tqdm(total=len(wanted), desc="activations", unit="text", disable=not progress) as bar:
+            for batch in batches:
+                layers = layers or [np.empty((n_rows, v.shape[-1]), dtype=dtype) for v in batch.values]
+                index = wanted[batch.index]
+                target = index if pooling else plan.row_index(index)
+                found = rows_of(batch.values, [plan.positions[i] for i in index], pooling, dtype)
+                for layer, rows in zip(layers, found, strict=True):
+                    layer[target] = rows
+                bar.update(len(index))
+        return layers
+
+
+def _check_labels(labels: Any, n_texts: int) -> None:
+    if labels is not None and np.shape(labels)[:1] != (n_texts,):
+        raise ValueError(f"labels have shape {np.shape(labels)} for {n_texts} texts: pass one label per text")
+
+
+def _check_count(name: str, value: Any) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")

@@ -1,0 +1,113 @@
+"""Running a model over token sequences and reading its hook points, with nothing computed beyond the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Activations of some of the sequences.
+
+    Attributes
+    ----------
+    index : ndarray of int of shape (B,)
+        Which sequences these are.
+    values : list of tensor of shape (B, T, d)
+        One per hook point; rows beyond a sequence's length are padding.
+    """
+
+    index: np.ndarray
+    values: list[Any]
+
+
+class _AllReadError(Exception):
+    """Ends a forward pass once every hook point has been read."""
+
+
+def run_batches(model: Any, sequences: Sequence[np.ndarray], hooks: Sequence[str], batch_size: int) -> Iterator[Batch]:
+    """Run a model over sequences of token ids, the longest first.
+
+    Sequences of like length share a batch, padded on the right and masked. The pass ends at the last hook point. The
+    hooks are off again when the iterator ends, is closed or fails.
+
+    Parameters
+    ----------
+    model : TransformerBridge
+    sequences : list of ndarray of int64
+        Token ids of each text, special tokens included.
+    hooks : list of str
+        Names of hook points.
+    batch_size : int
+        Sequences per pass.
+    """
+    import torch
+
+    device = next(model.original_model.parameters()).device
+    order = np.argsort([-len(sequence) for sequence in sequences], kind="stable")
+    pad_id = model.tokenizer.pad_token_id or 0
+    with _reading(model, hooks) as values:
+        for start in range(0, len(order), batch_size):
+            index = order[start : start + batch_size]
+            ids, mask = pad_right([sequences[i] for i in index], pad_id)
+            with torch.inference_mode():
+                _forward(model, torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), hooks, values)
+            yield Batch(index, [_check_shape(values[name], ids.shape, name) for name in hooks])
+
+
+def pad_right(sequences: Sequence[np.ndarray], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids and attention mask (1 for tokens, 0 for padding), both int64 of shape (B, T).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ids, mask = pad_right([np.array([5, 6]), np.array([7])], pad_id=0)
+    >>> ids.tolist(), mask.tolist()
+    ([[5, 6], [7, 0]], [[1, 1], [1, 0]])
+    """
+    lengths = np.array([len(sequence) for sequence in sequences])
+    mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask.astype(bool)] = np.concatenate(sequences)
+    return ids, mask
+
+
+@contextmanager
+def _reading(model: Any, hooks: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Hooks that put the activations of the current pass into the dict, on until the block is left."""
+    values: dict[str, Any] = {}
+
+    def reader(name: str) -> Any:
+        def read(tensor: Any, hook: Any) -> None:
+            values[name] = tensor
+            if len(values) == len(hooks):
+                raise _AllReadError
+
+        return read
+
+    with model.hooks(fwd_hooks=[(name, reader(name)) for name in hooks]):
+        yield values
+
+
+def _forward(model: Any, ids: Any, mask: Any, hooks: Sequence[str], values: dict[str, Any]) -> None:
+    values.clear()
+    try:
+        model(ids, attention_mask=mask, return_type=None)
+    except _AllReadError:
+        return
+    missing = [name for name in hooks if name not in values]
+    raise RuntimeError(f"this model's forward pass never reached {missing}: choose another site")
+
+
+def _check_shape(value: Any, shape: tuple[int, ...], name: str) -> Any:
+    if value.ndim != 3 or tuple(value.shape[:2]) != tuple(shape):
+        raise RuntimeError(
+            f"{name} gave activations of shape {tuple(value.shape)} for token ids of shape {tuple(shape)}: "
+            "this site has no row per token in this architecture, choose another"
+        )
+    return value
