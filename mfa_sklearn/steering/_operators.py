@@ -1,0 +1,171 @@
+"""What steering does to an activation, as pure functions of torch tensors.
+
+    centroid    x + a (mu_k - x)  =  (1 - a) x + a mu_k
+    local       x + W_k z
+    two-stage   x + a (mu_k - x) + W_k z
+    transport   x + a (T(x) - x),  T the optimal-transport map from one component's Gaussian to another's
+
+Rows are ``(..., D)`` in any floating precision on any device; what moves them is cast to theirs. A move of size nothing
+(``a = 0``, ``z = 0``) returns its input, the same bits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..mixture._model import Density, MFAParams, log_joint, prepare
+
+
+def interpolate(x: Tensor, target: Tensor, alpha: float) -> Tensor:
+    """Rows ``(1 - alpha) x + alpha target``.
+
+    Parameters
+    ----------
+    x : Tensor (..., D)
+    target : Tensor broadcastable to (..., D)
+        For instance the mean of a component.
+    alpha : float
+        0 leaves the rows, 1 replaces them; outside [0, 1] extrapolates.
+    """
+    if alpha == 0:
+        return x
+    return torch.lerp(x, target.to(x), alpha)
+
+
+def subspace_offset(loadings: Tensor, z: Tensor) -> Tensor:
+    """The step ``W z`` (..., D) inside a component's subspace.
+
+    Parameters
+    ----------
+    loadings : Tensor (..., D, q)
+    z : Tensor (q,)
+        Factor scores; one unit is one standard deviation of the component along that column of its loadings.
+    """
+    return loadings @ z.to(loadings)
+
+
+def shift(x: Tensor, offset: Tensor | None) -> Tensor:
+    """Rows ``x + offset``, with None for no offset: adding zeros would turn -0.0 into 0.0."""
+    return x if offset is None else x + offset.to(x)
+
+
+def two_stage(x: Tensor, mean: Tensor, alpha: float, offset: Tensor | None) -> Tensor:
+    """Rows ``x + alpha (mu - x) + W z``: to the region first, then to a place inside it.
+
+    Parameters
+    ----------
+    x, mean, alpha
+        As of `interpolate`.
+    offset : Tensor broadcastable to (..., D), or None
+        ``W z``, as of `subspace_offset`.
+    """
+    return shift(interpolate(x, mean, alpha), offset)
+
+
+def evaluable(params: MFAParams, device: torch.device) -> Density:
+    """The mixture made ready to be evaluated next to rows on `device`, in double precision.
+
+    Distances in activation space cancel in half and single precision, so they are taken in double whatever the rows
+    are in; on devices without it (mps) rows are evaluated on the CPU.
+    """
+    return prepare(params.to(torch.float64, torch.device("cpu") if device.type == "mps" else device))
+
+
+def responsibilities(density: Density, x: Tensor) -> Tensor:
+    """Posterior probabilities ``p(k | x)``, (..., K), of the components given rows (..., D), in double precision."""
+    rows = x.detach().to(density.constant)
+    return log_joint(density, rows.reshape(-1, rows.shape[-1])).softmax(-1).reshape(*x.shape[:-1], -1)
+
+
+def weighted_centroid(density: Density, x: Tensor) -> Tensor:
+    """The mean of the components' means under the posterior of each row, ``sum_k p(k | x) mu_k``, (..., D)."""
+    return (responsibilities(density, x) @ density.params.means).to(x)
+
+
+class TransportMap(NamedTuple):
+    """An affine map ``T(x) = x + step + left right^T (x - origin)`` of low rank r beside the identity."""
+
+    origin: Tensor  # (D,)  mean of the source
+    step: Tensor  # (D,)  mean of the target minus mean of the source
+    left: Tensor  # (D, r)
+    right: Tensor  # (D, r)
+
+    def to(self, like: Tensor) -> TransportMap:
+        """The same map in the precision and on the device of `like`."""
+        return TransportMap(*(part.to(like) for part in self))
+
+
+def transport_map(params: MFAParams, source: int, target: int) -> TransportMap:
+    """The optimal-transport map from the Gaussian of one component to that of another.
+
+    The cost is the squared distance in units of the source's noise, ``|Psi^-1/2 (x - y)|^2``: the residual stream has
+    features whose sizes differ a hundredfold, and the noise is the scale the mixture itself gives them. With
+    ``S = I + U U^T`` the source's and ``S'`` the target's covariance in that space,
+
+        T(y) = m' + A (y - m)        A = S^-1/2 (S^1/2 S' S^1/2)^1/2 S^-1/2
+
+    (Givens & Shortt, Michigan Math. J. 31, 1984). With noise shared by the components A is the identity outside the
+    joint span of the two loadings, so everything happens in at most 2 q dimensions. With noise per component the span
+    is the whole space, which costs an eigendecomposition of size D x D.
+
+    Parameters
+    ----------
+    params : MFAParams
+    source, target : int
+        Components.
+
+    Returns
+    -------
+    TransportMap
+        In double precision, on the CPU. The identity where source and target are the same.
+    """
+    params = params.to(torch.float64, "cpu")
+    noise = params.noise_variance
+    scale = noise[source if len(noise) > 1 else 0].sqrt()
+    from_, to = params.loadings[source] / scale[:, None], params.loadings[target] / scale[:, None]
+    if len(noise) == 1:
+        basis = torch.linalg.qr(torch.cat([from_, to], dim=1)).Q
+        rest = torch.ones(basis.shape[1], dtype=basis.dtype)
+    else:
+        basis = torch.eye(len(scale), dtype=scale.dtype)
+        rest = noise[target] / noise[source]
+    from_, to = basis.T @ from_, basis.T @ to
+    eye = torch.eye(len(from_), dtype=from_.dtype)
+    change = gaussian_map(eye + from_ @ from_.T, rest.diag() + to @ to.T) - eye
+    if source == target:
+        change = torch.zeros_like(change)
+    left, right = scale[:, None] * (basis @ change), basis / scale[:, None]
+    return TransportMap(params.means[source], params.means[target] - params.means[source], left, right)
+
+
+def gaussian_map(source: Tensor, target: Tensor) -> Tensor:
+    """The symmetric A with ``A source A = target`` for two covariances (r, r): the optimal map between Gaussians."""
+    root, inverse_root = _power(source, 0.5), _power(source, -0.5)
+    return inverse_root @ _power(root @ target @ root, 0.5) @ inverse_root
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
+    return (vectors * values.clamp_min(torch.finfo(values.dtype).tiny) ** exponent) @ vectors.mT
+
+
+def transport(x: Tensor, route: TransportMap, alpha: float) -> Tensor:
+    """Rows moved part of the way along a transport map: ``(1 - alpha) x + alpha T(x)``.
+
+    For rows drawn from the source this is the displacement interpolation (McCann, Adv. Math. 128, 1997): every row
+    moves on a straight line, at ``alpha = 1`` the rows are distributed as the target is, and between they are Gaussian.
+
+    Parameters
+    ----------
+    x : Tensor (..., D)
+    route : TransportMap
+    alpha : float in [0, 1]
+    """
+    if alpha == 0:
+        return x
+    route = route.to(x)
+    bend = ((x - route.origin) @ route.right) @ route.left.mT
+    return x + alpha * (route.step + bend)

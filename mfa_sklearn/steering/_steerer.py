@@ -1,0 +1,415 @@
+"""Steering a hookable language model with a fitted mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._mixture import Mixture, Move
+from ._positions import PositionTracker, check_positions, watch
+from ._prompts import Encoded, encode, token_strings
+from ._source import resolve_place, resolve_prepend_bos
+
+
+class SteeredTokens:
+    """Which tokens the forward passes inside a `MFASteerer.steer` block steered, for the last sequence read.
+
+    Attributes
+    ----------
+    mask : ndarray of bool of shape (n, T)
+        True where the token's activation was moved; one row per prompt, one column per token read, padding included.
+    token_ids : ndarray of int of shape (n, T), or None
+        The tokens; None for models whose calls cannot be watched.
+    """
+
+    def __init__(self, model: Any, tracker: PositionTracker) -> None:
+        self._model, self._tracker = model, tracker
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Where activations were moved, (n, T)."""
+        progress = self._tracker.sequence
+        return np.zeros((0, 0), dtype=bool) if progress is None else progress.steered.cpu().numpy()
+
+    @property
+    def token_ids(self) -> np.ndarray | None:
+        """The tokens read, (n, T)."""
+        progress = self._tracker.sequence
+        return None if progress is None or progress.ids is None else progress.ids.cpu().numpy()
+
+    def to_frame(self) -> Any:
+        """A table with a line per token read: prompt, position, token, steered. Padding is left out.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        pd = _pandas()
+        progress = self._tracker.sequence
+        if progress is None:
+            return pd.DataFrame({"prompt": [], "position": [], "token": [], "steered": []})
+        real = progress.real.cpu()
+        row, _ = (places := real.nonzero()).unbind(1)
+        ids = [-1] * len(places) if progress.ids is None else progress.ids.cpu()[real].tolist()
+        return pd.DataFrame(
+            {
+                "prompt": row.numpy(),
+                "position": (real.cumsum(1) - 1)[real].numpy(),
+                "token": token_strings(self._model, ids),
+                "steered": progress.steered.cpu()[real].numpy(),
+            }
+        )
+
+
+class MFASteerer:
+    """Moves a language model's activations towards the regions of a mixture while it runs.
+
+    With `mu_k`, `W_k` of a component, an activation x becomes
+
+        x + alpha (mu_k - x)                centroid interpolation: alpha
+        x + W_k z                           local offset: z
+        x + alpha (mu_k - x) + W_k z        two-stage: alpha and z
+        x + alpha (T(x) - x)                transport (method="transport"), T the optimal-transport map from
+                                            the Gaussian of the source component to that of the target
+
+    `component` names the target; without one, the centroid is the mean of all centroids weighted by their
+    responsibility for x. For several prompts it may be a sequence, one component each.
+
+    Parameters
+    ----------
+    model : TransformerBridge, or another model with its verbs `hooks`, `run_with_hooks` and `generate`
+        A `HookedTransformer` of TransformerLens 2 and 3, for instance.
+    mfa : MFA, or an object with `weights_`, `means_`, `loadings_` and `noise_variance_`
+    layer : int, optional
+        Whose activations to steer; by default those that the mixture was fitted on (`mfa.source_`).
+    site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, optional
+        Where in the layer; by default as the mixture was fitted, else "residual".
+    check_source : bool, default=True
+        Refuse a mixture that was fitted on another model, layer, site or weight processing. False steers wherever the
+        width fits.
+    special_tokens : bool, default=False
+        Whether positions given by name take in the beginning-of-text token. It attracts attention with a norm far from
+        all others', the extractor leaves it out of what the mixture is fitted on, and moving it can derail a model; the
+        paper's reference implementation moves it. A position given as an integer always counts.
+    prepend_bos : bool, optional
+        Whether prompts begin with the beginning-of-text token; by default as where the mixture was fitted, else as the
+        model does.
+
+    Attributes
+    ----------
+    hook_name : str
+        The hook point that is steered.
+    layer : int
+    site : str
+    steered_ : SteeredTokens
+        Which tokens the last `steer`, `logits`, `generate` or `logit_diff` moved.
+
+    Raises
+    ------
+    ValueError
+        If the mixture was fitted elsewhere, the layer or site does not exist, or the width is another.
+    TypeError
+        If the model has no hooks, or the mixture is not fitted.
+
+    See Also
+    --------
+    mfa_sklearn.steering.evaluate_steering : How far steering shifts what a model writes about.
+
+    References
+    ----------
+    "From Directions to Regions", arXiv:2602.02464.
+
+    Examples
+    --------
+    A random model and mixture; with a real one, take `TransformerBridge.boot_transformers("gpt2")` and a fitted `MFA`.
+
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from transformer_lens import TransformerBridgeConfig
+    >>> from transformer_lens.model_bridge import TransformerBridge
+    >>> config = TransformerBridgeConfig(d_model=8, d_head=4, n_layers=2, n_ctx=16, d_vocab=20, n_heads=2,
+    ...                                  act_fn="gelu", seed=0)
+    >>> model = TransformerBridge.boot_native(config)
+    >>> rng = np.random.default_rng(0)
+    >>> mfa = SimpleNamespace(weights_=np.full(3, 1 / 3), means_=rng.normal(size=(3, 8)),
+    ...                       loadings_=rng.normal(size=(3, 8, 2)), noise_variance_=np.ones(8))
+    >>> steerer = MFASteerer(model, mfa, layer=1)
+    >>> prompt = np.array([3, 1, 4])
+    >>> with steerer.steer(component=2, alpha=0.6, z={0: 1.5}) as steered:
+    ...     tokens = model.generate(torch.tensor([3, 1, 4])[None], max_new_tokens=2, stop_at_eos=False, verbose=False)
+    >>> steered.mask
+    array([[ True,  True,  True,  True]])
+    >>> steerer.logit_diff(prompt, component=2, alpha=0.6, top_k=2).columns.tolist()
+    ['token', 'token_id', 'before', 'after', 'change']
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        mfa: Any,
+        layer: int | None = None,
+        site: str | None = None,
+        *,
+        check_source: bool = True,
+        special_tokens: bool = False,
+        prepend_bos: bool | None = None,
+    ) -> None:
+        if not (callable(model) and hasattr(model, "hooks")):
+            raise TypeError(
+                f"model is a {type(model).__name__}, which has no hooks: give a TransformerLens model, for instance "
+                "TransformerBridge.boot_transformers(name)"
+            )
+        self.model = model
+        self._mixture = Mixture(mfa)
+        source = getattr(mfa, "source_", None)
+        place = resolve_place(model, source, layer, site, self._mixture.n_features, check_source)
+        self.layer, self.site, self.hook_name = place
+        self.special_tokens = special_tokens
+        self._prepend_bos = resolve_prepend_bos(prepend_bos, source)
+        self.steered_: SteeredTokens | None = None
+
+    def steer(
+        self,
+        component: Any = None,
+        alpha: float | None = None,
+        z: Any = None,
+        *,
+        positions: Any = "all",
+        method: str = "centroid",
+        source: int | None = None,
+    ) -> AbstractContextManager[SteeredTokens]:
+        """Steer whatever the model runs inside a `with` block: forward passes, `generate`, with and without a cache.
+
+        Parameters
+        ----------
+        component : int, sequence of int, or None
+            The target; one for all prompts, or one per prompt of the batch. None takes the centroid weighted by the
+            components' responsibilities for each activation.
+        alpha : float, optional
+            How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6.
+        z : dict of int to float, or vector of length q, optional
+            Factor scores of the local offset `W_k z`, in standard deviations of the component.
+        positions : {"all", "prompt", "last"}, int or list of int, default="all"
+            Tokens whose activations are moved: prompt and generated tokens; the prompt's; the prompt's last; or places
+            in the prompt's own sequence, the beginning-of-text token counting where there is one and padding never,
+            negative ones from the end of the prompt, those past its end meaning generated tokens.
+        method : {"centroid", "transport"}, default="centroid"
+        source : int, optional
+            The component that transport starts from, whatever the activation; by default each activation's most
+            responsible one.
+
+        Yields
+        ------
+        SteeredTokens
+            Which tokens were moved. Also at `steered_`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            On anything out of range, when called.
+
+        Notes
+        -----
+        A forward pass inside the block counts as generation if it brings the cache of the pass before, or its tokens
+        and one more; else its tokens are a new prompt. Hooks come off however the block is left.
+        """
+        move = Move(self._mixture, component, alpha, z, method, source)
+        tracker = PositionTracker(
+            check_positions(positions),
+            self.special_tokens,
+            getattr(getattr(self.model, "tokenizer", None), "bos_token_id", None),
+            getattr(getattr(self.model, "tokenizer", None), "pad_token_id", None),
+        )
+        return self._hooked(move, tracker)
+
+    @contextmanager
+    def _hooked(self, move: Move, tracker: PositionTracker) -> Iterator[SteeredTokens]:
+        def hook(activation: Tensor, hook: Any) -> Tensor | None:
+            move.check_rows(len(activation))
+            chosen = tracker.select(*activation.shape[:2]).to(activation.device)
+            if move.is_nothing or not chosen.any():
+                return None
+            steered = activation.clone()
+            steered[chosen] = move(activation[chosen], chosen.nonzero()[:, 0])
+            return steered
+
+        self.steered_ = SteeredTokens(self.model, tracker)
+        with watch(self.model, tracker), self.model.hooks(fwd_hooks=[(self.hook_name, hook)]):
+            yield self.steered_
+
+    @torch.no_grad()
+    def logits(
+        self,
+        prompts: Any,
+        component: Any = None,
+        alpha: float | None = None,
+        z: Any = None,
+        *,
+        positions: Any = "all",
+        method: str = "centroid",
+        source: int | None = None,
+        every_position: bool = False,
+    ) -> Tensor:
+        """Steered logits of the token that follows each prompt.
+
+        Parameters
+        ----------
+        prompts : str, list of str, or token ids of shape (T,) or (n, T)
+            Prompts of different lengths are padded on the right and masked.
+        component, alpha, z, positions, method, source
+            As of `steer`.
+        every_position : bool, default=False
+            Return the logits at all positions instead.
+
+        Returns
+        -------
+        Tensor (n, V), or (n, T, V)
+            A single prompt has n = 1.
+
+        Raises
+        ------
+        ValueError
+            If a prompt is empty or longer than the model's context, or a position lies outside a prompt.
+        """
+        context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
+        encoded = encode(self.model, prompts, self._prepend_bos)
+        encoded.check_places(check_positions(positions).places)
+        with context:
+            logits = self._run(encoded)
+        return logits if every_position else encoded.last(logits)
+
+    def _run(self, encoded: Encoded) -> Tensor:
+        # A mask of ones takes another attention kernel in some models; without it the bits are those of a plain call.
+        masked = {} if encoded.mask is None else {"attention_mask": encoded.mask}
+        return self.model(encoded.ids, **masked)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Any,
+        component: Any = None,
+        alpha: float | None = None,
+        z: Any = None,
+        *,
+        positions: Any = "all",
+        method: str = "centroid",
+        source: int | None = None,
+        max_new_tokens: int = 20,
+        random_state: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Steered continuations of prompts.
+
+        Parameters
+        ----------
+        prompts : str, list of str, or token ids of shape (n, T)
+        component, alpha, z, positions, method, source
+            As of `steer`.
+        max_new_tokens : int, default=20
+        random_state : int, optional
+            Seed of the sampling; torch's global generator is left as it was.
+        **options
+            Handed to the model's `generate`: `do_sample`, `temperature`, `top_k`, `use_past_kv_cache`, ...
+
+        Returns
+        -------
+        str, list of str, or Tensor
+            The prompts with their continuations, in the form they were given.
+        """
+        context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
+        options = {"verbose": False, **options}
+        if self._prepend_bos is not None:
+            options.setdefault("prepend_bos", self._prepend_bos)
+        with context, _seeded(random_state, getattr(getattr(self.model, "cfg", None), "device", None)):
+            result = self.model.generate(prompts, max_new_tokens=max_new_tokens, **options)
+        return [result] if isinstance(prompts, list) and isinstance(result, str) else result
+
+    @torch.no_grad()
+    def logit_diff(
+        self,
+        prompts: Any,
+        component: Any = None,
+        alpha: float | None = None,
+        z: Any = None,
+        *,
+        positions: Any = "all",
+        method: str = "centroid",
+        source: int | None = None,
+        top_k: int = 10,
+        by: str = "change",
+    ) -> Any:
+        """The tokens whose logits change most after a prompt.
+
+        Parameters
+        ----------
+        prompts : str, list of str, or token ids of shape (T,) or (n, T)
+        component, alpha, z, positions, method, source
+            As of `steer`.
+        top_k : int, default=10
+            How many tokens to list: that many that rise and that many that fall, or that many in all.
+        by : {"change", "absolute"}, default="change"
+            "change" lists the tokens that rise most, falling, then those that fall most; "absolute" lists the largest
+            changes of either sign (a centroid promotes, loadings can also suppress).
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns token, token_id, before, after, change; for a list of prompts with a column prompt before them.
+
+        Raises
+        ------
+        ValueError
+            If `by` is unknown or `top_k` is not positive; else as `logits`.
+        """
+        if by not in ("change", "absolute"):
+            raise ValueError(f"by={by!r} is unknown; use 'change' or 'absolute'")
+        if top_k < 1:
+            raise ValueError(f"top_k={top_k} must be at least 1")
+        context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
+        encoded = encode(self.model, prompts, self._prepend_bos)
+        encoded.check_places(check_positions(positions).places)
+        before = encoded.last(self._run(encoded)).float()
+        with context:
+            after = encoded.last(self._run(encoded)).float()
+        tables = [self._table(b, a, top_k, by) for b, a in zip(before, after, strict=True)]
+        return tables[0] if encoded.single else _stack(tables)
+
+    def _table(self, before: Tensor, after: Tensor, top_k: int, by: str) -> Any:
+        change = after - before
+        top_k = min(top_k, len(change))
+        if by == "absolute":
+            ids = change.abs().topk(top_k).indices
+        else:
+            ids = torch.cat([change.topk(top_k).indices, change.topk(top_k, largest=False).indices.flip(0)])
+        columns = {"before": before[ids], "after": after[ids], "change": change[ids]}
+        table = {"token": token_strings(self.model, ids.tolist()), "token_id": ids.cpu().numpy()}
+        return _pandas().DataFrame({**table, **{name: column.cpu().numpy() for name, column in columns.items()}})
+
+
+def _stack(tables: list[Any]) -> Any:
+    stacked = _pandas().concat(tables, keys=range(len(tables)), names=["prompt", None])
+    return stacked.reset_index(level="prompt").reset_index(drop=True)
+
+
+@contextmanager
+def _seeded(seed: int | None, device: Any) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    on_cuda = device is not None and torch.device(device).type == "cuda"
+    with torch.random.fork_rng(devices=[torch.device(device)] if on_cuda else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("tables need pandas: pip install 'mfa-sklearn[lm]'") from error
+    return pandas
