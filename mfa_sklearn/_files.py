@@ -1,0 +1,53 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; it takes the place of `path` if the block ends well.
+
+    Parameters
+    ----------
+    path : path
+        Its suffix is kept, because some writers choose the format by it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "table.csv"
+    >>> with replacing(target) as temporary:
+    ...     _ = temporary.write_text("a,b")
+    >>> target.read_text(), len(list(target.parent.iterdir()))
+    ('a,b', 1)
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str], suffixes: tuple[str, ...] = ()) -> Path:
+    """`path`, if a file can be made there.
+
+    Raises
+    ------
+    ValueError
+        If its folder is missing, it is a folder, or its suffix is not one of `suffixes`.
+    """
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f"cannot write {str(path)!r}: its name must end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise ValueError(f"cannot write {str(path)!r}: it is a folder")
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}, make it first")
+    return path
