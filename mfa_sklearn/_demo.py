@@ -1,0 +1,284 @@
+"""The tutorial in one go, on the embedded sentences and language model, from texts to steering."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import datasets
+from ._files import replacing
+from .activations import ActivationArray, ActivationExtractor
+from .interpret import SubspaceDisplay, concept_components, describe_components, format_tokens, top_concepts, top_tokens
+from .mixture import MFA, KMeansInitializer
+from .steering import NEUTRAL_PROMPTS, MFASteerer, evaluate_steering
+
+SEED = 0
+LAYER = 2
+N_COMPONENTS = 100
+N_FACTORS = 6
+# How hard to steer, and which tokens: the setting that did best on prompts other than these.
+ALPHA = 0.6
+POSITIONS = "prompt"
+PROMPTS = ("I think that", "Yesterday we talked about", "The people said that", "In the end she found")
+# Every eighth sentence and a quarter of the components, for a look in seconds.
+QUICK = {"stride": 8, "components": 4}
+
+
+class Fitted(NamedTuple):
+    """What the stages hand on."""
+
+    pipeline: Any
+    activations: ActivationArray
+    clusters: np.ndarray
+    words: dict[str, list[str]]
+
+    @property
+    def mfa(self) -> MFA:
+        return self.pipeline[-1]
+
+
+@dataclass
+class Report:
+    """Says what happens, and keeps it for the folder."""
+
+    folder: Path
+    lines: list[str] = field(default_factory=list)
+    start: float = field(default_factory=time.perf_counter)
+
+    def say(self, text: str = "") -> None:
+        """Print a line and keep it."""
+        print(text, flush=True)
+        self.lines.append(text)
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Head a part and say at its end how long it took."""
+        begun = time.perf_counter()
+        self.say(f"\n== {title}")
+        yield
+        self.say(f"   ({time.perf_counter() - begun:.1f} s)")
+
+    def keep(self, name: str, table: Any, index: bool = False) -> None:
+        """Write a table to the folder."""
+        with replacing(self.folder / name) as temporary:
+            table.to_csv(temporary, index=index)
+
+    def close(self) -> None:
+        """Write the summary."""
+        self.say(f"\nAll of this is in {self.folder.resolve()}  ({time.perf_counter() - self.start:.0f} s)")
+        for path in sorted(self.folder.iterdir()):
+            self.say(f"  {path.name}")
+        with replacing(self.folder / "summary.txt") as temporary:
+            temporary.write_text("\n".join(self.lines).strip() + "\n", encoding="utf-8")
+
+
+def run_demo(output: Path, *, quick: bool = False) -> Path:
+    """Run the tutorial and keep what it finds.
+
+    Parameters
+    ----------
+    output : path
+        Folder for the results; made if missing, files of the same names are replaced.
+    quick : bool, default=False
+        Use an eighth of the sentences and a quarter of the components.
+
+    Returns
+    -------
+    path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        If `output` cannot be a folder.
+    ImportError
+        If the language-model or plotting packages are missing.
+    """
+    _check_packages()
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"cannot write to {str(output)!r}: it is a file, name a folder")
+    output.mkdir(parents=True, exist_ok=True)
+    report = Report(output)
+    fitted = fit(report, quick)
+    recover(report, fitted)
+    components = describe(report, fitted)
+    picture(report, fitted, components)
+    steer(report, fitted, components)
+    report.close()
+    return output
+
+
+def _check_packages() -> None:
+    """Heavy packages are needed at the end too; a missing one should not cost the minutes before."""
+    for package, extra in {"transformer_lens": "lm", "pandas": "lm", "matplotlib": "plot"}.items():
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise ImportError(f"the demo needs {package}: pip install 'mfa-sklearn[lm,plot]' ([{extra}])") from error
+
+
+def fit(report: Report, quick: bool) -> Fitted:
+    """Texts to activations, to k-means, to the mixture, as one pipeline."""
+    import joblib
+    from sklearn.pipeline import Pipeline
+
+    concepts: Any = datasets.load_concepts()
+    stride, n_components = (QUICK["stride"], N_COMPONENTS // QUICK["components"]) if quick else (1, N_COMPONENTS)
+    texts, labels = concepts.texts[::stride], concepts.labels[::stride]
+    pipeline = Pipeline(
+        [
+            ("activations", ActivationExtractor(model=datasets.tiny_lm(), layer=LAYER)),
+            ("init", KMeansInitializer(n_clusters=n_components, random_state=SEED)),
+            ("mfa", MFA(n_factors=N_FACTORS, tol=1e-3, max_iter=60, random_state=SEED)),
+        ]
+    )
+    # Stage by stage, to say how long each takes; `pipeline.fit(texts)` does the same in one go.
+    extractor, kmeans, mfa = pipeline.named_steps.values()
+    with report.stage(f"Activations: {len(texts):,} sentences on {len(concepts.target_names)} concepts, layer {LAYER}"):
+        X = extractor.fit_transform(texts, labels)
+        report.say(f"   {len(X):,} tokens, {X.shape[1]} numbers each")
+    with report.stage(f"k-means: {n_components} clusters"):
+        centred = kmeans.fit_transform(X)
+    with report.stage(f"Mixture of factor analyzers: {n_components} components of {N_FACTORS} factors"):
+        mfa.fit(centred)
+        report.say(f"   {mfa.lower_bound_:.2f} nats per token after {mfa.n_iter_} iterations")
+    with replacing(report.folder / "pipeline.joblib") as temporary:
+        joblib.dump(pipeline, temporary)
+    return Fitted(pipeline, X, kmeans.predict(X), concepts.words)
+
+
+def content_words(activations: ActivationArray, words: dict[str, list[str]]) -> np.ndarray:
+    """Which tokens are content words of their own sentence's concept, (n,) bool."""
+    assert activations.tokens is not None and activations.labels is not None
+    own = {concept: set(forms) for concept, forms in words.items()}
+    pairs = zip(activations.tokens, activations.labels, strict=True)
+    return np.array([token.strip().lower() in own[label] for token, label in pairs])
+
+
+def recover(report: Report, fitted: Fitted) -> None:
+    """Do the regions follow what the sentences are about? Nobody told the mixture."""
+    import pandas as pd
+    from sklearn.metrics import normalized_mutual_info_score
+
+    content = content_words(fitted.activations, fitted.words)
+    labels = np.asarray(fitted.activations.labels)[content]
+    components = fitted.mfa.predict(fitted.activations[content])
+    shuffled = np.random.default_rng(SEED).permutation(labels)
+    found = {
+        "components of the mixture": normalized_mutual_info_score(labels, components),
+        "clusters of k-means": normalized_mutual_info_score(labels, fitted.clusters[content]),
+        "components, labels shuffled": normalized_mutual_info_score(shuffled, components),
+    }
+    table = pd.DataFrame({"grouping": list(found), "nmi": list(found.values())})
+    report.keep("recovery.csv", table)
+    report.say(f"\n== Normalised mutual information with the sentence's concept, {content.sum():,} content words")
+    for name, value in found.items():
+        report.say(f"   {value:.3f}  {name}")
+
+
+def describe(report: Report, fitted: Fitted) -> Any:
+    """What each component is about; gives the table of each concept's component."""
+    mfa, X = fitted.mfa, fitted.activations
+    with report.stage("Meaning: the largest components, their tokens and concepts (components.csv has all)"):
+        components = describe_components(mfa, X)
+        tokens = top_tokens(mfa, X)
+        by_concept = concept_components(mfa, X)
+        report.say(components.nlargest(12, "size").to_string(max_colwidth=60))
+        report.say("\n   The component of each concept (concept_components.csv):")
+        report.say(by_concept.nlargest(12, "llr").to_string(float_format="%.3g"))
+        best = by_concept["llr"].idxmax()
+        report.say(f"\n   Tokens of the component of {best!r} in their sentences (top_tokens.csv):")
+        report.say(format_tokens(tokens[tokens["component"] == by_concept.loc[best, "component"]]))
+    report.keep("components.csv", components, index=True)
+    report.keep("top_tokens.csv", tokens)
+    report.keep("top_concepts.csv", top_concepts(mfa, X))
+    report.keep("concept_components.csv", by_concept, index=True)
+    return by_concept
+
+
+def picture(report: Report, fitted: Fitted, by_concept: Any) -> None:
+    """The tokens of one component in its own subspace."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    concept = by_concept["llr"].idxmax()
+    component = int(by_concept.loc[concept, "component"])
+    with report.stage(f"Picture: component {component} ({concept}) in its own subspace"):
+        display = SubspaceDisplay.from_estimator(
+            fitted.mfa, fitted.activations, component, axes="principal", max_labels=120
+        )
+        # Drawn without a screen, whatever backend the user's matplotlib is set to.
+        FigureCanvasAgg(display.figure_)
+        with replacing(report.folder / "subspace.png") as temporary:
+            display.figure_.savefig(temporary, dpi=120)
+        report.say(f"   subspace.png: {display.projection}")
+
+
+def steer(report: Report, fitted: Fitted, by_concept: Any) -> None:
+    """Move the model's activations to a concept's component, and look at what it says."""
+    steerer = MFASteerer(fitted.pipeline[0].load(), fitted.mfa)
+    with report.stage(f"Steering: layer {LAYER}, alpha {ALPHA}, positions {POSITIONS!r}"):
+        steer_logits(report, fitted, steerer, by_concept)
+        steer_shares(report, steerer, by_concept, fitted.words)
+        steer_texts(report, steerer, by_concept)
+
+
+def steer_logits(report: Report, fitted: Fitted, steerer: MFASteerer, by_concept: Any) -> None:
+    """Which tokens a move promotes: first to a region, then to a place inside it."""
+    concept = by_concept["llr"].idxmax()
+    component = int(by_concept.loc[concept, "component"])
+    move: dict[str, Any] = {"component": component, "alpha": ALPHA, "positions": POSITIONS}
+    centroid = steerer.logit_diff(PROMPTS[0], top_k=8, **move)
+    # A place inside the region: where its own tokens lie farthest out along the first factor.
+    own = fitted.activations[fitted.mfa.predict(fitted.activations) == component]
+    scores = fitted.mfa.posterior_mean(own, component)
+    z = scores[np.abs(scores[:, 0]).argmax()]
+    two_stage = steerer.logit_diff(PROMPTS[0], top_k=8, z=z, **move)
+    report.keep("logit_diff.csv", centroid)
+    report.keep("logit_diff_two_stage.csv", two_stage)
+    report.say(f"   After {PROMPTS[0]!r}, moved to component {component} ({concept}), logits change most for")
+    for name, table in (("centroid", centroid), ("two-stage", two_stage)):
+        falls, rises = table.nsmallest(5, "change"), table.nlargest(5, "change")
+        told = "   ".join(
+            f"{token.strip()} {change:+.1f}" for token, change in zip(rises.token, rises.change, strict=True)
+        )
+        fell = "   ".join(
+            f"{token.strip()} {change:+.1f}" for token, change in zip(falls.token, falls.change, strict=True)
+        )
+        report.say(f"   {name:>9}: {told}   ...   {fell}")
+
+
+def steer_shares(report: Report, steerer: MFASteerer, by_concept: Any, words: dict[str, list[str]]) -> None:
+    """The share of a concept's words among all concepts' words, before and after."""
+    components = by_concept["component"].astype(int).to_dict()
+    found = evaluate_steering(steerer, components, words, NEUTRAL_PROMPTS[1::2], alphas=[ALPHA], positions=[POSITIONS])
+    report.keep("steering.csv", found)
+    medians = found.groupby("target")[["share_next", "share_generated"]].median()
+    report.say(f"\n   Share of a concept's words among all concepts' words, median of {len(components)} concepts:")
+    report.say(f"   {'':32}next content word   20 tokens of text")
+    names = {"none": "not steered", "random": "steered to a random component", "concept": "steered to its component"}
+    for target, name in names.items():
+        line = medians.loc[target]
+        report.say(f"   {name:<32}{line.share_next:>17.1%}   {line.share_generated:>17.1%}")
+
+
+def steer_texts(report: Report, steerer: MFASteerer, by_concept: Any) -> None:
+    """What the model writes, before and after."""
+    import pandas as pd
+
+    lines = []
+    for number, (concept, component) in enumerate(by_concept.nlargest(8, "llr")["component"].items()):
+        prompt = PROMPTS[number % len(PROMPTS)]
+        sampling: dict[str, Any] = {"max_new_tokens": 20, "random_state": SEED + number}
+        move: dict[str, Any] = {"component": int(component), "alpha": ALPHA, "positions": POSITIONS}
+        before = steerer.generate(prompt, alpha=0.0, **sampling)
+        after = steerer.generate(prompt, **move, **sampling)
+        lines.append({"concept": concept, "component": component, "before": before, "after": after})
+        report.say(f"\n   to {concept} (component {component})\n     before: {before}\n     after:  {after}")
+    report.keep("generated.csv", pd.DataFrame(lines))
