@@ -63,12 +63,10 @@ def find_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tuple[T
 
 
 def _contenders(density: Density, X: Tensor, joint: Tensor, temperature: float) -> Tensor:
-    best, winner = joint.max(1, keepdim=True)
     margin = _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
-    # The screening expands squares; its rounding error grows with the size of what cancels.
-    precision = density.precision.T
-    size = (X.square() * (precision[winner[:, 0]] if len(precision) > 1 else precision)).sum(1, keepdim=True)
-    return joint >= best - margin - 32 * torch.finfo(X.dtype).eps * size
+    # The screening expands squares; its rounding error grows with the size of what cancels, for each component its own.
+    error = 32 * torch.finfo(X.dtype).eps * (X.square() @ density.precision)  # (n, K) or (n, 1)
+    return joint + error >= (joint - error).amax(1, keepdim=True) - margin
 
 
 def refine(density: Density, X: Tensor, rows: Tensor, components: Tensor) -> Pairs:
