@@ -5,12 +5,14 @@ from __future__ import annotations
 from ._concepts import concept_components, top_concepts
 from ._display import SubspaceDisplay
 from ._project import Projection, project
+from ._summary import describe_components
 from ._tokens import format_tokens, top_tokens
 
 __all__ = [
     "Projection",
     "SubspaceDisplay",
     "concept_components",
+    "describe_components",
     "format_tokens",
     "project",
     "top_concepts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from types import ModuleType
 from typing import Any
 
@@ -133,12 +134,14 @@ class SubspaceDisplay:
         self.ax_ = _axes_for(points.shape[1], ax)
         self.figure_ = self.ax_.get_figure()
         colours, key = _colours(self.projection.labels)
-        options = {"s": _MARKER_SIZE, "c": colours, "alpha": 0.55, "linewidths": 0, **(scatter_kwargs or {})}
+        options = {"s": _MARKER_SIZE, "c": colours, "linewidths": 0, **(scatter_kwargs or {})}
         if "color" in options or "facecolors" in options:
             options.pop("c")
         self.scatter_ = self.ax_.scatter(*points.T, **options)
         self._annotate_axes()
-        self.legend_ = self._legend(key) if key else None
+        # A figure of our own has room for the legend beside it; in another's, that is where the next axes are.
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.01 if points.shape[1] == 2 else 1.12, 1)}
+        self.legend_ = _legend(self.ax_, key, beside if ax is None else {}) if key else None
         self.text_ = self._write_tokens(points, max_labels, text_kwargs or {})
         return self
 
@@ -157,35 +160,26 @@ class SubspaceDisplay:
         self.ax_.grid(True, alpha=0.25, linewidth=0.5)
         self.ax_.set_axisbelow(True)
 
-    def _legend(self, key: list[tuple[str, Any]]) -> Any:
-        from matplotlib.lines import Line2D
-
-        handles = [Line2D([], [], marker="o", linestyle="", color=colour, markersize=5) for _, colour in key]
-        legend = self.ax_.legend(handles, [" "] * len(key), fontsize="small", framealpha=0.8, borderpad=0.5)
-        for text, (label, _) in zip(legend.get_texts(), key, strict=True):
-            # Set afterwards: a label may hold dollars, or start with the underscore that would hide it.
-            text.set_parse_math(False)
-            text.set_text(label)
-        return legend
-
     def _write_tokens(self, points: np.ndarray, max_labels: int, text_kwargs: dict[str, Any]) -> list[Any]:
         tokens = self.projection.tokens
         if tokens is None or not max_labels or not len(points):
             return []
-        options = {"fontsize": _FONT_SIZE, "alpha": 0.85, "parse_math": False, "usetex": False, "clip_on": True}
+        options = {"fontsize": _FONT_SIZE, "alpha": 0.9, "parse_math": False, "usetex": False, "clip_on": True}
         options.update(text_kwargs)
-        places = _in_pixels(self.ax_, points)
-        em = float(options["fontsize"]) * self.figure_.dpi / 72
+        places, frame = _in_pixels(self.ax_, points)
         names = [_shorten(label_text(token)) for token in tokens]
-        sizes = np.column_stack(
-            [0.62 * em * np.array([len(name) for name in names]) + 2, np.full(len(names), 1.1 * em)]
-        )
+        sizes = _text_sizes(names, options["fontsize"], self.figure_.dpi)
+        # Labels stand to the right of their points, but to the left where they would leave the picture.
+        left = places[:, 0] + sizes[:, 0] > frame.x1
+        places[:, 0] -= np.where(left, sizes[:, 0], 0)
         chosen = spread_out(places, sizes, max_labels)
-        return [self.ax_.text(*points[i], names[i], **options) for i in chosen]
+        return [
+            self.ax_.text(*points[i], names[i], **{"ha": "right" if left[i] else "left", **options}) for i in chosen
+        ]
 
 
 def _check_factors(factors: Sequence[int], n_factors: int | None) -> list[int]:
-    chosen = list(factors)
+    chosen = [index(j) for j in factors]
     if len(chosen) not in (2, 3) or len(set(chosen)) != len(chosen):
         raise ValueError(f"factors={factors!r} must name two or three different factors")
     for j in chosen:
@@ -207,8 +201,8 @@ def _import_pyplot() -> ModuleType:
 def _axes_for(n_dimensions: int, ax: Any) -> Any:
     """The given axes if they have that many dimensions, else new ones."""
     if ax is None:
-        projection = "3d" if n_dimensions == 3 else None
-        return _import_pyplot().subplots(figsize=(8, 6), subplot_kw={"projection": projection}, layout="constrained")[1]
+        kind = {"projection": "3d"} if n_dimensions == 3 else {"aspect": "equal", "adjustable": "datalim"}
+        return _import_pyplot().subplots(figsize=(9, 6), subplot_kw=kind, layout="constrained")[1]
     if (ax.name == "3d") != (n_dimensions == 3):
         raise ValueError(
             f"ax has projection {ax.name!r}, but {n_dimensions} factors are to be drawn; three need "
@@ -219,12 +213,13 @@ def _axes_for(n_dimensions: int, ax: Any) -> Any:
 
 def _colours(labels: np.ndarray | None) -> tuple[Any, list[tuple[str, Any]]]:
     """A colour per row, and the legend: the most frequent labels, then what is left."""
-    if labels is None or not len(labels):
-        return "C0", []
     from matplotlib import colormaps
+    from matplotlib.colors import to_rgba
 
+    if labels is None or not len(labels):
+        return [to_rgba("C0", 0.5)], []
     names, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
-    palette = colormaps["tab10"](range(10))[[0, 1, 2, 3, 4, 5, 6, 8, 9, 7]]
+    palette = colormaps["tab10"]([0, 1, 2, 3, 4, 5, 6, 8, 9, 7], alpha=[*[0.7] * _MAX_COLOURS, 0.25])
     rank = np.empty(len(names), dtype=int)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))
     shown = np.argsort(rank)[:_MAX_COLOURS]
@@ -238,14 +233,34 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _MAX_CHARACTERS else name[: _MAX_CHARACTERS - 1] + "…"
 
 
-def _in_pixels(ax: Any, points: np.ndarray) -> np.ndarray:
-    """Where points appear on the canvas, (n, 2)."""
+def _legend(ax: Any, key: list[tuple[str, Any]], place: dict[str, Any]) -> Any:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], marker="o", linestyle="", color=colour, markersize=5) for _, colour in key]
+    legend = ax.legend(handles, [" "] * len(key), fontsize="small", framealpha=0.8, handletextpad=0.1, **place)
+    for text, (label, _) in zip(legend.get_texts(), key, strict=True):
+        # Set afterwards: a label may hold dollars, or start with the underscore that would hide it.
+        text.set(parse_math=False, usetex=False, text=label)
+    return legend
+
+
+def _in_pixels(ax: Any, points: np.ndarray) -> tuple[np.ndarray, Any]:
+    """Where points appear on the canvas, (n, 2), and the frame of the axes there."""
     ax.get_figure().draw_without_rendering()
     if points.shape[1] == 3:
         from mpl_toolkits.mplot3d.proj3d import proj_transform
 
         points = np.column_stack(proj_transform(*points.T, ax.get_proj())[:2])
-    return ax.transData.transform(points)
+    return ax.transData.transform(points), ax.bbox
+
+
+def _text_sizes(names: list[str], fontsize: Any, dpi: float) -> np.ndarray:
+    """Widths and heights of texts in pixels, (n, 2), by the number of their characters."""
+    from matplotlib.font_manager import FontProperties
+
+    em = FontProperties(size=fontsize).get_size_in_points() * dpi / 72
+    widths = 0.62 * em * np.array([len(name) for name in names]) + 2
+    return np.column_stack([widths, np.full(len(names), 1.1 * em)])
 
 
 def spread_out(places: np.ndarray, sizes: np.ndarray, n_most: int) -> list[int]:

@@ -73,6 +73,24 @@ class Leaderboard:
             self._reduce()
             self._limit = max(_BUFFER, 2 * self._size)
 
+    def raise_threshold(self, scores: np.ndarray, items: np.ndarray) -> None:
+        """Raise the thresholds to what a block of rows alone makes of them, before its entries are added.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (b, n_components)
+        items : ndarray of shape (b,)
+            What each row counts for.
+        """
+        order = np.argsort(items, kind="stable")
+        first = np.flatnonzero(np.diff(items[order], prepend=-1))
+        if len(first) < self.n_best:
+            return
+        peaks = np.maximum.reduceat(scores[order], first, axis=0)
+        # A little below the n-th best, so that this one passes, and all that are equal to it in rounding.
+        least = np.partition(peaks, -self.n_best, axis=0)[-self.n_best] - 10.0**-_DECIMALS
+        np.maximum(self.threshold, least - self._margin, out=self.threshold)
+
     def best(self) -> tuple[Entries, np.ndarray]:
         """The best entries, by component and then best first, and the rank of each, from 1."""
         entries, rank = self._ranked(self._merged())
@@ -84,7 +102,7 @@ class Leaderboard:
         if self._merge != "sum":
             entries, rank = self._ranked(entries)
             last = rank == self.n_best
-            self.threshold[entries.components[last]] = entries.scores[last] - self._margin
+            self.threshold[entries.components[last]] = entries.scores[last] - self._margin - 10.0**-_DECIMALS
             kept = rank <= self.n_best if self._margin == 0 else entries.scores >= self.threshold[entries.components]
             entries = entries.take(kept)
         self._parts, self._size = [entries], len(entries.rows)

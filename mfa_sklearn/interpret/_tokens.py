@@ -144,8 +144,7 @@ class TokenRanking:
     def update(self, chunk: Chunk) -> None:
         """Take in a chunk of rows."""
         rows, components, scores, ties = (self._posterior if self._score == "posterior" else self._likelihood)(chunk)
-        items = rows if self._aggregate == "occurrence" else self._types[rows]
-        self._board.add(Entries(components, items, scores, scores, ties, rows))
+        self._board.add(Entries(components, self._items(rows), scores, scores, ties, rows))
 
     def _posterior(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
         rows, components, posterior, joint = chunk.pairs
@@ -154,13 +153,23 @@ class TokenRanking:
         return rows, components, posterior, joint - self._log_weights[components]
 
     def _likelihood(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
-        joint = chunk.log_joint
+        flat = self._above_threshold(chunk.log_joint)
+        if len(flat) > chunk.log_joint.size // 8:
+            scores = chunk.log_joint - np.where(self._log_weights > -np.inf, self._log_weights, 0)
+            self._board.raise_threshold(scores, self._items(np.arange(chunk.rows.start, chunk.rows.stop)))
+            flat = self._above_threshold(chunk.log_joint)
+        rows, components = np.divmod(flat, chunk.log_joint.shape[1])
+        scores = chunk.log_joint.ravel()[flat].astype(np.float64) - self._log_weights[components]
+        return rows + chunk.rows.start, components, scores, np.zeros_like(scores)
+
+    def _above_threshold(self, joint: np.ndarray) -> np.ndarray:
+        """Where in the raveled densities something stands that may yet be listed."""
         least = np.where(self._selected, self._board.threshold + self._log_weights, np.inf)
         # Compared in the precision of the densities, rounded down so that nothing is lost.
-        flat = np.flatnonzero(joint > np.nextafter(least.astype(joint.dtype), joint.dtype.type(-np.inf)))
-        rows, components = np.divmod(flat, joint.shape[1])
-        scores = joint.ravel()[flat].astype(np.float64) - self._log_weights[components]
-        return rows + chunk.rows.start, components, scores, np.zeros_like(scores)
+        return np.flatnonzero(joint > np.nextafter(least.astype(joint.dtype), joint.dtype.type(-np.inf)))
+
+    def _items(self, rows: np.ndarray) -> np.ndarray:
+        return rows if self._aggregate == "occurrence" else self._types[rows]
 
     def table(self, assigned: np.ndarray, context: int, random: np.random.RandomState) -> pd.DataFrame:
         """The table that `top_tokens` returns, given each row's component."""

@@ -1,0 +1,86 @@
+"""One line per component: its size, its tokens, its concepts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._concepts import ConceptCounts
+from ._inputs import as_rows, check_count, check_mixture, import_pandas, row_fact
+from ._scan import Accumulator, Assignments, scan
+from ._text import label_text, visible
+from ._tokens import TokenRanking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def describe_components(
+    mfa: Any,
+    activations: Any,
+    *,
+    n_tokens: int = 6,
+    n_concepts: int = 2,
+    score: str = "posterior",
+    aggregate: str = "sum",
+    tokens: Any = None,
+    labels: Any = None,
+) -> pd.DataFrame:
+    """One line per component: how many rows it has, its top tokens and the concepts it over-represents.
+
+    Parameters
+    ----------
+    mfa : fitted MFA
+    activations : ActivationArray or array-like of shape (n, n_features)
+    n_tokens, score, aggregate, tokens
+        As for `top_tokens`.
+    n_concepts, labels
+        As for `top_concepts`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by component, with the columns size (rows whose most probable component it is), tokens, and, where there
+        are labels, concepts with their share of the component's rows. One pass over the rows makes both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.interpret import describe_components
+    >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
+    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), tol=1e-2).fit(X)
+    >>> describe_components(mfa, X, tokens=[" cat", " dog"] * 20, labels=["a", "b"] * 20)
+               size tokens concepts
+    component
+    0            20    cat   a 100%
+    1            20    dog   b 100%
+    """
+    pd = import_pandas("describe_components")
+    n_components = check_mixture(mfa)
+    check_count("n_concepts", n_concepts)
+    activations = as_rows(activations)
+    ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, tokens=tokens)
+    labelled = row_fact(activations, "labels", labels) is not None
+    counted = ConceptCounts(mfa, activations, labels) if labelled else None
+    assignments = Assignments(len(activations))
+    accumulators: list[Accumulator] = [assignments, ranking, *([counted] if counted else [])]
+    scan(mfa, activations, *accumulators)
+    components = np.arange(n_components)
+    top = ranking.table(assignments.components, 0, np.random.RandomState(0))
+    columns = {
+        "size": np.bincount(assignments.components, minlength=n_components),
+        "tokens": _joined(components, top["component"], [label_text(token) for token in top["token"]], " · "),
+    }
+    if counted:
+        concepts = counted.by_component(components, n_concepts)
+        shares = [f"{visible(label)} {share:.0%}" for label, share in zip(concepts.label, concepts.share, strict=True)]
+        columns["concepts"] = _joined(components, concepts["component"], shares, ", ")
+    return pd.DataFrame(columns, index=pd.Index(components, name="component"))
+
+
+def _joined(components: np.ndarray, owners: Any, texts: list[str], glue: str) -> list[str]:
+    """The texts of each component, put together; `owners` ascend."""
+    start, stop = (np.searchsorted(owners, components, side=side) for side in ("left", "right"))
+    return [glue.join(texts[a:b]) for a, b in zip(start, stop, strict=True)]
