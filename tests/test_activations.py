@@ -239,7 +239,7 @@ def test_attention_sinks_are_left_out(llama):
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_long_texts_are_cut_with_a_warning(models, architecture):
     extractor = ActivationExtractor(models[architecture], layer=2, max_length=6, device="cpu")
-    with pytest.warns(UserWarning, match=r"5 of 6 texts are longer than 6 tokens"):
+    with pytest.warns(UserWarning, match=r"5 of 6 texts had more than 6 tokens"):
         X = extractor.transform(SENTENCES)
     full = clone(extractor).set_params(max_length=None).transform(SENTENCES)
     early = full.positions < 6
@@ -251,7 +251,7 @@ def test_long_texts_are_cut_with_a_warning(models, architecture):
 
 
 def test_texts_beyond_the_context_are_cut_to_it(models):
-    with pytest.warns(UserWarning, match="1 of 1 texts are longer than 64 tokens"):
+    with pytest.warns(UserWarning, match="1 of 1 texts had more than 64 tokens"):
         X = ActivationExtractor(models["gpt2"], layer=0, device="cpu").transform(["cat " * 100])
     assert X.positions.max() == 63
 
@@ -502,6 +502,6 @@ def test_encoder_equals_transformers_hidden_states(minilm):
     np.testing.assert_allclose(X, np.concatenate(expected), atol=1e-5)
     assert X.tokens.tolist()[:3] == ["the", "cat", "sat"]
     cut = clone(extractor).set_params(max_length=8, include_special=True)
-    with pytest.warns(UserWarning, match="longer than 8"):
+    with pytest.warns(UserWarning, match="more than 8"):
         rows = cut.transform(SENTENCES[1:2])
     assert rows.tokens[0] == "[CLS]" and rows.tokens[-1] == "[SEP]" and len(rows) == 8

@@ -47,7 +47,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     model : str or path
-        A local directory as `save_pretrained` writes it, or a model name. See `load_model`.
+        A local directory as `save_pretrained` writes it, or a model name; see `load_model`.
     layer : int or list of int
         Counted from 0. The columns of several layers stand side by side, in the order given; for one array per layer
         use `extract_to`.
@@ -180,12 +180,14 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             As `fit`; also if a text has only special tokens, `keep` leaves a text without rows to pool or nothing at
             all, or activations are not finite.
         """
-        return self._extract(check_texts(texts), None)
+        found = check_texts(texts)
+        return self._extract(self._describe(), found).stacked()
 
     def fit_transform(self, texts: Iterable[str], y: Any = None, **fit_params: Any) -> ActivationArray:
         """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row)."""
         found = check_texts(texts)
-        return self.fit(found, y)._extract(found, y)
+        self.fit(found, y)
+        return self._extract((self.source_, self.n_features_out_), found, y).stacked()
 
     def extract_to(
         self,
@@ -223,12 +225,31 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             As `transform`; also if the directory holds activations of other texts or parameters, or a number is too
             large for `dtype`.
         """
-        from mfa_sklearn.activations._store import write_store
+        from mfa_sklearn.activations._store_writer import check_store_options, write_store
 
         found = check_texts(texts)
         _check_labels(labels, len(found))
-        source, _ = self._describe()
-        return write_store(directory, self, source, found, labels, shard_size=shard_size, dtype=dtype, resume=resume)
+        check_store_options(shard_size, dtype)
+        described = self._describe()
+
+        def extract(some: list[str], their: Any, first: int) -> LayerRows:
+            return self._extract(described, some, their, first, progress=False, allow_none=True)
+
+        store = write_store(
+            directory,
+            extract,
+            self._settings(),
+            described[0],
+            found,
+            labels,
+            shard_size=int(shard_size),
+            dtype=dtype,
+            resume=resume,
+            progress=self.verbose,
+        )
+        if store.n_rows == 0:
+            raise ValueError(f"keep leaves no token of the {len(found)} texts: loosen it")
+        return store
 
     def load(self) -> Any:
         """The model itself, a TransformerBridge; loaded once and used by `transform` too.
@@ -308,38 +329,42 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         if not (self.keep is None or callable(self.keep) or isinstance(self.keep, Collection)):
             raise TypeError(f"keep must be a set of token strings or a function, got {type(self.keep).__name__}")
 
-    def _extract(self, texts: list[str], labels: Any) -> ActivationArray:
-        return self.extract_layers(texts, labels).stacked()
+    def _settings(self) -> dict[str, Any]:
+        """Parameters that the numbers depend on and the source does not tell, the same in every process."""
+        keep = self.keep
+        if callable(keep):
+            keep = f"{getattr(keep, '__module__', '')}.{getattr(keep, '__qualname__', type(keep).__qualname__)}"
+        elif keep is not None:
+            keep = sorted(keep)
+        names = ("max_length", "include_special", "max_norm_ratio")
+        return {"keep": keep, **{name: getattr(self, name) for name in names}}
 
-    def extract_layers(self, texts: list[str], labels: Any = None, progress: bool | None = None) -> LayerRows:
-        """Activations of checked texts, layer by layer.
-
-        Parameters
-        ----------
-        texts : list of str
-        labels : array-like of length n_texts, optional
-        progress : bool, optional
-            Whether to show a bar; `verbose` by default.
-
-        Returns
-        -------
-        LayerRows
-        """
-        source, _ = self._describe()
+    def _extract(
+        self,
+        described: tuple[dict[str, Any], int],
+        texts: list[str],
+        labels: Any = None,
+        first: int = 0,
+        progress: bool | None = None,
+        allow_none: bool = False,
+    ) -> LayerRows:
+        """Activations of checked texts, of which `first` is the number of the first, layer by layer."""
+        source, n_features = described
         model = self.load()
         check_max_length(model, self.max_length)
         for hook in source["hooks"]:
             check_hook(model, hook)
-        sequences = tokenize(model, texts, self.max_length, self.prepend_bos)
+        sequences = tokenize(model, texts, self.max_length, self.prepend_bos, first)
         plan = RowPlan.of(model.tokenizer, sequences, self.keep, bool(self.include_special))
-        plan.check(texts, self.pooling)
+        plan.check(first, self.pooling, allow_none)
         # Sinks are told from the median over all rows, so pooling has to wait for it.
         pooling = self.pooling if self.max_norm_ratio is None else None
         layers = self._run(model, plan, source["hooks"], pooling, self.verbose if progress is None else progress)
+        layers = layers or [np.empty((0, n_features // len(source["hooks"])), np.float32) for _ in source["hooks"]]
         facts = plan.row_facts(model.tokenizer, pooling)
         if self.max_norm_ratio is not None:
             layers, facts = without_sinks(layers, facts, float(self.max_norm_ratio))
-            layers, facts = pooled_later(layers, facts, self.pooling, len(texts))
+            layers, facts = pooled_later(layers, facts, self.pooling, len(texts), first)
         if labels is not None:
             facts["labels"] = np.asarray(labels)[facts["text_index"]]
         return LayerRows(layers, facts, tuple(texts), source)
@@ -347,7 +372,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     def _run(
         self, model: Any, plan: RowPlan, hooks: list[str], pooling: str | None, progress: bool
     ) -> list[np.ndarray]:
-        """The rows of every hook point, in the order of the texts."""
+        """The rows of every hook point, in the order of the texts; no arrays if there are no rows."""
         from tqdm import tqdm
 
         n_rows = len(plan.positions) if pooling else plan.offsets[-1]

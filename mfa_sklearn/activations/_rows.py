@@ -40,13 +40,14 @@ class RowPlan:
         positions = kept_tokens(tokenizer, sequences, keep, include_special)
         return cls(sequences, positions, np.concatenate([[0], np.cumsum([len(p) for p in positions])]))
 
-    def check(self, texts: list[str], pooling: str | None) -> None:
-        if self.offsets[-1] == 0:
-            raise ValueError(f"keep leaves no token of the {len(texts)} texts: loosen it")
-        bare = np.flatnonzero(np.diff(self.offsets) == 0)
+    def check(self, first: int, pooling: str | None, allow_none: bool) -> None:
+        """Refuse texts without rows where there must be some; `first` is the number of the first text."""
+        if self.offsets[-1] == 0 and not allow_none:
+            raise ValueError(f"keep leaves no token of the {len(self.positions)} texts: loosen it")
+        bare = first + np.flatnonzero(np.diff(self.offsets) == 0)
         if pooling and len(bare):
             raise ValueError(
-                f"keep leaves no token of texts[{bare[0]}] to pool (so for {len(bare)} texts): leave them out or loosen it"
+                f"keep leaves no token of texts[{bare[0]}] to pool, nor of {len(bare) - 1} others: leave them out"
             )
 
     def row_index(self, index: np.ndarray) -> np.ndarray:
@@ -113,14 +114,14 @@ def without_sinks(
 
 
 def pooled_later(
-    layers: list[np.ndarray], facts: dict[str, np.ndarray], pooling: str | None, n_texts: int
+    layers: list[np.ndarray], facts: dict[str, np.ndarray], pooling: str | None, n_texts: int, first: int
 ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """Pool token rows, which are in the order of the texts."""
     if pooling is None:
         return layers, facts
     counts = np.bincount(facts["text_index"], minlength=n_texts)
     if not counts.all():
-        raise ValueError(f"max_norm_ratio leaves no token of texts[{int(np.argmin(counts))}] to pool: raise it")
+        raise ValueError(f"max_norm_ratio leaves no token of texts[{first + int(np.argmin(counts))}] to pool: raise it")
     ends = np.cumsum(counts)
     if pooling == "mean":
         means = [np.add.reduceat(layer, ends - counts, axis=0) / counts[:, None] for layer in layers]

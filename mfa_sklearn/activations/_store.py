@@ -1,14 +1,325 @@
-"""Activations on disk."""
+"""Activations on disk: written part by part, resumable, read a slice at a time.
+
+A store is a directory. Its parts (shards) are runs of texts: each is some ``.npy`` files, which `numpy.load` opens as
+memory maps without unpickling anything, and a JSON file of texts. ``manifest.json`` lists the parts that are whole; it
+is replaced in one step after a part's files are, so that a run can stop anywhere. Token strings are a function of token
+ids, so each part keeps them once per distinct id.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 
-class ActivationStore:
-    """Activations on disk (being written)."""
+from mfa_sklearn.activations._array import ActivationArray
+
+FORMAT = "mfa-sklearn activations"
+VERSION = 1
+DTYPES = ("float16", "float32")
+# Facts kept on disk as they are; token strings follow from the ids.
+FACTS = ("token_ids", "text_index", "positions", "starts", "ends", "labels")
 
 
-def write_store(*args: Any, **kwargs: Any) -> ActivationStore:
-    """Write activations to disk."""
-    raise NotImplementedError
+class ActivationStore(Mapping[int, "StoredActivations"]):
+    """Activations on disk: a mapping from layers to their arrays.
+
+    ``store[layer]`` acts like an array of shape (n, d): it has ``shape``, ``dtype`` and ``len``, and selecting rows
+    reads those rows alone, as an `ActivationArray`. The texts the activations came from need not be at hand.
+
+    Parameters
+    ----------
+    directory : path
+        As `ActivationExtractor.extract_to` wrote it.
+
+    Raises
+    ------
+    ValueError
+        If the directory holds no store, or one that is damaged or of a later version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mfa_sklearn.activations import ActivationStore
+    >>> from mfa_sklearn.activations._rows import LayerRows
+    >>> from mfa_sklearn.activations._store_writer import write_store
+    >>> def extract(texts, labels, first):  # stands for a language model
+    ...     facts = {"text_index": np.arange(len(texts)), "labels": labels}
+    ...     return LayerRows([np.eye(len(texts), 4)], facts, tuple(texts), {})
+    >>> directory, source = tempfile.mkdtemp(), {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
+    >>> write_store(directory, extract, {}, source, ["a", "b", "c"], ["x", "y", "x"], shard_size=2)
+    ActivationStore(..., layers=[7], rows=3)
+    >>> store = ActivationStore(directory)
+    >>> store[7].shape, store[7][1:].labels.tolist(), store.texts[2]
+    ((3, 4), ['y', 'x'], 'c')
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        self.manifest = read_manifest(self.directory)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers of which there is an array."""
+        return tuple(self.manifest["layers"])
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where the activations come from, as in `ActivationArray.source`, for all layers."""
+        return dict(self.manifest["source"])
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of each layer's array."""
+        return sum(shard["rows"] for shard in self.manifest["shards"])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the numbers on disk."""
+        return np.dtype(self.manifest["dtype"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part has been written; those of an interrupted run can be read."""
+        shards = self.manifest["shards"]
+        return bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        """The texts, read when first used."""
+        return _Texts(self.directory, self.manifest["shards"])
+
+    def open(self, layer: int | None = None) -> StoredActivations:
+        """The array of a layer, on disk; of the only one by default.
+
+        Raises
+        ------
+        ValueError
+            If the layer is not in the store, or there are several and none is named.
+        """
+        if layer is None and len(self.layers) > 1:
+            raise ValueError(f"this store has the layers {list(self.layers)}: name one")
+        chosen = self.layers[0] if layer is None else layer
+        if chosen not in self.layers:
+            raise ValueError(f"layer {chosen} is not in this store, which has {list(self.layers)}")
+        return StoredActivations(self, int(chosen))
+
+    def load(self, layer: int | None = None) -> ActivationArray:
+        """The array of a layer, read into memory; see `open`."""
+        return self.open(layer)[:]
+
+    def __getitem__(self, layer: int) -> StoredActivations:
+        if layer not in self.layers:
+            raise KeyError(layer)
+        return self.open(layer)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __repr__(self) -> str:
+        state = "" if self.complete else ", incomplete"
+        return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{state})"
+
+
+class StoredActivations:
+    """The activations of one layer in a store, of shape (n, d); see `ActivationStore`.
+
+    Selecting rows by a slice, an array of indices or a mask reads them and gives an `ActivationArray`; an integer gives
+    one plain row. `numpy.asarray` reads everything. The attributes of `ActivationArray` (``tokens``, ``labels``, ...)
+    are here too, for all rows, read when first used.
+    """
+
+    ndim = 2
+
+    def __init__(self, store: ActivationStore, layer: int) -> None:
+        self.store = store
+        self.layer = layer
+        self._shards = store.manifest["shards"]
+        self._offsets = np.concatenate([[0], np.cumsum([shard["rows"] for shard in self._shards])]).astype(np.int64)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self._offsets[-1]), int(self.store.manifest["width"])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the numbers on disk."""
+        return self.store.dtype
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where the activations come from: the store's source, for this layer."""
+        hooks = self.store.source["hooks"]
+        return self.store.source | {"layer": self.layer, "hooks": [hooks[self.store.layers.index(self.layer)]]}
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts, indexed by ``text_index``."""
+        return self.store.texts
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """Facts about the array as a whole, as in `ActivationArray`."""
+        return {"texts": self.texts, "source": self.source}
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Facts per row, as in `ActivationArray`, for all rows."""
+        return self._facts_of(np.arange(len(self)))
+
+    def __getattr__(self, name: str) -> np.ndarray | None:
+        if name in (*FACTS, "tokens"):
+            return self.rows.get(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def batches(self, batch_size: int, shuffle: bool = False, random_state: Any = None) -> Iterator[ActivationArray]:
+        """All rows, `batch_size` at a time.
+
+        Parameters
+        ----------
+        batch_size : int
+        shuffle : bool, default=False
+            Whether in random order over the whole store. This reads single rows, so it suits a fast disk or a store
+            that fits the page cache.
+        random_state : int, RandomState or None
+
+        Yields
+        ------
+        ActivationArray of shape (at most batch_size, d)
+        """
+        from sklearn.utils import check_random_state
+
+        order = check_random_state(random_state).permutation(len(self)) if shuffle else None
+        for start in range(0, len(self), batch_size):
+            rows = slice(start, min(start + batch_size, len(self)))
+            yield self[rows if order is None else order[rows]]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, int | np.integer):
+            return np.asarray(self[np.array([key])])[0]
+        index = _row_numbers(key, len(self))
+        values = np.empty((len(index), self.shape[1]), dtype=self.dtype)
+        for shard, where, local in self._parts(index):
+            values[where] = self._load(shard, f"layer-{self.layer}")[local]
+        return ActivationArray(values, rows=self._facts_of(index), shared=self.shared)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("a store lies on disk, so an array of it is a copy")
+        values = [self._load(shard, f"layer-{self.layer}") for shard in self._shards]
+        whole = np.concatenate(values) if values else np.empty(self.shape, self.dtype)
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"StoredActivations(layer={self.layer}, shape={self.shape}, dtype={self.dtype})"
+
+    def _parts(self, index: np.ndarray) -> Iterator[tuple[dict[str, Any], np.ndarray, Any]]:
+        """The shards rows lie in, the places of these rows in `index`, and the rows' numbers in the shard."""
+        shards = np.searchsorted(self._offsets, index, side="right") - 1
+        for number in np.unique(shards):
+            where = np.flatnonzero(shards == number)
+            yield self._shards[number], where, _as_slice(index[where] - self._offsets[number])
+
+    def _facts_of(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        found: dict[str, list[np.ndarray]] = {}
+        places = [np.empty(0, dtype=np.int64)]
+        for shard, where, local in self._parts(index):
+            places.append(where)
+            for name, fact in self._shard_facts(shard, local).items():
+                found.setdefault(name, []).append(fact)
+        order = np.argsort(np.concatenate(places), kind="stable")
+        return {name: np.concatenate(facts)[order] for name, facts in found.items()}
+
+    def _shard_facts(self, shard: dict[str, Any], rows: Any) -> dict[str, np.ndarray]:
+        facts = {name: np.asarray(self._load(shard, name)[rows]) for name in shard["facts"]}
+        wide = {name: fact if name == "labels" else fact.astype(np.int64) for name, fact in facts.items()}
+        if "token_ids" in wide:
+            ids, tokens = self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")
+            wide["tokens"] = tokens[np.searchsorted(ids, wide["token_ids"])]
+        return wide
+
+    def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
+        path = self.store.directory / f"{shard['name']}.{name}.npy"
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(f"{str(path)!r} cannot be read ({error}): delete the store and extract again") from error
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest of a store, checked."""
+    path = directory / "manifest.json"
+    if not path.is_file():
+        raise ValueError(f"no activation store at {str(directory)!r}: it has no manifest.json, as extract_to writes it")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is damaged ({error}): delete the store and extract again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"{str(path)!r} is not the manifest of an activation store: give another directory")
+    if manifest["version"] > VERSION:
+        raise ValueError(f"{str(directory)!r} has version {manifest['version']}, this package reads up to {VERSION}")
+    return manifest
+
+
+class _Texts(Sequence[str]):
+    """Texts of all parts, read at first use, so that walking over numbers does not read them."""
+
+    def __init__(self, directory: Path, shards: list[dict[str, Any]]) -> None:
+        self._directory = directory
+        self._shards = shards
+
+    @cached_property
+    def _all(self) -> tuple[str, ...]:
+        paths = [self._directory / f"{shard['name']}.texts.json" for shard in self._shards]
+        return tuple(text for path in paths for text in json.loads(path.read_text(encoding="utf-8")))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._all[index]
+
+    def __len__(self) -> int:
+        return self._shards[-1]["texts"][1] if self._shards else 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._all)
+
+    def __reduce__(self) -> Any:
+        return tuple, (self._all,)
+
+
+def _row_numbers(key: Any, n_rows: int) -> np.ndarray:
+    """Row numbers of a slice, mask or array of indices."""
+    if isinstance(key, slice):
+        return np.arange(*key.indices(n_rows))
+    index = np.asarray(key)
+    if index.dtype == bool and index.shape == (n_rows,):
+        return np.flatnonzero(index)
+    if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
+        raise IndexError("a store is indexed by a slice, a mask or a list of rows: select columns of what that gives")
+    outside = (index < -n_rows) | (index >= n_rows)
+    if outside.any():
+        raise IndexError(f"row {int(index[np.argmax(outside)])} is out of range for {n_rows} rows")
+    return np.where(index < 0, index + n_rows, index).astype(np.int64)
+
+
+def _as_slice(index: np.ndarray) -> Any:
+    """A run of rows as a slice, which a memory map reads without an index array."""
+    if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
+        return slice(int(index[0]), int(index[0]) + len(index))
+    return index

@@ -70,7 +70,7 @@ def check_texts(texts: Any) -> list[str]:
     if not isinstance(texts, Iterable):
         raise TypeError(f"texts must be a list of strings, got {type(texts).__name__}")
     if getattr(texts, "ndim", 1) != 1:
-        raise ValueError(f"texts must have one dimension, got shape {np.shape(texts)}: pass one column")
+        raise ValueError(f"texts must have one dimension, got shape {getattr(texts, 'shape', None)}: pass one column")
     found = list(texts)
     if not found:
         raise ValueError("texts is empty: pass at least one text")
@@ -83,7 +83,11 @@ def check_texts(texts: Any) -> list[str]:
 
 
 def tokenize(
-    model: Any, texts: Sequence[str], max_length: int | None = None, prepend_bos: bool | None = None
+    model: Any,
+    texts: Sequence[str],
+    max_length: int | None = None,
+    prepend_bos: bool | None = None,
+    first: int = 0,
 ) -> list[TokenSequence]:
     """The sequences `model` (a TransformerBridge) reads for `texts`: those of its own ``to_tokens``, without padding.
 
@@ -95,6 +99,8 @@ def tokenize(
         Longest sequence, special tokens included; the model's context by default.
     prepend_bos : bool, optional
         Whether sequences begin with the beginning-of-text token; by default what the model's architecture does.
+    first : int
+        Number of the first text, for messages.
 
     Raises
     ------
@@ -108,12 +114,12 @@ def tokenize(
     """
     limit = check_max_length(model, max_length)
     sequences = [_with_bos(model, sequence, prepend_bos) for sequence in _encode(model.tokenizer, texts)]
-    _check_content(model.tokenizer, sequences, texts)
+    _check_content(model.tokenizer, sequences, texts, first)
     cut = [_truncated(sequence, limit) for sequence in sequences]
     n_cut = sum(len(short) < len(whole) for short, whole in zip(cut, sequences, strict=True))
     if n_cut:
         warnings.warn(
-            f"{n_cut} of {len(texts)} texts are longer than {limit} tokens and were cut there",
+            f"{n_cut} of {len(texts)} texts had more than {limit} tokens and were cut there",
             UserWarning,
             stacklevel=4,
         )
@@ -220,11 +226,13 @@ def _is_one_token(tokenizer: Any, string: str | None) -> bool:
     return string is not None and len(tokenizer(string, add_special_tokens=False)["input_ids"]) == 1
 
 
-def _check_content(tokenizer: Any, sequences: Sequence[TokenSequence], texts: Sequence[str]) -> None:
+def _check_content(tokenizer: Any, sequences: Sequence[TokenSequence], texts: Sequence[str], first: int) -> None:
     special_ids = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
     for index, sequence in enumerate(sequences):
         if np.all(sequence.special | np.isin(sequence.ids, special_ids)):
-            raise ValueError(f"texts[{index}] has no tokens of its own, only special ones: {texts[index][:60]!r}")
+            raise ValueError(
+                f"texts[{first + index}] has no tokens of its own, only special ones: {texts[index][:60]!r}"
+            )
 
 
 def _truncated(sequence: TokenSequence, limit: int) -> TokenSequence:
