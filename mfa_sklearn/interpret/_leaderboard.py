@@ -123,7 +123,10 @@ class Leaderboard:
 
     @staticmethod
     def _ranked(entries: Entries) -> tuple[Entries, np.ndarray]:
-        order = np.lexsort((-entries.ties, -_rounded(entries.scores), entries.components))
+        order = np.lexsort((-entries.ties, -_rounded(entries.scores)))
+        # A stable sort of short integers is linear, which that of a third key would not be.
+        short = np.int16 if entries.components.max(initial=0) < 2**15 else np.int64
+        order = order[np.argsort(entries.components[order].astype(short), kind="stable")]
         entries = entries.take(order)
         start = np.flatnonzero(np.diff(entries.components, prepend=-1))
         length = np.diff(start, append=len(order))

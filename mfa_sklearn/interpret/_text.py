@@ -94,7 +94,7 @@ class Contexts:
         self._order = np.lexsort((positions, self._text_index))
         self._places = np.argsort(self._order)
         # Tokens that carry their own blanks are put together as they are.
-        self._glue = "" if any(str(token)[:1].isspace() for token in self._tokens[:1000]) else " "
+        self._glue = "" if any(str(token)[:1] == " " for token in self._tokens[:1000]) else " "
 
     def _run(self, rows: np.ndarray) -> np.ndarray:
         """The leading part of `rows` that is consecutive in one text."""

@@ -79,7 +79,7 @@ def e_step(
     """
     pairs, responsibility, log_prob = posterior_pairs(density, X, temperature)
     if weights is not None:
-        responsibility = responsibility * weights[pairs.rows]
+        responsibility = responsibility * weights[pairs.rows].to(responsibility)
     statistics = pair_statistics(density, X, pairs, responsibility)
     log_likelihood = log_prob.double() if weights is None else log_prob.double() * weights
     weight = log_likelihood.new_tensor(float(len(X))) if weights is None else weights.double().sum()

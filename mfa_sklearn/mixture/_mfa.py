@@ -257,7 +257,7 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
                 self._solver(params, problem, previous is None),
                 self._monitor(),
                 self.max_iter,
-                self._report(attempt),
+                self._report(attempt, problem.conditioner),
             )
             if best is None or result.bound > best.bound:
                 best = result

@@ -20,7 +20,7 @@ from ._model import Density, log_joint
 # Components whose responsibility is below exp(-margin) contribute less than rounding.
 _MARGIN = {torch.float32: 20.0, torch.float64: 40.0}
 # At a temperature above one the posterior is a means of the search, not a result: this much is enough.
-_TEMPERED_MARGIN = 10.0
+_TEMPERED_MARGIN = 5.0
 _CHUNK_BYTES = 32 * 2**20
 
 

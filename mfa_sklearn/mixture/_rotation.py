@@ -20,9 +20,9 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 _GAMMA = {"varimax": 1.0, "quartimax": 0.0}
-# Sweeps end when no plane turns by more than this (radians); they converge quadratically.
-_SMALLEST_TURN = 1e-8
-_MOST_SWEEPS = 200
+# Sweeps end when no plane turns by more than this (radians).
+_SMALLEST_TURN = 1e-7
+_MOST_SWEEPS = 100
 # Entries this close to the largest count as equal, so that rounding does not choose a sign.
 _TIE = 1e-6
 
@@ -86,42 +86,43 @@ def _arrange(loadings: Tensor, scale: Tensor) -> Tensor:
 
 
 def _orthomax(loadings: Tensor, gamma: float) -> Tensor:
-    # Fourth powers are taken: unit size keeps them in range.
+    # Fourth powers are taken: unit size keeps them in range. Columns are stored as rows, which is how they are read.
     unit = loadings.abs().amax((1, 2), keepdim=True)
-    rotated = loadings / torch.where(unit > 0, unit, 1.0)
-    turning = torch.arange(len(loadings), device=loadings.device)
+    columns = (loadings / torch.where(unit > 0, unit, 1.0)).mT.contiguous()
+    turning = torch.arange(len(columns), device=columns.device)
     for _ in range(_MOST_SWEEPS):
-        rotated[turning], turn = _sweep(rotated[turning], gamma)
+        columns[turning], turn = _sweep(columns[turning], gamma)
         turning = turning[turn > _SMALLEST_TURN]
         if not len(turning):
-            return rotated * unit
-    warnings.warn(
-        f"the rotation of components {turning.tolist()} still moved after {_MOST_SWEEPS} sweeps; their densities are "
-        "right, but their loadings may not have the simplest structure.",
-        ConvergenceWarning,
-        stacklevel=2,
-    )
-    return rotated * unit
+            break
+    else:
+        warnings.warn(
+            f"the rotation of {len(turning)} of {len(loadings)} components still moved after {_MOST_SWEEPS} sweeps; "
+            "their densities are right, but their loadings may not have the simplest structure.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return columns.mT * unit
 
 
-def _sweep(loadings: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """Each pair of columns turned to its plane's optimum, and the largest angle (K,) that was needed.
+def _sweep(columns: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """Each pair of columns (K, q, D) turned to its plane's optimum, and the largest angle (K,) that was needed.
 
     With the pair as one complex column z, the criterion at angle phi is a constant plus a quarter of the real part of
     ``e^(-4 i phi) (sum z^4 - gamma / D (sum z^2)^2)``: the best angle is exact, and no saddle point is stuck at.
     """
-    loadings, largest = loadings.clone(), loadings.new_zeros(len(loadings))
-    for left, right in _rounds(loadings.shape[2]):
-        z = torch.complex(loadings[:, :, left], loadings[:, :, right])
+    columns, largest = columns.clone(), columns.new_zeros(len(columns))
+    for left, right in _rounds(columns.shape[1]):
+        z = torch.complex(columns[:, left], columns[:, right])
         square = z * z
-        moment = (square * square).sum(1) - gamma / loadings.shape[1] * square.sum(1).square()
+        moment = (square * square).sum(2) - gamma / columns.shape[2] * square.sum(2).square()
+        size = columns[:, left].square().sum(2) + columns[:, right].square().sum(2)
         # Below rounding the criterion is flat in this plane, and any angle as good as none.
-        flat = moment.abs() <= 1e-13 * square.abs().sum(1).square()
-        angle = torch.where(flat, 0.0, moment.angle() / 4)
-        z = z * torch.polar(torch.ones_like(angle), -angle)[:, None, :]
-        loadings[:, :, left], loadings[:, :, right] = z.real, z.imag
+        angle = torch.where(moment.abs() <= 1e-15 * size.square(), 0.0, moment.angle() / 4)
+        z = z * torch.polar(torch.ones_like(angle), -angle)[:, :, None]
+        columns[:, left], columns[:, right] = z.real, z.imag
         largest = torch.maximum(largest, angle.abs().amax(1))
-    return loadings, largest
+    return columns, largest
 
 
 def _rounds(n_columns: int) -> Iterator[tuple[list[int], list[int]]]:

@@ -87,6 +87,11 @@ def _pad_id(model: Any) -> int:
     return 0 if pad_id is None else int(pad_id)
 
 
+def special_ids(model: Any) -> list[int]:
+    """Tokens that are no part of a text: beginning, end, padding and the like."""
+    return sorted(set(getattr(getattr(model, "tokenizer", None), "all_special_ids", None) or []))
+
+
 def token_strings(model: Any, ids: list[int]) -> list[str]:
     """What tokens decode to; their numbers where the model has no tokenizer, "" where a token is unknown (-1)."""
     tokenizer = getattr(model, "tokenizer", None)

@@ -49,7 +49,7 @@ class SteeredTokens:
         -------
         pandas.DataFrame
         """
-        pd = _pandas()
+        pd = pandas()
         progress = self._tracker.sequence
         if progress is None:
             return pd.DataFrame({"prompt": [], "position": [], "token": [], "steered": []})
@@ -106,6 +106,8 @@ class MFASteerer:
         The hook point that is steered.
     layer : int
     site : str
+    n_components : int
+        Of the mixture.
     steered_ : SteeredTokens
         Which tokens the last `steer`, `logits`, `generate` or `logit_diff` moved.
 
@@ -170,7 +172,8 @@ class MFASteerer:
         place = resolve_place(model, source, layer, site, self._mixture.n_features, check_source)
         self.layer, self.site, self.hook_name = place
         self.special_tokens = special_tokens
-        self._prepend_bos = resolve_prepend_bos(prepend_bos, source)
+        self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
+        self.n_components = self._mixture.n_components
         self.steered_: SteeredTokens | None = None
 
     def steer(
@@ -277,7 +280,7 @@ class MFASteerer:
             If a prompt is empty or longer than the model's context, or a position lies outside a prompt.
         """
         context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
-        encoded = encode(self.model, prompts, self._prepend_bos)
+        encoded = encode(self.model, prompts, self.prepend_bos)
         encoded.check_places(check_positions(positions).places)
         with context:
             logits = self._run(encoded)
@@ -323,8 +326,8 @@ class MFASteerer:
         """
         context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
         options = {"verbose": False, **options}
-        if self._prepend_bos is not None:
-            options.setdefault("prepend_bos", self._prepend_bos)
+        if self.prepend_bos is not None:
+            options.setdefault("prepend_bos", self.prepend_bos)
         with context, _seeded(random_state, getattr(getattr(self.model, "cfg", None), "device", None)):
             result = self.model.generate(prompts, max_new_tokens=max_new_tokens, **options)
         return [result] if isinstance(prompts, list) and isinstance(result, str) else result
@@ -371,7 +374,7 @@ class MFASteerer:
         if top_k < 1:
             raise ValueError(f"top_k={top_k} must be at least 1")
         context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
-        encoded = encode(self.model, prompts, self._prepend_bos)
+        encoded = encode(self.model, prompts, self.prepend_bos)
         encoded.check_places(check_positions(positions).places)
         before = encoded.last(self._run(encoded)).float()
         with context:
@@ -388,11 +391,11 @@ class MFASteerer:
             ids = torch.cat([change.topk(top_k).indices, change.topk(top_k, largest=False).indices.flip(0)])
         columns = {"before": before[ids], "after": after[ids], "change": change[ids]}
         table = {"token": token_strings(self.model, ids.tolist()), "token_id": ids.cpu().numpy()}
-        return _pandas().DataFrame({**table, **{name: column.cpu().numpy() for name, column in columns.items()}})
+        return pandas().DataFrame({**table, **{name: column.cpu().numpy() for name, column in columns.items()}})
 
 
 def _stack(tables: list[Any]) -> Any:
-    stacked = _pandas().concat(tables, keys=range(len(tables)), names=["prompt", None])
+    stacked = pandas().concat(tables, keys=range(len(tables)), names=["prompt", None])
     return stacked.reset_index(level="prompt").reset_index(drop=True)
 
 
@@ -407,9 +410,10 @@ def _seeded(seed: int | None, device: Any) -> Iterator[None]:
         yield
 
 
-def _pandas() -> Any:
+def pandas() -> Any:
+    """The pandas module, or an error that says how to get it."""
     try:
-        import pandas
+        import pandas as pd
     except ImportError as error:
         raise ImportError("tables need pandas: pip install 'mfa-sklearn[lm]'") from error
-    return pandas
+    return pd
