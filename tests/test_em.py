@@ -1,0 +1,243 @@
+"""Statistics and M-steps against dense oracles, autograd and perturbation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mixture_oracles import (
+    SIZES,
+    STRUCTURES,
+    as_arrays,
+    dense_log_prob,
+    dense_posterior,
+    dense_responsibilities,
+    expected_complete_log_likelihood,
+    random_params,
+    random_rows,
+)
+
+from mfa_sklearn.mixture import _posterior
+from mfa_sklearn.mixture._em import Statistics, e_step, m_step, n_parameters, rebase, zero_statistics
+from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare
+
+FLOOR = 1e-9
+
+
+def problem(name: str, size: tuple[int, int, int] = (3, 5, 2), n_rows: int = 40):
+    """Parameters, rows, and a positive weight for each row."""
+    params = random_params(STRUCTURES[name], size)
+    X = torch.tensor(random_rows(params, n_rows))
+    weights = torch.tensor(np.random.default_rng(1).uniform(0.2, 3.0, n_rows))
+    return params, X, weights
+
+
+def statistics_of(params: MFAParams, X: torch.Tensor, weights: torch.Tensor | None = None, temperature: float = 1.0):
+    """Statistics of the rows under these parameters."""
+    return e_step(prepare(params, X.dtype), X, weights, temperature)[0]
+
+
+def dense_statistics(params: MFAParams, about: MFAParams, X: np.ndarray, weights: np.ndarray, temperature: float = 1.0):
+    """Moments about one set of parameters under the posterior of another, from the definitions."""
+    _, means, loadings, _ = as_arrays(about)
+    r = weights[:, None] * dense_responsibilities(params, X, temperature)
+    z, cov = dense_posterior(params, X)
+    K = len(means)
+    e = np.stack([X - means[k] - z[:, k] @ loadings[k].T for k in range(K)], axis=1)
+    moments = [
+        r.sum(0),
+        np.einsum("nk,nkd->kd", r, e),
+        np.einsum("nk,nki->ki", r, z),
+        np.stack([(r[:, k, None] * e[:, k]).T @ z[:, k] - r[:, k].sum() * loadings[k] @ cov[k] for k in range(K)]),
+        np.stack([(r[:, k, None] * z[:, k]).T @ z[:, k] + r[:, k].sum() * cov[k] for k in range(K)]),
+        np.einsum("nk,nkd->kd", r, e**2)
+        + r.sum(0)[:, None] * np.stack([np.diag(loadings[k] @ cov[k] @ loadings[k].T) for k in range(K)]),
+        weights @ dense_log_prob(params, X),
+        weights.sum(),
+    ]
+    return Statistics(*(torch.as_tensor(m, dtype=torch.float64) for m in moments))
+
+
+def assert_same(found: Statistics, expected: Statistics, tolerance: float = 1e-10) -> None:
+    for name, a, b in zip(Statistics._fields, found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["UUU", "CCC"])
+def test_statistics_are_their_definitions(name, size, temperature, monkeypatch):
+    monkeypatch.setattr(_posterior, "_TEMPERED_MARGIN", 40.0)  # while the posterior is tempered, less is enough
+    params, X, weights = problem(name, size)
+    expected = dense_statistics(params, params, X.numpy(), weights.numpy(), temperature)
+    assert_same(statistics_of(params, X, weights, temperature), expected, 1e-10)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_fisher_identity(name):
+    """The gradient of the log-likelihood is that of the expected complete-data one: closed in the statistics."""
+    params, X, weights = problem(name, n_rows=60)
+    s = statistics_of(params, X, weights)
+    psi = params.noise_variance
+    noise_gradient = s.square / (2 * psi**2) - s.mass[:, None] / (2 * psi)
+    expected = [
+        s.mass - params.log_weights.exp() * s.weight,
+        s.residual / psi,
+        s.cross / psi[:, :, None],
+        noise_gradient.sum(0, keepdim=True) if len(psi) == 1 else noise_gradient,
+    ]
+    leaves = [t.clone().requires_grad_() for t in params]
+    leaves[0] = params.log_weights.clone().requires_grad_()
+    density = prepare(MFAParams(leaves[0].log_softmax(0), *leaves[1:]))
+    total = weights @ log_joint(density, X).logsumexp(1)
+    for found, wanted in zip(torch.autograd.grad(total, leaves), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-8)
+    torch.testing.assert_close(total, s.log_likelihood, rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["UUU", "CCC"])
+def test_statistics_add_over_batches(name):
+    params, X, weights = problem(name)
+    parts = zero_statistics(params)
+    for rows in torch.arange(len(X)).split(7):
+        parts = parts + statistics_of(params, X[rows], weights[rows])
+    assert_same(parts, statistics_of(params, X, weights), 1e-12)
+
+
+def test_a_weight_counts_as_that_many_rows():
+    params, X, _ = problem("UUU")
+    counts = torch.arange(len(X)) % 3
+    repeated = statistics_of(params, X.repeat_interleave(counts, dim=0))
+    weighted = statistics_of(params, X, counts.double())
+    assert_same(weighted, repeated, 1e-12)
+    assert_same(statistics_of(params, X, 4 * counts.double()), repeated.scaled(4), 1e-12)
+
+
+def test_single_precision_statistics():
+    params, X, weights = problem("UUU", (4, 30, 6), 200)
+    X = X.float()
+    single = statistics_of(params, X, weights)
+    assert all(t.dtype == torch.float64 for t in single)
+    assert_same(single, statistics_of(params, X.double(), weights), 2e-4)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_rebased_statistics_are_those_taken_about_the_other_parameters(name):
+    params, X, weights = problem(name)
+    other = random_params(STRUCTURES[name], (3, 5, 2), seed=5)
+    found = rebase(statistics_of(params, X, weights), params, other)
+    assert_same(found, dense_statistics(params, other, X.numpy(), weights.numpy()), 1e-9)
+
+
+def perturbed(params: MFAParams, step: float, rng: np.random.Generator) -> MFAParams:
+    """Parameters moved at random by `step`, with their ties kept: what is equal among components stays equal."""
+    loadings, noise = params.loadings, params.noise_variance
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.tensor(step * rng.standard_normal(shape))
+
+    common = len(loadings) > 1 and bool((loadings == loadings[:1]).all())
+    isotropic = bool((noise == noise[:, :1]).all())
+    return MFAParams(
+        (params.log_weights + draw(*params.log_weights.shape)).log_softmax(0),
+        params.means + draw(*params.means.shape),
+        loadings + draw(1 if common else len(loadings), *loadings.shape[1:]),
+        noise * draw(len(noise), 1 if isotropic else noise.shape[1]).exp(),
+    )
+
+
+@pytest.mark.parametrize("size", [(3, 5, 2), (2, 4, 0), (2, 6, 1)])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_m_step_is_the_maximiser(name, size):
+    """No small change, whichever its direction, raises the expected complete-data log-likelihood."""
+    params, X, weights = problem(name, size, n_rows=80)
+    rows, w = X.numpy(), weights.numpy()
+    best = m_step(params, statistics_of(params, X, weights), STRUCTURES[name], FLOOR)
+    assert best.noise_variance.shape == params.noise_variance.shape
+    top = expected_complete_log_likelihood(best, params, rows, w)
+    assert top > expected_complete_log_likelihood(params, params, rows, w)
+    rng = np.random.default_rng(0)
+    for step in (1e-2, 1e-4, 1e-5):
+        for _ in range(20):
+            moved = perturbed(best, step, rng)
+            opposite = MFAParams(*(2 * a - b for a, b in zip(best, moved, strict=True)))
+            opposite = opposite._replace(log_weights=opposite.log_weights.log_softmax(0))
+            for other in (moved, opposite):
+                assert expected_complete_log_likelihood(other, params, rows, w) <= top + 1e-11 * abs(top)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_m_step_keeps_the_ties(name):
+    structure = STRUCTURES[name]
+    params, X, _ = problem(name)
+    found = m_step(params, statistics_of(params, X), structure, FLOOR)
+    same = [len(torch.unique(t, dim=0)) == 1 for t in (found.loadings, found.noise_variance)]
+    assert same == [structure.common_loadings, structure.shared_noise]
+    assert (found.noise_variance == found.noise_variance[:, :1]).all() == structure.isotropic_noise
+    assert float(found.log_weights.exp().sum()) == pytest.approx(1, abs=1e-14)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_em_is_monotone(name, temperature):
+    """From wherever it starts; at a higher temperature it is so once the temperature is down."""
+    params, X, weights = problem(name, (3, 6, 2), n_rows=100)
+    bounds = []
+    for _ in range(40):
+        if temperature == 1:
+            bounds.append(weights.numpy() @ dense_log_prob(params, X.numpy()))
+        params = m_step(params, statistics_of(params, X, weights, temperature), STRUCTURES[name], FLOOR)
+        temperature = max(1.0, 0.6 * temperature)
+    assert np.all(np.diff(bounds) >= -1e-9)
+    assert bounds[-1] > bounds[0] + 1
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_noise_floor_holds(name):
+    params, X, _ = problem(name)
+    X[:, 0] = 3.0  # no variance at all
+    for _ in range(30):
+        params = m_step(params, statistics_of(params, X), STRUCTURES[name], 1e-3)
+    assert float(params.noise_variance.min()) >= 1e-3
+    assert all(torch.isfinite(t).all() for t in params)
+    if not STRUCTURES[name].isotropic_noise:
+        assert (params.noise_variance[:, 0] == 1e-3).all()
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_component_without_rows_stays_where_it_is(name):
+    params, X, _ = problem(name)
+    params = params._replace(means=params.means.clone())
+    params.means[1] = 1e4
+    found = m_step(params, statistics_of(params, X), STRUCTURES[name], FLOOR)
+    assert all(torch.isfinite(t).all() for t in found)
+    assert torch.equal(found.means[1], params.means[1])
+    assert float(found.log_weights[1]) < -100
+    if not STRUCTURES[name].common_loadings:
+        assert torch.equal(found.loadings[1], params.loadings[1])
+    # The others are those of the mixture without it.
+    rest = [0, 2]
+    fewer = MFAParams(*(t[rest] if len(t) == 3 else t for t in params))
+    fewer = fewer._replace(log_weights=fewer.log_weights.log_softmax(0))
+    alone = m_step(fewer, statistics_of(fewer, X), STRUCTURES[name], FLOOR)
+    torch.testing.assert_close(found.means[rest], alone.means)
+    torch.testing.assert_close(found.loadings[rest], alone.loadings)
+    noise = found.noise_variance if len(found.noise_variance) == 1 else found.noise_variance[rest]
+    torch.testing.assert_close(noise, alone.noise_variance)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("UUU", 20), ("UUC", 17), ("UCU", 16), ("UCC", 15), ("CUU", 16), ("CUC", 13), ("CCU", 12), ("CCC", 11)],
+)
+def test_free_parameters(name, count):
+    """K = 3, D = 2, q = 1."""
+    assert n_parameters(STRUCTURES[name], 3, 2, 1) == count
+
+
+def test_free_parameters_of_known_models():
+    free = STRUCTURES["UUU"]
+    # q (q - 1) / 2 rotations; with D (D - 1) / 2 + D free entries of a covariance at the Ledermann bound: D = 6, q = 3
+    assert n_parameters(free, 1, 6, 3) == 6 + 6 * 7 // 2
+    assert n_parameters(free, 4, 10, 0) == 3 + 40 + 40
+    assert n_parameters(STRUCTURES["UUC"], 1, 10, 3) == 10 + 30 - 3 + 1
