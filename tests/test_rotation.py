@@ -128,6 +128,18 @@ def test_simple_structure_is_found_from_a_saddle_point(method):
     np.testing.assert_allclose(up_to_order_and_sign(found, simple), simple, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_flat_criterion_turns_nothing(method):
+    """Rows at eighths of a turn: every rotation has the same criterion, so the canonical form stays."""
+    angles = np.arange(8) * np.pi / 4
+    loadings = torch.tensor(np.stack([np.cos(angles), np.sin(angles)], axis=1))[None]
+    noise = torch.linspace(0.5, 2.0, 8, dtype=torch.float64)[None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        turned = rotate(loadings, noise, method)
+    np.testing.assert_allclose(turned, canonical(loadings, noise), atol=1e-12)
+
+
 @pytest.mark.parametrize("method", [None, *METHODS])
 def test_columns_of_zeros_stay_last_and_zero(method):
     loadings, noise = make_loadings(3, 7, 4)
