@@ -1,0 +1,35 @@
+"""Stage 3: what each component is about, by its tokens and by the labels of their sentences."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import joblib
+
+from mfa_sklearn import top_concepts, top_tokens
+from mfa_sklearn.interpret import concept_components, describe_components, format_tokens
+
+FOLDER, HERE = Path("mfa-tutorial"), Path(__file__).parent
+if not (FOLDER / "pipeline.joblib").exists():
+    runpy.run_path(str(HERE / "02_fit.py"))
+_, X = joblib.load(FOLDER / "activations.joblib")
+mfa = joblib.load(FOLDER / "pipeline.joblib")[-1]
+
+print("One line per component:")
+print(describe_components(mfa, X).nlargest(15, "size").to_string(max_colwidth=60))
+
+print("\nThe component that each concept belongs to most:")
+by_concept = concept_components(mfa, X)
+print(by_concept.nlargest(15, "llr").to_string(float_format="%.3g"))
+
+component = int(by_concept.loc[by_concept["llr"].idxmax(), "component"])
+print(f"\nThe most typical tokens of component {component}, by likelihood, drawn from its best 200:")
+print(format_tokens(top_tokens(mfa, X, score="likelihood", components=component, pool=200, random_state=0)))
+
+print("\nIts commonest tokens, by the sum of posteriors:")
+table = top_tokens(mfa, X, aggregate="sum", components=component, context=0)
+print(table[["token", "score", "count"]].to_string(index=False, float_format="%.1f"))
+
+print("\nThe labels it over-represents:")
+print(top_concepts(mfa, X, components=component).to_string(index=False, float_format="%.3g"))

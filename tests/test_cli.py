@@ -1,0 +1,221 @@
+"""The stages from a shell: results land where they should, and mistakes get one clear line."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from lm_fixtures import SENTENCES, save_tiny_model
+from sklearn.preprocessing import StandardScaler
+
+from mfa_sklearn import MFA
+from mfa_sklearn._files import check_writable, replacing
+from mfa_sklearn.cli import main
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random model, labelled texts, their activations and a mixture, all made by the commands themselves."""
+    path = tmp_path_factory.mktemp("cli")
+    save_tiny_model(path / "model", "gpt2")
+    with (path / "texts.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [(text, "money" if "money" in text.lower() else "other") for text in SENTENCES * 3]
+        csv.writer(file).writerows([("text", "label"), *rows])
+    np.save(path / "table.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    assert (
+        main(["extract", *args(path, "texts.csv"), "--model", str(path / "model"), "--layer", "1", *out(path, "x")])
+        == 0
+    )
+    assert main(["fit", *args(path, "x"), "-k", "3", "-q", "2", "--tol", "0.1", *out(path, "mfa.joblib")]) == 0
+    return path
+
+
+def args(folder: Path, *names: str) -> list[str]:
+    return [str(folder / name) for name in names]
+
+
+def out(folder: Path, name: str) -> list[str]:
+    return ["-o", str(folder / name)]
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_fit_keeps_a_mixture_that_knows_its_source(folder: Path) -> None:
+    mfa = joblib.load(folder / "mfa.joblib")
+    assert mfa.means_.shape == (3, 32) and mfa.loadings_.shape == (3, 32, 2)
+    assert mfa.source_["layer"] == 1 and mfa.source_["site"] == "residual"
+
+
+def test_fit_takes_any_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", *out(folder, "table.joblib")]) == 0
+    expected = MFA(2, 1, init="kmeans", random_state=0).fit(np.load(folder / "table.npy"))
+    np.testing.assert_allclose(joblib.load(folder / "table.joblib").means_, expected.means_)
+    assert "2 components of 1 factors on 60 rows" in capsys.readouterr().out
+
+
+def test_top_tokens(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["top-tokens", *args(folder, "mfa.joblib", "x"), "--component", "0", "2", "--n-tokens", "4"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "component 0" in printed and "component 2" in printed and "component 1" not in printed and "«" in printed
+    assert main([*command, *out(folder, "tokens.csv")]) == 0
+    rows = read_csv(folder / "tokens.csv")
+    assert {row["component"] for row in rows} == {"0", "2"} and all(int(row["rank"]) <= 4 for row in rows)
+
+
+def test_concepts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["concepts", *args(folder, "mfa.joblib", "x")]) == 0
+    assert "lift" in capsys.readouterr().out
+    assert main(["concepts", *args(folder, "mfa.joblib", "x"), "--by-concept", *out(folder, "best.csv")]) == 0
+    assert [row["label"] for row in read_csv(folder / "best.csv")] == ["money", "other"]
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.png", PNG), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])
+def test_plot(folder: Path, name: str, start: bytes) -> None:
+    mixture = args(folder, "mfa.joblib", "x")
+    assert main(["plot", *mixture, "--component", "0", "--axes", "principal", *out(folder, name)]) == 0
+    assert (folder / name).read_bytes().startswith(start)
+
+
+def test_steer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["steer", *args(folder, "mfa.joblib"), "The cat", "--component", "1", "--top-k", "3"]
+    assert main([*command, "--z", "0=2", "1=-1", "--generate", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "change" in printed and "before: The cat" in printed and "after: The cat" in printed
+    assert main([*command, "--alpha", "0", *out(folder, "nothing.csv")]) == 0
+    assert all(float(row["change"]) == 0 for row in read_csv(folder / "nothing.csv"))
+    assert main([*command, "--alpha", "1", *out(folder, "moved.csv")]) == 0
+    assert all(float(row["change"]) != 0 for row in read_csv(folder / "moved.csv"))
+
+
+def test_a_pipeline_is_opened_for_its_mixture(folder: Path) -> None:
+    from sklearn.pipeline import make_pipeline
+
+    joblib.dump(make_pipeline(StandardScaler(), joblib.load(folder / "mfa.joblib")), folder / "pipe.joblib")
+    assert main(["top-tokens", *args(folder, "pipe.joblib", "x"), *out(folder, "t.csv")]) == 0
+
+
+X_TEXTS = ["extract", "{f}/texts.csv", "-o", "{f}/new", "--layer"]
+FIT = ["fit", "{f}/x", "-o"]
+TOKENS = ["top-tokens", "{f}/mfa.joblib", "{f}/x"]
+PLOT = ["plot", "{f}/mfa.joblib", "{f}/x", "-o", "{f}/p.png"]
+STEER = ["steer", "{f}/mfa.joblib"]
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["extract", "{f}/none.csv", "-o", "{f}/new", "--model", "{f}/model", "--layer", "1"], "No such file"),
+        ([*X_TEXTS, "9", "--model", "{f}/model"], "layer 9 is out of range"),
+        ([*X_TEXTS, "1", "--model", "{f}/nowhere"], "there is no model directory"),
+        ([*X_TEXTS, "1", "--model", "no-such-model"], "cannot load model 'no-such-model'"),
+        ([*FIT, "{f}/m.joblib", "-k", "100000"], "100000"),
+        ([*FIT, "{f}/m.joblib", "-k", "2", "-q", "99"], "n_factors"),
+        ([*FIT, "{f}/m.joblib", "-k", "2", "--layer", "0"], "layer"),
+        ([*FIT, "{f}/m.pkl", "-k", "2"], "must end in .joblib"),
+        ([*FIT, "{f}/none/m.joblib", "-k", "2"], "there is no folder"),
+        (["fit", "{f}/none", "-o", "{f}/m.joblib", "-k", "2"], "there is no"),
+        (["fit", "{f}/texts.csv", "-o", "{f}/m.joblib", "-k", "2"], "give a folder that `extract` wrote"),
+        (["fit", "{f}/model", "-o", "{f}/m.joblib", "-k", "2"], "model"),
+        ([*TOKENS, "--component", "3"], "3"),
+        ([*TOKENS, "--n-tokens", "0"], "n_tokens"),
+        ([*TOKENS, "-o", "{f}/t.txt"], "must end in .csv"),
+        (["top-tokens", "{f}/table.joblib", "{f}/x"], "4"),
+        (["top-tokens", "{f}/none.joblib", "{f}/x"], "there is no file"),
+        (["top-tokens", "{f}/texts.csv", "{f}/x"], "cannot read"),
+        (["top-tokens", "{f}/scaler.joblib", "{f}/x"], "holds a StandardScaler"),
+        (["top-tokens", "{f}/mfa.joblib", "{f}/table.npy"], "4"),
+        ([*PLOT, "--component", "7"], "7"),
+        ([*PLOT, "--component", "0", "--factors", "0", "5"], "factor 5"),
+        ([*PLOT[:-1], "{f}/p.gif", "--component", "0"], "must end in .png"),
+        ([*STEER, "The", "--component", "3"], "component=3 is out of range"),
+        ([*STEER, "The", "--component", "0", "--z", "2=1"], "factor 2"),
+        ([*STEER, "", "--component", "0"], "empty"),
+        (["steer", "{f}/table.joblib", "The", "--component", "0"], "give --model"),
+        (["steer", "{f}/table.joblib", "The", "--component", "0", "--model", "{f}/model"], "layer"),
+        (["demo", "--output", "{f}/texts.csv"], "it is a file"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    command: list[str], says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    joblib.dump(MFA(2, 1, init="random").fit(np.load(folder / "table.npy")), folder / "table.joblib")
+    joblib.dump(StandardScaler(), folder / "scaler.joblib")
+    before = set(folder.iterdir())
+    capsys.readouterr()
+    assert main([part.format(f=folder) for part in command]) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("mfa-sklearn: error: ")]
+    assert len(errors) == 1 and says in captured.err and "Traceback" not in captured.err
+    assert captured.out == ""
+    assert set(folder.iterdir()) <= before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["no-such-command"],
+        ["fit", "x", "-o", "m.joblib"],
+        ["fit", "x", "-o", "m.joblib", "-k", "many"],
+        ["steer", "m", "The", "--component", "0", "--z", "0:2"],
+        ["extract", "t.csv", "-o", "x", "--model", "m", "--layer", "1", "--site", "nowhere"],
+    ],
+)
+def test_usage_errors_exit_with_two(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert caught.value.code == 2 and "usage: mfa-sklearn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "demo", "extract", "fit", "top-tokens", "concepts", "plot", "steer"])
+def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"] if name else ["--help"])
+    printed = capsys.readouterr().out
+    assert caught.value.code == 0 and "usage: mfa-sklearn" in printed and "None" not in printed
+
+
+@pytest.mark.slow
+def test_quick_demo_in_an_empty_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mfa_sklearn", "demo", "--quick"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    kept = tmp_path / "mfa-demo"
+    assert {path.name for path in kept.iterdir()} == {
+        *("components.csv", "concept_components.csv", "generated.csv", "logit_diff.csv", "logit_diff_two_stage.csv"),
+        *("pipeline.joblib", "recovery.csv", "steering.csv", "subspace.png", "summary.txt"),
+        *("top_concepts.csv", "top_tokens.csv"),
+    }
+    assert str(kept) in result.stdout.splitlines()[-13:][0]
+    assert (kept / "subspace.png").read_bytes().startswith(PNG)
+    assert (kept / "summary.txt").read_text(encoding="utf-8").strip() in result.stdout
+    nmi = {row["grouping"]: float(row["nmi"]) for row in read_csv(kept / "recovery.csv")}
+    assert nmi["components of the mixture"] > nmi["components, labels shuffled"]
+    labels = joblib.load(kept / "pipeline.joblib").predict(["The river ran under the old bridge."])
+    assert labels.ndim == 1 and len(labels) >= 7
+
+
+def test_replacing_leaves_nothing_behind_on_failure(tmp_path: Path) -> None:
+    target = tmp_path / "a.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_check_writable(tmp_path: Path) -> None:
+    assert check_writable(tmp_path / "a.CSV", (".csv",)) == tmp_path / "a.CSV"
+    with pytest.raises(ValueError, match="it is a folder"):
+        check_writable(tmp_path)
