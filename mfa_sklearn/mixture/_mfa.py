@@ -304,12 +304,11 @@ class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstim
             return Extrapolation(self.tol)
         return Patience(self.tol, self.n_iter_no_change)
 
-    def _report(self, attempt: int) -> Any:
+    def _report(self, attempt: int, conditioner: Conditioner) -> Any:
         def report(n_iter: int, step: Step) -> None:
             if self.verbose and n_iter % int(self.verbose) == 0:
-                print(
-                    f"[MFA] start {attempt + 1}, iteration {n_iter}: {step.bound:.6f} nats per row {step.note}".rstrip()
-                )
+                bound = step.bound - conditioner.log_scale
+                print(f"[MFA] start {attempt + 1}, iteration {n_iter}: {bound:.6f} nats per row {step.note}".rstrip())
 
         return report
 
