@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._annotated import shared_fact
 from ._inputs import row_fact
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -52,7 +53,7 @@ class Contexts:
         self._tokens, self._width = tokens, width
         self._text_index = row_fact(activations, "text_index")
         self._starts, self._ends = row_fact(activations, "starts"), row_fact(activations, "ends")
-        self._texts = getattr(activations, "texts", None)
+        self._texts = getattr(activations, "texts", shared_fact(activations, "texts"))
         self._positions = row_fact(activations, "positions")
         self._order: np.ndarray | None = None
 
@@ -114,4 +115,4 @@ def _marked(left: str, token: str, right: str, width: int) -> str:
         cut = right[:width]
         right = (cut[: cut.rfind(" ")] if " " in cut and right[width] != " " else cut) + _ELLIPSIS
     blanks = len(token) - len(token.lstrip()) if token.strip() else 0
-    return visible(f"{left}{token[:blanks]}«{token[blanks:]}»{right}")
+    return visible(f"{left}{token[:blanks]}«{token[blanks:]}»{right}".strip(" "))

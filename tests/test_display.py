@@ -1,0 +1,235 @@
+"""`SubspaceDisplay`: what is drawn, where, and with which words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from interpret_fixtures import annotated, mixture
+
+from mfa_sklearn import SubspaceDisplay
+from mfa_sklearn._annotated import AnnotatedArray
+from mfa_sklearn.interpret import project
+from mfa_sklearn.interpret._display import spread_out
+from mfa_sklearn.interpret._text import label_text, visible
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Any:
+    yield
+    plt.close("all")
+
+
+def wide(n: int = 200, n_factors: int = 4) -> tuple[Any, AnnotatedArray]:
+    """A mixture with more factors than two, and its rows."""
+    mfa = mixture(3.0, n_features=8)
+    mfa.loadings_ = np.random.default_rng(5).normal(size=(4, 8, n_factors))
+    return mfa, annotated(mfa, n)
+
+
+@pytest.mark.parametrize("factors", [(0, 1), (3, 1), (2, 0, 3)])
+def test_points_are_the_coordinates(factors: tuple[int, ...]) -> None:
+    mfa, X = wide()
+    display = SubspaceDisplay.from_estimator(mfa, X, component=1, factors=factors)
+    points = project(mfa, X, 1).coordinates[:, list(factors)]
+    drawn = display.scatter_._offsets3d if len(factors) == 3 else display.scatter_.get_offsets().T
+    np.testing.assert_allclose(np.asarray(drawn), points.T)
+    assert display.ax_.name == ("3d" if len(factors) == 3 else "rectilinear")
+    assert display.ax_.get_xlabel().startswith(f"factor {factors[0]} ")
+    assert display.ax_.get_ylabel().startswith(f"factor {factors[1]} ")
+    assert "component 1" in display.ax_.get_title()
+    display.figure_.canvas.draw()
+
+
+def test_texts_stand_at_their_points() -> None:
+    mfa, X = wide()
+    display = SubspaceDisplay.from_estimator(mfa, X, 1)
+    found = display.projection
+    assert display.text_
+    for text in display.text_:
+        here = np.flatnonzero((found.coordinates[:, :2] == text.get_position()).all(1))
+        assert text.get_text() in {label_text(found.tokens[i]) for i in here}
+
+
+def test_texts_do_not_overlap_and_stay_inside() -> None:
+    mfa, X = wide(2000)
+    display = SubspaceDisplay.from_estimator(mfa, X, 1)
+    display.figure_.canvas.draw()
+    boxes = np.array([text.get_window_extent().extents for text in display.text_ if text.get_text()])
+    assert len(boxes) > 50
+    # Sizes are estimated from the number of characters; half a pixel in a hundred may touch.
+    overlap = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    area = np.prod(np.maximum(overlap, 0), axis=-1)
+    np.fill_diagonal(area, 0)
+    assert area.max() < 0.1 * np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean()
+    assert boxes[:, 2].max() <= display.ax_.bbox.x1 + 1
+
+
+@pytest.mark.parametrize("max_labels", [0, 1, 10])
+def test_max_labels(max_labels: int) -> None:
+    mfa, X = wide()
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, max_labels=max_labels)
+    assert len(display.text_) == max_labels
+
+
+def test_troublesome_tokens_and_labels_draw() -> None:
+    mfa = mixture(n_components=1)
+    tokens = [
+        "$x$",
+        "$",
+        "a$b$c",
+        "\\frac{",
+        "$\\bad{$",
+        "\n",
+        "\r\n",
+        "\x00",
+        "",
+        "  ",
+        "_",
+        "%",
+        "{}",
+        "^_^",
+        "#",
+        "&",
+    ]
+    grid = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 5
+    X = mfa.means_[0] + grid @ mfa.loadings_[0].T
+    display = SubspaceDisplay.from_estimator(mfa, X, 0, tokens=tokens, labels=["_a", "$b$", "c\nd", "$e"] * 4)
+    display.figure_.canvas.draw()
+    shown = {text.get_text() for text in display.text_}
+    assert {"$x$", "$\\bad{$", "\\n", "\\r\\n", "\\x00", "␣␣", "_"} <= shown
+    assert {text.get_text() for text in display.legend_.get_texts()} == {"_a (4)", "$b$ (4)", "c\\nd (4)", "$e (4)"}
+
+
+@pytest.mark.parametrize(
+    ("token", "shown", "label"),
+    [
+        (" cat", " cat", "cat"),
+        ("\n", "\\n", "\\n"),
+        (" a\tb", " a\\tb", "a\\tb"),
+        ("\x1b[0m", "\\x1b[0m", "\\x1b[0m"),
+        ("\u200b", "\\u200b", "\\u200b"),
+        ("日本", "日本", "日本"),
+        ("   ", "   ", "␣␣␣"),
+        ("", "", ""),
+        (7, "7", "7"),
+    ],
+)
+def test_visible(token: Any, shown: str, label: str) -> None:
+    assert (visible(token), label_text(token)) == (shown, label)
+
+
+def test_colours_follow_labels() -> None:
+    mfa, X = wide(400)
+    labels = np.array([f"concept {i % 20}" for i in range(400)])
+    labels[:300] = "concept 3"
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, labels=labels)
+    own = display.projection.labels
+    colours = display.scatter_.get_facecolors()
+    lines = [text.get_text() for text in display.legend_.get_texts()]
+    assert lines[0] == f"concept 3 ({(own == 'concept 3').sum()})"
+    assert len(lines) == 10 and lines[-1].endswith(f"others ({len(own) - counted(lines[:-1])})")
+    for label in set(own):
+        assert len(np.unique(colours[own == label], axis=0)) == 1
+    assert len(np.unique(colours, axis=0)) == 10
+
+
+def counted(lines: list[str]) -> int:
+    return sum(int(line.rsplit("(", 1)[1].rstrip(")")) for line in lines)
+
+
+def test_without_tokens_and_labels() -> None:
+    mfa, X = wide()
+    display = SubspaceDisplay.from_estimator(mfa, np.asarray(X), 1)
+    assert display.text_ == [] and display.legend_ is None
+
+
+@pytest.mark.parametrize("factors", [(0, 1), (0, 1, 2)])
+def test_component_without_rows(factors: tuple[int, ...]) -> None:
+    mfa, X = wide()
+    mfa.weights_ = np.array([0.5, 0.5, 0.0, 0.0])
+    display = SubspaceDisplay.from_estimator(mfa, X, 2, factors=factors)
+    display.figure_.canvas.draw()
+    assert "0 rows" in display.ax_.get_title()
+    assert any("no rows" in text.get_text() for text in display.ax_.texts)
+    assert display.text_ == [] and len(display.scatter_.get_offsets()) == 0
+
+
+@pytest.mark.parametrize("factors", [(0, 1), (0, 1, 2)])
+@pytest.mark.parametrize("n", [1, 2])
+def test_very_few_rows(factors: tuple[int, ...], n: int) -> None:
+    mfa, X = wide()
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, factors=factors, rows=list(range(n)))
+    display.figure_.canvas.draw()
+    assert len(display.scatter_.get_offsets()) == n
+
+
+def test_draws_on_given_axes_and_draws_again() -> None:
+    mfa, X = wide()
+    figure, (left, right) = plt.subplots(1, 2)
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, ax=left, scatter_kwargs={"s": 3, "color": "k"})
+    assert display.ax_ is left and display.figure_ is figure
+    assert display.plot(ax=right, text_kwargs={"fontsize": "small", "color": "red"}) is display
+    assert display.ax_ is right and display.text_[0].get_color() == "red"
+    assert SubspaceDisplay(display.projection, factors=(1, 2)).plot().figure_ is not figure
+
+
+def test_principal_axes() -> None:
+    mfa, X = wide()
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, axes="principal")
+    assert display.ax_.get_xlabel().startswith("axis 0 ")
+    assert display.projection.axes == "principal"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"factors": (0, 8)}, ValueError, "factor 8 is out of range.*0 to 3"),
+        ({"factors": (0, -1)}, ValueError, "factor -1"),
+        ({"factors": (0,)}, ValueError, "two or three"),
+        ({"factors": (0, 0)}, ValueError, "different"),
+        ({"factors": (0, 1.5)}, TypeError, "integer"),
+        ({"component": 9}, ValueError, "component=9"),
+        ({"max_labels": -1}, ValueError, "max_labels=-1"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    mfa, X = wide()
+    with pytest.raises(error, match=message):
+        SubspaceDisplay.from_estimator(mfa, X, **{"component": 0, **arguments})
+    assert not plt.get_fignums()
+
+
+def test_axes_of_the_wrong_kind() -> None:
+    mfa, X = wide()
+    flat = plt.subplots()[1]
+    with pytest.raises(ValueError, match=r"3 factors.*'projection': '3d'"):
+        SubspaceDisplay.from_estimator(mfa, X, 1, factors=(0, 1, 2), ax=flat)
+
+
+def test_spread_out_prefers_far_points_and_skips_overlaps() -> None:
+    rng = np.random.default_rng(0)
+    places = np.concatenate([rng.normal(size=(6000, 2)) * 50, [[900.0, 900]]])
+    sizes = np.tile([20.0, 8.0], (len(places), 1))
+    chosen = spread_out(places, sizes, 100)
+    assert len(chosen) == len(set(chosen)) == 100 and max(chosen) < len(places)
+    low, high = places[chosen], places[chosen] + sizes[chosen]
+    apart = ((low[:, None] >= high[None]) | (high[:, None] <= low[None])).any(-1)
+    assert apart.sum() == 100 * 99
+    assert spread_out(places, sizes, 100) == chosen
+    assert spread_out(places[:0], sizes[:0], 3) == []
+
+
+def test_missing_matplotlib_is_explained() -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = sys.modules['matplotlib.pyplot'] = None\n"
+        "import numpy as np; from mfa_sklearn.interpret import Projection, SubspaceDisplay\n"
+        "p = Projection(0, 'factors', np.arange(2), np.eye(2), np.eye(2), np.zeros(2), 1.0, np.ones(2))\n"
+        "SubspaceDisplay(p).plot()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'mfa-sklearn[plot]'" in result.stderr
