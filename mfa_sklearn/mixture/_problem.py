@@ -47,6 +47,8 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     n_components = _n_components(e.n_components, labels, centres)
     check_sizes(n_rows, n_features, n_components, e.n_factors)
     kept, held_out = _split(e, n_rows, rng)
+    if weights is not None and held_out is not None and not weights[held_out].sum() * weights[kept].sum() > 0:
+        raise ValueError("sample_weight is zero for all rows held out (or all kept); set early_stopping=False")
 
     def batches(place: np.ndarray | None) -> Batches:
         some = rows if place is None else rows[place]
