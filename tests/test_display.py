@@ -101,7 +101,7 @@ def test_troublesome_tokens_and_labels_draw() -> None:
     display = SubspaceDisplay.from_estimator(mfa, X, 0, tokens=tokens, labels=["_a", "$b$", "c\nd", "$e"] * 4)
     display.figure_.canvas.draw()
     shown = {text.get_text() for text in display.text_}
-    assert {"$x$", "$\\bad{$", "\\n", "\\r\\n", "\\x00", "␣␣", "_"} <= shown
+    assert {"$x$", "$\\bad{$", "\\n", "\\r\\n", "\\x1b", "␣␣", "_"} <= shown
     assert {text.get_text() for text in display.legend_.get_texts()} == {"_a (4)", "$b$ (4)", "c\\nd (4)", "$e (4)"}
 
 
