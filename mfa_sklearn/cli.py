@@ -181,7 +181,8 @@ def _add_steer(commands: Any) -> None:
     parser.add_argument("--z", nargs="+", type=_factor_score, default=[], metavar="J=VALUE", help="as in 0=20 8=-10")
     parser.add_argument("--positions", choices=("all", "prompt", "last"), default="all", help="which tokens to move")
     parser.add_argument("--method", choices=("centroid", "transport"), default="centroid", help="how to move")
-    parser.add_argument("--model", help="another copy of the model; by default the one of the mixture")
+    parser.add_argument("--model", help="another copy of the model; by default the one the mixture was fitted on")
+    parser.add_argument("--layer", type=int, help="which layer to steer; by default the one the mixture was fitted on")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--top-k", type=int, default=10, help="tokens that rise and that fall to list")
     parser.add_argument("--generate", type=int, default=0, metavar="N", help="also write N tokens before and after")
@@ -321,7 +322,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     model = load_model(
         name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")
     )
-    steerer = MFASteerer(model, mfa)
+    steerer = MFASteerer(model, mfa, arguments.layer)
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": dict(arguments.z) or None}
     move |= {"positions": arguments.positions, "method": arguments.method}
     table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
