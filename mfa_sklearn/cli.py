@@ -317,7 +317,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     name = arguments.model or source.get("model")
     if name is None:
         raise ValueError(
-            f"{arguments.mixture} was not fitted on activations of a language model: name one with --model"
+            f"{arguments.mixture} does not say which language model it was fitted on: give --model and --layer"
         )
     model = load_model(
         name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")

@@ -140,7 +140,6 @@ STEER = ["steer", "{f}/mfa.joblib"]
         ([*PLOT[:-1], "{f}/p.gif", "--component", "0"], "must end in .png"),
         ([*STEER, "The", "--component", "3"], "component=3 is out of range"),
         ([*STEER, "The", "--component", "0", "--z", "2=1"], "factor 2"),
-        ([*STEER, "", "--component", "0"], "empty"),
         (["steer", "{f}/table.joblib", "The", "--component", "0"], "give --model"),
         (["steer", "{f}/table.joblib", "The", "--component", "0", "--model", "{f}/model"], "give layer="),
         ([*STEER, "The", "--component", "0", "--layer", "0"], "layer"),
