@@ -43,7 +43,7 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     check_sizes(n_rows, n_features, e.n_components or 1, e.n_factors)
     conditioner = conditioner_for(*column_moments(rows, weights, device), e.noise_form == "isotropic")
     labels = given_labels(e.init, n_rows)
-    centres = given_centres(e.init, X, e.n_components)
+    centres = given_centres(e.init, X if hasattr(X, "shape") else rows, e.n_components)
     n_components = _n_components(e.n_components, labels, centres)
     check_sizes(n_rows, n_features, n_components, e.n_factors)
     kept, held_out = _split(e, n_rows, rng)

@@ -25,7 +25,10 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
         _check_n_features(estimator, X, reset=reset)
         return X
     # skip_check_array would also skip the feature names
-    return np.asarray(validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False))
+    array = np.asarray(validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False))
+    # torch reads neither foreign byte orders nor extended precision
+    native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.dtype(np.float64)
+    return array.astype(native, copy=False)
 
 
 def _is_store(X: Any) -> bool:
