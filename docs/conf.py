@@ -1,0 +1,20 @@
+"""Sphinx: ``pip install -c constraints.txt -e '.[lm,plot,docs]'``, then ``sphinx-build docs build/docs``."""
+
+from mfa_sklearn import __version__
+
+project = "mfa-sklearn"
+author = "The mfa-sklearn developers"
+copyright = "2026, the mfa-sklearn developers"
+release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+autodoc_typehints = "none"
+_ROUTING = ("fit", "partial_fit", "score", "transform", "inverse_transform", "predict")
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "BaseEstimator,ndarray,Mapping",
+    # What scikit-learn adds to every estimator, and documents itself.
+    "exclude-members": ",".join(["set_output", "get_metadata_routing", *(f"set_{name}_request" for name in _ROUTING)]),
+}
+napoleon_google_docstring = False
+html_theme = "alabaster"
+html_theme_options = {"description": "Regions of language-model activations", "page_width": "1100px"}
