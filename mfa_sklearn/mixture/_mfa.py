@@ -32,6 +32,7 @@ from ._fit import (
     starting_temperature,
 )
 from ._model import MFAParams
+from ._persistence import PersistenceMethods
 from ._problem import Problem, pose
 from ._rotation import rotate
 from ._start import STRATEGIES
@@ -42,7 +43,7 @@ from ._validation import check_rows, check_weights
 _SCHEDULE_ROWS = 1000
 
 
-class MFA(CodeMethods, DensityMethods, DensityMixin, TransformerMixin, BaseEstimator):
+class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, TransformerMixin, BaseEstimator):
     """Mixture of factor analyzers.
 
     Each component is a Gaussian whose covariance is a few factors plus diagonal noise,
