@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._accelerate import Anderson, flatten, unflatten
 from ._arrays import Batches
 from ._em import Statistics, Structure, e_step, m_step, zero_statistics
 from ._gradient import Unconstrained, constrain, minibatch_step, unconstrain
@@ -121,7 +122,11 @@ class Patience:
 
 
 class EMSolver:
-    """Closed-form EM, from a temperature down to one."""
+    """Closed-form EM, from a temperature down to one, and accelerated from there.
+
+    Each step costs one E-step. An extrapolated point whose likelihood turns out below the best one is dropped for the
+    plain EM step from there, so that the bounds never fall once the temperature is one.
+    """
 
     def __init__(
         self,
@@ -131,15 +136,25 @@ class EMSolver:
         floor: float,
         temperature: float = 1.0,
         decay: float = 0.8,
+        acceleration: bool = True,
     ) -> None:
         self._params, self._batches, self._structure, self._floor = params, batches, structure, floor
         self._temperature, self._decay = temperature, decay
+        self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
+        self._safe: tuple[float, MFAParams] | None = None  # best bound so far, and the plain EM step from there
         self._steps = self.reseeded = 0
 
     def step(self) -> Step:
         """One E-step over all batches and one M-step."""
         temperature = self._temperature
         statistics = expected_statistics(self._params, self._batches, temperature)
+        bound = float(statistics.log_likelihood / statistics.weight)
+        if self._safe is not None and not bound >= self._safe[0]:
+            assert self._accelerator is not None
+            self._accelerator.restart()
+            best, self._params = self._safe
+            self._safe = None
+            return Step(best, False, "extrapolation dropped")
         params = m_step(self._params, statistics, self._structure, self._floor)
         self._steps += 1
         dead = statistics.mass < _DEAD_ROWS * statistics.weight / max(self._batches.n_rows, 1)
@@ -147,14 +162,27 @@ class EMSolver:
         if revive:
             params = split_heaviest(params, dead)
             self.reseeded += int(dead.sum())
-        self._params = params
+        self._advance(params, bound, temperature == 1 and not revive)
         self._temperature = max(1.0, temperature * self._decay)
         note = f"temperature {temperature:.2f}" if temperature > 1 else ""
-        return Step(float(statistics.log_likelihood / statistics.weight), temperature == 1 and not revive, note)
+        return Step(bound, temperature == 1 and not revive, note)
+
+    def _advance(self, params: MFAParams, bound: float, settled: bool) -> None:
+        if self._accelerator is None or not settled:
+            self._params = params
+            return
+        ahead = self._accelerator.propose(flatten(self._params), flatten(params))
+        extrapolated = self._accelerator.extrapolates and bool(ahead.isfinite().all())
+        self._safe = (bound, params) if extrapolated else None
+        self._params = unflatten(ahead, params, self._floor) if extrapolated else params
 
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters and their mean log-likelihood."""
-        return self._params, mean_log_likelihood(self._params, self._batches)
+        bound = mean_log_likelihood(self._params, self._batches)
+        if self._safe is not None and not bound >= self._safe[0]:
+            self._params = self._safe[1]
+            bound = mean_log_likelihood(self._params, self._batches)
+        return self._params, bound
 
 
 class GradientSolver:

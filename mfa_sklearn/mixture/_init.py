@@ -1,8 +1,8 @@
 """Where a fit starts: labels or centres to parameters, by principal components of each cluster.
 
 All in the conditioned space of `_arrays`. The start of component k is the probabilistic PCA of its cluster (Tipping &
-Bishop, "Mixtures of probabilistic principal component analysers", Neural Comput. 11, 1999), with the noise left per
-feature: W = V (S^2 - sigma^2)^(1/2), Psi = diag(cov - W W^T).
+Bishop, "Mixtures of probabilistic principal component analysers", Neural Comput. 11, 1999), in units of the features'
+deviations inside the cluster, with the noise left per feature: W = V (S^2 - sigma^2)^(1/2), Psi = diag(cov - W W^T).
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def params_from_labels(
     # Few rows say little about a variance: lend them as many rows of the pooled one as there are factors.
     borrowed = float(n_factors + 1)
     variances = (count[:, None] * variances + borrowed * pooled) / (count + borrowed)[:, None]
+    if structure.isotropic_noise:
+        variances, pooled = variances.mean(1, keepdim=True).expand_as(variances), pooled.mean().expand_as(pooled)
     if structure.common_loadings:
         deviations = torch.cat(
             [(X[rows] - m.to(X)) * w[rows, None].sqrt().to(X) for rows, m in zip(blocks, centres, strict=True)]
@@ -86,23 +88,24 @@ def _weighted_variance(rows: Tensor, w: Tensor, mean: Tensor) -> Tensor:
 def _principal_loadings(
     deviations: Tensor, mass: float, n_factors: int, variance: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Loadings (D, q) of a cluster's deviations (n, D), already weighted by the root of each row's weight."""
+    """Loadings (D, q) of a cluster's deviations (n, D), already weighted by the root of each row's weight.
+
+    The components are those of the correlation matrix: a feature that varies much inside a cluster is not for that one
+    that its factors explain.
+    """
     n_rows, n_features = deviations.shape
-    rank = min(n_factors, n_rows, n_features)
-    eigenvalues = torch.zeros(n_factors, dtype=torch.float64, device=deviations.device)
+    size = variance.sqrt()
     axes = torch.randn(n_features, n_factors, generator=generator, dtype=torch.float64, device=generator.device)
-    axes = axes.to(deviations.device) * (variance / n_features).sqrt()[:, None]
-    if rank == 0 or mass == 0:
-        return 0.1 * axes
-    s, v = _top_singular(deviations, rank, generator)
-    eigenvalues[:rank] = s.double().square() / mass
-    left = (variance.sum() - eigenvalues.sum()).clamp(min=0) / max(n_features - n_factors, 1)
-    signal = (eigenvalues - left)[:rank].clamp(min=0)
     # A direction that holds no more than noise starts small, not at zero, where EM would leave it.
-    found = signal > 1e-3 * left
-    axes = 0.1 * axes
-    axes[:, :rank] = torch.where(found, v.double() * signal.sqrt(), axes[:, :rank])
-    return axes
+    axes = 0.1 * axes.to(deviations.device) / n_features**0.5
+    rank = min(n_factors, n_rows, n_features)
+    if rank > 0 and mass > 0:
+        s, v = _top_singular(deviations / torch.where(size > 0, size, 1.0).to(deviations), rank, generator)
+        eigenvalues = s.double().square() / mass
+        left = (n_features - eigenvalues.sum()).clamp(min=0) / max(n_features - n_factors, 1)
+        signal = (eigenvalues - left).clamp(min=0)
+        axes[:, :rank] = torch.where(signal > 1e-3 * left, v.double() * signal.sqrt(), axes[:, :rank])
+    return axes * size[:, None]
 
 
 def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -83,6 +83,8 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
         Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T falls by
         a fifth per iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by
         itself. 1 is plain EM.
+    acceleration : bool, default=True
+        Whether EM extrapolates over its last iterations (Anderson acceleration). The likelihood never falls by it.
     noise_floor : float, default=1e-6
         Smallest noise variance, as a share of the feature's variance (of the mean variance for isotropic noise).
     rotation : {"varimax", "quartimax"}, default=None
@@ -156,6 +158,7 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "annealing": [StrOptions({"auto"}), Interval(Real, 1, None, closed="left")],
+        "acceleration": ["boolean"],
         "noise_floor": [Interval(Real, 0, 1, closed="neither")],
         "rotation": [StrOptions({"varimax", "quartimax"}), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -185,6 +188,7 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
         max_iter: int = 100,
         n_init: int = 1,
         annealing: Any = "auto",
+        acceleration: bool = True,
         noise_floor: float = 1e-6,
         rotation: str | None = None,
         learning_rate: float = 1e-3,
@@ -210,6 +214,7 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
         self.max_iter = max_iter
         self.n_init = n_init
         self.annealing = annealing
+        self.acceleration = acceleration
         self.noise_floor = noise_floor
         self.rotation = rotation
         self.learning_rate = learning_rate
@@ -290,7 +295,14 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
                 problem.validation,
             )
         temperature = self._temperature(params, problem) if fresh else 1.0
-        return EMSolver(params, problem.batches, self._structure, self.noise_floor, temperature)
+        return EMSolver(
+            params,
+            problem.batches,
+            self._structure,
+            self.noise_floor,
+            temperature,
+            acceleration=self.acceleration,
+        )
 
     def _temperature(self, params: MFAParams, problem: Problem) -> float:
         if self.annealing != "auto":
