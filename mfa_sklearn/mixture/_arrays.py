@@ -36,7 +36,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
 def resolve_dtype(dtype: Any, X: Any) -> torch.dtype:
     """Working precision: as asked for, else double for double input and single for everything narrower."""
     if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
-        wide = X.dtype in (torch.float64, np.dtype(np.float64)) or str(X.dtype).startswith(("int", "uint"))
+        kind = str(X.dtype).removeprefix("torch.")
+        wide = kind == "float64" or kind.startswith(("int", "uint", "bool"))
         return torch.float64 if wide else torch.float32
     name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else np.dtype(dtype).name
     if name not in ("float32", "float64"):

@@ -49,7 +49,7 @@ class CodeMethods:
         parts = []
         for _, batch in evaluation.batches():
             pairs, responsibility, _ = posterior_pairs(evaluation.density, batch)
-            values = responsibility[:, None] * torch.cat([torch.ones_like(pairs.scores[:, :1]), pairs.scores], 1)
+            values = responsibility[:, None] * torch.cat([torch.ones_like(responsibility)[:, None], pairs.scores], 1)
             columns = pairs.components[:, None] * width + torch.arange(width, device=batch.device)
             rows = pairs.rows[:, None].expand_as(columns)
             place = (to_numpy(rows.reshape(-1)), to_numpy(columns.reshape(-1)))

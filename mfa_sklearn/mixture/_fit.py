@@ -169,7 +169,10 @@ class EMSolver:
 
     def _advance(self, params: MFAParams, bound: float, settled: bool) -> None:
         if self._accelerator is None or not settled:
-            self._params = params
+            # What a revival or a temperature moves is not for the acceleration to undo.
+            self._params, self._safe = params, None
+            if self._accelerator is not None:
+                self._accelerator.restart()
             return
         ahead = self._accelerator.propose(flatten(self._params), flatten(params))
         extrapolated = self._accelerator.extrapolates and bool(ahead.isfinite().all())

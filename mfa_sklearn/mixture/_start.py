@@ -37,7 +37,7 @@ def given_centres(init: Any, X: Any, n_components: int | None) -> np.ndarray | N
             return None  # labels
     if centres is None:
         return None
-    centres = np.asarray(centres, dtype=np.float64)
+    centres = np.ascontiguousarray(centres, dtype=np.float64)
     if centres.ndim != 2 or centres.shape[1] != X.shape[1]:
         raise ValueError(f"init gives centres of shape {centres.shape}, but X has n_features={X.shape[1]}")
     if n_components is not None and len(centres) != n_components:
