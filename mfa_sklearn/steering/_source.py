@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..activations._model import directory_digest
 from ..activations._sites import check_layers, check_site, hook_name
 
 
@@ -101,7 +102,9 @@ def _disagreements(model: Any, source: Mapping[str, Any], layer: int, site: str)
 def describe_live(model: Any) -> dict[str, Any]:
     """Name, revision and weight processing of a loaded model, as far as it tells."""
     known = dict(getattr(model, "mfa_source", None) or {})
-    known.setdefault("model", getattr(getattr(model, "cfg", None), "model_name", None))
+    name = known.setdefault("model", getattr(getattr(model, "cfg", None), "model_name", None))
+    if not known.get("revision") and name and (Path(name) / "config.json").is_file():
+        known["revision"] = directory_digest(name)
     centred = getattr(model, "compatibility_mode", None)
     if centred is not None:
         known["processing"] = "compatibility" if centred else "raw"
