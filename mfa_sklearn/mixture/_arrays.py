@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._missing import has_missing
 from ._model import MFAParams
 
 BATCH_BYTES = 64 * 2**20
@@ -67,10 +68,10 @@ class Conditioner(NamedTuple):
     center: Tensor  # (D,) double
     scale: Tensor  # (D,) double, positive
 
-    @property
-    def log_scale(self) -> float:
-        """``sum(log scale)``: what the log density of the original rows is lower by."""
-        return float(self.scale.log().sum())
+    def log_scale(self, X: Tensor) -> Tensor:
+        """``sum(log scale)`` over the observed features: what the log density of each original row (n,) is lower by."""
+        log_scale = self.scale.log()
+        return (~X.isnan()).double() @ log_scale if has_missing(X) else log_scale.sum().expand(len(X))
 
     def rows(self, X: Tensor, dtype: torch.dtype) -> Tensor:
         """Conditioned rows; the centre is taken off in two parts, so that single precision loses nothing."""
@@ -171,42 +172,51 @@ class Batches:
                 yield rows[chosen], None if weights is None else weights[chosen]
 
 
-def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean (D,) and variance (D,) of the columns, in double precision, in one pass over batches.
+class Moments(NamedTuple):
+    """What is known of the columns of a table."""
+
+    mean: Tensor  # (D,) of the observed values
+    variance: Tensor  # (D,)
+    observed: Tensor  # (D,)  share of the rows' weight that has a value there
+
+
+def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> Moments:
+    """Moments of the columns' observed values, in double precision, in one pass over batches.
 
     Raises
     ------
     ValueError
-        If a value is not finite.
+        If a value is infinite, or a column is NaN throughout.
     """
     n_rows, n_features = X.shape
     step = max(1, BATCH_BYTES // (8 * n_features))
     mean = torch.zeros(n_features, dtype=torch.float64, device=device)
-    square, total = torch.zeros_like(mean), 0.0
+    square, total = torch.zeros_like(mean), torch.zeros_like(mean)
     for start in range(0, n_rows, step):
         rows = read_rows(X, slice(start, min(start + step, n_rows)), device).double()
-        check_finite(rows, start)
+        check_not_infinite(rows, start)
         w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[start : start + step]).to(rows)
-        mass = float(w.sum())
-        if mass == 0:
-            continue
-        batch_mean = (w @ rows) / mass
+        seen = ~rows.isnan()
+        mass = w @ seen.double()  # (D,)
+        share = torch.where(mass > 0, mass, 1.0)
+        batch_mean = (w @ rows.nan_to_num()) / share
         shift = batch_mean - mean
-        square += w @ (rows - batch_mean).square() + shift.square() * (total * mass / (total + mass))
-        mean = mean + shift * (mass / (total + mass))
-        total += mass
-    return mean, square / total
+        both = torch.where(total + mass > 0, total + mass, 1.0)
+        square += w @ torch.where(seen, rows - batch_mean, 0.0).square() + shift.square() * (total * mass / both)
+        mean = mean + shift * (mass / both)
+        total = total + mass
+    if not bool((total > 0).all()):
+        empty = (total == 0).nonzero()[:, 0].tolist()
+        raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
+    return Moments(mean, square / total, total / (n_rows if weights is None else weights.sum()))
 
 
-def check_finite(rows: Tensor, start: int = 0) -> None:
-    """Refuse rows that hold NaN or infinity."""
-    if torch.isfinite(rows).all():
+def check_not_infinite(rows: Tensor, start: int = 0) -> None:
+    """Refuse rows that hold infinity; NaN stands for a missing value."""
+    if not bool(rows.isinf().any()):
         return
-    row, column = (~torch.isfinite(rows)).nonzero()[0].tolist()
-    kind = "NaN" if torch.isnan(rows[row, column]) else "infinity"
-    raise ValueError(
-        f"Input X contains {kind} (first at row {start + row}, column {column}). Drop or impute such rows first."
-    )
+    row, column = rows.isinf().nonzero()[0].tolist()
+    raise ValueError(f"Input X contains infinity (first at row {start + row}, column {column}). Drop such rows first.")
 
 
 def conditioner_for(mean: Tensor, variance: Tensor, isotropic: bool) -> Conditioner:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from ._arrays import to_numpy
 from ._density import Evaluation
-from ._posterior import posterior_pairs, residuals
-from ._validation import check_component
+from ._missing import observe
+from ._posterior import exact_log_joint, factor_scores, posterior_pairs
+from ._validation import check_component, check_rows
 
 
 class CodeMethods:
@@ -22,6 +24,7 @@ class CodeMethods:
     means_: np.ndarray
     loadings_: np.ndarray
     sparse_output: bool
+    random_state: Any
 
     @property
     def dictionary_(self) -> np.ndarray:
@@ -81,6 +84,60 @@ class CodeMethods:
         check_is_fitted(self)
         return self.inverse_transform(CodeMethods.transform(self, X))
 
+    def impute(self, X: Any, draw: bool = False) -> np.ndarray:
+        """Rows with their missing values (NaN) filled in from what was observed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        draw : bool, default=False
+            Draw the missing values from their joint conditional distribution (reproducible under `random_state`)
+            instead of taking their conditional means.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Observed values are those given.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mfa_sklearn import MFA
+        >>> X = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 3)) + [0.0, 5.0, 10.0]
+        >>> MFA(n_factors=1).fit(X).impute([[1.0, np.nan, 11.0]]).round(2)
+        array([[ 1.,  6., 11.]])
+        """
+        check_is_fitted(self)
+        given = np.asarray(check_rows(self, X, reset=False))
+        missing = np.isnan(given)
+        filled = self._drawn(given) if draw else self.reconstruct(given)
+        return np.where(missing, filled, given).astype(filled.dtype, copy=False)
+
+    @torch.no_grad()
+    def _drawn(self, X: np.ndarray) -> np.ndarray:
+        """Rows drawn from the distribution of all features given the observed ones' component and factors."""
+        evaluation = Evaluation(self, X)
+        density = evaluation.density
+        rng = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        out = torch.empty(X.shape, dtype=torch.float64)
+
+        def normal(*shape: int) -> torch.Tensor:
+            return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+        for rows, chunk in evaluation.batches(small=True):
+            posterior = exact_log_joint(density, chunk).softmax(1).double().cpu()
+            components = torch.multinomial(posterior, 1, generator=rng)[:, 0]
+            for k in components.unique().tolist():
+                place = (components == k).nonzero()[:, 0]
+                o = observe(density, chunk[place.to(chunk.device)], k)
+                spread = torch.linalg.cholesky(o.covariance.double().cpu()) @ normal(len(place), o.scores.shape[1], 1)
+                z = o.scores.double().cpu() + spread[..., 0]
+                noise = density.params.noise_variance[min(k, len(density.params.noise_variance) - 1)].double().cpu()
+                mean = density.params.means[k].double().cpu() + z @ density.params.loadings[k].double().cpu().T
+                out[rows.start + place] = mean + normal(len(place), len(noise)) * noise.sqrt()
+        conditioner = evaluation.conditioner
+        return to_numpy(out * conditioner.scale.cpu() + conditioner.center.cpu(), evaluation.out_dtype)
+
     @torch.no_grad()
     def posterior_mean(self, X: Any, component: int | None = None) -> np.ndarray:
         """Factor scores ``E[z | x, k]`` of rows under one component.
@@ -102,7 +159,7 @@ class CodeMethods:
         out = np.empty((evaluation.n_rows, self.loadings_.shape[2]), dtype=evaluation.out_dtype)
         for rows, batch in evaluation.batches():
             if component is not None:
-                out[rows] = to_numpy(residuals(evaluation.density, batch, component)[0])
+                out[rows] = to_numpy(factor_scores(evaluation.density, batch, component))
                 continue
             pairs, responsibility, _ = posterior_pairs(evaluation.density, batch)
             # Ascending responsibility, so that the last one written to a row is its largest.

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import (
     Batches,
     Conditioner,
-    check_finite,
+    check_not_infinite,
     conditioner_for,
     resolve_device,
     resolve_dtype,
@@ -46,7 +46,7 @@ class Evaluation:
         """Conditioned rows, batch by batch; small ones where something of size n x K is made of each."""
         step = chunk_rows(self.density, self.dtype.itemsize) if small else self._batches.batch_rows
         for rows, X, _ in self._batches:
-            check_finite(X, rows.start)
+            check_not_infinite(X, rows.start)
             for start in range(0, len(X), step):
                 stop = min(start + step, len(X))
                 yield slice(rows.start + start, rows.start + stop), X[start:stop]
@@ -102,7 +102,7 @@ class DensityMethods:
         for rows, chunk in evaluation.batches(small=True):
             with torch.no_grad():
                 joint = exact_log_joint(evaluation.density, chunk)
-            yield rows, to_numpy(joint - evaluation.conditioner.log_scale)
+            yield rows, to_numpy(joint - evaluation.conditioner.log_scale(chunk)[:, None].to(joint))
 
     @torch.no_grad()
     def score_samples(self, X: Any) -> np.ndarray:
@@ -120,7 +120,7 @@ class DensityMethods:
         out = np.empty(evaluation.n_rows, dtype=evaluation.out_dtype)
         for rows, batch in evaluation.batches():
             log_prob = posterior_pairs(evaluation.density, batch)[2]
-            out[rows] = to_numpy(log_prob.double() - evaluation.conditioner.log_scale)
+            out[rows] = to_numpy(log_prob.double() - evaluation.conditioner.log_scale(batch))
         return out
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from . import _missing
 from ._model import Density, MFAParams
 from ._posterior import Pairs, posterior_pairs, residuals
 
@@ -88,6 +89,24 @@ def e_step(
 
 def pair_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
     """Statistics of (row, component) pairs with given responsibilities (P,)."""
+    if _missing.has_missing(X):
+        missing = _missing.missing_rows(X)[pairs.rows]
+        complete = _complete_statistics(density, X, pairs.where(~missing), responsibility[~missing])
+        return complete + _incomplete_statistics(density, X, pairs.where(missing), responsibility[missing])
+    return _complete_statistics(density, X, pairs, responsibility)
+
+
+def _incomplete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
+    total = zero_statistics(density.params)
+    for k, block in pairs.blocks():
+        moments = _missing.moments(density, X[pairs.rows[block]], k, responsibility[block])
+        total.mass[k] = responsibility[block].sum(dtype=torch.float64)
+        for name, value in moments._asdict().items():
+            getattr(total, name)[k] = value
+    return total
+
+
+def _complete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
     total = zero_statistics(density.params)
     for k, block in pairs.blocks():
         r = responsibility[block, None]

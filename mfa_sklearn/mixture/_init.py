@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ._em import Structure
+from ._missing import has_missing
 from ._model import MFAParams
 
 # Clusters up to this size get an exact decomposition, larger ones a randomised one.
@@ -18,10 +19,14 @@ _EXACT_SIZE = 96
 
 
 def nearest_centre(X: Tensor, centres: Tensor) -> Tensor:
-    """Index (n,) of the centre closest to each row."""
-    offset = centres.square().sum(1) / 2
+    """Index (n,) of the centre closest to each row, in the features that it has."""
     step = max(16, 2**24 // len(centres))
-    return torch.cat([(chunk @ centres.T - offset).argmax(1) for chunk in X.split(step)])
+    half = centres.square() / 2
+    labels = []
+    for chunk in X.split(step):
+        offset = (~chunk.isnan()).to(half) @ half.T if has_missing(chunk) else half.sum(1)
+        labels.append((chunk.nan_to_num() @ centres.T - offset).argmax(1))
+    return torch.cat(labels)
 
 
 def params_from_labels(
@@ -41,6 +46,8 @@ def params_from_labels(
     sizes = torch.bincount(labels, minlength=n_components)
     blocks = order.split(sizes.tolist())
     count = torch.zeros(n_components, dtype=torch.float64, device=X.device).index_add_(0, labels, w)
+    if has_missing(X):
+        X = _fill(X, labels, n_components)
     centres = _cluster_means(X, w, blocks, means)
     variances = torch.stack([_weighted_variance(X[rows], w[rows], m) for rows, m in zip(blocks, centres, strict=True)])
     pooled = (count[:, None] * variances).sum(0) / count.sum()
@@ -65,6 +72,14 @@ def params_from_labels(
     noise = _residual_noise(variances, loadings, count, structure, floor)
     log_weights = (count.clamp(min=1e-3) / count.clamp(min=1e-3).sum()).log()
     return MFAParams(log_weights, centres, loadings.contiguous(), noise)
+
+
+def _fill(X: Tensor, labels: Tensor, n_components: int) -> Tensor:
+    """Rows with each missing value put at the mean of its cluster, or at zero, the mean of all, where that has none."""
+    seen = (~X.isnan()).to(X.dtype)
+    total = X.new_zeros(n_components, X.shape[1]).index_add_(0, labels, X.nan_to_num())
+    count = torch.zeros_like(total).index_add_(0, labels, seen)
+    return torch.where(seen > 0, X, (total / count.clamp(min=1))[labels])
 
 
 def _cluster_means(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], means: Tensor | None) -> Tensor:

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._annotated import shared_fact
 from ._arrays import (
-    Conditioner,
     to_numpy,
 )
 from ._codes import CodeMethods
@@ -236,7 +235,7 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numpy array, memory map, torch tensor or activation store.
+            Numpy array, memory map, torch tensor or activation store. NaN is a value missing at random.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             A weight of 2 counts as the row twice.
@@ -248,7 +247,7 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
         Raises
         ------
         ValueError
-            If `X` holds NaN or infinity, has fewer rows than there are components, or no more features than factors.
+            If `X` holds infinity, has fewer rows than there are components, or no more features than factors.
         """
         return self._fit(X, sample_weight)
 
@@ -263,14 +262,14 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
                 self._solver(params, problem, previous is None),
                 self._monitor(),
                 self.max_iter,
-                self._report(attempt, problem.conditioner),
+                self._report(attempt, problem.log_scale),
             )
             if best is None or result.bound > best.bound:
                 best = result
             if result.interrupted:
                 break
         assert best is not None
-        self._keep(best, problem.conditioner, shared_fact(X, "source"))
+        self._keep(best, problem, shared_fact(X, "source"))
         self._warn(best)
         return self
 
@@ -317,17 +316,17 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
             return Extrapolation(self.tol)
         return Patience(self.tol, self.n_iter_no_change)
 
-    def _report(self, attempt: int, conditioner: Conditioner) -> Any:
+    def _report(self, attempt: int, log_scale: float) -> Any:
         def report(n_iter: int, step: Step) -> None:
             if self.verbose and n_iter % int(self.verbose) == 0:
-                bound = step.bound - conditioner.log_scale
+                bound = step.bound - log_scale
                 print(f"[MFA] start {attempt + 1}, iteration {n_iter}: {bound:.6f} nats per row {step.note}".rstrip())
 
         return report
 
-    def _keep(self, result: FitResult, conditioner: Conditioner, source: Any) -> None:
-        log_scale = conditioner.log_scale
-        self._set_params_from(conditioner.outward(result.params))
+    def _keep(self, result: FitResult, problem: Problem, source: Any) -> None:
+        log_scale = problem.log_scale
+        self._set_params_from(problem.conditioner.outward(result.params))
         self.lower_bound_ = result.bound - log_scale
         self.lower_bounds_ = [bound - log_scale for bound in result.bounds]
         self.n_iter_ = result.n_iter
@@ -411,6 +410,7 @@ class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, Transfo
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import _lowrank
+from . import _lowrank, _missing
 from ._model import Density, log_joint
 
 # Components whose responsibility is below exp(-margin) contribute less than rounding.
@@ -32,6 +32,11 @@ class Pairs(NamedTuple):
     counts: list[int]  # how many pairs each component has
     log_joint: Tensor  # (P,)
     scores: Tensor  # (P, q)  E[z | x, k]
+
+    def where(self, kept: Tensor) -> Pairs:
+        """The pairs (P,) that are kept."""
+        counts = torch.bincount(self.components[kept], minlength=len(self.counts)).tolist()
+        return Pairs(self.rows[kept], self.components[kept], counts, self.log_joint[kept], self.scores[kept])
 
     def blocks(self) -> Iterator[tuple[int, slice]]:
         """Components that have pairs, and where those stand."""
@@ -107,13 +112,66 @@ def _logsumexp_by_row(values: Tensor, rows: Tensor, n_rows: int) -> Tensor:
 
 
 def posterior_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tuple[Pairs, Tensor, Tensor]:
-    """The pairs of rows `X`, their responsibilities (P,) and the rows' log densities (n,)."""
-    pairs = refine(density, X, *find_pairs(density, X, temperature))
+    """The pairs of rows `X`, their responsibilities (P,) and the rows' log densities (n,).
+
+    Rows that miss values are evaluated on what they have, and their pairs merged with the others'.
+    """
+    if not _missing.has_missing(X):
+        pairs = refine(density, X, *find_pairs(density, X, temperature))
+    else:
+        missing = _missing.missing_rows(X)
+        full = (~missing).nonzero()[:, 0]
+        rows, components = find_pairs(density, X[full], temperature)
+        complete = refine(density, X[full], rows, components)
+        pairs = _merge(
+            complete._replace(rows=full[rows]), _incomplete_pairs(density, X, missing.nonzero()[:, 0], temperature)
+        )
     return pairs, *normalise(pairs, len(X), temperature)
+
+
+def _incomplete_pairs(density: Density, X: Tensor, rows: Tensor, temperature: float) -> Pairs:
+    some = X[rows]
+    joint = _missing.log_joint(density, some)
+    margin = _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
+    components, place = (joint >= joint.amax(1, keepdim=True) - margin).T.nonzero(as_tuple=True)
+    counts = torch.bincount(components, minlength=joint.shape[1]).tolist()
+    scores = X.new_empty(len(place), density.cov.loadings.shape[2])
+    pairs = Pairs(rows[place], components, counts, joint[place, components], scores)
+    step = _missing.rows_at_once(density)
+    for k, block in pairs.blocks():
+        parts = [_missing.observe(density, chunk, k).scores for chunk in some[place[block]].split(step)]
+        scores[block] = torch.cat(parts)
+    return pairs
+
+
+def _merge(one: Pairs, other: Pairs) -> Pairs:
+    components, order = torch.cat([one.components, other.components]).sort(stable=True)
+    return Pairs(
+        torch.cat([one.rows, other.rows])[order],
+        components,
+        [a + b for a, b in zip(one.counts, other.counts, strict=True)],
+        torch.cat([one.log_joint, other.log_joint])[order],
+        torch.cat([one.scores, other.scores])[order],
+    )
+
+
+def factor_scores(density: Density, X: Tensor, component: int) -> Tensor:
+    """Posterior means (n, q) of the factors of rows under one component, whatever values they miss."""
+    scores = residuals(density, torch.nan_to_num(X), component)[0]
+    if _missing.has_missing(X):
+        missing = _missing.missing_rows(X)
+        scores[missing] = _missing.observe(density, X[missing], component).scores
+    return scores
 
 
 def exact_log_joint(density: Density, X: Tensor) -> Tensor:
     """`log_joint` (n, K), with every pair that matters evaluated without cancellation."""
+    if _missing.has_missing(X):
+        missing = _missing.missing_rows(X)
+        joint = X.new_empty(len(X), len(density.constant))
+        joint[missing] = _missing.log_joint(density, X[missing])
+        joint[~missing] = exact_log_joint(density, X[~missing])
+        return joint
     joint = log_joint(density, X)
     keep = _contenders(density, X, joint, 1.0)
     components, rows = keep.T.nonzero(as_tuple=True)

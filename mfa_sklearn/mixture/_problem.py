@@ -22,6 +22,7 @@ class Problem(NamedTuple):
     centres: np.ndarray | None  # (K, D), in the space of the data, where the start is given
     labels: np.ndarray | None  # (n,), likewise
     rng: np.random.RandomState
+    log_scale: float  # what the mean log density of the original rows is lower by
 
 
 def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Problem:
@@ -41,7 +42,8 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     rng = check_random_state(e.random_state)
     n_rows, n_features = rows.shape
     check_sizes(n_rows, n_features, e.n_components or 1, e.n_factors)
-    conditioner = conditioner_for(*column_moments(rows, weights, device), e.noise_form == "isotropic")
+    moments = column_moments(rows, weights, device)
+    conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     labels = given_labels(e.init, n_rows)
     centres = given_centres(e.init, X if hasattr(X, "shape") else rows, e.n_components)
     n_components = _n_components(e.n_components, labels, centres)
@@ -60,7 +62,8 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
         labels = labels[kept]
     start = Start(train, conditioner, n_components, e.n_factors, e._structure, e.noise_floor, rng)
     validation = None if held_out is None else batches(held_out)
-    return Problem(train, validation, conditioner, start, centres, labels, rng)
+    log_scale = float(moments.observed @ conditioner.scale.log())
+    return Problem(train, validation, conditioner, start, centres, labels, rng, log_scale)
 
 
 def _n_components(asked: int | None, labels: np.ndarray | None, centres: np.ndarray | None) -> int:

@@ -120,7 +120,7 @@ class Start:
             p = None if weights is None else (weights / weights.sum()).cpu().numpy()
             chosen = self._rng.choice(len(X), n_components, replace=False, p=p)
             return X[torch.as_tensor(chosen, device=X.device)]
-        values = X.cpu().numpy()
+        values = X.nan_to_num().cpu().numpy()  # conditioned rows: a missing value goes to the mean
         w = None if weights is None else weights.cpu().numpy()
         if strategy == "k-means++":
             centres, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)

@@ -33,7 +33,7 @@ class Stream:
     def update(self, estimator: Any, X: Any, weights: np.ndarray | None) -> tuple[MFAParams, float]:
         """Take in one batch; the estimator's new parameters and the batch's mean log-likelihood before the update."""
         device, dtype = resolve_device(estimator.device), resolve_dtype(estimator.dtype, X)
-        column_moments(X, weights, device)  # refuses what is not finite
+        observed = column_moments(X, weights, device).observed
         params = estimator._params(device) if self.params is None else _tensors(self.params, device)
         structure = estimator._structure
         conditioner = conditioner_for(*mixture_moments(params), structure.isotropic_noise)
@@ -55,7 +55,7 @@ class Stream:
         self.n_batches += 1
         outer = conditioner.outward(new)
         self.params = tuple(t.cpu().numpy() for t in outer)
-        return outer, bound - conditioner.log_scale
+        return outer, bound - float(observed @ conditioner.scale.log())
 
     def _blend(self, batch: Statistics, params: MFAParams, conditioner: Conditioner) -> Statistics:
         if self.average is None or self.about is None:
