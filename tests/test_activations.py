@@ -271,21 +271,21 @@ def test_later_layers_do_not_run_and_hooks_come_off(models):
     assert set(ran) == {0, 1, 2}
 
 
-def test_hooks_come_off_after_an_interrupt(models, monkeypatch):
-    from mfa_sklearn.activations import _forward
-
+@pytest.mark.parametrize("where", ["_forward._forward", "_extractor.rows_of"])
+def test_hooks_come_off_after_an_interrupt(models, monkeypatch, where):
     extractor = ActivationExtractor(models["llama"], layer=1, batch_size=2, device="cpu")
     model = extractor.load()
-    calls = []
+    on = []
 
     def interrupted(*args):
-        calls.append(sum(len(point.fwd_hooks) for point in model.hook_dict.values()))
+        on.append(sum(len(point.fwd_hooks) for point in model.hook_dict.values()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_forward, "_forward", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(f"mfa_sklearn.activations.{where}", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:  # the traceback is alive here, as after an error in a notebook
         extractor.transform(SENTENCES)
-    assert calls[0] > 0 and not any(point.fwd_hooks for point in model.hook_dict.values())
+    assert caught.tb and on[0] > 0
+    assert not any(point.fwd_hooks for point in model.hook_dict.values())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", torch.bfloat16, "float64"])
@@ -501,6 +501,7 @@ def test_encoder_equals_transformers_hidden_states(minilm):
         expected.append(torch.cat([states[4][0, 1:-1], states[1][0, 1:-1]], dim=1).numpy())
     np.testing.assert_allclose(X, np.concatenate(expected), atol=1e-5)
     assert X.tokens.tolist()[:3] == ["the", "cat", "sat"]
+    assert extractor.load().original_model.config._attn_implementation == "eager"
     cut = clone(extractor).set_params(max_length=8, include_special=True)
     with pytest.warns(UserWarning, match="more than 8"):
         rows = cut.transform(SENTENCES[1:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import closing
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -378,9 +379,10 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         n_rows = len(plan.positions) if pooling else plan.offsets[-1]
         dtype = np.float64 if dtype_name(self.dtype) == "float64" else np.float32
         wanted = np.flatnonzero(np.diff(plan.offsets))
-        batches = run_batches(model, [plan.sequences[i].ids for i in wanted], hooks, int(self.batch_size))
+        running = run_batches(model, [plan.sequences[i].ids for i in wanted], hooks, int(self.batch_size))
+        bar = tqdm(total=len(wanted), desc="activations", unit="text", disable=not progress)
         layers: list[np.ndarray] = []
-        with tqdm(total=len(wanted), desc="activations", unit="text", disable=not progress) as bar:
+        with bar, closing(running) as batches:  # closed, so that hooks are off even while an error is looked at
             for batch in batches:
                 layers = layers or [np.empty((n_rows, v.shape[-1]), dtype=dtype) for v in batch.values]
                 index = wanted[batch.index]

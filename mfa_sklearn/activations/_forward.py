@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ class _AllReadError(Exception):
     """Ends a forward pass once every hook point has been read."""
 
 
-def run_batches(model: Any, sequences: Sequence[np.ndarray], hooks: Sequence[str], batch_size: int) -> Iterator[Batch]:
+def run_batches(model: Any, sequences: Sequence[np.ndarray], hooks: Sequence[str], batch_size: int) -> Generator[Batch, None, None]:
     """Run a model over sequences of token ids, the longest first.
 
     Sequences of like length share a batch, padded on the right and masked. The pass ends at the last hook point. The
@@ -51,7 +51,7 @@ def run_batches(model: Any, sequences: Sequence[np.ndarray], hooks: Sequence[str
     device = next(model.original_model.parameters()).device
     order = np.argsort([-len(sequence) for sequence in sequences], kind="stable")
     pad_id = model.tokenizer.pad_token_id or 0
-    with _reading(model, hooks) as values:
+    with _fused_attention(model), _reading(model, hooks) as values:
         for start in range(0, len(order), batch_size):
             index = order[start : start + batch_size]
             ids, mask = pad_right([sequences[i] for i in index], pad_id)
@@ -92,6 +92,29 @@ def _reading(model: Any, hooks: Sequence[str]) -> Iterator[dict[str, Any]]:
 
     with model.hooks(fwd_hooks=[(name, reader(name)) for name in hooks]):
         yield values
+
+
+@contextmanager
+def _fused_attention(model: Any) -> Iterator[None]:
+    """Let an encoder whose attention is left to `transformers` use its fused kernel.
+
+    The bridge has models compute attention in steps, so that patterns can be read. None is read here, and for long
+    texts those steps take much of the time. Attention the bridge computes itself, as for causal models, stays.
+    """
+    from transformer_lens.model_bridge.generalized_components import AttentionBridge
+
+    hf_model = model.original_model
+    delegated = all(type(getattr(block, "attn", None)) is AttentionBridge for block in model.blocks)
+    encoder = getattr(model.cfg, "attention_dir", "causal") == "bidirectional"
+    if not (encoder and delegated and getattr(hf_model, "_supports_sdpa", False)):
+        yield
+        return
+    before = hf_model.config._attn_implementation
+    hf_model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        hf_model.set_attn_implementation(before)
 
 
 def _forward(model: Any, ids: Any, mask: Any, hooks: Sequence[str], values: dict[str, Any]) -> None:

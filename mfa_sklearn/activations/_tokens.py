@@ -227,12 +227,13 @@ def _is_one_token(tokenizer: Any, string: str | None) -> bool:
 
 
 def _check_content(tokenizer: Any, sequences: Sequence[TokenSequence], texts: Sequence[str], first: int) -> None:
-    special_ids = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
-    for index, sequence in enumerate(sequences):
-        if np.all(sequence.special | np.isin(sequence.ids, special_ids)):
-            raise ValueError(
-                f"texts[{first + index}] has no tokens of its own, only special ones: {texts[index][:60]!r}"
-            )
+    special = np.isin(np.concatenate([s.ids for s in sequences]), tokenizer.all_special_ids)
+    own = ~special & ~np.concatenate([s.special for s in sequences])
+    text = np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])
+    bare = np.flatnonzero(np.bincount(text[own], minlength=len(sequences)) == 0)
+    if len(bare):
+        seen = texts[bare[0]][:60]
+        raise ValueError(f"texts[{first + bare[0]}] has no tokens of its own, only special ones: {seen!r}")
 
 
 def _truncated(sequence: TokenSequence, limit: int) -> TokenSequence:
