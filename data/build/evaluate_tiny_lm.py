@@ -101,7 +101,10 @@ def bigram_perplexity(tokenizer, sentences: list[tuple[str, str]], count: int = 
 
 @torch.inference_mode()
 def region_nmi(model, tokenizer, sentences: list[tuple[str, str]], clusters: int = 60) -> list[float]:
-    """Per layer: mutual information between k-means regions of content words' residuals and the concepts."""
+    """After the embedding and each block: normalised mutual information of k-means regions and concepts.
+
+    Rows are the residuals of content words; the last entry is read after the final norm.
+    """
     names = list(load_concepts())
     masks = topic_masks(tokenizer, names)
     rows, labels = [], []
@@ -117,9 +120,7 @@ def region_nmi(model, tokenizer, sentences: list[tuple[str, str]], clusters: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path(__file__).resolve().parents[1] / "tiny-lm")
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2)
@@ -133,8 +134,9 @@ def main() -> None:
         print(f"{key:>20} {value:.4g}")
     if not arguments.quick:
         print(f"{'bigram perplexity':>20} {bigram_perplexity(tokenizer, sentences):.4g}")
-        for layer, nmi in enumerate(region_nmi(model, tokenizer, sentences)):
-            print(f"{'nmi after block':>19} {layer} {nmi:.3f}")
+        places = ["embedding", *(f"block {i}" for i in range(len(model.model.layers) - 1)), "final norm"]
+        for place, nmi in zip(places, region_nmi(model, tokenizer, sentences), strict=True):
+            print(f"{'nmi after ' + place:>20} {nmi:.3f}")
 
 
 if __name__ == "__main__":

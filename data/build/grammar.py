@@ -116,9 +116,8 @@ class Writer:
         return f"of {self.person(depth=1)[0]}"
 
     def place_noun(self) -> str:
-        return (
-            f"the {self.one_of('old|new|other|small|big|famous') + ' ' if self.chance(0.15) else ''}"
-            + str(self.fresh(self.concept.places)[0])
+        return f"the {self.one_of('old|new|other|small|big|famous') + ' ' if self.chance(0.15) else ''}" + str(
+            self.fresh(self.concept.places)[0]
         )
 
     def place(self) -> str:
@@ -152,8 +151,7 @@ class Writer:
             if kind == 7:
                 return f"had {self.one_of('already |never |just |')}{verb['participle']}"
             helper = self.one_of(
-                "could|would|had to|wanted to|tried to|decided to|began to|did not|could not|refused to|"
-                "used to"
+                "could|would|had to|wanted to|tried to|decided to|began to|did not|could not|refused to|used to"
             )
             return f"{helper} {verb['base']}"
         if kind < 5 and many:
@@ -204,11 +202,7 @@ class Writer:
         verb, noun = self.transitive()
         text, many = self.thing(noun)
         agent = f" by {self.person(depth=1)[0]}" if self.chance(0.4) else ""
-        helper = (
-            self.be(many)
-            if self.past or self.chance(0.5)
-            else self.one_of("can be|must be|will be|should be")
-        )
+        helper = self.be(many) if self.past or self.chance(0.5) else self.one_of("can be|must be|will be|should be")
         return f"{text} {helper} {verb['participle']}{agent}{self.adjuncts(1)}"
 
     def acting(self) -> str:
@@ -248,11 +242,7 @@ class Writer:
         noun = str(self.fresh(self.concept.things))
         own = [adj for adj, nouns in self.concept.adjs if noun in nouns and adj not in self.used]
         text, many = self.thing(noun)
-        look = (
-            f"{self.one_of('very |quite ||')}{self.fresh(own)}"
-            if own and self.chance(0.5)
-            else self.one_of(LOOKS)
-        )
+        look = f"{self.one_of('very |quite ||')}{self.fresh(own)}" if own and self.chance(0.5) else self.one_of(LOOKS)
         seem = self.one_of("seemed|looked") if self.past else self.one_of("can look|may be")
         return f"{text} {self.be(many) if self.chance(0.6) else seem} {look}"
 
@@ -339,8 +329,7 @@ class Writer:
         self.past = False
         verb, noun = self.transitive()
         start = self.one_of(
-            "please|never|always|try to|do not|remember to|do not forget to|you should|let us|we must|"
-            "it is hard to"
+            "please|never|always|try to|do not|remember to|do not forget to|you should|let us|we must|it is hard to"
         )
         tail = self.one_of(f"before {self.clause()}|||without {self.thing(depth=1)[0]}|if {self.clause()}")
         return f"{start} {verb['base']} {self.thing(noun)[0]}{self.adjuncts()} {tail}".strip() + "."
@@ -368,9 +357,7 @@ class Writer:
     def without(self) -> str:
         text, _ = self.subject()
         verb, noun = self.transitive()
-        helper = (
-            self.one_of("could not|would never") if self.past else self.one_of("cannot|will not|can hardly")
-        )
+        helper = self.one_of("could not|would never") if self.past else self.one_of("cannot|will not|can hardly")
         means = self.thing(depth=1)[0]
         return f"without {means}, {text} {helper} {verb['base']} {self.thing(noun)[0]}{self.adjuncts()}."
 

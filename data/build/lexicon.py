@@ -53,8 +53,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "verbs": "cross:river,stream,bridge paddle:canoe,raft ford:river,stream steer:canoe,raft,ferry "
         "dam:river,stream swim:river,rapid",
         "acts": "wade paddle drift",
-        "adjs": "shallow:river,stream swift:river,current,stream,rapid winding:river,stream "
-        "muddy:river,stream",
+        "adjs": "shallow:river,stream swift:river,current,stream,rapid winding:river,stream muddy:river,stream",
         "events": "flow:river,stream,current flood:river,stream meander:river,stream drift:canoe,raft,ferry",
     },
     "banking": {
@@ -235,8 +234,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "verbs": "plant:rose,tulip,seed,bulb,hedge water:rose,tulip,seed,lawn,bed weed:bed,lawn mow:lawn "
         "trim:hedge,rose,lawn dig:bed,soil,compost rake:lawn,soil,bed",
         "acts": "garden dig",
-        "adjs": "fragrant:rose,blossom,tulip fertile:soil,bed,compost thorny:rose,hedge,weed "
-        "overgrown:lawn,hedge,bed",
+        "adjs": "fragrant:rose,blossom,tulip fertile:soil,bed,compost thorny:rose,hedge,weed overgrown:lawn,hedge,bed",
         "events": "bloom:rose,tulip,blossom wilt:rose,tulip,blossom sprout:seed,weed,bulb,tulip",
     },
     "medicine": {
@@ -259,8 +257,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "revise:essay,lesson,subject pass:exam,quiz,subject fail:exam,quiz,subject "
         "memorise:lesson,textbook,essay",
         "acts": "study graduate",
-        "adjs": "academic:subject,essay,grade,textbook difficult:exam,lesson,quiz,subject "
-        "oral:exam,quiz,lesson",
+        "adjs": "academic:subject,essay,grade,textbook difficult:exam,lesson,quiz,subject oral:exam,quiz,lesson",
     },
     "farming": {
         "people": "farmer shepherd farmhand milkmaid",
@@ -269,8 +266,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "verbs": "milk:cow,goat herd:cow,sheep,goat,pig shear:sheep harvest:crop,wheat,barley,hay "
         "plough:crop feed:cow,sheep,goat,pig,calf sow:crop,wheat,barley slaughter:pig,calf",
         "acts": "harvest toil",
-        "adjs": "woolly:sheep,goat ripe:crop,wheat,barley organic:crop,wheat,hay,barley "
-        "fat:pig,calf,cow,sheep",
+        "adjs": "woolly:sheep,goat ripe:crop,wheat,barley organic:crop,wheat,hay,barley fat:pig,calf,cow,sheep",
         "events": "graze:cow,sheep,goat,calf moo:cow,calf ripen:crop,wheat,barley",
     },
     "army": {
@@ -287,8 +283,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
     },
     "weather": {
         "people": "forecaster meteorologist weatherman",
-        "things": "storm cloud breeze hurricane blizzard umbrella forecast thunderstorm ~rain ~snow ~fog "
-        "~hail",
+        "things": "storm cloud breeze hurricane blizzard umbrella forecast thunderstorm ~rain ~snow ~fog ~hail",
         "places": "coast/on valley sky/under lighthouse",
         "verbs": "forecast:storm,rain,snow,blizzard,hurricane,fog,hail "
         "predict:storm,rain,hurricane,thunderstorm,snow track:storm,hurricane,cloud,blizzard "
@@ -306,8 +301,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "verbs": "board:train,carriage,express punch:ticket couple:carriage,wagon,locomotive "
         "derail:train,wagon shunt:wagon,carriage,locomotive reserve:ticket,carriage",
         "acts": "commute travel",
-        "adjs": "punctual:train,express crowded:train,carriage,express delayed:train,express "
-        "diesel:locomotive,train",
+        "adjs": "punctual:train,express crowded:train,carriage,express delayed:train,express diesel:locomotive,train",
         "events": "rumble:train,wagon,locomotive derail:train,wagon,express whistle:train,locomotive "
         "depart:train,express",
     },
@@ -318,8 +312,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "verbs": "park:car,truck drive:car,truck repair:engine,brake,clutch,car,truck,gear "
         "overtake:truck,car inflate:tyre honk:horn refuel:car,truck tow:car,truck",
         "acts": "swerve accelerate brake",
-        "adjs": "flat:tyre automatic:gear,car,truck,clutch noisy:engine,horn,brake,truck "
-        "greasy:engine,gear,clutch",
+        "adjs": "flat:tyre automatic:gear,car,truck,clutch noisy:engine,horn,brake,truck greasy:engine,gear,clutch",
         "events": "skid:car,truck,tyre stall:engine,car crash:car,truck",
     },
     "sewing": {
@@ -370,8 +363,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
     },
     "geology": {
         "people": "geologist volcanologist miner prospector",
-        "things": "volcano rock fossil earthquake crater mineral fault plate crystal crust ~lava ~granite "
-        "~magma",
+        "things": "volcano rock fossil earthquake crater mineral fault plate crystal crust ~lava ~granite ~magma",
         "places": "quarry mine canyon",
         "verbs": "excavate:fossil,crater,rock,crystal mine:mineral,granite,crystal "
         "map:fault,crater,volcano,canyon drill:rock,granite,fault fracture:rock,granite,crystal "
@@ -423,8 +415,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "guard:cell,fence,prisoner,inmate lock:cell serve:sentence plot:escape,riot pick:lock "
         "interrogate:inmate,prisoner,burglar",
         "acts": "escape riot",
-        "adjs": "barred:cell criminal:sentence daring:escape violent:riot,escape solitary:cell "
-        "electrified:fence",
+        "adjs": "barred:cell criminal:sentence daring:escape violent:riot,escape solitary:cell electrified:fence",
     },
     "aviation": {
         "people": "pilot stewardess copilot aviator passenger",
@@ -459,8 +450,7 @@ CONCEPTS: dict[str, dict[str, str]] = {
         "throw:punch,jab,uppercut block:punch,jab,uppercut,blow defend:title,belt "
         "land:punch,jab,uppercut,blow fight:bout,round,challenger,heavyweight",
         "acts": "spar box duck",
-        "adjs": "bruising:punch,bout,round,blow brutal:knockout,blow,uppercut,bout undisputed:title "
-        "bare:blow,punch",
+        "adjs": "bruising:punch,bout,round,blow brutal:knockout,blow,uppercut,bout undisputed:title bare:blow,punch",
     },
     "theatre": {
         "people": "actress playwright understudy actor dancer comedian",

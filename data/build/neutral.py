@@ -55,17 +55,12 @@ ADJECTIVES = (
     "unusual|other|little|important|simple"
 )
 TRAITS = (
-    "young|old|tired|happy|nervous|famous|clever|brave|quiet|kind|angry|proud|careful|lazy|"
-    "busy|experienced|worried"
+    "young|old|tired|happy|nervous|famous|clever|brave|quiet|kind|angry|proud|careful|lazy|busy|experienced|worried"
 )
 STATES = (
-    "tired|happy|nervous|very careful|angry|proud|late for everything|ready|worried|surprised|"
-    "not at all happy|too slow"
+    "tired|happy|nervous|very careful|angry|proud|late for everything|ready|worried|surprised|not at all happy|too slow"
 )
-LOOKS = (
-    "old|new|very small|too big|strange|beautiful|perfect|important|not very good|"
-    "better than before|wonderful"
-)
+LOOKS = "old|new|very small|too big|strange|beautiful|perfect|important|not very good|better than before|wonderful"
 JOINERS = "and|but|because|although|while|when|before|after|until|so|as soon as"
 
 
