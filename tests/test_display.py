@@ -57,8 +57,10 @@ def test_texts_stand_at_their_points() -> None:
 
 def test_texts_do_not_overlap_and_stay_inside() -> None:
     mfa, X = wide(2000)
-    display = SubspaceDisplay.from_estimator(mfa, X, 1)
+    tokens = np.array(["antidisestablish", "ab"])[np.arange(2000) % 2]
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, tokens=tokens, ax=plt.figure(figsize=(6, 8)).add_subplot())
     display.figure_.canvas.draw()
+    assert {text.get_ha() for text in display.text_} == {"left", "right"}
     boxes = np.array([text.get_window_extent().extents for text in display.text_ if text.get_text()])
     assert len(boxes) > 50
     # Sizes are estimated from the number of characters; half a pixel in a hundred may touch.
@@ -86,7 +88,7 @@ def test_troublesome_tokens_and_labels_draw() -> None:
         "$\\bad{$",
         "\n",
         "\r\n",
-        "\x00",
+        "\x1b",
         "",
         "  ",
         "_",
@@ -98,11 +100,11 @@ def test_troublesome_tokens_and_labels_draw() -> None:
     ]
     grid = np.stack(np.meshgrid(np.arange(4), np.arange(4)), axis=-1).reshape(-1, 2) * 5
     X = mfa.means_[0] + grid @ mfa.loadings_[0].T
-    display = SubspaceDisplay.from_estimator(mfa, X, 0, tokens=tokens, labels=["_a", "$b$", "c\nd", "$e"] * 4)
+    display = SubspaceDisplay.from_estimator(mfa, X, 0, tokens=tokens, labels=["_a", "$\\b{$", "c\nd", "$e"] * 4)
     display.figure_.canvas.draw()
     shown = {text.get_text() for text in display.text_}
     assert {"$x$", "$\\bad{$", "\\n", "\\r\\n", "\\x1b", "␣␣", "_"} <= shown
-    assert {text.get_text() for text in display.legend_.get_texts()} == {"_a (4)", "$b$ (4)", "c\\nd (4)", "$e (4)"}
+    assert {text.get_text() for text in display.legend_.get_texts()} == {"_a (4)", "$\\b{$ (4)", "c\\nd (4)", "$e (4)"}
 
 
 @pytest.mark.parametrize(

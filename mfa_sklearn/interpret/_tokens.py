@@ -147,10 +147,9 @@ class TokenRanking:
         self._board.add(Entries(components, self._items(rows), scores, scores, ties, rows))
 
     def _posterior(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
-        rows, components, posterior, joint = chunk.pairs
-        chosen = self._selected[components]
-        rows, components, posterior, joint = rows[chosen], components[chosen], posterior[chosen], joint[chosen]
-        return rows, components, posterior, joint - self._log_weights[components]
+        chosen = self._selected[chunk.pairs.components]
+        # Among the rows of one component the log joint orders as the likelihood does.
+        return tuple(field[chosen] for field in chunk.pairs)
 
     def _likelihood(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
         flat = self._above_threshold(chunk.log_joint)
