@@ -20,6 +20,7 @@ FOLDER, HERE = Path("mfa-tutorial"), Path(__file__).parent
 if not (FOLDER / "activations.joblib").exists():
     runpy.run_path(str(HERE / "01_extract.py"))
 extractor, X = joblib.load(FOLDER / "activations.joblib")
+extractor.set_params(verbose=False)
 
 steps = [
     ("init", KMeansInitializer(n_clusters=N_COMPONENTS, random_state=0)),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import datasets
-from ._files import replacing
+from ._files import check_folder, replacing
 from .activations import ActivationArray, ActivationExtractor
 from .interpret import SubspaceDisplay, concept_components, describe_components, format_tokens, top_concepts, top_tokens
 from .mixture import MFA, KMeansInitializer
@@ -96,14 +96,12 @@ def run_demo(output: Path, *, quick: bool = False) -> Path:
     Raises
     ------
     ValueError
-        If `output` cannot be a folder.
+        If `output` is a file, or a folder of something else.
     ImportError
         If the language-model or plotting packages are missing.
     """
     _check_packages()
-    output = Path(output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"cannot write to {str(output)!r}: it is a file, name a folder")
+    output = check_folder(output, "summary.txt")
     output.mkdir(parents=True, exist_ok=True)
     report = Report(output)
     fitted = fit(report, quick)
@@ -149,6 +147,7 @@ def fit(report: Report, quick: bool) -> Fitted:
     with report.stage(f"Mixture of factor analyzers: {n_components} components of {N_FACTORS} factors"):
         mfa.fit(centred)
         report.say(f"   {mfa.lower_bound_:.2f} nats per token after {mfa.n_iter_} iterations")
+    mfa.save_pretrained(report.folder / "mixture")
     with replacing(report.folder / "pipeline.joblib") as temporary:
         joblib.dump(pipeline, temporary)
     return Fitted(pipeline, X, kmeans.predict(X), concepts.words)

@@ -51,3 +51,19 @@ def check_writable(path: str | os.PathLike[str], suffixes: tuple[str, ...] = ())
     if not path.parent.is_dir():
         raise ValueError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}, make it first")
     return path
+
+
+def check_folder(path: str | os.PathLike[str], mark: str) -> Path:
+    """`path`, if it is a folder that can be made, is empty, or holds the file `mark` and so an earlier result.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or a folder of something else.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"cannot write to {str(path)!r}: it is a file, name a folder")
+    if path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
+        raise ValueError(f"cannot write to {str(path)!r}: it holds other things, name a new or empty folder")
+    return path

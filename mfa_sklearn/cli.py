@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from ._files import check_writable, replacing
+from ._files import check_folder, check_writable, replacing
 
 _PROGRAM = "mfa-sklearn"
 _SITES = ("residual", "residual_pre", "mlp", "mlp_out", "attn_out")
@@ -119,7 +119,7 @@ def _add_extract(commands: Any) -> None:
 def _add_fit(commands: Any) -> None:
     parser = _command(commands, "fit", _fit, "fit a mixture to activations, or to any table of numbers")
     parser.add_argument("data", type=Path, help="folder that `extract` wrote, or a table in a .npy file")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="mixture to write, .joblib")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the mixture")
     parser.add_argument("-k", "--components", type=int, required=True, help="how many components")
     parser.add_argument("-q", "--factors", type=int, default=10, help="how many factors each")
     parser.add_argument("--layer", type=int, help="which layer of the folder, if it holds several")
@@ -136,7 +136,7 @@ def _add_fit(commands: Any) -> None:
 
 
 def _add_fitted(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mixture", type=Path, help="what `fit` wrote; opened with joblib, so only open files you trust")
+    parser.add_argument("mixture", type=Path, help="folder that `fit` wrote, or `save_pretrained`")
     parser.add_argument("activations", type=Path, help="folder that `extract` wrote")
     parser.add_argument("--layer", type=int, help="which layer of the folder, if it holds several")
 
@@ -174,7 +174,7 @@ def _add_plot(commands: Any) -> None:
 
 def _add_steer(commands: Any) -> None:
     parser = _command(commands, "steer", _steer, "steer the model towards a component: logits and text")
-    parser.add_argument("mixture", type=Path, help="what `fit` wrote; opened with joblib, so only open files you trust")
+    parser.add_argument("mixture", type=Path, help="folder that `fit` wrote, or `save_pretrained`")
     parser.add_argument("prompt", help="text to go on from")
     parser.add_argument("--component", type=int, required=True, metavar="K", help="where to")
     parser.add_argument("--alpha", type=float, default=0.6, help="0 changes nothing, 1 goes all the way")
@@ -230,11 +230,9 @@ def _extract(arguments: argparse.Namespace) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    import joblib
-
     from .mixture import MFA
 
-    output = check_writable(arguments.output, (".joblib",))
+    output = check_folder(arguments.output, "config.json")
     rows = _read_rows(arguments.data, arguments.layer)
     mfa = MFA(
         n_components=arguments.components,
@@ -248,8 +246,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         verbose=int(arguments.verbose),
     ).fit(rows)
-    with replacing(output) as temporary:
-        joblib.dump(mfa, temporary)
+    mfa.save_pretrained(output)
     print(
         f"{output}: {mfa.n_components_} components of {mfa.n_factors_} factors on {len(rows):,} rows, "
         f"{mfa.lower_bound_:.3f} nats per row after {mfa.n_iter_} iterations"
@@ -352,24 +349,9 @@ def _read_rows(path: Path, layer: int | None) -> Any:
 
 
 def _read_mixture(path: Path) -> Any:
-    """The mixture of a joblib file, or of the pipeline in it."""
-    import joblib
-    from sklearn.pipeline import Pipeline
-
     from .mixture import MFA
 
-    if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}: give what `fit` wrote")
-    try:
-        found = joblib.load(path)
-    except Exception as error:  # unpickling a file of another kind can raise anything
-        raise ValueError(f"cannot read {str(path)!r} as a mixture ({type(error).__name__}: {error})") from error
-    found = found[-1] if isinstance(found, Pipeline) else found
-    if not isinstance(found, MFA):
-        raise ValueError(
-            f"{str(path)!r} holds a {type(found).__name__}, not a fitted MFA or a pipeline that ends in one"
-        )
-    return found
+    return MFA.from_pretrained(path)
 
 
 def _give(table: Any, output: Path | None, as_text: Callable[[Any], str]) -> None:

@@ -11,7 +11,6 @@ import joblib
 import numpy as np
 import pytest
 from lm_fixtures import SENTENCES, save_tiny_model
-from sklearn.preprocessing import StandardScaler
 
 from mfa_sklearn import MFA
 from mfa_sklearn._files import check_writable, replacing
@@ -33,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main(["extract", *args(path, "texts.csv"), "--model", str(path / "model"), "--layer", "1", *out(path, "x")])
         == 0
     )
-    assert main(["fit", *args(path, "x"), "-k", "3", "-q", "2", "--tol", "0.1", *out(path, "mfa.joblib")]) == 0
+    assert main(["fit", *args(path, "x"), "-k", "3", "-q", "2", "--tol", "0.1", *out(path, "mfa")]) == 0
     return path
 
 
@@ -51,20 +50,20 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def test_fit_keeps_a_mixture_that_knows_its_source(folder: Path) -> None:
-    mfa = joblib.load(folder / "mfa.joblib")
+    mfa = MFA.from_pretrained(folder / "mfa")
     assert mfa.means_.shape == (3, 32) and mfa.loadings_.shape == (3, 32, 2)
     assert mfa.source_["layer"] == 1 and mfa.source_["site"] == "residual"
 
 
 def test_fit_takes_any_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", *out(folder, "table.joblib")]) == 0
+    assert main(["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", *out(folder, "table-mfa")]) == 0
     expected = MFA(2, 1, init="kmeans", random_state=0).fit(np.load(folder / "table.npy"))
-    np.testing.assert_allclose(joblib.load(folder / "table.joblib").means_, expected.means_)
+    np.testing.assert_allclose(MFA.from_pretrained(folder / "table-mfa").means_, expected.means_)
     assert "2 components of 1 factors on 60 rows" in capsys.readouterr().out
 
 
 def test_top_tokens(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["top-tokens", *args(folder, "mfa.joblib", "x"), "--component", "0", "2", "--n-tokens", "4"]
+    command = ["top-tokens", *args(folder, "mfa", "x"), "--component", "0", "2", "--n-tokens", "4"]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "component 0" in printed and "component 2" in printed and "component 1" not in printed and "«" in printed
@@ -74,21 +73,21 @@ def test_top_tokens(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_concepts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["concepts", *args(folder, "mfa.joblib", "x")]) == 0
+    assert main(["concepts", *args(folder, "mfa", "x")]) == 0
     assert "lift" in capsys.readouterr().out
-    assert main(["concepts", *args(folder, "mfa.joblib", "x"), "--by-concept", *out(folder, "best.csv")]) == 0
+    assert main(["concepts", *args(folder, "mfa", "x"), "--by-concept", *out(folder, "best.csv")]) == 0
     assert [row["label"] for row in read_csv(folder / "best.csv")] == ["money", "other"]
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.png", PNG), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])
 def test_plot(folder: Path, name: str, start: bytes) -> None:
-    mixture = args(folder, "mfa.joblib", "x")
+    mixture = args(folder, "mfa", "x")
     assert main(["plot", *mixture, "--component", "0", "--axes", "principal", *out(folder, name)]) == 0
     assert (folder / name).read_bytes().startswith(start)
 
 
 def test_steer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["steer", *args(folder, "mfa.joblib"), "The cat", "--component", "1", "--top-k", "3"]
+    command = ["steer", *args(folder, "mfa"), "The cat", "--component", "1", "--top-k", "3"]
     assert main([*command, "--z", "0=2", "1=-1", "--generate", "3"]) == 0
     printed = capsys.readouterr().out
     assert "change" in printed and "before: The cat" in printed and "after: The cat" in printed
@@ -98,18 +97,11 @@ def test_steer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(row["change"]) != 0 for row in read_csv(folder / "moved.csv"))
 
 
-def test_a_pipeline_is_opened_for_its_mixture(folder: Path) -> None:
-    from sklearn.pipeline import make_pipeline
-
-    joblib.dump(make_pipeline(StandardScaler(), joblib.load(folder / "mfa.joblib")), folder / "pipe.joblib")
-    assert main(["top-tokens", *args(folder, "pipe.joblib", "x"), *out(folder, "t.csv")]) == 0
-
-
 X_TEXTS = ["extract", "{f}/texts.csv", "-o", "{f}/new", "--layer"]
 FIT = ["fit", "{f}/x", "-o"]
-TOKENS = ["top-tokens", "{f}/mfa.joblib", "{f}/x"]
-PLOT = ["plot", "{f}/mfa.joblib", "{f}/x", "-o", "{f}/p.png"]
-STEER = ["steer", "{f}/mfa.joblib"]
+TOKENS = ["top-tokens", "{f}/mfa", "{f}/x"]
+PLOT = ["plot", "{f}/mfa", "{f}/x", "-o", "{f}/p.png"]
+STEER = ["steer", "{f}/mfa"]
 
 
 @pytest.mark.parametrize(
@@ -119,29 +111,28 @@ STEER = ["steer", "{f}/mfa.joblib"]
         ([*X_TEXTS, "9", "--model", "{f}/model"], "layer 9 is out of range"),
         ([*X_TEXTS, "1", "--model", "{f}/nowhere"], "there is no model directory"),
         ([*X_TEXTS, "1", "--model", "no-such-model"], "cannot load model 'no-such-model'"),
-        ([*FIT, "{f}/m.joblib", "-k", "100000"], "n_components=100000 is more than"),
-        ([*FIT, "{f}/m.joblib", "-k", "2", "-q", "99"], "n_factors=99 must be below n_features=32"),
-        ([*FIT, "{f}/m.joblib", "-k", "2", "--layer", "0"], "layer 0 is not in this store"),
-        ([*FIT, "{f}/m.pkl", "-k", "2"], "must end in .joblib"),
-        ([*FIT, "{f}/none/m.joblib", "-k", "2"], "there is no folder"),
-        (["fit", "{f}/none", "-o", "{f}/m.joblib", "-k", "2"], "give a folder that `extract` wrote"),
-        (["fit", "{f}/texts.csv", "-o", "{f}/m.joblib", "-k", "2"], "give a folder that `extract` wrote"),
-        (["fit", "{f}/model", "-o", "{f}/m.joblib", "-k", "2"], "no activation store at"),
+        ([*FIT, "{f}/new", "-k", "100000"], "n_components=100000 is more than"),
+        ([*FIT, "{f}/new", "-k", "2", "-q", "99"], "n_factors=99 must be below n_features=32"),
+        ([*FIT, "{f}/new", "-k", "2", "--layer", "0"], "layer 0 is not in this store"),
+        ([*FIT, "{f}/table.npy", "-k", "2"], "it is a file"),
+        ([*FIT, "{f}/x", "-k", "2"], "it holds other things"),
+        (["fit", "{f}/none", "-o", "{f}/new", "-k", "2"], "give a folder that `extract` wrote"),
+        (["fit", "{f}/texts.csv", "-o", "{f}/new", "-k", "2"], "give a folder that `extract` wrote"),
+        (["fit", "{f}/model", "-o", "{f}/new", "-k", "2"], "no activation store at"),
         ([*TOKENS, "--component", "3"], "component=3 is out of range"),
         ([*TOKENS, "--n-tokens", "0"], "n_tokens=0 must be at least 1"),
         ([*TOKENS, "-o", "{f}/t.txt"], "must end in .csv"),
-        (["top-tokens", "{f}/table.joblib", "{f}/x"], "X has 32 features, but MFA is expecting 4"),
-        (["top-tokens", "{f}/none.joblib", "{f}/x"], "there is no file"),
-        (["top-tokens", "{f}/texts.csv", "{f}/x"], "cannot read"),
-        (["top-tokens", "{f}/scaler.joblib", "{f}/x"], "holds a StandardScaler"),
-        (["top-tokens", "{f}/mfa.joblib", "{f}/table.npy"], "top_tokens needs tokens"),
+        (["top-tokens", "{f}/table-mfa", "{f}/x"], "X has 32 features, but MFA is expecting 4"),
+        (["top-tokens", "{f}/none", "{f}/x"], "config.json does not exist"),
+        (["top-tokens", "{f}/model", "{f}/x"], "is not of a saved mixture"),
+        (["top-tokens", "{f}/mfa", "{f}/table.npy"], "top_tokens needs tokens"),
         ([*PLOT, "--component", "7"], "component=7 is out of range"),
         ([*PLOT, "--component", "0", "--factors", "0", "5"], "factor 5"),
         ([*PLOT[:-1], "{f}/p.gif", "--component", "0"], "must end in .png"),
         ([*STEER, "The", "--component", "3"], "component=3 is out of range"),
         ([*STEER, "The", "--component", "0", "--z", "2=1"], "factor 2"),
-        (["steer", "{f}/table.joblib", "The", "--component", "0"], "give --model"),
-        (["steer", "{f}/table.joblib", "The", "--component", "0", "--model", "{f}/model"], "give layer="),
+        (["steer", "{f}/table-mfa", "The", "--component", "0"], "give --model"),
+        (["steer", "{f}/table-mfa", "The", "--component", "0", "--model", "{f}/model"], "give layer="),
         ([*STEER, "The", "--component", "0", "--layer", "0"], "layer"),
         (["demo", "--output", "{f}/texts.csv"], "it is a file"),
     ],
@@ -149,8 +140,7 @@ STEER = ["steer", "{f}/mfa.joblib"]
 def test_mistakes_get_one_clear_line(
     command: list[str], says: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    joblib.dump(MFA(2, 1, init="random").fit(np.load(folder / "table.npy")), folder / "table.joblib")
-    joblib.dump(StandardScaler(), folder / "scaler.joblib")
+    MFA(2, 1, init="random", tol=0.1).fit(np.load(folder / "table.npy")).save_pretrained(folder / "table-mfa")
     before = set(folder.iterdir())
     capsys.readouterr()
     assert main([part.format(f=folder) for part in command]) == 2
@@ -194,10 +184,10 @@ def test_quick_demo_in_an_empty_folder(tmp_path: Path) -> None:
     kept = tmp_path / "mfa-demo"
     assert {path.name for path in kept.iterdir()} == {
         *("components.csv", "concept_components.csv", "generated.csv", "logit_diff.csv", "logit_diff_two_stage.csv"),
-        *("pipeline.joblib", "recovery.csv", "steering.csv", "subspace.png", "summary.txt"),
+        *("mixture", "pipeline.joblib", "recovery.csv", "steering.csv", "subspace.png", "summary.txt"),
         *("top_concepts.csv", "top_tokens.csv"),
     }
-    assert str(kept) in result.stdout.splitlines()[-13:][0]
+    assert str(kept) in result.stdout.splitlines()[-14]
     assert (kept / "subspace.png").read_bytes().startswith(PNG)
     assert (kept / "summary.txt").read_text(encoding="utf-8").strip() in result.stdout
     nmi = {row["grouping"]: float(row["nmi"]) for row in read_csv(kept / "recovery.csv")}
