@@ -43,9 +43,7 @@ def _data_dir() -> Path:
 def _embedded(name: str) -> Path:
     path = _data_dir() / name
     if not path.exists():
-        raise FileNotFoundError(
-            f"The embedded {name!r} is missing: {path}. Reinstall mfa-sklearn with its data files."
-        )
+        raise FileNotFoundError(f"The embedded {name!r} is missing: {path}. Reinstall mfa-sklearn with its data files.")
     return path
 
 
@@ -188,9 +186,7 @@ def read_texts(path: str | PathLike[str]) -> Bunch:
     path = Path(path)
     readers = {".csv": _csv_rows, ".json": _json_rows, ".jsonl": _jsonl_rows}
     if not path.is_file():
-        raise FileNotFoundError(
-            f"No such file: {path}. read_texts takes the path of a .csv, .json or .jsonl file."
-        )
+        raise FileNotFoundError(f"No such file: {path}. read_texts takes the path of a .csv, .json or .jsonl file.")
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
@@ -199,9 +195,7 @@ def read_texts(path: str | PathLike[str]) -> Bunch:
     try:
         rows = reader(path)
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 text ({error}). Save it as UTF-8 and read it again."
-        ) from error
+        raise ValueError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8 and read it again.") from error
     return _collect(rows, path)
 
 
@@ -281,14 +275,8 @@ def _json_rows(path: Path) -> list[Any]:
         return content
     if isinstance(content, dict) and all(isinstance(value, list) for value in content.values()):
         return [_labelled(text, label) for label, texts in content.items() for text in texts]
-    seen = (
-        f"an object with the keys {list(content)[:5]}"
-        if isinstance(content, dict)
-        else type(content).__name__
-    )
-    raise ValueError(
-        f"{path} holds {seen}, not a list of objects, a list of strings or an object label -> sentences."
-    )
+    seen = f"an object with the keys {list(content)[:5]}" if isinstance(content, dict) else type(content).__name__
+    raise ValueError(f"{path} holds {seen}, not a list of objects, a list of strings or an object label -> sentences.")
 
 
 def _labelled(text: Any, label: str) -> dict[str, Any]:

@@ -60,9 +60,7 @@ def test_sentences_have_five_to_forty_words_and_end_like_sentences(concepts):
 
 def test_articles_agree_with_the_next_word(concepts):
     for text in concepts.texts:
-        for article, first in re.findall(
-            r"\b(an?) (\w)", text.lower().replace("a uniform", "").replace("a unan", "")
-        ):
+        for article, first in re.findall(r"\b(an?) (\w)", text.lower().replace("a uniform", "").replace("a unan", "")):
             assert (article == "an") == (first in "aeiou"), text
 
 
@@ -74,10 +72,7 @@ def test_every_sentence_holds_three_words_of_its_concept(concepts):
 def blanked(concepts) -> list[str]:
     """The sentences with a blank for every content word of any concept: their frames."""
     every_word = set().union(*concepts.words.values())
-    return [
-        re.sub(r"[a-z]+", lambda m: "x" if m[0] in every_word else m[0], text.lower())
-        for text in concepts.texts
-    ]
+    return [re.sub(r"[a-z]+", lambda m: "x" if m[0] in every_word else m[0], text.lower()) for text in concepts.texts]
 
 
 def test_openings_serve_many_concepts(concepts):
@@ -92,9 +87,7 @@ def test_openings_serve_many_concepts(concepts):
 
 def test_words_tell_concepts_apart_and_frames_do_not(concepts):
     """A classifier that reads two words at a time needs the content words."""
-    classifier = make_pipeline(
-        CountVectorizer(ngram_range=(1, 2), token_pattern=r"[a-z]+|[,?]"), MultinomialNB()
-    )
+    classifier = make_pipeline(CountVectorizer(ngram_range=(1, 2), token_pattern=r"[a-z]+|[,?]"), MultinomialNB())
     accuracy = {
         name: cross_val_score(classifier, texts, concepts.target, cv=3).mean()
         for name, texts in (("frames", blanked(concepts)), ("words", concepts.texts))
@@ -146,8 +139,7 @@ LAYOUTS = {
     "objects.json": json.dumps([{"prompt": text, "label": label} for text, label in LABELLED]),
     "objects-text-concept.json": json.dumps([{"text": text, "concept": label} for text, label in LABELLED]),
     "by-label.json": json.dumps({label: [text] for text, label in LABELLED}),
-    "lines.jsonl": "\n".join(json.dumps({"sentence": text, "label": label}) for text, label in LABELLED)
-    + "\n\n",
+    "lines.jsonl": "\n".join(json.dumps({"sentence": text, "label": label}) for text, label in LABELLED) + "\n\n",
 }
 
 
