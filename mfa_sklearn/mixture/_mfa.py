@@ -18,6 +18,7 @@ from ._arrays import (
     to_numpy,
 )
 from ._codes import CodeMethods
+from ._conditional import ConditionalMethods
 from ._density import DensityMethods
 from ._fit import (
     EMSolver,
@@ -42,7 +43,15 @@ from ._validation import check_rows, check_weights
 _SCHEDULE_ROWS = 1000
 
 
-class MFA(CodeMethods, DensityMethods, PersistenceMethods, DensityMixin, TransformerMixin, BaseEstimator):
+class MFA(
+    CodeMethods,
+    ConditionalMethods,
+    DensityMethods,
+    PersistenceMethods,
+    DensityMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Mixture of factor analyzers.
 
     Each component is a Gaussian whose covariance is a few factors plus diagonal noise,
