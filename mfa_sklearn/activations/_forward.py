@@ -30,7 +30,9 @@ class _AllReadError(Exception):
     """Ends a forward pass once every hook point has been read."""
 
 
-def run_batches(model: Any, sequences: Sequence[np.ndarray], hooks: Sequence[str], batch_size: int) -> Generator[Batch, None, None]:
+def run_batches(
+    model: Any, sequences: Sequence[np.ndarray], hooks: Sequence[str], batch_size: int
+) -> Generator[Batch, None, None]:
     """Run a model over sequences of token ids, the longest first.
 
     Sequences of like length share a batch, padded on the right and masked. The pass ends at the last hook point. The
