@@ -186,7 +186,7 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
     Raises
     ------
     ValueError
-        If a value is infinite, or a column is NaN throughout.
+        If a value is infinite.
     """
     n_rows, n_features = X.shape
     step = max(1, BATCH_BYTES // (8 * n_features))
@@ -205,10 +205,9 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
         square += w @ torch.where(seen, rows - batch_mean, 0.0).square() + shift.square() * (total * mass / both)
         mean = mean + shift * (mass / both)
         total = total + mass
-    if not bool((total > 0).all()):
-        empty = (total == 0).nonzero()[:, 0].tolist()
-        raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
-    return Moments(mean, square / total, total / (n_rows if weights is None else weights.sum()))
+    return Moments(
+        mean, square / torch.where(total > 0, total, 1.0), total / (n_rows if weights is None else weights.sum())
+    )
 
 
 def check_not_infinite(rows: Tensor, start: int = 0) -> None:

@@ -221,6 +221,26 @@ def _noise(
     return torch.maximum(noise, torch.as_tensor(floor, dtype=noise.dtype, device=noise.device)).contiguous()
 
 
+def tie(params: MFAParams, structure: Structure) -> MFAParams:
+    """Parameters with the ties of a structure: what components are to share is put at its weighted average.
+
+    Loadings become the principal axes of the average ``W_k W_k^T``; those that are common already stay.
+    """
+    weights = params.log_weights.exp()
+    n_components, n_features, n_factors = params.loadings.shape
+    loadings = params.loadings
+    noise = params.noise_variance.expand(n_components, n_features)
+    if structure.common_loadings and not torch.equal(loadings, loadings[:1].expand_as(loadings)):
+        stacked = (weights.sqrt()[:, None, None] * loadings).permute(1, 0, 2).reshape(n_features, -1)
+        u, s, _ = torch.linalg.svd(stacked, full_matrices=False)
+        loadings = (u[:, :n_factors] * s[:n_factors]).expand_as(loadings)
+    if structure.shared_noise:
+        noise = weights[None] @ noise
+    if structure.isotropic_noise:
+        noise = noise.mean(1, keepdim=True).expand_as(noise)
+    return params._replace(loadings=loadings.contiguous(), noise_variance=noise.contiguous())
+
+
 def rebase(statistics: Statistics, old: MFAParams, new: MFAParams) -> Statistics:
     """The same rows' statistics as moments about other parameters; the posterior stays as it was taken.
 

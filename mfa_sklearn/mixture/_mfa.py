@@ -20,6 +20,7 @@ from ._arrays import (
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
 from ._density import DensityMethods
+from ._em import tie
 from ._fit import (
     EMSolver,
     Extrapolation,
@@ -154,6 +155,8 @@ class MFA(
     (178, 3)
     """
 
+    _stream: Stream | None = None
+
     _parameter_constraints: dict = {  # noqa: RUF012
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "n_factors": [Interval(Integral, 0, None, closed="left")],
@@ -263,7 +266,7 @@ class MFA(
     def _fit(self, X: Any, sample_weight: Any) -> MFA:
         rows = check_rows(self, X, reset=True)
         problem = pose(self, X, rows, check_weights(sample_weight, rows))
-        previous = self._params() if self.warm_start and hasattr(self, "weights_") else None
+        previous = self._previous(problem) if self.warm_start and hasattr(self, "weights_") else None
         best: FitResult | None = None
         for attempt in range(1 if previous is not None else self.n_init):
             params = self._starting_params(problem) if previous is None else problem.conditioner.inward(previous)
@@ -281,6 +284,17 @@ class MFA(
         self._keep(best, problem, shared_fact(X, "source"))
         self._warn(best)
         return self
+
+    def _previous(self, problem: Problem) -> MFAParams:
+        """Parameters of the last fit, with the ties of the structure asked for now."""
+        K, D, q = self.loadings_.shape
+        if (self.n_components or K, self.n_factors, problem.batches.n_features) != (K, q, D):
+            raise ValueError(
+                f"warm_start: the last fit had n_components={K}, n_factors={q} and {D} features, asked for now are "
+                f"n_components={self.n_components}, n_factors={self.n_factors} and {problem.batches.n_features} "
+                "features; set warm_start=False to start anew."
+            )
+        return tie(self._params(problem.batches.device), self._structure)
 
     def _starting_params(self, problem: Problem) -> MFAParams:
         if problem.labels is not None:
@@ -342,7 +356,7 @@ class MFA(
         self.converged_ = result.converged
         self.n_reseeded_ = result.reseeded
         self.source_ = source
-        self._stream: Stream | None = None
+        self._stream = Stream(problem.conditioner.outward(result.params), problem.weight)
 
     def _set_params_from(self, params: MFAParams) -> None:
         common = self._structure.common_loadings
@@ -391,24 +405,17 @@ class MFA(
         self
         """
         if not hasattr(self, "weights_"):
-            self._start_stream(X, sample_weight)
-            return self
-        self._stream = stream = self._stream or Stream()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                return self._fit(X, sample_weight)
+        self._stream = stream = self._stream or Stream(self._params())
         rows = check_rows(self, X, reset=False)
         params, bound = stream.update(self, rows, check_weights(sample_weight, rows))
         self._set_params_from(params)
         self.lower_bound_ = bound
-        self.lower_bounds_.append(bound)
-        self.n_iter_ += 1
+        self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
+        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
         return self
-
-    def _start_stream(self, X: Any, sample_weight: Any) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._fit(X, sample_weight)
-        self._stream = stream = Stream()
-        rows = check_rows(self, X, reset=False)
-        stream.update(self, rows, check_weights(sample_weight, rows))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """Fit, and the most probable component of each row, (n_samples,)."""

@@ -55,7 +55,8 @@ def chunk_rows(density: Density, itemsize: int) -> int:
 
 def find_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Rows and components of all pairs whose responsibility may matter, sorted by component."""
-    rows, components = [], []
+    none = torch.empty(0, dtype=torch.int64, device=X.device)
+    rows, components = [none], [none]
     step = chunk_rows(density, X.element_size())
     for start in range(0, len(X), step):
         chunk = X[start : start + step]

@@ -23,6 +23,7 @@ class Problem(NamedTuple):
     labels: np.ndarray | None  # (n,), likewise
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
+    weight: float  # of all rows
 
 
 def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Problem:
@@ -43,6 +44,9 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     n_rows, n_features = rows.shape
     check_sizes(n_rows, n_features, e.n_components or 1, e.n_factors)
     moments = column_moments(rows, weights, device)
+    if not bool((moments.observed > 0).all()):
+        empty = (moments.observed == 0).nonzero()[:, 0].tolist()
+        raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     labels = given_labels(e.init, n_rows)
     centres = given_centres(e.init, X if hasattr(X, "shape") else rows, e.n_components)
@@ -63,7 +67,17 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     start = Start(train, conditioner, n_components, e.n_factors, e._structure, e.noise_floor, rng)
     validation = None if held_out is None else batches(held_out)
     log_scale = float(moments.observed @ conditioner.scale.log())
-    return Problem(train, validation, conditioner, start, centres, labels, rng, log_scale)
+    return Problem(
+        train,
+        validation,
+        conditioner,
+        start,
+        centres,
+        labels,
+        rng,
+        log_scale,
+        float(n_rows if weights is None else weights.sum()),
+    )
 
 
 def _n_components(asked: int | None, labels: np.ndarray | None, centres: np.ndarray | None) -> int:

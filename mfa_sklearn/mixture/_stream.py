@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from ._arrays import Batches, Conditioner, column_moments, conditioner_for, resolve_device, resolve_dtype
-from ._em import Statistics, m_step, rebase
+from ._em import Statistics, m_step, rebase, zero_statistics
 from ._fit import GradientSolver, expected_statistics
 from ._model import MFAParams, mixture_moments
 
-# Step sizes (t + 2)^-0.6 forget the start and still average the noise away (any exponent in (0.5, 1] converges).
+# With equal batches step sizes fall as t^-0.6: they forget the start and still average the noise away (any exponent in
+# (0.5, 1] does).
 _EXPONENT = 0.6
 
 
@@ -22,55 +23,86 @@ class Stream:
     Statistics are kept per unit of row weight, in the space of the original rows, together with the parameters they are
     moments about. The current parameters are kept too: those of the estimator may be rotated, and moments of factor
     scores belong to the factors they were taken in.
+
+    Parameters
+    ----------
+    params : MFAParams
+        Where the stream begins.
+    seen : float
+        Weight of the rows that these parameters were fitted on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, params: MFAParams, seen: float = 0.0) -> None:
+        self.seen = seen
         self.n_batches = 0
-        self.average: tuple[np.ndarray, ...] | None = None
-        self.about: tuple[np.ndarray, ...] | None = None
-        self.params: tuple[np.ndarray, ...] | None = None
+        self.params = self.about = _arrays(params)
+        self.average = _arrays(_settled(params))
 
     def update(self, estimator: Any, X: Any, weights: np.ndarray | None) -> tuple[MFAParams, float]:
         """Take in one batch; the estimator's new parameters and the batch's mean log-likelihood before the update."""
         device, dtype = resolve_device(estimator.device), resolve_dtype(estimator.dtype, X)
         observed = column_moments(X, weights, device).observed
-        params = estimator._params(device) if self.params is None else _tensors(self.params, device)
-        structure = estimator._structure
-        conditioner = conditioner_for(*mixture_moments(params), structure.isotropic_noise)
+        params = _tensors(self.params, device)
+        conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
         batches = Batches(X, conditioner, dtype, device, weights, keep=True)
-        inner = conditioner.inward(params)
-        if estimator.solver == "gradient":
-            rng = np.random.RandomState(self.n_batches)
-            size = estimator.batch_size or 128
-            floor, rate = estimator.noise_floor, estimator.learning_rate
-            solver = GradientSolver(inner, batches, structure, floor, rate, size, rng)
-            bound = solver.step().bound
-            new = solver.finish()[0]
-        else:
-            statistics = expected_statistics(inner, batches)
-            bound = float(statistics.log_likelihood / statistics.weight)
-            average = self._blend(statistics.scaled(1 / float(statistics.weight)), inner, conditioner)
-            new = m_step(inner, average, structure, estimator.noise_floor)
-            self._remember(average, params, conditioner)
+        step = self._gradient_epoch if estimator.solver == "gradient" else self._em_step
+        new, bound = step(estimator, batches, params, conditioner)
         self.n_batches += 1
         outer = conditioner.outward(new)
-        self.params = tuple(t.cpu().numpy() for t in outer)
+        self.params = _arrays(outer)
         return outer, bound - float(observed @ conditioner.scale.log())
 
-    def _blend(self, batch: Statistics, params: MFAParams, conditioner: Conditioner) -> Statistics:
-        if self.average is None or self.about is None:
-            return batch
-        device = params.means.device
-        kept = Statistics(*(torch.as_tensor(a, device=device) for a in self.average))
-        about = conditioner.inward(_tensors(self.about, device))
-        kept = rebase(_in_units(kept, conditioner.scale), about, params)
-        step = (self.n_batches + 2) ** -_EXPONENT
-        return kept.scaled(1 - step) + batch.scaled(step)
+    def _gradient_epoch(
+        self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner
+    ) -> tuple[MFAParams, float]:
+        solver = GradientSolver(
+            conditioner.inward(params),
+            batches,
+            estimator._structure,
+            estimator.noise_floor,
+            estimator.learning_rate,
+            estimator.batch_size or 128,
+            np.random.RandomState(self.n_batches),
+        )
+        bound = solver.step().bound
+        return solver.finish()[0], bound
 
-    def _remember(self, average: Statistics, params: MFAParams, conditioner: Conditioner) -> None:
-        outer = _in_units(average, 1 / conditioner.scale)
-        self.average = tuple(t.cpu().numpy() for t in outer)
-        self.about = tuple(t.cpu().numpy() for t in params)
+    def _em_step(
+        self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner
+    ) -> tuple[MFAParams, float]:
+        inner = conditioner.inward(params)
+        batch = expected_statistics(inner, batches)
+        weight = float(batch.weight)
+        kept = Statistics(*(torch.as_tensor(a, device=batches.device) for a in self.average))
+        about = conditioner.inward(_tensors(self.about, batches.device))
+        kept = rebase(_in_units(kept, conditioner.scale), about, inner)
+        # A batch of b rows after m seen is step m / b + 1 of a stream of such batches; given parameters count as one.
+        step = (1 + max(self.seen, weight) / weight) ** -_EXPONENT
+        average = kept.scaled(1 - step) + batch.scaled(step / weight)
+        self.seen += weight
+        self.average = _arrays(_in_units(average, 1 / conditioner.scale))
+        self.about = _arrays(params)
+        new = m_step(inner, average, estimator._structure, estimator.noise_floor)
+        return new, float(batch.log_likelihood / batch.weight)
+
+
+def _settled(params: MFAParams) -> Statistics:
+    """Statistics per unit of weight that leave the parameters as they are: those of the mixture itself."""
+    n_components, n_features, n_factors = params.loadings.shape
+    zeros = zero_statistics(params)
+    weights = params.log_weights.exp()
+    eye = torch.eye(n_factors, dtype=torch.float64, device=weights.device)
+    noise = params.noise_variance.expand(n_components, n_features)
+    return zeros._replace(
+        mass=weights,
+        scatter=weights[:, None, None] * eye,
+        square=weights[:, None] * noise,
+        weight=torch.ones_like(zeros.weight),
+    )
+
+
+def _arrays(tensors: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, ...]:
+    return tuple(t.detach().cpu().numpy() for t in tensors)
 
 
 def _tensors(arrays: tuple[np.ndarray, ...], device: torch.device) -> MFAParams:
