@@ -12,7 +12,7 @@ import torch
 from lm_fixtures import save_tiny_model
 
 from mfa_sklearn.steering import MFASteerer, evaluate_steering, summarise_steering
-from mfa_sklearn.steering._evaluation import count_words, next_slot, read_vocabulary
+from mfa_sklearn.steering._shares import count_words, log_prob_of_text, next_slot, read_vocabulary
 
 WORDS = {"water": ["river", "boats"], "money": ["bank", "money"], "birds": ["birds", "bank"]}
 PROMPTS = ["The", "She put", "It rained for days"]
@@ -80,7 +80,7 @@ class Scripted:
 
 
 def test_the_next_slot_is_the_first_content_word_along_the_likeliest_other_words(monkeypatch: Any) -> None:
-    monkeypatch.setattr("mfa_sklearn.steering._evaluation._LONGEST_PATH", 3)
+    monkeypatch.setattr("mfa_sklearn.steering._shares._LONGEST_PATH", 3)
     of_token = torch.tensor([[0, 0], [0, 0], [1, 0], [1, 1], [0, 0]], dtype=torch.bool)
     vocabulary: Any = SimpleNamespace(of_token=of_token, is_content=of_token.any(1))
     mass = next_slot(Scripted(), torch.tensor([[0], [1]]), vocabulary, nullcontext())
@@ -106,6 +106,15 @@ def test_a_cache_changes_nothing(model: Any) -> None:
     np.testing.assert_allclose(next_slot(model, tokens, vocabulary, nullcontext()), expected, atol=1e-6)
 
 
+def test_text_is_scored_up_to_its_end() -> None:
+    model = Scripted()
+    model.tokenizer = SimpleNamespace(eos_token_id=4)
+    ids = torch.tensor([[0, 1, 0, 2, 3], [0, 1, 4, 4, 4]])
+    log_prob, n_tokens = log_prob_of_text(model, ids, n_prompt=2)
+    np.testing.assert_allclose(np.exp(log_prob), [0.50 * 0.30 * 0.20, 0.10], rtol=1e-6)
+    assert n_tokens.tolist() == [3, 1]
+
+
 @pytest.fixture(scope="module")
 def table(model: Any) -> Any:
     steerer = MFASteerer(model, make_mixture(model), layer=2)
@@ -120,6 +129,12 @@ def test_steering_to_a_concepts_region_gives_its_words(table: Any) -> None:
     assert steered["concept"].tolist() == ["water", "money", "birds"]
     assert (steered["share_next"] > 0.95).all() and (steered["share_generated"] > 0.95).all()
     assert (steered["n_generated"] > 0).all()
+
+
+def test_words_without_grammar_are_unlikely_text(table: Any) -> None:
+    plain = table[table.target == "none"]["log_prob_generated"].median()
+    steered = table[(table.target == "concept") & (table.alpha == 1) & (table.positions == "all")]
+    assert (steered["log_prob_generated"] < plain - 1).all()
 
 
 def test_alpha_zero_is_the_model_as_it_is(table: Any) -> None:

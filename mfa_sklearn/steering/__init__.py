@@ -2,7 +2,8 @@
 
 from ._evaluation import NEUTRAL_PROMPTS, evaluate_steering, summarise_steering
 from ._operators import TransportMap, interpolate, shift, subspace_offset, transport, transport_map, two_stage
-from ._steerer import MFASteerer, SteeredTokens
+from ._steerer import MFASteerer
+from ._tables import SteeredTokens
 
 __all__ = [
     "NEUTRAL_PROMPTS",

@@ -13,12 +13,14 @@ have to be "the" or "is" all the same. So two shares are measured, both of conte
 * *in the text generated*: sampled at temperature 1, the concept's words counted among all concepts' words.
 
 Numerators and denominators are summed over the prompts. A word of several concepts counts for each of them.
+
+A share says nothing about grammar: replacing every activation by a centroid makes a model repeat the region's words.
+So the text generated is also given to the model unsteered, and the mean log probability of its tokens is kept.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -26,8 +28,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._prompts import encode, special_ids
-from ._steerer import MFASteerer, pandas
+from ._prompts import encode
+from ._shares import Vocabulary, count_words, log_prob_of_text, next_slot, read_vocabulary
+from ._steerer import MFASteerer
+from ._tables import pandas
 
 #: Beginnings that suggest no topic, half of them ending where a noun must follow.
 NEUTRAL_PROMPTS = (
@@ -53,21 +57,7 @@ NEUTRAL_PROMPTS = (
     "The children looked at the",
 )
 
-_LONGEST_PATH = 10
-_ENOUGH = 0.98
-
-
-class Vocabulary(NamedTuple):
-    """Concepts and the words that belong to them, as strings and as tokens."""
-
-    concepts: list[str]
-    of_token: Tensor  # (V, C)  1 where the token is a word of the concept
-    of_word: dict[str, list[int]]  # lower-case word -> concepts
-
-    @property
-    def is_content(self) -> Tensor:
-        """Whether a token is a word of any concept, (V,)."""
-        return self.of_token.any(1)
+_SETTING = ["layer", "method", "positions", "alpha", "target"]
 
 
 def evaluate_steering(
@@ -115,7 +105,8 @@ def evaluate_steering(
     pandas.DataFrame
         A line per concept and setting. Columns: layer, method, positions, alpha, target ("none": the model as it is,
         "random", "concept"), concept, component, share_next, share_generated (NaN where no content word was written),
-        n_generated (content words written).
+        n_generated (content words written), log_prob_generated (mean log probability of the tokens written, in nats,
+        to the model unsteered; lower than that of unsteered text by how far grammar and habit have suffered).
 
     Raises
     ------
@@ -144,12 +135,12 @@ def evaluate_steering(
     chosen = {concept: int(components[concept]) for concept in vocabulary.concepts if concept in components}
     drawn = _random_components(chosen, steerer.n_components, random_state)
     run = _Run(steerer, vocabulary, list(prompts), max_new_tokens, batch_size, random_state)
-    tables = [run.unsteered(list(chosen))]
+    settings = [_Setting("none", chosen, None)]
     for place in positions:
         for alpha in alphas:
             move = {"alpha": alpha, "positions": place, "method": method}
-            tables += [run.steered(drawn, "random", move), run.steered(chosen, "concept", move)]
-    return pandas().DataFrame([line for table in tables for line in table])
+            settings += [_Setting("random", drawn, move), _Setting("concept", chosen, move)]
+    return pandas().DataFrame([line for setting in settings for line in run.lines(setting)])
 
 
 def summarise_steering(table: Any) -> Any:
@@ -163,31 +154,13 @@ def summarise_steering(table: Any) -> Any:
     Returns
     -------
     pandas.DataFrame
-        A line per setting: layer, method, positions, alpha, target, and the medians share_next and share_generated,
-        sorted by the smaller of the two.
+        A line per setting: layer, method, positions, alpha, target, and the medians share_next, share_generated and
+        log_prob_generated, sorted by the smaller of the two shares.
     """
-    setting = ["layer", "method", "positions", "alpha", "target"]
-    medians = table.groupby(setting, dropna=False)[["share_next", "share_generated"]].median().reset_index()
-    order = medians[["share_next", "share_generated"]].min(axis=1).sort_values(ascending=False, kind="stable").index
+    shares = ["share_next", "share_generated"]
+    medians = table.groupby(_SETTING, dropna=False)[[*shares, "log_prob_generated"]].median().reset_index()
+    order = medians[shares].min(axis=1).sort_values(ascending=False, kind="stable").index
     return medians.loc[order].reset_index(drop=True)
-
-
-def read_vocabulary(model: Any, words: Mapping[str, Sequence[str]]) -> Vocabulary:
-    """Which tokens and words belong to which concept: single tokens, with and without space, capitalised or not."""
-    concepts = list(words)
-    of_token = torch.zeros(int(model.cfg.d_vocab), len(concepts), dtype=torch.bool)
-    of_word: dict[str, list[int]] = {}
-    for number, concept in enumerate(concepts):
-        own = sorted({word.lower() for word in words[concept]})
-        for word in own:
-            of_word.setdefault(word, []).append(number)
-        forms = [form for word in own for form in (" " + word, word, " " + word.capitalize(), word.capitalize())]
-        encoded = model.tokenizer(forms, add_special_tokens=False)["input_ids"] if forms else []
-        single = [ids[0] for ids in encoded if len(ids) == 1]
-        if not single:
-            raise ValueError(f"concept {concept!r} has no word that is a single token of this model: leave it out")
-        of_token[single, number] = True
-    return Vocabulary(concepts, of_token, of_word)
 
 
 def _random_components(chosen: Mapping[str, int], n_components: int, seed: int) -> dict[str, int]:
@@ -195,6 +168,28 @@ def _random_components(chosen: Mapping[str, int], n_components: int, seed: int) 
     rng = np.random.default_rng(seed)
     shifts = rng.integers(1, max(n_components, 2), size=len(chosen))
     return {concept: int((own + s) % n_components) for (concept, own), s in zip(chosen.items(), shifts, strict=True)}
+
+
+class _Setting(NamedTuple):
+    """One setting: a move, and the component that each concept is steered to."""
+
+    target: str  # "none", "random" or "concept"
+    components: Mapping[str, int]
+    move: Mapping[str, Any] | None  # None leaves the model as it is
+
+    @property
+    def targets(self) -> list[int]:
+        """The component of each sequence of runs; a single sequence serves all concepts where nothing is steered."""
+        return [0] if self.move is None else list(self.components.values())
+
+
+class _Measured(NamedTuple):
+    """Sums over the prompts, for each of t targets."""
+
+    mass: np.ndarray  # (t, C + 1)  probability at the next content slot
+    counts: np.ndarray  # (t, C + 1)  words generated
+    log_prob: np.ndarray  # (t,)  of the text generated
+    n_tokens: np.ndarray  # (t,)
 
 
 class _Run(NamedTuple):
@@ -207,53 +202,48 @@ class _Run(NamedTuple):
     batch_size: int
     seed: int
 
-    def unsteered(self, concepts: list[str]) -> list[dict[str, Any]]:
-        """A line per concept for the model as it is."""
-        nowhere = {"layer": self.steerer.layer, "method": None, "positions": None, "alpha": 0.0, "target": "none"}
-        (mass, counts) = self._measure(1, None)
-        rows = {concept: (0, None) for concept in concepts}
-        return self._lines(rows, mass, counts, nowhere)
-
-    def steered(self, components: Mapping[str, int], target: str, move: dict[str, Any]) -> list[dict[str, Any]]:
-        """A line per concept, each steered to its component."""
-        setting = {"layer": self.steerer.layer, **move, "target": target}
-        # Sequences of a list of positions do not group in a table.
-        setting["positions"] = move["positions"] if isinstance(move["positions"], str) else str(move["positions"])
-        mass, counts = self._measure(len(components), (list(components.values()), move))
-        rows = {concept: (row, component) for row, (concept, component) in enumerate(components.items())}
-        return self._lines(rows, mass, counts, setting)
-
-    def _lines(
-        self,
-        rows: Mapping[str, tuple[int, int | None]],
-        mass: np.ndarray,
-        counts: np.ndarray,
-        setting: dict[str, Any],
-    ) -> list[dict[str, Any]]:
-        order = ("layer", "method", "positions", "alpha", "target")
+    def lines(self, setting: _Setting) -> list[dict[str, Any]]:
+        """A line per concept."""
+        move = setting.move or {"alpha": 0.0, "positions": None, "method": None}
+        # A list of positions does not group in a table.
+        place = move["positions"] if move["positions"] is None else str(move["positions"])
+        facts = {"layer": self.steerer.layer, **move, "positions": place, "target": setting.target}
+        measured = self._measure(setting)
         lines = []
-        for concept, (row, component) in rows.items():
-            k = self.vocabulary.concepts.index(concept)
-            shares = [float(m[row, k] / m[row, -1]) if m[row, -1] > 0 else float("nan") for m in (mass, counts)]
-            line = {name: setting[name] for name in order} | {"concept": concept, "component": component}
-            line |= {"share_next": shares[0], "share_generated": shares[1], "n_generated": int(counts[row, -1])}
-            lines.append(line)
+        for number, (concept, component) in enumerate(setting.components.items()):
+            row = 0 if setting.move is None else number
+            line = {name: facts[name] for name in _SETTING} | {"concept": concept}
+            line["component"] = None if setting.move is None else component
+            lines.append(line | self._shares(measured, row, self.vocabulary.concepts.index(concept)))
         return lines
 
-    def _measure(
-        self, n_targets: int, steering: tuple[list[int], dict[str, Any]] | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Probability mass and number of words (n_targets, C + 1) of each concept and, last, of any."""
-        mass = np.zeros((n_targets, len(self.vocabulary.concepts) + 1))
-        counts = np.zeros_like(mass)
-        for ids in self._batches(n_targets):
-            rows, tokens = ids
-            context = self._context(steering, rows)
-            np.add.at(mass, rows, next_slot(self.steerer.model, tokens, self.vocabulary, context))
+    @staticmethod
+    def _shares(measured: _Measured, row: int, concept: int) -> dict[str, Any]:
+        pairs = [(part[row, concept], part[row, -1]) for part in (measured.mass, measured.counts)]
+        pairs.append((measured.log_prob[row], measured.n_tokens[row]))
+        values = [float(part / whole) if whole else float("nan") for part, whole in pairs]
+        return {
+            "share_next": values[0],
+            "share_generated": values[1],
+            "n_generated": int(measured.counts[row, -1]),
+            "log_prob_generated": values[2],
+        }
+
+    def _measure(self, setting: _Setting) -> _Measured:
+        shape = (len(setting.targets), len(self.vocabulary.concepts) + 1)
+        measured = _Measured(np.zeros(shape), np.zeros(shape), np.zeros(shape[0]), np.zeros(shape[0]))
+        model = self.steerer.model
+        for rows, tokens in self._batches(len(setting.targets)):
+            context = self._context(setting, rows)
+            np.add.at(measured.mass, rows, next_slot(model, tokens, self.vocabulary, context))
             if self.max_new_tokens:
-                texts = self._generate(tokens, steering, rows)
-                np.add.at(counts, rows, count_words(texts, self.vocabulary))
-        return mass, counts
+                ids, n_prompt = self._generate(tokens, setting, rows), tokens.shape[1]
+                texts = model.tokenizer.batch_decode(ids[:, n_prompt:], skip_special_tokens=True)
+                np.add.at(measured.counts, rows, count_words(texts, self.vocabulary))
+                log_prob, n_tokens = log_prob_of_text(model, ids, n_prompt)
+                np.add.at(measured.log_prob, rows, log_prob)
+                np.add.at(measured.n_tokens, rows, n_tokens)
+        return measured
 
     def _batches(self, n_targets: int) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Rows of (target, prompt) of one length: the targets (b,) and the tokens (b, T)."""
@@ -265,86 +255,20 @@ class _Run(NamedTuple):
             for start in range(0, len(targets), self.batch_size):
                 yield targets[start : start + self.batch_size], tokens[start : start + self.batch_size]
 
-    def _context(
-        self, steering: tuple[list[int], dict[str, Any]] | None, rows: np.ndarray
-    ) -> AbstractContextManager[Any]:
-        if steering is None:
+    def _context(self, setting: _Setting, rows: np.ndarray) -> AbstractContextManager[Any]:
+        if setting.move is None:
             return nullcontext()
-        components, move = steering
-        return self.steerer.steer([components[row] for row in rows], **move)
+        return self.steerer.steer(np.asarray(setting.targets)[rows], **setting.move)
 
-    def _generate(
-        self, tokens: Tensor, steering: tuple[list[int], dict[str, Any]] | None, rows: np.ndarray
-    ) -> list[str]:
-        """Continuations, in words."""
+    def _generate(self, tokens: Tensor, setting: _Setting, rows: np.ndarray) -> Tensor:
+        """The tokens with their continuations, (b, T + new)."""
         model = self.steerer.model
-        with torch.no_grad(), torch.random.fork_rng(), self._context(steering, rows):
+        with torch.no_grad(), torch.random.fork_rng(), self._context(setting, rows):
             torch.manual_seed(self.seed)
-            ids = model.generate(
+            return model.generate(
                 tokens,
                 max_new_tokens=self.max_new_tokens,
                 do_sample=True,
                 stop_at_eos=model.tokenizer.eos_token_id is not None,
                 verbose=False,
             )
-        return model.tokenizer.batch_decode(ids[:, tokens.shape[1] :], skip_special_tokens=True)
-
-
-@torch.no_grad()
-def next_slot(model: Any, tokens: Tensor, vocabulary: Vocabulary, context: AbstractContextManager[Any]) -> np.ndarray:
-    """Probability (b, C + 1) that the first content word after each row of tokens is of each concept, or of any.
-
-    Parameters
-    ----------
-    model : hookable model
-    tokens : Tensor (b, T)
-    vocabulary : Vocabulary
-    context : context manager
-        What the model runs in.
-    """
-    member = vocabulary.of_token.to(tokens.device, torch.float64)
-    content = vocabulary.is_content.to(tokens.device)
-    barred = content.clone()
-    barred[special_ids(model)] = True
-    mass = torch.zeros(len(tokens), member.shape[1] + 1, dtype=torch.float64, device=tokens.device)
-    with context:
-        read = _reader(model)
-        for _ in range(_LONGEST_PATH):
-            logits = read(tokens)
-            probability = logits.double().softmax(-1)
-            to_come = 1 - mass[:, -1:]
-            any_word = probability[:, content].sum(1, keepdim=True)
-            mass += to_come * torch.cat([probability @ member, any_word], dim=1)
-            if bool((mass[:, -1] > _ENOUGH).all()):
-                break
-            best = logits.masked_fill(barred, -torch.inf).argmax(-1, keepdim=True)
-            tokens = torch.cat([tokens, best], dim=1)
-    return mass.cpu().numpy()
-
-
-def _reader(model: Any) -> Callable[[Tensor], Tensor]:
-    """A function of a growing sequence that gives the logits (b, V) after it, with a cache where that surely works."""
-    if not hasattr(model, "original_model"):
-        return lambda tokens: model(tokens)[:, -1]
-    cache: Any = None
-
-    def read(tokens: Tensor) -> Tensor:
-        nonlocal cache
-        if cache is None:
-            logits, cache = model(tokens, return_type="logits_and_cache", use_past_kv_cache=True)
-        else:
-            logits, cache = model(tokens[:, -1:], return_type="logits_and_cache", past_key_values=cache)
-        return logits[:, -1]
-
-    return read
-
-
-def count_words(texts: Sequence[str], vocabulary: Vocabulary) -> np.ndarray:
-    """Words (n, C + 1) of each concept and, last, of any, in each text."""
-    counts = np.zeros((len(texts), len(vocabulary.concepts) + 1))
-    for row, text in enumerate(texts):
-        for word in re.findall(r"[^\W\d_]+", text.lower()):
-            concepts = vocabulary.of_word.get(word)
-            if concepts:
-                counts[row, [*concepts, -1]] += 1
-    return counts

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,56 +13,7 @@ from ._mixture import Mixture, Move
 from ._positions import PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode, token_strings
 from ._source import resolve_place, resolve_prepend_bos
-
-
-class SteeredTokens:
-    """Which tokens the forward passes inside a `MFASteerer.steer` block steered, for the last sequence read.
-
-    Attributes
-    ----------
-    mask : ndarray of bool of shape (n, T)
-        True where the token's activation was moved; one row per prompt, one column per token read, padding included.
-    token_ids : ndarray of int of shape (n, T), or None
-        The tokens; None for models whose calls cannot be watched.
-    """
-
-    def __init__(self, model: Any, tracker: PositionTracker) -> None:
-        self._model, self._tracker = model, tracker
-
-    @property
-    def mask(self) -> np.ndarray:
-        """Where activations were moved, (n, T)."""
-        progress = self._tracker.sequence
-        return np.zeros((0, 0), dtype=bool) if progress is None else progress.steered.cpu().numpy()
-
-    @property
-    def token_ids(self) -> np.ndarray | None:
-        """The tokens read, (n, T)."""
-        progress = self._tracker.sequence
-        return None if progress is None or progress.ids is None else progress.ids.cpu().numpy()
-
-    def to_frame(self) -> Any:
-        """A table with a line per token read: prompt, position, token, steered. Padding is left out.
-
-        Returns
-        -------
-        pandas.DataFrame
-        """
-        pd = pandas()
-        progress = self._tracker.sequence
-        if progress is None:
-            return pd.DataFrame({"prompt": [], "position": [], "token": [], "steered": []})
-        real = progress.real.cpu()
-        row, _ = (places := real.nonzero()).unbind(1)
-        ids = [-1] * len(places) if progress.ids is None else progress.ids.cpu()[real].tolist()
-        return pd.DataFrame(
-            {
-                "prompt": row.numpy(),
-                "position": (real.cumsum(1) - 1)[real].numpy(),
-                "token": token_strings(self._model, ids),
-                "steered": progress.steered.cpu()[real].numpy(),
-            }
-        )
+from ._tables import SteeredTokens, pandas
 
 
 class MFASteerer:
@@ -408,12 +358,3 @@ def _seeded(seed: int | None, device: Any) -> Iterator[None]:
     with torch.random.fork_rng(devices=[torch.device(device)] if on_cuda else []):
         torch.manual_seed(seed)
         yield
-
-
-def pandas() -> Any:
-    """The pandas module, or an error that says how to get it."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("tables need pandas: pip install 'mfa-sklearn[lm]'") from error
-    return pd
