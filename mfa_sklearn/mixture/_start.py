@@ -14,6 +14,8 @@ from .._annotated import shared_fact
 from ._arrays import Batches, Conditioner
 from ._em import Structure
 from ._init import nearest_centre, params_from_labels
+from ._kmeans_core import k_means
+from ._missing import has_missing
 from ._model import MFAParams
 
 STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
@@ -120,17 +122,17 @@ class Start:
             p = None if weights is None else (weights / weights.sum()).cpu().numpy()
             chosen = self._rng.choice(len(X), n_components, replace=False, p=p)
             return X[torch.as_tensor(chosen, device=X.device)]
-        values = X.nan_to_num().cpu().numpy()  # conditioned rows: a missing value goes to the mean
-        w = None if weights is None else weights.cpu().numpy()
         if strategy == "k-means++":
+            values = X.nan_to_num().cpu().numpy()  # conditioned rows: a missing value goes to the mean
+            w = None if weights is None else weights.cpu().numpy()
             centres, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
-        else:
-            from sklearn.cluster import KMeans
-
-            centres = (
-                KMeans(n_components, n_init=1, random_state=self._rng).fit(values, sample_weight=w).cluster_centers_
-            )
-        return torch.as_tensor(centres, device=X.device).to(X)
+            return torch.as_tensor(centres, device=X.device).to(X)
+        batches = self._batches
+        if has_missing(X):
+            unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
+            w = None if weights is None else weights.cpu().numpy()
+            batches = Batches(X.nan_to_num(), unit, X.dtype, X.device, w)
+        return k_means(batches, n_components, self._rng).centres.to(X)
 
     def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))
