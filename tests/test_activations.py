@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import sys
 import warnings
 from pathlib import Path
 
@@ -465,6 +466,23 @@ def test_directories_that_hold_no_model(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "no-such-type"}')
     with pytest.raises(ValueError, match=rf"cannot load a model from directory '{tmp_path}'.*no-such-type"):
         load_model(tmp_path)
+
+
+def test_what_to_install_is_said(models, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"pip install 'mfa-sklearn\[lm\]'"):
+        ActivationExtractor(models["llama"], layer=0).fit(SENTENCES)
+    monkeypatch.setitem(sys.modules, "transformer_lens.model_bridge", None)
+    with pytest.raises(ImportError, match=r"pip install 'mfa-sklearn\[lm\]'"):
+        load_model(models["llama"])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_cuda_gives_the_same(llama, pooling):
+    extractor = clone(llama).set_params(pooling=pooling)
+    X = clone(extractor).set_params(device="cuda").transform(SENTENCES)
+    np.testing.assert_allclose(X, extractor.transform(SENTENCES), atol=1e-3)
 
 
 def test_sites_and_layers():

@@ -248,6 +248,7 @@ def test_values_too_large_for_half_precision(extractor, tmp_path):
     assert large.extract_to(tmp_path / "single", TEXTS, dtype="float32")[0][:].max() > 65504
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fits_take_the_array_on_disk(store):
     from sklearn.decomposition import PCA
 

@@ -97,10 +97,13 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> from mfa_sklearn import ActivationExtractor, datasets
-    >>> extractor = ActivationExtractor(model=datasets.tiny_lm(), layer=2)  # doctest: +SKIP
-    >>> X = extractor.fit_transform(["The river runs by the bank."])  # doctest: +SKIP
-    >>> X.tokens.tolist()[:3]  # doctest: +SKIP
-    ['The', ' river', ' runs']
+    >>> extractor = ActivationExtractor(model=datasets.tiny_lm(), layer=2)
+    >>> X = extractor.fit_transform(["The river runs by the bank.", "My cat sleeps."], y=["nature", "pets"])
+    >>> X.shape[1] == extractor.n_features_out_ == X.source["d_model"]
+    True
+    >>> pets = X[X.labels == "pets"]
+    >>> "".join(pets.tokens).strip()
+    'My cat sleeps.'
     """
 
     def __init__(
