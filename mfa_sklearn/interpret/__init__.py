@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._concepts import concept_components, top_concepts
 from ._display import SubspaceDisplay
+from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
 from ._tokens import format_tokens, top_tokens
@@ -14,6 +15,7 @@ __all__ = [
     "concept_components",
     "describe_components",
     "format_tokens",
+    "neighbors",
     "project",
     "top_concepts",
     "top_tokens",

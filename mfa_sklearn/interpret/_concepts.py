@@ -80,7 +80,7 @@ def top_concepts(
     >>> import numpy as np
     >>> from mfa_sklearn import MFA, top_concepts
     >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
-    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), tol=1e-2).fit(X)
+    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), max_iter=0).fit(X)
     >>> table = top_concepts(mfa, X, ["river", "money"] * 20)
     >>> table[["component", "label", "count", "size", "lift"]]
        component  label  count  size  lift
@@ -115,7 +115,7 @@ def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts
     >>> from mfa_sklearn import MFA
     >>> from mfa_sklearn.interpret import concept_components
     >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
-    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), tol=1e-2).fit(X)
+    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), max_iter=0).fit(X)
     >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
     {'money': 1, 'river': 0}
     """

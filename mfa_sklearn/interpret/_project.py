@@ -127,12 +127,13 @@ def project(
     --------
     >>> import numpy as np
     >>> from mfa_sklearn import MFA, project
-    >>> X = np.random.default_rng(0).normal(size=(500, 3)) * [5, 1, 1]
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 1)) * [5, 4, 3, 2] + rng.normal(size=(500, 4))
     >>> projection = project(MFA(1, 1).fit(X), X, 0)
     >>> projection
-    Projection(component=0, 500 rows on 1 factors, captured_energy=0.897)
+    Projection(component=0, 500 rows on 1 factors, captured_energy=0.95)
     >>> projection.coordinates.shape, projection.directions.shape
-    ((500, 1), (3, 1))
+    ((500, 1), (4, 1))
     """
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)

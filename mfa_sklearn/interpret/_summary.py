@@ -50,7 +50,7 @@ def describe_components(
     >>> from mfa_sklearn import MFA
     >>> from mfa_sklearn.interpret import describe_components
     >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
-    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), tol=1e-2).fit(X)
+    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), max_iter=0).fit(X)
     >>> describe_components(mfa, X, tokens=[" cat", " dog"] * 20, labels=["a", "b"] * 20)
                size tokens concepts
     component

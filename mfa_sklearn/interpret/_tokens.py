@@ -95,7 +95,7 @@ def top_tokens(
     >>> import numpy as np
     >>> from mfa_sklearn import MFA, top_tokens
     >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
-    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), tol=1e-2).fit(X)
+    >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), max_iter=0).fit(X)
     >>> table = top_tokens(mfa, X, tokens=[" cat", " dog"] * 20, aggregate="sum")
     >>> table[["component", "rank", "token", "score", "count"]]
        component  rank token  score  count
