@@ -15,7 +15,7 @@ from mfa_sklearn.activations._store_writer import write_store
 from mfa_sklearn.interpret import concept_components, describe_components, project, top_concepts, top_tokens
 
 TEXTS = [f"The {animal} sat by the {place}." for animal in ("cat", "dog", "owl") for place in ("bank", "barn")] * 5
-VOCABULARY = ["The", *(f" {word}" for word in "cat dog owl sat by the bank. barn.".split())]
+VOCABULARY = ["The", *(f" {word}" for word in ["cat", "dog", "owl", "sat", "by", "the", "bank.", "barn."])]
 
 
 def token_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
