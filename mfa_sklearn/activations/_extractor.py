@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from mfa_sklearn.activations._array import ActivationArray
+from mfa_sklearn.activations._checks import check_count, check_keep, check_labels, check_texts
 from mfa_sklearn.activations._forward import run_batches
 from mfa_sklearn.activations._model import (
     PROCESSINGS,
@@ -28,7 +29,6 @@ from mfa_sklearn.activations._rows import LayerRows, RowPlan, pooled_later, rows
 from mfa_sklearn.activations._sites import check_hook, check_layers, check_site, hook_name
 from mfa_sklearn.activations._tokens import (
     check_max_length,
-    check_texts,
     tokenize,
 )
 
@@ -163,7 +163,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             For a single string or entries that are not strings.
         """
         found = check_texts(texts)
-        _check_labels(y, len(found))
+        check_labels(y, len(found))
         self.source_, self.n_features_out_ = self._describe()
         return self
 
@@ -232,7 +232,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         from mfa_sklearn.activations._store_writer import check_store_options, write_store
 
         found = check_texts(texts)
-        _check_labels(labels, len(found))
+        check_labels(labels, len(found))
         check_store_options(shard_size, dtype)
         described = self._describe()
 
@@ -322,16 +322,13 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         for name, choices in (("pooling", POOLINGS), ("processing", PROCESSINGS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
-        _check_count("batch_size", self.batch_size)
+        check_count("batch_size", self.batch_size)
         if self.max_length is not None:
-            _check_count("max_length", self.max_length)
+            check_count("max_length", self.max_length)
         ratio = self.max_norm_ratio
         if ratio is not None and not (isinstance(ratio, Real) and ratio > 1):
             raise ValueError(f"max_norm_ratio must be a number above 1 or None, got {ratio!r}")
-        if isinstance(self.keep, str):
-            raise TypeError(f"keep must be a set of token strings, got one string: pass {{{self.keep!r}}}")
-        if not (self.keep is None or callable(self.keep) or isinstance(self.keep, Collection)):
-            raise TypeError(f"keep must be a set of token strings or a function, got {type(self.keep).__name__}")
+        check_keep(self.keep)
 
     def _settings(self) -> dict[str, Any]:
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
@@ -395,15 +392,3 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
                     layer[target] = rows
                 bar.update(len(index))
         return layers
-
-
-def _check_labels(labels: Any, n_texts: int) -> None:
-    if labels is not None and np.shape(labels)[:1] != (n_texts,):
-        raise ValueError(f"labels have shape {np.shape(labels)} for {n_texts} texts: pass one label per text")
-
-
-def _check_count(name: str, value: Any) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")

@@ -7,7 +7,7 @@ with one token, which a text may also spell out.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,33 +53,6 @@ class TokenSequence:
 
     def _arrays(self) -> tuple[np.ndarray | None, ...]:
         return self.ids, self.special, self.starts, self.ends
-
-
-def check_texts(texts: Any) -> list[str]:
-    """`texts` as a list of strings.
-
-    Raises
-    ------
-    TypeError
-        If it is a single string, or an entry is not a string.
-    ValueError
-        If it is empty, has more than one dimension, or a text in it is blank; the message names its index.
-    """
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"texts must be a list of strings, got one string: pass [{texts[:40]!r}]")
-    if not isinstance(texts, Iterable):
-        raise TypeError(f"texts must be a list of strings, got {type(texts).__name__}")
-    if getattr(texts, "ndim", 1) != 1:
-        raise ValueError(f"texts must have one dimension, got shape {getattr(texts, 'shape', None)}: pass one column")
-    found = list(texts)
-    if not found:
-        raise ValueError("texts is empty: pass at least one text")
-    for index, text in enumerate(found):
-        if not isinstance(text, str):
-            raise TypeError(f"texts[{index}] must be a string, got {type(text).__name__}: {text!r}")
-        if not text.strip():
-            raise ValueError(f"texts[{index}] is empty: leave it out")
-    return [str(text) for text in found]
 
 
 def tokenize(
