@@ -98,7 +98,8 @@ class PersistenceMethods:
         sizes = {"n_components_": n_components, "n_factors_": n_factors, "n_features_in_": n_features}
         history = {"lower_bounds_": [], "n_iter_": 0, "converged_": False, "n_reseeded_": 0}
         learned = {f"{name}_": value for name, value in arrays.items()}
-        _set_learned(estimator, learned | sizes | history | {"source_": source})
+        at_floor = {"heywood_": np.zeros_like(arrays["noise_variance"], dtype=bool)}
+        _set_learned(estimator, learned | sizes | history | at_floor | {"source_": source})
         _rotate_if_asked(estimator)
         return estimator
 
@@ -253,8 +254,13 @@ def _params_for(arrays: dict[str, np.ndarray], params: dict[str, Any]) -> dict[s
         else "component",
     }
     for name in found.keys() & params.keys():
-        if params[name] != found[name]:
+        # One number of factors per component is that of its columns that are not zero.
+        given = params[name] if np.ndim(params[name]) == 0 else np.max(params[name])
+        if given != found[name]:
             raise ValueError(f"{name}={params[name]!r}, but the arrays given have {name}={found[name]!r}")
+    ranks = np.broadcast_to(params.get("n_factors", found["n_factors"]), len(loadings))
+    if any(loadings[k, :, rank:].any() for k, rank in enumerate(ranks)):
+        raise ValueError(f"n_factors={params['n_factors']!r}, but a component's loadings go on beyond its factors")
     if params.get("noise_form") == "isotropic" and not (noise == noise[..., :1]).all():
         raise ValueError("noise_form='isotropic', but the noise variances given differ between features")
     return found | params

@@ -25,6 +25,8 @@ _SMALLEST_TURN = 1e-7
 _MOST_SWEEPS = 100
 # Entries this close to the largest count as equal, so that rounding does not choose a sign.
 _TIE = 1e-6
+# Share of the strongest column's sum of squares below which a column is rounding.
+_NOTHING = 1e-28
 
 
 def canonical(loadings: Tensor, noise_variance: Tensor, common: bool = False) -> Tensor:
@@ -78,11 +80,13 @@ def _diagonalise(loadings: Tensor, scale: Tensor) -> Tensor:
 
 def _arrange(loadings: Tensor, scale: Tensor) -> Tensor:
     whitened = loadings / scale
-    order = whitened.square().sum(1).argsort(dim=1, descending=True, stable=True)[:, None, :]
+    strength, order = whitened.square().sum(1, keepdim=True).sort(dim=2, descending=True, stable=True)
     size = whitened.abs()
     leading = (size >= (1 - _TIE) * size.amax(1, keepdim=True)).to(torch.uint8).argmax(1, keepdim=True)
     sign = torch.where(loadings.gather(1, leading) < 0, -1.0, 1.0)
-    return (loadings * sign).gather(2, order.expand_as(loadings))
+    arranged = (loadings * sign).gather(2, order.expand_as(loadings))
+    # What rounding leaves of a factor that is not there; EM keeps a column of zeros at zero, but not this.
+    return torch.where(strength > _NOTHING * strength[:, :, :1], arranged, 0.0)
 
 
 def _orthomax(loadings: Tensor, gamma: float) -> Tensor:
