@@ -13,8 +13,9 @@ from ._inputs import check_count
 from ._project import Projection, project
 from ._text import label_text, visible
 
-_MARKER_SIZE = 14
 _FONT_SIZE = 6.5
+# Between a point and its label, in points.
+_GAP = 1.5
 # Labels that get a colour and a line in the legend; the rest share a grey.
 _MAX_COLOURS = 9
 _MAX_CHARACTERS = 24
@@ -134,7 +135,7 @@ class SubspaceDisplay:
         self.ax_ = _axes_for(points.shape[1], ax)
         self.figure_ = self.ax_.get_figure()
         colours, key = _colours(self.projection.labels)
-        options = {"s": _MARKER_SIZE, "c": colours, "linewidths": 0, **(scatter_kwargs or {})}
+        options = {"s": _marker_size(len(points)), "c": colours, "linewidths": 0, **(scatter_kwargs or {})}
         if "color" in options or "facecolors" in options:
             options.pop("c")
         self.scatter_ = self.ax_.scatter(*points.T, **options)
@@ -170,12 +171,21 @@ class SubspaceDisplay:
         names = [_shorten(label_text(token)) for token in tokens]
         sizes = _text_sizes(names, options["fontsize"], self.figure_.dpi)
         # Labels stand to the right of their points, but to the left where they would leave the picture.
-        left = places[:, 0] + sizes[:, 0] > frame.x1
-        places[:, 0] -= np.where(left, sizes[:, 0], 0)
+        gap = _GAP * self.figure_.dpi / 72
+        left = places[:, 0] + sizes[:, 0] + gap > frame.x1
+        places[:, 0] += np.where(left, -gap - sizes[:, 0], gap)
         chosen = spread_out(places, sizes, max_labels)
-        return [
-            self.ax_.text(*points[i], names[i], **{"ha": "right" if left[i] else "left", **options}) for i in chosen
-        ]
+        sides = {side: {"ha": side, **self._beside(sign), **options} for side, sign in (("left", 1), ("right", -1))}
+        return [self.ax_.text(*points[i], names[i], **sides["right" if left[i] else "left"]) for i in chosen]
+
+    def _beside(self, sign: int) -> dict[str, Any]:
+        """Moves a text off its point; in three dimensions matplotlib places texts itself."""
+        if self.ax_.name == "3d":
+            return {}
+        from matplotlib.transforms import offset_copy
+
+        moved = offset_copy(self.ax_.transData, self.figure_, x=sign * _GAP, y=_GAP, units="points")
+        return {"transform": moved}
 
 
 def _check_factors(factors: Sequence[int], n_factors: int | None) -> list[int]:
@@ -227,6 +237,11 @@ def _colours(labels: np.ndarray | None) -> tuple[Any, list[tuple[str, Any]]]:
     if len(names) > _MAX_COLOURS:
         key.append((f"{len(names) - _MAX_COLOURS} others ({len(labels) - counts[shown].sum():,})", palette[-1]))
     return palette[np.minimum(rank[codes], _MAX_COLOURS)], key
+
+
+def _marker_size(n_points: int) -> float:
+    """Smaller the more points there are, so that thousands do not become one blot."""
+    return float(np.clip(14 * np.sqrt(1000 / max(n_points, 1)), 2, 14))
 
 
 def _shorten(name: str) -> str:
