@@ -11,7 +11,8 @@ import pytest
 import torch
 from lm_fixtures import save_tiny_model
 
-from mfa_sklearn.steering import MFASteerer, evaluate_steering, summarise_steering
+from mfa_sklearn import datasets
+from mfa_sklearn.steering import NEUTRAL_PROMPTS, MFASteerer, evaluate_steering, summarise_steering
 from mfa_sklearn.steering._shares import count_words, log_prob_of_text, next_slot, read_vocabulary
 
 WORDS = {"water": ["river", "boats"], "money": ["bank", "money"], "birds": ["birds", "bank"]}
@@ -52,6 +53,12 @@ def test_words_are_found_as_tokens_in_every_form(model: Any) -> None:
         read_vocabulary(model, {"x": ["unpronounceable"]})
     with pytest.raises(ValueError, match="'x' has no word"):
         read_vocabulary(model, {"x": []})
+
+
+def test_neutral_prompts_hold_no_word_of_any_concept() -> None:
+    content = {word for words in datasets.load_concepts().words.values() for word in words}
+    assert not content & {word for prompt in NEUTRAL_PROMPTS for word in prompt.lower().split()}
+    assert len(set(NEUTRAL_PROMPTS)) == 20
 
 
 def test_words_are_counted_whole_and_for_each_of_their_concepts(model: Any) -> None:

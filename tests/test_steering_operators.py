@@ -71,6 +71,10 @@ def test_nothing_asked_for_changes_no_bit(method: str, component: int | None) ->
     moved = move(x, torch.arange(len(x)))
     assert moved.numpy().tobytes() == x.numpy().tobytes()
     assert move.is_nothing
+    params = make_params()
+    route = ops.transport_map(params, 0, 1)
+    for same in (ops.two_stage(x, params.means[1], 0.0, None), ops.transport(x, route, 0.0)):
+        assert same.numpy().tobytes() == x.numpy().tobytes()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -185,6 +185,31 @@ def test_a_new_prompt_in_the_same_block_is_all_prompt(llama: Pair) -> None:
         llama.bridge(second[:, :1])
         llama.bridge(second[:, :1])
         assert steered.mask.tolist() == [[False]]
+        llama.bridge(second[:, :3])
+        # One token longer, but not the same beginning.
+        llama.bridge(torch.cat([second[:, :2], second[:, 1:3]], dim=1))
+        assert steered.mask.tolist() == [[False, True, True, True]]
+
+
+def test_a_first_token_that_is_the_padding_token_is_real(tmp_path: Any) -> None:
+    pair = Pair(tmp_path, "gpt2")
+    assert pair.bridge.tokenizer.pad_token_id == pair.bridge.tokenizer.bos_token_id
+    steerer = MFASteerer(pair.bridge, make_mixture(), layer=LAYER, special_tokens=True)
+    with steerer.steer(component=2, alpha=ALPHA) as steered:
+        pair.bridge(["The cat", ""])
+    assert steered.mask.tolist() == [[True, True, True], [True, False, False]]
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("choice", ["all", "prompt"])
+def test_transformers_own_generation_is_steered_too(pair: Pair, choice: str, use_cache: bool) -> None:
+    positions, place = CHOICES[choice]
+    expected = pair.greedy_by_hand(PROMPTS[0], lambda c, n: place(c, n, bos(pair)), 6)
+    with pair.steerer.steer(component=2, alpha=ALPHA, positions=positions):
+        tokens = pair.bridge.hf_generate(
+            pair.tokens(PROMPTS[0]), max_new_tokens=6, do_sample=False, stop_at_eos=False, use_cache=use_cache
+        )
+    assert tokens[0].tolist() == expected
 
 
 def test_a_prompt_read_in_parts_keeps_its_places(llama: Pair) -> None:
