@@ -119,14 +119,26 @@ def evaluate_steering(
 
     Examples
     --------
-    >>> from mfa_sklearn import ActivationExtractor, MFA, datasets
+    Two concepts of the embedded data, a mixture on a hundred sentences, and the next content word alone:
+
+    >>> import numpy as np
+    >>> from mfa_sklearn import MFA, ActivationExtractor, MFASteerer, datasets
     >>> from mfa_sklearn.interpret import concept_components
-    >>> from mfa_sklearn.steering import evaluate_steering
-    >>> data = datasets.load_concepts()  # doctest: +SKIP
-    >>> X = ActivationExtractor(datasets.tiny_lm(), layer=2).fit_transform(data.texts, data.labels)  # doctest: +SKIP
-    >>> mfa = MFA(100, 5).fit(X)  # doctest: +SKIP
-    >>> components = concept_components(mfa, X)["component"].to_dict()  # doctest: +SKIP
-    >>> table = evaluate_steering(MFASteerer(model, mfa), components, data.words)  # doctest: +SKIP
+    >>> from mfa_sklearn.steering import evaluate_steering, summarise_steering
+    >>> data = datasets.load_concepts()
+    >>> some = np.flatnonzero(np.isin(data.labels, ["river", "court"]))[:100]
+    >>> extractor = ActivationExtractor(datasets.tiny_lm(), layer=0)
+    >>> X = extractor.fit_transform([data.texts[i] for i in some], data.labels[some])
+    >>> mfa = MFA(8, 2, tol=1e-2, random_state=0).fit(X)
+    >>> components = concept_components(mfa, X)["component"].to_dict()
+    >>> steerer = MFASteerer(extractor.load(), mfa)
+    >>> table = evaluate_steering(steerer, components, data.words, ["I think that"], alphas=[1.0],
+    ...                           positions=["prompt"], max_new_tokens=0)
+    >>> table["target"].tolist()
+    ['none', 'none', 'random', 'random', 'concept', 'concept']
+    >>> share = summarise_steering(table).set_index("target")["share_next"]
+    >>> bool(share["concept"] > 10 * share["none"])
+    True
     """
     vocabulary = read_vocabulary(steerer.model, words)
     unknown = sorted(set(components) - set(vocabulary.concepts))
