@@ -89,26 +89,20 @@ def lloyd(data: Rows, centres: Tensor, max_iter: int, tol: float, unit: bool = F
 
     An empty cluster takes over a row that is far from its centre. `unit` scales centres to length one.
     """
-    before: Assignment | None = None
+    inertia = np.inf
     last = max_iter + _EXTRA_PASSES
     for n_iter in range(last + 1):
         found = assign(data, centres)
         empty = (found.mass == 0).nonzero()[:, 0]
         far = _far_rows(data, found, centres, len(empty))
-        done = n_iter >= max_iter or _settled(before, found, tol)
+        done = n_iter >= max_iter or inertia - found.inertia <= tol * found.inertia
         if n_iter == last or (done and not len(far)):
             break
         centres = _updated(found, centres, unit)
         if len(far):
             centres[empty[: len(far)]] = data.read(far).double()
-        before = found
+        inertia = found.inertia
     return Clustering(centres, found.labels, found.inertia, n_iter)
-
-
-def _settled(before: Assignment | None, found: Assignment, tol: float) -> bool:
-    if before is None:
-        return False
-    return before.inertia - found.inertia <= tol * found.inertia or torch.equal(before.labels, found.labels)
 
 
 def _updated(found: Assignment, centres: Tensor, unit: bool) -> Tensor:
