@@ -113,14 +113,15 @@ def test_a_likelihood_that_is_not_finite_is_an_error_with_a_remedy():
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
-def test_both_solvers_reach_the_same_optimum(name):
-    """From the truth, with one optimum near: full batches of gradient end where EM ends."""
+def test_an_optimum_of_the_gradient_is_one_of_em(name):
+    """Where full batches of gradient end, EM has nothing to gain and stays."""
     X, y = make_mfa(300, 4, 2, 1, random_state=0)
     arguments = {"init": y, "tol": 0.0, **estimator_arguments(STRUCTURES[name])}
-    em = MFA(2, 1, max_iter=150, **arguments).fit(X)
     by_gradient = gradient(batch_size=300, max_iter=400, n_iter_no_change=400, **arguments).fit(X)
-    assert by_gradient.score(X) == pytest.approx(em.score(X), abs=2e-3)
-    np.testing.assert_allclose(by_gradient.weights_, em.weights_, atol=5e-3)
+    score, weights = by_gradient.score(X), by_gradient.weights_
+    em = by_gradient.set_params(solver="em", warm_start=True, max_iter=150).fit(X)
+    assert -1e-9 <= em.score(X) - score <= 2e-3
+    np.testing.assert_allclose(em.weights_, weights, atol=5e-3)
     np.testing.assert_allclose(by_gradient.means_, em.means_, atol=0.05)
     assert by_gradient.noise_variance_.shape == em.noise_variance_.shape
 

@@ -24,7 +24,7 @@ from ._lowrank import factorise
 from ._model import Density, MFAParams, mixture_moments, prepare
 from ._model import sample as draw
 from ._posterior import chunk_rows, exact_log_joint, posterior_pairs
-from ._validation import check_component, check_rows, check_weights
+from ._validation import check_component, check_rows, check_weights, factor_counts
 
 
 class Evaluation:
@@ -64,6 +64,7 @@ class DensityMethods:
     random_state: Any
     noise: str
     noise_form: str
+    n_factors: Any
     loadings: str
 
     @property
@@ -186,7 +187,9 @@ class DensityMethods:
         return to_numpy(X), to_numpy(components)
 
     def _n_parameters(self) -> int:
-        return n_parameters(self._structure, *self.loadings_.shape)
+        n_components, n_features, n_factors = self.loadings_.shape
+        ranks = n_factors if np.ndim(self.n_factors) == 0 else factor_counts(self.n_factors, n_components)
+        return n_parameters(self._structure, n_components, n_features, ranks)
 
     def aic(self, X: Any) -> float:
         """Akaike's information criterion, ``-2 log L + 2 p``; lower is better."""

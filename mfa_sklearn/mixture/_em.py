@@ -14,6 +14,7 @@ models", Stat. Comput. 18, 2008). Shapes: K components, D features, q factors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -258,14 +259,11 @@ def rebase(statistics: Statistics, old: MFAParams, new: MFAParams) -> Statistics
     )
 
 
-def n_parameters(structure: Structure, n_components: int, n_features: int, n_factors: int) -> int:
+def n_parameters(structure: Structure, n_components: int, n_features: int, n_factors: int | Sequence[int]) -> int:
     """Free parameters: a rotation of the factors changes nothing, so q (q - 1) / 2 per loading matrix do not count."""
-    K, D, q = n_components, n_features, n_factors
-    loadings = D * q - q * (q - 1) // 2
-    noise = 1 if structure.isotropic_noise else D
-    return (
-        (K - 1)
-        + K * D
-        + (1 if structure.common_loadings else K) * loadings
-        + (1 if structure.shared_noise else K) * noise
-    )
+    K, D = n_components, n_features
+    ranks = [n_factors] * K if isinstance(n_factors, int) else list(n_factors)
+    sizes = [D * q - q * (q - 1) // 2 for q in ranks]
+    loadings = sizes[0] if structure.common_loadings else sum(sizes)
+    noise = (1 if structure.isotropic_noise else D) * (1 if structure.shared_noise else K)
+    return (K - 1) + K * D + loadings + noise

@@ -266,7 +266,7 @@ def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:
             else params.noise_variance[min(source, len(params.noise_variance) - 1)].sqrt()
         )
         means[k], means[source] = means[source] + spread / 2, means[source] - spread / 2
-        loadings[k] = loadings[source]
+        loadings[k] = loadings[source] * (loadings[k] != 0).any(0)  # a factor it may not have stays zero
         weights[source] = weights[source] - math.log(2)
         weights[k] = weights[source]
         if noise is not None:
@@ -275,28 +275,32 @@ def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:
 
 
 @torch.no_grad()
-def starting_temperature(params: MFAParams, X: Tensor, target: float = 2.0, highest: float = 64.0) -> float:
-    """The temperature at which a row's posterior spreads over `target` components on average, at least one.
+def starting_temperature(params: MFAParams, X: Tensor, share: float = 0.15, highest: float = 64.0) -> float:
+    """The temperature at which the posterior's entropy is a share of the most it can be, ``log K``; at least one.
 
-    Where the posterior is soft by itself there is nothing to gain from annealing, and this is one.
+    At 15 % a row in a mixture of 100 components is spread over two on average: enough for components to find better
+    places, too little for them to melt into one. Where the posterior is as soft by itself this is one.
 
     Parameters
     ----------
     X : Tensor (n, D)
         A sample of the rows.
-    target : float
-        Perplexity, the exponential of the mean entropy in nats.
+    share : float
+        Of ``log K``, for the mean entropy over rows.
+    highest : float
+        Highest temperature.
     """
-    joint = log_joint(prepare(params, X.dtype), X)
+    joint = log_joint(prepare(params, X.dtype), X.nan_to_num())
+    target = share * math.log(len(params.log_weights))
 
-    def perplexity(temperature: float) -> float:
+    def entropy(temperature: float) -> float:
         log_r = (joint / temperature).log_softmax(1)
-        return float((-(log_r.exp() * log_r).sum(1)).mean().exp())
+        return float(-(log_r.exp() * log_r).sum(1).mean())
 
-    if len(params.log_weights) < 2 or perplexity(1.0) >= min(target, 0.9 * len(params.log_weights)):
+    if entropy(1.0) >= target:
         return 1.0
     low, high = 1.0, highest
     for _ in range(20):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if perplexity(middle) < target else (low, middle)
+        low, high = (middle, high) if entropy(middle) < target else (low, middle)
     return math.sqrt(low * high)

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from . import _missing
 from ._em import Structure
-from ._model import MFAParams, log_joint, prepare
+from ._model import Density, MFAParams, log_joint, prepare
 
 
 class Unconstrained(NamedTuple):
@@ -49,6 +50,16 @@ def constrain(leaves: Unconstrained, floor: float) -> MFAParams:
     )
 
 
+def _log_joint(density: Density, X: Tensor) -> Tensor:
+    """Log joint densities (n, K), differentiable, of rows that may miss values."""
+    if not _missing.has_missing(X):
+        return log_joint(density, X)
+    missing = _missing.missing_rows(X)
+    order = torch.cat([missing.nonzero()[:, 0], (~missing).nonzero()[:, 0]])
+    joint = torch.cat([_missing.log_joint(density, X[missing]), log_joint(density, X[~missing])])
+    return joint[order.argsort()]
+
+
 def minibatch_step(
     leaves: Unconstrained, optimizer: torch.optim.Optimizer, X: Tensor, weights: Tensor | None, floor: float
 ) -> tuple[float, float]:
@@ -60,7 +71,7 @@ def minibatch_step(
         Of the minibatch before the step: the weighted sum of log densities, and the sum of weights.
     """
     optimizer.zero_grad(set_to_none=True)
-    log_prob = log_joint(prepare(constrain(leaves, floor)), X).logsumexp(1)
+    log_prob = _log_joint(prepare(constrain(leaves, floor)), X).logsumexp(1)
     w = torch.ones_like(log_prob) if weights is None else weights.to(log_prob)
     mass = float(w.sum())
     if mass == 0:

@@ -16,6 +16,9 @@ from ._model import MFAParams
 
 # Clusters up to this size get an exact decomposition, larger ones a randomised one.
 _EXACT_SIZE = 96
+# Turns of loadings and noise, and the smallest share of a feature's variance that they leave to its noise.
+_TURNS = 4
+_SMALLEST_SHARE = 0.01
 
 
 def nearest_centre(X: Tensor, centres: Tensor) -> Tensor:
@@ -105,22 +108,27 @@ def _principal_loadings(
 ) -> Tensor:
     """Loadings (D, q) of a cluster's deviations (n, D), already weighted by the root of each row's weight.
 
-    The components are those of the correlation matrix: a feature that varies much inside a cluster is not for that one
-    that its factors explain.
+    Given the noise, the best loadings are principal components in units of it, ``Psi^(1/2) V (S^2 - 1)^(1/2)``
+    (Joereskog, Psychometrika 32, 1967); given the loadings, the noise is what is left. A few turns, from noise that is
+    all of the variance, keep clear of the poor optima that EM falls into from the first components alone.
     """
     n_rows, n_features = deviations.shape
-    size = variance.sqrt()
+    size = torch.where(variance > 0, variance, 1.0).sqrt()
     axes = torch.randn(n_features, n_factors, generator=generator, dtype=torch.float64, device=generator.device)
     # A direction that holds no more than noise starts small, not at zero, where EM would leave it.
-    axes = 0.1 * axes.to(deviations.device) / n_features**0.5
+    start = 0.1 * axes.to(deviations.device) / n_features**0.5
     rank = min(n_factors, n_rows, n_features)
-    if rank > 0 and mass > 0:
-        s, v = _top_singular(deviations / torch.where(size > 0, size, 1.0).to(deviations), rank, generator)
-        eigenvalues = s.double().square() / mass
-        left = (n_features - eigenvalues.sum()).clamp(min=0) / max(n_features - n_factors, 1)
-        signal = (eigenvalues - left).clamp(min=0)
-        axes[:, :rank] = torch.where(signal > 1e-3 * left, v.double() * signal.sqrt(), axes[:, :rank])
-    return axes * size[:, None]
+    if rank == 0 or mass == 0:
+        return start * variance.sqrt()[:, None]
+    standard = deviations / size.to(deviations)
+    noise = torch.ones_like(variance)
+    for _ in range(_TURNS):
+        s, v = _top_singular(standard / noise.sqrt().to(deviations), rank, generator)
+        signal = (s.double().square() / mass - 1).clamp(min=0)
+        found = torch.where(signal > 1e-3, v.double() * signal.sqrt(), start[:, :rank]) * noise.sqrt()[:, None]
+        noise = (1 - found.square().sum(1)).clamp(min=_SMALLEST_SHARE)
+    start[:, :rank] = found
+    return start * variance.sqrt()[:, None]
 
 
 def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -137,7 +145,7 @@ def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tupl
 
 def _residual_noise(variances: Tensor, loadings: Tensor, count: Tensor, structure: Structure, floor: float) -> Tensor:
     noise = variances - loadings.square().sum(-1)
-    noise = torch.maximum(noise, 0.05 * variances)
+    noise = torch.maximum(noise, _SMALLEST_SHARE * variances)
     if structure.shared_noise:
         noise = ((count[:, None] * noise).sum(0) / count.sum())[None]
     if structure.isotropic_noise:

@@ -40,6 +40,8 @@ from ._start import STRATEGIES
 from ._stream import Stream
 from ._validation import check_rows, check_weights
 
+# EM nears a noise variance of zero ever more slowly; below this share of the feature's variance it is on its way there.
+_HEYWOOD_SHARE = 1e-4
 # Rows that the annealing schedule is read off.
 _SCHEDULE_ROWS = 1000
 
@@ -65,8 +67,9 @@ class MFA(
     ----------
     n_components : int, default=None
         Number of components K. None takes as many as the centres that `init` or an earlier pipeline step gives, else 1.
-    n_factors : int, default=1
-        Factors q per component, below the number of features; 0 is the diagonal Gaussian mixture.
+    n_factors : int or sequence of K int, default=1
+        Factors q per component, below the number of features; 0 is the diagonal Gaussian mixture. With one number for
+        each component, `loadings_` is as wide as the largest and zero where a component has fewer.
     noise : {"shared", "component"}, default="shared"
         Whether the noise variance is one for all components or each has its own.
     noise_form : {"diagonal", "isotropic"}, default="diagonal"
@@ -87,7 +90,8 @@ class MFA(
     max_iter : int, default=100
         Most iterations (EM) or epochs (gradient).
     n_init : int, default=1
-        Starts to try; the one with the highest likelihood is kept.
+        Starts to try; the one with the highest likelihood is kept. From given centres or labels the first start has
+        principal components for loadings, the others random ones.
     annealing : "auto" or float, default="auto"
         Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T falls by
         a fifth per iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by
@@ -133,6 +137,9 @@ class MFA(
         Its history, before each iteration and at the end.
     n_iter_ : int
     converged_ : bool
+    heywood_ : ndarray of bool, of the shape of `noise_variance_`
+        Noise variances at the noise floor, or below 1e-4 of the feature's variance and so on their way to zero (Heywood
+        cases).
     n_reseeded_ : int
         Components that lost their rows in the first iterations and were given half of a heavy one.
     source_ : dict or None
@@ -159,7 +166,7 @@ class MFA(
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "n_factors": [Interval(Integral, 0, None, closed="left")],
+        "n_factors": [Interval(Integral, 0, None, closed="left"), "array-like"],
         "noise": [StrOptions({"shared", "component"})],
         "noise_form": [StrOptions({"diagonal", "isotropic"})],
         "loadings": [StrOptions({"component", "common"})],
@@ -188,7 +195,7 @@ class MFA(
     def __init__(
         self,
         n_components: int | None = None,
-        n_factors: int = 1,
+        n_factors: Any = 1,
         *,
         noise: str = "shared",
         noise_form: str = "diagonal",
@@ -269,7 +276,9 @@ class MFA(
         previous = self._previous(problem) if self.warm_start and hasattr(self, "weights_") else None
         best: FitResult | None = None
         for attempt in range(1 if previous is not None else self.n_init):
-            params = self._starting_params(problem) if previous is None else problem.conditioner.inward(previous)
+            params = (
+                self._starting_params(problem, attempt) if previous is None else problem.conditioner.inward(previous)
+            )
             result = run(
                 self._solver(params, problem, previous is None),
                 self._monitor(),
@@ -288,7 +297,8 @@ class MFA(
     def _previous(self, problem: Problem) -> MFAParams:
         """Parameters of the last fit, with the ties of the structure asked for now."""
         K, D, q = self.loadings_.shape
-        if (self.n_components or K, self.n_factors, problem.batches.n_features) != (K, q, D):
+        asked = (self.n_components or K, int(np.max(self.n_factors)), problem.batches.n_features)
+        if asked != (K, q, D):
             raise ValueError(
                 f"warm_start: the last fit had n_components={K}, n_factors={q} and {D} features, asked for now are "
                 f"n_components={self.n_components}, n_factors={self.n_factors} and {problem.batches.n_features} "
@@ -296,12 +306,15 @@ class MFA(
             )
         return tie(self._params(problem.batches.device), self._structure)
 
-    def _starting_params(self, problem: Problem) -> MFAParams:
+    def _starting_params(self, problem: Problem, attempt: int) -> MFAParams:
+        start = problem.start
         if problem.labels is not None:
-            return problem.start.from_labels(problem.labels)
-        if problem.centres is not None:
-            return problem.start.from_centres(problem.centres)
-        return problem.start.draw("kmeans" if self.init == "auto" else self.init)
+            params = start.from_labels(problem.labels)
+        elif problem.centres is not None:
+            params = start.from_centres(problem.centres)
+        else:
+            return start.draw("kmeans" if self.init == "auto" else self.init)
+        return start.redraw_loadings(params) if attempt else params
 
     def _solver(self, params: MFAParams, problem: Problem, fresh: bool) -> Solver:
         if self.solver == "gradient":
@@ -355,6 +368,8 @@ class MFA(
         self.n_iter_ = result.n_iter
         self.converged_ = result.converged
         self.n_reseeded_ = result.reseeded
+        at_floor = to_numpy(result.params.noise_variance <= max(_HEYWOOD_SHARE, 1.000001 * self.noise_floor))
+        self.heywood_ = at_floor[0] if self.noise == "shared" else at_floor
         self.source_ = source
         self._stream = Stream(problem.conditioner.outward(result.params), problem.weight)
 
@@ -375,6 +390,14 @@ class MFA(
             warnings.warn(
                 f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run "
                 "a fixed number without this warning.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        if self.heywood_.any():
+            features = np.flatnonzero(np.atleast_2d(self.heywood_).any(0)).tolist()
+            warnings.warn(
+                f"the noise variance of features {features} went to zero or the noise floor (Heywood cases, see "
+                "heywood_); drop constant features, ask for fewer factors or components, or raise noise_floor.",
                 ConvergenceWarning,
                 stacklevel=4,
             )

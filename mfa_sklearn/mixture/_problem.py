@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from ._arrays import Batches, Conditioner, column_moments, conditioner_for, resolve_device, resolve_dtype
 from ._start import Start, given_centres, given_labels
-from ._validation import check_sizes
+from ._validation import check_sizes, factor_counts
 
 
 class Problem(NamedTuple):
@@ -42,16 +42,20 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     device, dtype = resolve_device(e.device), resolve_dtype(e.dtype, rows)
     rng = check_random_state(e.random_state)
     n_rows, n_features = rows.shape
-    check_sizes(n_rows, n_features, e.n_components or 1, e.n_factors)
+    asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
+    check_sizes(n_rows, n_features, asked or 1, int(np.max(e.n_factors, initial=0)))
     moments = column_moments(rows, weights, device)
     if not bool((moments.observed > 0).all()):
         empty = (moments.observed == 0).nonzero()[:, 0].tolist()
         raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     labels = given_labels(e.init, n_rows)
-    centres = given_centres(e.init, X if hasattr(X, "shape") else rows, e.n_components)
-    n_components = _n_components(e.n_components, labels, centres)
-    check_sizes(n_rows, n_features, n_components, e.n_factors)
+    centres = given_centres(e.init, X if hasattr(X, "shape") else rows, asked)
+    n_components = _n_components(asked, labels, centres)
+    ranks = factor_counts(e.n_factors, n_components)
+    check_sizes(n_rows, n_features, n_components, max(ranks))
+    if e._structure.common_loadings and len(set(ranks)) > 1:
+        raise ValueError(f"loadings='common' needs one n_factors for all components, got n_factors={e.n_factors!r}")
     kept, held_out = _split(e, n_rows, rng)
     if weights is not None and held_out is not None and not weights[held_out].sum() * weights[kept].sum() > 0:
         raise ValueError("sample_weight is zero for all rows held out (or all kept); set early_stopping=False")
@@ -64,7 +68,7 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     train = batches(kept)
     if labels is not None and kept is not None:
         labels = labels[kept]
-    start = Start(train, conditioner, n_components, e.n_factors, e._structure, e.noise_floor, rng)
+    start = Start(train, conditioner, ranks, e._structure, e.noise_floor, rng)
     validation = None if held_out is None else batches(held_out)
     log_scale = float(moments.observed @ conditioner.scale.log())
     return Problem(

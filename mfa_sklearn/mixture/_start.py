@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._annotated import shared_fact
 from ._arrays import Batches, Conditioner
-from ._em import Structure
+from ._em import Structure, tie
 from ._init import nearest_centre, params_from_labels
 from ._kmeans_core import k_means
 from ._missing import has_missing
@@ -82,14 +82,13 @@ class Start:
         self,
         batches: Batches,
         conditioner: Conditioner,
-        n_components: int,
-        n_factors: int,
+        ranks: tuple[int, ...],
         structure: Structure,
         floor: float,
         rng: np.random.RandomState,
     ) -> None:
         self._batches, self._conditioner, self._rng = batches, conditioner, rng
-        self._sizes = (n_components, n_factors)
+        self._ranks, self._sizes = ranks, (len(ranks), max(ranks))
         self._structure, self._floor = structure, floor
 
     def from_labels(self, labels: np.ndarray) -> MFAParams:
@@ -137,7 +136,7 @@ class Start:
     def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))
         n_components, n_factors = self._sizes
-        return params_from_labels(
+        params = params_from_labels(
             X,
             labels,
             n_components,
@@ -148,3 +147,20 @@ class Start:
             self._batches.weights_of(rows),
             means,
         )
+        return params._replace(loadings=params.loadings * self._allowed(X.device))
+
+    def _allowed(self, device: torch.device) -> Tensor:
+        """One where a component has the factor, else zero, (K, 1, q). EM keeps zero columns at zero."""
+        ranks = torch.tensor(self._ranks, device=device)[:, None, None]
+        return (torch.arange(self._sizes[1], device=device) < ranks).double()
+
+    def redraw_loadings(self, params: MFAParams) -> MFAParams:
+        """Another start from the same centres: half of each variance given to random factors."""
+        K, D, q = params.loadings.shape
+        if q == 0:
+            return params
+        variance = params.loadings.square().sum(-1) + params.noise_variance
+        random = self._rng.standard_normal((1 if self._structure.common_loadings else K, D, q)) / q**0.5
+        axes = torch.as_tensor(random, device=params.means.device).expand(K, D, q) * self._allowed(params.means.device)
+        loadings = (variance / 2).sqrt()[:, :, None] * axes
+        return tie(params._replace(loadings=loadings, noise_variance=variance / 2), self._structure)

@@ -54,6 +54,16 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     return weights
 
 
+def factor_counts(n_factors: Any, n_components: int) -> tuple[int, ...]:
+    """Factors of each component, from one number or one per component."""
+    counts = (int(n_factors),) * n_components if np.ndim(n_factors) == 0 else tuple(int(q) for q in n_factors)
+    if len(counts) != n_components:
+        raise ValueError(f"n_factors gives {len(counts)} numbers for {n_components} components; give one or one each")
+    if min(counts) < 0 or (np.ndim(n_factors) and np.asarray(n_factors).dtype.kind not in "iu"):
+        raise ValueError(f"n_factors={n_factors!r} must be whole numbers of at least 0")
+    return counts
+
+
 def check_sizes(n_rows: int, n_features: int, n_components: int, n_factors: int) -> None:
     """Refuse more components than rows, and factors that do not reduce the dimension."""
     if n_components > n_rows:
