@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "MFA": "mixture",
+    "MFASearch": "mixture",
     "KMeansInitializer": "mixture",
     "ActivationArray": "activations",
     "ActivationExtractor": "activations",

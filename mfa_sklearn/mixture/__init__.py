@@ -2,5 +2,6 @@
 
 from ._kmeans import KMeansInitializer
 from ._mfa import MFA
+from ._search import MFASearch
 
-__all__ = ["MFA", "KMeansInitializer"]
+__all__ = ["MFA", "KMeansInitializer", "MFASearch"]

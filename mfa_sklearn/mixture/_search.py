@@ -1,0 +1,324 @@
+"""Choosing the number of components, the number of factors and the structure of a mixture."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from copy import deepcopy
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import TransformerMixin, _fit_context, clone
+from sklearn.model_selection import KFold, check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ._trial import CRITERIA, Trial, fit_group
+from ._validation import check_rows, check_sizes, check_weights
+
+# Letters of a structure: loadings common, noise shared by components, noise isotropic (C), or each the other (U).
+STRUCTURES = tuple("".join(letters) for letters in itertools.product("UC", repeat=3))
+
+
+class MFASearch(TransformerMixin, BaseSearchCV):
+    """Search over numbers of components and factors and over structures, by an information criterion or by held-out
+    likelihood.
+
+    Candidates with the same number of components start from the same centres: k-means (or the estimator that `init`
+    is) runs once per number of components and split, not once per candidate. Each fit is what it would be alone.
+
+    Parameters
+    ----------
+    estimator : MFA
+        Gives all other parameters.
+    n_components, n_factors : sequence of int, or int
+        Values to try.
+    structures : sequence of str, "all" or None, default=None
+        Three letters each, as McNicholas & Murphy (Stat. Comput. 18, 2008) name them: whether loadings are common to
+        the components (C) or not (U), the noise is shared by the components (C) or not, the noise is isotropic (C) or
+        not. "all" is all eight, None that of the estimator.
+    criterion : {"bic", "icl", "aic", "likelihood"}, default="bic"
+        Information criteria are of fits to all rows. "likelihood" is the mean log-likelihood of rows held out, over
+        the splits of `cv`.
+    cv : int, splitter or iterable, default=5
+        Splits for "likelihood". A number makes so many folds of shuffled rows, always the same ones. Rows that belong
+        together, such as the tokens of a text, should be in one fold:
+        ``cv=list(GroupKFold(5).split(X, groups=X.text_index))``.
+    n_jobs : int, default=None
+        Processes; the fits with one number of components on one split go together.
+    verbose : int, default=0
+        Whether to print a line per fit.
+
+    Attributes
+    ----------
+    best_estimator_ : MFA
+        The best candidate, fitted on all rows.
+    best_params_ : dict
+    best_score_ : float
+        Its score, higher is better: the information criterion times -1, or the held-out mean log-likelihood.
+    best_index_ : int
+    cv_results_ : dict of arrays
+        As scikit-learn's search classes have it, with ``n_parameters``, ``n_iter``, ``converged`` and, where fits are
+        to all rows, ``log_likelihood`` (a sum), ``aic``, ``bic`` and ``icl``.
+    results_ : pandas.DataFrame
+        The same as a table with a row per candidate.
+    n_splits_ : int
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn import MFA, MFASearch
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.standard_normal((60, 4)), 8 + rng.standard_normal((60, 4))])
+    >>> search = MFASearch(MFA(random_state=0), n_components=[1, 2, 3], n_factors=[0, 1]).fit(X)
+    >>> search.best_params_
+    {'n_components': 2, 'n_factors': 0}
+    >>> search.predict(X).shape
+    (120,)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "estimator": [HasMethods(["fit", "score", "iter_log_joint"])],
+        "n_components": ["array-like", Integral],
+        "n_factors": ["array-like", Integral],
+        "structures": ["array-like", StrOptions({"all"}), None],
+        "criterion": [StrOptions(set(CRITERIA))],
+        "cv": ["cv_object"],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+    # What the base class asks of its own parameters.
+    refit = True
+    return_train_score = True
+    multimetric_ = False
+
+    def __init__(
+        self,
+        estimator: Any,
+        n_components: Any = (1, 2, 3, 4, 5),
+        n_factors: Any = (1, 2),
+        *,
+        structures: Any = None,
+        criterion: str = "bic",
+        cv: Any = 5,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.n_components = n_components
+        self.n_factors = n_factors
+        self.structures = structures
+        self.criterion = criterion
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFASearch:
+        """Fit all candidates and keep the best.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+            Handed to the splitter.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there are no candidates, or the rows are too few or too narrow for one of them.
+        """
+        # What a clone refuses, all candidates would; the rows go on as they are, with what is attached to them.
+        rows = check_rows(clone(self.estimator), X, reset=True)
+        X = X if hasattr(X, "shape") else rows
+        candidates = self._candidates()
+        splits = self._splits(rows.shape[0], y)
+        _check_feasible(rows.shape, candidates, splits)
+        weights = None if sample_weight is None else check_weights(sample_weight, rows)
+        groups = [list(group) for _, group in itertools.groupby(enumerate(candidates), _components_of)]
+        trials = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_group)(self.estimator, group, X, weights, split, self.criterion, self.verbose)
+            for split in splits
+            for group in groups
+        )
+        self._keep([trial for group in trials for trial in group], candidates, len(splits))
+        if self.criterion == "likelihood":
+            self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
+            self.best_estimator_.fit(X, sample_weight=weights)
+        if hasattr(self.best_estimator_, "feature_names_in_"):
+            self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        return self
+
+    def _candidates(self) -> list[dict[str, Any]]:
+        """Settings of the estimator, those with equally many components side by side."""
+        n_components, n_factors = _values(self.n_components), _values(self.n_factors)
+        codes = STRUCTURES if isinstance(self.structures, str) else self.structures
+        structures = [{}] if codes is None else [_structure(code) for code in codes]
+        candidates = [
+            {"n_components": K, "n_factors": q, **structure}
+            for K, structure, q in itertools.product(n_components, structures, n_factors)
+        ]
+        if not candidates:
+            raise ValueError(
+                f"no candidates: n_components={self.n_components!r}, n_factors={self.n_factors!r}, "
+                f"structures={self.structures!r}; give at least one value of each"
+            )
+        return candidates
+
+    def _splits(self, n_rows: int, y: Any) -> list[tuple[Any, Any]]:
+        if self.criterion != "likelihood":
+            return [(slice(None), slice(None))]
+        folds = 5 if self.cv is None else self.cv
+        if isinstance(folds, Integral):
+            folds = KFold(int(folds), shuffle=True, random_state=0)
+        return list(check_cv(folds).split(np.empty(n_rows), y))
+
+    def _keep(self, trials: list[Trial], candidates: list[dict[str, Any]], n_splits: int) -> None:
+        trials = sorted(trials, key=lambda trial: trial.candidate)  # stable: splits stay in order
+        more = {}
+        for name in trials[0].facts:
+            values = np.reshape([trial.facts[name] for trial in trials], (-1, n_splits))
+            more[name] = values.all(1) if values.dtype == bool else values.mean(1)
+        self.n_splits_ = n_splits
+        self.cv_results_ = self._format_results(candidates, n_splits, [trial.scores for trial in trials], more)
+        self.best_index_ = int(self.cv_results_["mean_test_score"].argmax())
+        self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
+        self.best_params_ = dict(candidates[self.best_index_])
+        self.best_estimator_ = trials[self.best_index_ * n_splits].estimator
+
+    @property
+    def results_(self) -> Any:
+        """A table with a row per candidate, in the order of `cv_results_`."""
+        check_is_fitted(self)
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("results_ needs pandas: pip install 'mfa-sklearn[plot]'") from error
+        found = self.cv_results_
+        table = pd.DataFrame(
+            {
+                "n_components": [params["n_components"] for params in found["params"]],
+                "n_factors": [params["n_factors"] for params in found["params"]],
+                "structure": [_code(self.estimator, params) for params in found["params"]],
+                "n_parameters": found["n_parameters"].astype(int),
+            }
+        )
+        if self.criterion == "likelihood":
+            table["likelihood"], table["likelihood_std"] = found["mean_test_score"], found["std_test_score"]
+            table["train_likelihood"] = found["mean_train_score"]
+        else:
+            names = ("log_likelihood", "aic", "bic", "icl")
+            table[list(names)] = np.stack([found[name] for name in names], axis=1)
+        last = {"n_iter": "n_iter", "converged": "converged", "mean_fit_time": "fit_time", "rank_test_score": "rank"}
+        return table.assign(**{new: found[name] for name, new in last.items()})
+
+    def plot(self, ax: Any = None) -> Any:
+        """The criterion over the number of components, a line for each number of factors and structure.
+
+        The best candidate is marked. Held-out likelihoods have bars of one standard error over the splits.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Axes of a new figure by default.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        check_is_fitted(self)
+        if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError("plot needs matplotlib: pip install 'mfa-sklearn[plot]'") from error
+            _, ax = plt.subplots()
+        params, (values, errors) = self.cv_results_["params"], self._plotted()
+        names = [_line(self.estimator, p, self.structures is not None) for p in params]
+        for name in dict.fromkeys(names):
+            places = sorted((params[i]["n_components"], i) for i in range(len(params)) if names[i] == name)
+            order = [i for _, i in places]
+            ax.errorbar([K for K, _ in places], values[order], None if errors is None else errors[order], label=name)
+        ax.plot(self.best_params_["n_components"], values[self.best_index_], "k*", markersize=12, label="best")
+        label = "held-out log-likelihood (nats per row)" if self.criterion == "likelihood" else self.criterion.upper()
+        ax.set(xlabel="number of components", ylabel=label)
+        ax.legend()
+        return ax
+
+    def _plotted(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """What is plotted of each candidate, and its standard error if it has one."""
+        found = self.cv_results_
+        if self.criterion != "likelihood":
+            return found[self.criterion], None
+        return found["mean_test_score"], found["std_test_score"] / np.sqrt(max(self.n_splits_ - 1, 1))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-likelihood per row of the best mixture, in nats."""
+        check_is_fitted(self)
+        return self.best_estimator_.score(X, sample_weight=sample_weight)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns of `transform`, those of the best mixture."""
+        check_is_fitted(self)
+        return self.best_estimator_.get_feature_names_out(input_features)
+
+    def get_metadata_routing(self) -> Any:
+        """What metadata `fit` and `score` take; `sample_weight` is handed on to the mixtures."""
+        return self._get_metadata_request()
+
+    def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
+        raise NotImplementedError("fit groups candidates by their number of components and does not come here")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        mixture = get_tags(self.estimator)
+        tags.input_tags, tags.transformer_tags = deepcopy(mixture.input_tags), deepcopy(mixture.transformer_tags)
+        return tags
+
+
+def _values(given: Any) -> list[Any]:
+    values = [given] if isinstance(given, Integral) else list(given)
+    return [int(value) if isinstance(value, Integral) else value for value in values]
+
+
+def _components_of(numbered: tuple[int, dict[str, Any]]) -> Any:
+    return numbered[1]["n_components"]
+
+
+def _check_feasible(shape: tuple[int, int], candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]) -> None:
+    """Refuse candidates that the rows cannot carry before any is fitted."""
+    n_rows = min(shape[0] if isinstance(train, slice) else len(train) for train, _ in splits)
+    for params in candidates:
+        check_sizes(n_rows, shape[1], params["n_components"], int(np.max(params["n_factors"])))
+
+
+def _structure(code: str) -> dict[str, str]:
+    """Settings of the estimator that a structure's letters stand for."""
+    if code not in STRUCTURES:
+        raise ValueError(f"structures holds {code!r}; a structure is one of {STRUCTURES}")
+    return {
+        "loadings": "common" if code[0] == "C" else "component",
+        "noise": "shared" if code[1] == "C" else "component",
+        "noise_form": "isotropic" if code[2] == "C" else "diagonal",
+    }
+
+
+def _code(estimator: Any, params: dict[str, Any]) -> str:
+    """The letters of a candidate's structure."""
+    loadings, noise, form = (params.get(name, getattr(estimator, name)) for name in ("loadings", "noise", "noise_form"))
+    return "".join("C" if tied else "U" for tied in (loadings == "common", noise == "shared", form == "isotropic"))
+
+
+def _line(estimator: Any, params: dict[str, Any], with_structure: bool) -> str:
+    factors = f"q = {params['n_factors']}"
+    return f"{_code(estimator, params)}, {factors}" if with_structure else factors

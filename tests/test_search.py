@@ -1,0 +1,321 @@
+"""The search over sizes and structures, against scikit-learn's grid search, which shares nothing between fits."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_wine
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from mfa_sklearn import MFA, MFASearch
+from mfa_sklearn._annotated import annotate
+from mfa_sklearn.mixture import _start
+from mfa_sklearn.mixture._trial import information_criteria
+
+X = load_wine().data
+WHOLE = [(np.arange(len(X)), np.arange(len(X)))]
+
+
+def small(**params) -> MFA:
+    return MFA(**({"tol": 0, "max_iter": 5, "random_state": 0, "annealing": 1.0} | params))
+
+
+def three_groups(n: int = 90) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    factors, loadings = rng.standard_normal((n, 1)), np.array([[2.0, 1.0, -1.0, 0.5, 1.5]])
+    return np.repeat(10 * np.eye(3, 5), n // 3, axis=0) + factors @ loadings + 0.5 * rng.standard_normal((n, 5))
+
+
+@parametrize_with_checks(
+    [
+        MFASearch(MFA(random_state=0), n_components=(1,), n_factors=(1,)),
+        MFASearch(MFA(random_state=0), n_components=(1,), n_factors=(0, 1), criterion="likelihood", cv=2),
+    ]
+)
+def test_scikit_learn_conformity(estimator, check):
+    check(estimator)
+
+
+# ---------------------------------------------------------------- what is computed
+
+
+@pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"annealing": "auto"},
+        {"noise": "component", "n_init": 2},
+        {"init": KMeans(n_init=1, random_state=1)},
+        {"init": "random"},
+    ],
+)
+def test_every_fit_is_what_it_would_be_alone(criterion, params):
+    estimator, sizes = small(**params), {"n_components": [1, 3], "n_factors": [0, 2]}
+    search = MFASearch(estimator, *sizes.values(), criterion=criterion).fit(X)
+    alone = GridSearchCV(
+        estimator, sizes, scoring=lambda mfa, X, y=None: -getattr(mfa, criterion)(X), cv=WHOLE, error_score="raise"
+    ).fit(X)
+    assert search.cv_results_["params"] == alone.cv_results_["params"]
+    for name in ("mean_test_score", "rank_test_score"):
+        np.testing.assert_allclose(search.cv_results_[name], alone.cv_results_[name], rtol=1e-9)
+    assert search.best_params_ == alone.best_params_ and search.best_index_ == alone.best_index_
+    assert search.best_score_ == pytest.approx(alone.best_score_, rel=1e-9)
+    np.testing.assert_allclose(search.score_samples(X), alone.score_samples(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "cv", [KFold(3, shuffle=True, random_state=1), list(GroupKFold(3).split(X, groups=X[:, 0] // 1))]
+)
+def test_held_out_likelihood_is_that_of_cross_validation(cv):
+    sizes = {"n_components": [1, 2, 3], "n_factors": [1, 2]}
+    search = MFASearch(small(), *sizes.values(), criterion="likelihood", cv=cv).fit(X)
+    alone = GridSearchCV(small(), sizes, cv=cv, return_train_score=True, error_score="raise").fit(X)
+    for name in ("mean_test_score", "std_test_score", "split1_test_score", "rank_test_score", "mean_train_score"):
+        np.testing.assert_allclose(search.cv_results_[name], alone.cv_results_[name], rtol=1e-9, err_msg=name)
+    assert search.best_params_ == alone.best_params_ and search.n_splits_ == 3
+    np.testing.assert_allclose(search.best_estimator_.means_, alone.best_estimator_.means_, rtol=1e-9)
+
+
+def test_a_number_of_folds_shuffles_rows_in_order():
+    """In folds of consecutive rows the sorted classes would be held out whole."""
+    scores = [
+        MFASearch(small(max_iter=20), (3,), (1,), criterion="likelihood", cv=cv).fit(three_groups()).best_score_
+        for cv in (3, KFold(3, shuffle=True, random_state=0), KFold(3))
+    ]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-6) and scores[0] > scores[2] + 10
+
+
+def test_structures_and_their_parameters():
+    """Counts of ANCHORS for K = 3, two features and one factor, by the letters of McNicholas & Murphy."""
+    counts = {"UUU": 20, "UUC": 17, "UCU": 16, "UCC": 15, "CUU": 16, "CUC": 13, "CCU": 12, "CCC": 11}
+    rows = np.random.default_rng(0).standard_normal((60, 2))
+    search = MFASearch(small(max_iter=2), (3,), (1,), structures="all").fit(rows)
+    table = search.results_
+    assert dict(zip(table["structure"], table["n_parameters"], strict=True)) == counts
+    for params, bic in zip(search.cv_results_["params"], table["bic"], strict=True):
+        assert small(max_iter=2, **params).fit(rows).bic(rows) == pytest.approx(bic, rel=1e-9)
+    assert MFASearch(small(), (2,), (1,)).fit(rows).results_["structure"].tolist() == ["UCU"]
+    assert MFASearch(small(noise="component"), (2,), (1,), structures=["CUC"]).fit(rows).best_estimator_.noise_form == (
+        "isotropic"
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_criteria_in_one_pass_are_those_of_the_estimator(dtype):
+    rows = ((X - X.mean(0)) / X.std(0)).astype(dtype)
+    mfa = small(n_components=3, n_factors=2).fit(rows)
+    criteria = information_criteria(mfa, rows)
+    for name in ("aic", "bic", "icl"):
+        assert criteria[name] == pytest.approx(getattr(mfa, name)(rows), rel=1e-6)
+    assert criteria["icl"] > criteria["bic"]
+    assert criteria["log_likelihood"] == pytest.approx(mfa.score(rows) * len(rows), rel=1e-6)
+
+
+@pytest.mark.parametrize("criterion", ["bic", "likelihood"])
+def test_weight_two_is_the_row_twice(criterion):
+    rows, weights = three_groups(), np.r_[np.full(30, 2.0), np.ones(60)]
+    twice = np.r_[rows[:30], rows]
+    folds = np.arange(90) % 3
+    both = np.r_[folds[:30], folds]
+    cv = [[(np.flatnonzero(f != k), np.flatnonzero(f == k)) for k in range(3)] for f in (folds, both)]
+    settings = {"n_components": (3,), "n_factors": (0, 1), "criterion": criterion}
+    estimator = small(init=10 * np.eye(3, 5))
+    weighted = MFASearch(estimator, cv=cv[0], **settings).fit(rows, sample_weight=weights)
+    repeated = MFASearch(estimator, cv=cv[1], **settings).fit(twice)
+    for name in ("mean_test_score", "mean_train_score"):
+        np.testing.assert_allclose(weighted.cv_results_[name], repeated.cv_results_[name], rtol=1e-8)
+    assert weighted.score(rows, sample_weight=weights) == pytest.approx(repeated.score(twice), rel=1e-8)
+
+
+@pytest.mark.parametrize("criterion", ["bic", "icl", "likelihood"])
+def test_the_true_size_is_found(criterion):
+    estimator = MFA(random_state=0, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search = MFASearch(estimator, (2, 3, 4), (0, 1), criterion=criterion, cv=3).fit(three_groups(300))
+    # Held-out likelihood hardly falls with components too many; the information criteria charge for them.
+    assert search.best_params_["n_components"] in ((3, 4) if criterion == "likelihood" else (3,))
+    assert search.best_params_["n_factors"] == 1
+
+
+# ---------------------------------------------------------------- what is shared
+
+
+class CountedKMeans(KMeans):
+    """k-means that counts how often it is fitted."""
+
+    fits: list[int] = []  # noqa: RUF012
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.fits.append(self.n_clusters)
+        return super().fit(X, y, sample_weight)
+
+
+def test_an_initialiser_runs_once_per_size_and_split():
+    init = CountedKMeans(n_init=1, random_state=0)
+    CountedKMeans.fits.clear()
+    search = MFASearch(small(init=init), (2, 3), (0, 1, 2), structures=["UCU", "UUC"]).fit(X)
+    assert CountedKMeans.fits == [2, 3]
+    assert type(search.best_estimator_.init) is CountedKMeans
+    CountedKMeans.fits.clear()
+    MFASearch(small(init=init), (2, 3), (0, 1, 2), criterion="likelihood", cv=2).fit(X)
+    assert CountedKMeans.fits[:4] == [2, 3, 2, 3] and len(CountedKMeans.fits) == 4 + 1  # and the last fit
+
+
+@pytest.mark.parametrize("structures, runs", [(None, [2, 3]), (["UCU", "CUU"], [2, 3]), (["UCU", "UCC"], [2, 2, 3, 3])])
+def test_the_named_start_runs_once_per_size(monkeypatch, structures, runs):
+    """Once more for isotropic noise, whose rows are in other units."""
+    seen, plain = [], _start.k_means
+
+    def counted(batches, n_clusters, *args, **kwargs):
+        seen.append(n_clusters)
+        return plain(batches, n_clusters, *args, **kwargs)
+
+    monkeypatch.setattr(_start, "k_means", counted)
+    MFASearch(small(), (2, 3), (0, 1, 2), structures=structures).fit(X)
+    assert seen == runs
+
+
+def test_fits_leave_no_trace_in_the_estimators():
+    estimator = small(init=KMeans(n_init=1))
+    search = MFASearch(estimator, (2,), (0, 1)).fit(X)
+    assert not hasattr(estimator, "weights_")
+    assert "_starting_params" not in vars(search.best_estimator_)
+    assert isinstance(search.best_estimator_.init, KMeans)
+    copied = pickle.loads(pickle.dumps(search))
+    np.testing.assert_array_equal(copied.predict(X), search.predict(X))
+    assert clone(search).get_params()["n_components"] == (2,)
+
+
+def test_the_global_generator_is_not_turned_back():
+    states = []
+    for n_factors in ((1,), (1, 2)):
+        np.random.seed(0)
+        MFASearch(small(random_state=None, init="random_from_data"), (2,), n_factors).fit(X)
+        states.append(np.random.get_state()[2])
+    assert states[0] != states[1]
+
+
+def test_processes_change_nothing():
+    alone = MFASearch(small(), (1, 2), (0, 1)).fit(X)
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        together = MFASearch(small(), (1, 2), (0, 1)).fit(X)
+    np.testing.assert_array_equal(alone.cv_results_["mean_test_score"], together.cv_results_["mean_test_score"])
+
+
+# ---------------------------------------------------------------- what is given and got
+
+
+def test_best_mixture_answers():
+    search = MFASearch(small(), (2, 3), (1,)).fit(X)
+    best = search.best_estimator_
+    np.testing.assert_array_equal(search.predict(X), best.predict(X))
+    np.testing.assert_array_equal(search.predict_proba(X), best.predict_proba(X))
+    np.testing.assert_array_equal(search.score_samples(X), best.score_samples(X))
+    np.testing.assert_array_equal(search.transform(X).toarray(), best.transform(X).toarray())
+    np.testing.assert_array_equal(
+        search.inverse_transform(search.transform(X)), best.inverse_transform(best.transform(X))
+    )
+    assert search.score(X) == best.score(X)
+    assert search.n_features_in_ == 13 and search.best_params_["n_components"] == best.n_components
+
+
+@pytest.mark.parametrize("criterion", ["bic", "likelihood"])
+@pytest.mark.parametrize("kind", [torch.tensor, pd.DataFrame, lambda rows: rows.tolist()])
+def test_kinds_of_input(kind, criterion):
+    settings = {"criterion": criterion, "cv": 3}
+    expected = MFASearch(small(), (1, 2), (1,), **settings).fit(X)
+    search = MFASearch(small(), (1, 2), (1,), **settings).fit(kind(X))
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
+    assert hasattr(search, "feature_names_in_") == (kind is pd.DataFrame and False)
+
+
+def test_names_of_features_are_kept():
+    frame = pd.DataFrame(X, columns=load_wine().feature_names)
+    search = MFASearch(small(), (1,), (1,)).fit(frame)
+    assert search.feature_names_in_.tolist() == load_wine().feature_names
+
+
+@pytest.mark.parametrize("criterion", ["bic", "likelihood"])
+def test_centres_of_an_earlier_step_are_used(criterion):
+    centres = KMeans(3, n_init=1, random_state=0).fit(X).cluster_centers_
+    rows = annotate(X, cluster_centers=centres, source={"layer": 4})
+    search = MFASearch(small(), (3,), (1, 2), criterion=criterion, cv=2).fit(rows)
+    given = MFASearch(small(init=centres), (3,), (1, 2), criterion=criterion, cv=2).fit(X)
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], given.cv_results_["mean_test_score"])
+    assert search.best_estimator_.source_ == {"layer": 4}
+
+
+def test_table_of_results():
+    search = MFASearch(small(), (1, 2), (0, 1), criterion="icl").fit(X)
+    table = search.results_
+    sizes, criteria = (
+        ["n_components", "n_factors", "structure", "n_parameters"],
+        ["log_likelihood", "aic", "bic", "icl"],
+    )
+    assert table.columns.tolist() == [*sizes, *criteria, "n_iter", "converged", "fit_time", "rank"]
+    assert table[["n_components", "n_factors"]].to_numpy().tolist() == [[1, 0], [1, 1], [2, 0], [2, 1]]
+    assert table["rank"].idxmin() == table["icl"].idxmin() == search.best_index_
+    assert table["n_iter"].tolist()[1:] == [5] * 3 and not table["converged"][1:].any()
+    held_out = MFASearch(small(), (1, 2), (0, 1), criterion="likelihood", cv=2).fit(X).results_
+    assert {"likelihood", "likelihood_std", "train_likelihood"} <= set(held_out.columns)
+    assert held_out["likelihood"].idxmax() == held_out["rank"].idxmin()
+
+
+@pytest.mark.parametrize("criterion", ["bic", "likelihood"])
+def test_plot(criterion):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    search = MFASearch(small(), (3, 1, 2), (0, 1), criterion=criterion, cv=3).fit(X)
+    _, given = plt.subplots()
+    ax = search.plot(given)
+    assert ax is given
+    lines = {line.get_label(): line for line in ax.get_lines()} | {
+        bars.get_label(): bars.lines[0] for bars in ax.containers
+    }
+    table, column = search.results_, criterion
+    for q in (0, 1):
+        rows = table[table["n_factors"] == q].sort_values("n_components")
+        np.testing.assert_array_equal(lines[f"q = {q}"].get_xdata(), rows["n_components"])
+        np.testing.assert_allclose(lines[f"q = {q}"].get_ydata(), rows[column])
+    assert lines["best"].get_xdata()[0] == search.best_params_["n_components"]
+    assert ax.get_xlabel() == "number of components"
+    structures = MFASearch(small(), (1, 2), (1,), structures=["UCU", "CCC"]).fit(X).plot()
+    assert [text.get_text() for text in structures.get_legend().get_texts()] == ["best", "UCU, q = 1", "CCC, q = 1"]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"n_components": ()}, "no candidates: n_components=()"),
+        ({"structures": ["UXU"]}, "structures holds 'UXU'; a structure is one of"),
+        ({"structures": "UUU"}, "'structures' parameter"),
+        ({"criterion": "mdl"}, "'criterion' parameter"),
+        ({"n_components": "3"}, "'n_components' parameter"),
+        ({"n_factors": (1, 13)}, "n_factors=13 must be below n_features=13"),
+        ({"n_components": (2, 200)}, "n_components=200 is more than n_samples=178"),
+        ({"n_components": (100,), "criterion": "likelihood", "cv": 2}, "n_components=100 is more than n_samples=89"),
+    ],
+)
+def test_bad_searches_are_refused_before_a_fit(monkeypatch, params, message):
+    monkeypatch.setattr(MFA, "fit", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        MFASearch(small(), **({"n_components": (1,), "n_factors": (1,)} | params)).fit(X)
+
+
+def test_not_fitted():
+    search = MFASearch(small())
+    for ask in (lambda: search.predict(X), lambda: search.score(X), lambda: search.results_, search.plot):
+        with pytest.raises(NotFittedError):
+            ask()
+    assert not hasattr(search, "n_features_in_")
