@@ -305,7 +305,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
                 f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
                 f"({len(self.cluster_centers_)}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _report(self, conditioner: Conditioner) -> Callable[[int, Clustering], None]:
@@ -327,14 +327,17 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
 
 def _whole(X: Any, rows: Any) -> np.ndarray:
     """The rows as an array, with the facts that `X` carries."""
-    if isinstance(X, AnnotatedArray) or isinstance(rows, np.ndarray):
-        return X if isinstance(X, AnnotatedArray) else rows
-    return to_numpy(rows) if isinstance(rows, Tensor) else rows[:]
+    if isinstance(X, AnnotatedArray):
+        return X
+    if isinstance(rows, Tensor):
+        return to_numpy(rows)
+    return rows[:]
 
 
 def token_weights(X: Any, weights: np.ndarray | None) -> np.ndarray:
     """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`."""
-    ids = getattr(X, "rows", {}).get("token_ids") if isinstance(getattr(X, "rows", None), dict) else None
+    facts = getattr(X, "rows", None)
+    ids = facts.get("token_ids") if isinstance(facts, dict) else None
     if ids is None:
         raise ValueError(
             "sampling='token_frequency' needs the token ids of the rows: pass the ActivationArray of an "
