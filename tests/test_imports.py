@@ -17,11 +17,13 @@ HEAVY = ("transformers", "transformer_lens", "matplotlib")
 # scikit-learn itself loads pandas where it is installed, so pandas is looked for in the source only.
 OPTIONAL = (*HEAVY, "pandas", "tqdm")
 # What the modules of each folder may import from this package; "" stands for the modules at the top.
+# Below all folders: what a version is called, annotated arrays, and how a file is replaced whole.
+BASE = {"__version__", "_annotated", "_files"}
 ALLOWED = {
-    "mixture": {"_annotated", "mixture"},
-    "activations": {"_annotated", "activations"},
-    "interpret": {"_annotated", "activations", "interpret", "mixture"},
-    "steering": {"_annotated", "activations", "interpret", "mixture", "steering"},
+    "mixture": BASE | {"mixture"},
+    "activations": BASE | {"activations"},
+    "interpret": BASE | {"activations", "interpret", "mixture"},
+    "steering": BASE | {"activations", "interpret", "mixture", "steering"},
 }
 
 

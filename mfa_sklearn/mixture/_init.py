@@ -50,7 +50,7 @@ def params_from_labels(
     blocks = order.split(sizes.tolist())
     count = torch.zeros(n_components, dtype=torch.float64, device=X.device).index_add_(0, labels, w)
     if has_missing(X):
-        X = _fill(X, labels, n_components)
+        X = _fill(X, labels, n_components, w)
     centres = _cluster_means(X, w, blocks, means)
     variances = torch.stack([_weighted_variance(X[rows], w[rows], m) for rows, m in zip(blocks, centres, strict=True)])
     pooled = (count[:, None] * variances).sum(0) / count.sum()
@@ -77,12 +77,14 @@ def params_from_labels(
     return MFAParams(log_weights, centres, loadings.contiguous(), noise)
 
 
-def _fill(X: Tensor, labels: Tensor, n_components: int) -> Tensor:
+def _fill(X: Tensor, labels: Tensor, n_components: int, weights: Tensor) -> Tensor:
     """Rows with each missing value put at the mean of its cluster, or at zero, the mean of all, where that has none."""
-    seen = (~X.isnan()).to(X.dtype)
-    total = X.new_zeros(n_components, X.shape[1]).index_add_(0, labels, X.nan_to_num())
-    count = torch.zeros_like(total).index_add_(0, labels, seen)
-    return torch.where(seen > 0, X, (total / count.clamp(min=1))[labels])
+    seen = ~X.isnan()
+    w = weights[:, None]
+    total = w.new_zeros(n_components, X.shape[1]).index_add_(0, labels, w * X.nan_to_num())
+    mass = torch.zeros_like(total).index_add_(0, labels, w * seen)
+    means = total / torch.where(mass > 0, mass, 1.0)
+    return torch.where(seen, X, means.to(X)[labels])
 
 
 def _cluster_means(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], means: Tensor | None) -> Tensor:

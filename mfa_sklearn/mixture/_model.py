@@ -75,7 +75,8 @@ def log_joint(density: Density, X: Tensor) -> Tensor:
     joint = torch.addmm(density.constant, X, density.cross)
     if density.basis.shape[1]:
         u = torch.addmm(density.basis_offset, X, density.basis, beta=-1)
-        explained = u.view(len(X), len(density.constant), -1).square().sum(-1)
+        n_components = len(density.constant)
+        explained = u.view(len(X), n_components, u.shape[1] // n_components).square().sum(-1)
         joint = joint + 0.5 * explained
     return joint - 0.5 * squares
 
