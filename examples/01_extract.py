@@ -15,7 +15,7 @@ import joblib
 from mfa_sklearn import ActivationExtractor, datasets
 
 # The model is one line. The embedded one needs no network and seconds:
-MODEL, LAYER = datasets.tiny_lm(), 2
+MODEL, LAYER = datasets.tiny_lm(), 1
 # MODEL, LAYER = "gpt2", 4
 FOLDER = Path("mfa-tutorial")
 
