@@ -16,7 +16,8 @@ from mfa_sklearn.steering import NEUTRAL_PROMPTS, MFASteerer, evaluate_steering,
 from mfa_sklearn.steering._shares import count_words, log_prob_of_text, next_slot, read_vocabulary
 
 WORDS = {"water": ["river", "boats"], "money": ["bank", "money"], "birds": ["birds", "bank"]}
-PROMPTS = ["The", "She put", "It rained for days"]
+# Three of one length, so that prompts and targets could be mixed up.
+PROMPTS = ["A", "B", "C", "It rained for days"]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def table(model: Any) -> Any:
     steerer = MFASteerer(model, make_mixture(model), layer=2)
     components = {"water": 0, "money": 1, "birds": 2}
     return evaluate_steering(
-        steerer, components, WORDS, PROMPTS, alphas=[0.0, 1.0], max_new_tokens=6, batch_size=4, random_state=1
+        steerer, components, WORDS, PROMPTS, alphas=[0.0, 0.01, 1.0], max_new_tokens=6, batch_size=4, random_state=1
     )
 
 
@@ -156,10 +157,11 @@ def test_the_random_component_is_another_one(table: Any) -> None:
     drawn = table[table.target == "random"]
     own = table[table.target == "concept"]
     assert (drawn["component"].to_numpy() != own["component"].to_numpy()).all()
-    assert len(drawn) == len(own) == 2 * 2 * 3
+    assert len(drawn) == len(own) == 2 * 3 * 3
 
 
-def test_shares_are_those_of_the_steered_logits(model: Any, table: Any) -> None:
+@pytest.mark.parametrize("alpha", [0.01, 1.0])
+def test_shares_are_those_of_the_steered_logits(model: Any, table: Any, alpha: float) -> None:
     """With steering of the prompt alone, an oracle by single calls: prompt by prompt, token by token."""
     vocabulary = read_vocabulary(model, WORDS)
     mixture = make_mixture(model)
@@ -172,7 +174,7 @@ def test_shares_are_those_of_the_steered_logits(model: Any, table: Any) -> None:
 
         def move(x: torch.Tensor, hook: Any, n_prompt: int = n_prompt) -> torch.Tensor:
             x = x.clone()
-            x[:, 1:n_prompt] = mean
+            x[:, 1:n_prompt] = (1 - alpha) * x[:, 1:n_prompt] + alpha * mean
             return x
 
         for _ in range(10):
@@ -186,7 +188,7 @@ def test_shares_are_those_of_the_steered_logits(model: Any, table: Any) -> None:
             logits[content] = -torch.inf
             logits[model.tokenizer.all_special_ids] = -torch.inf
             ids = torch.cat([ids, logits.argmax()[None, None]], dim=1)
-    row = table[(table.target == "concept") & (table.positions == "prompt") & (table.alpha == 1)].iloc[0]
+    row = table[(table.target == "concept") & (table.positions == "prompt") & (table.alpha == alpha)].iloc[0]
     np.testing.assert_allclose(row["share_next"], float(total[0] / total[3]), rtol=1e-4)
 
 
@@ -196,7 +198,7 @@ def test_summaries_are_medians_best_first(table: Any) -> None:
     rows = table[(table.target == "none")]
     line = summary[summary.target == "none"].iloc[0]
     assert line["share_next"] == pytest.approx(np.median(rows["share_next"]))
-    assert len(summary) == 1 + 2 * 2 * 2
+    assert len(summary) == 1 + 2 * 3 * 2
 
 
 def test_components_of_unknown_concepts_are_refused(model: Any) -> None:

@@ -162,6 +162,13 @@ def test_logits_of_padded_prompts_are_those_of_each_alone(pair: Pair, positions:
         torch.testing.assert_close(together[row], alone[0], atol=2e-5, rtol=1e-5)
 
 
+def test_a_text_may_end_in_the_padding_token(llama: Pair) -> None:
+    assert llama.bridge.tokenizer.pad_token == "</s>"
+    together = llama.steerer.logits([PROMPTS[0], "The</s>"], component=2, alpha=ALPHA)
+    alone = llama.steerer.logits("The</s>", component=2, alpha=ALPHA)
+    torch.testing.assert_close(together[1], alone[0], atol=2e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("positions", ["all", "last"])
 def test_texts_given_to_the_model_itself_are_padded_without_a_mask(pair: Pair, positions: Any) -> None:
     """In a `with` block the model pads on its own: padding must neither count nor be taken for text."""
@@ -312,6 +319,8 @@ def test_beginning_of_text_is_left_alone_unless_asked_for(llama: Pair) -> None:
     bare = MFASteerer(llama.bridge, make_mixture(), layer=LAYER, prepend_bos=False)
     bare.logits("The cat", component=1, alpha=1.0)
     assert bare.steered_ is not None and bare.steered_.mask.tolist() == [[True, True]]
+    bare.generate("The cat", component=1, alpha=1.0, max_new_tokens=1, stop_at_eos=False)
+    assert bare.steered_.mask.tolist() == [[True, True]]
 
 
 def test_which_tokens_were_steered_as_a_table(llama: Pair) -> None:
