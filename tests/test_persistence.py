@@ -87,6 +87,15 @@ def test_gradient_solver_and_no_factors(tmp_path):
     assert_same(mfa, MFA.from_pretrained(tmp_path))
 
 
+def test_a_number_of_factors_per_component(tmp_path):
+    mfa = fitted(n_factors=[1, 3])
+    mfa.save_pretrained(tmp_path)
+    loaded = MFA.from_pretrained(tmp_path)
+    assert_same(mfa, loaded)
+    given = MFA.from_params(mfa.weights_, mfa.means_, mfa.loadings_, mfa.noise_variance_, n_factors=[1, 3])
+    assert given.bic(X) == pytest.approx(mfa.bic(X), rel=1e-9) == loaded.bic(X)
+
+
 def test_what_is_recorded(tmp_path):
     source = {"model": "gpt2", "layer": 4, "site": "residual", "processing": "raw", "dtype": "float32", "hooks": ["h"]}
     mfa = MFA(n_components=2, random_state=0, tol=0, max_iter=2).fit(annotate(X, source=source))
@@ -171,6 +180,14 @@ def test_saved_mixture_is_replaced_and_its_neighbours_stay(tmp_path):
     other.save_pretrained(tmp_path)
     assert_same(other, MFA.from_pretrained(tmp_path))
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_attribute_that_no_file_can_hold_is_named(tmp_path):
+    mfa = fitted()
+    mfa.source_ = {"model": object()}
+    with pytest.raises(TypeError, match="source_ cannot be saved"):
+        mfa.save_pretrained(tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_foreign_folder_is_not_written_into(tmp_path):
@@ -368,6 +385,8 @@ def test_weights_are_normalised_to_rounding():
         ({3: np.ones(3)}, {}, r"noise_variance has shape \(3,\); expected \(4,\) or \(3, 4\)"),
         ({3: np.array([1, 1, 0, 1])}, {}, "noise_variance must be positive; the least is 0.0"),
         ({}, {"n_components": 2}, "n_components=2, but the arrays given have n_components=3"),
+        ({}, {"n_factors": [2, 2]}, "n_factors"),
+        ({}, {"n_factors": [2, 1, 2]}, r"n_factors=\[2, 1, 2\], but a component's loadings go on beyond its factors"),
         ({}, {"n_factors": 5}, "n_factors=5, but the arrays given have n_factors=2"),
         ({}, {"noise": "component"}, "noise='component', but the arrays given have noise='shared'"),
         ({}, {"noise_form": "isotropic"}, "noise variances given differ between features"),

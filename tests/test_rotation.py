@@ -11,8 +11,10 @@ from scipy.stats import ortho_group
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import FactorAnalysis
 from sklearn.decomposition._factor_analysis import _ortho_rotation
+from sklearn.exceptions import ConvergenceWarning
 
 from mfa_sklearn import MFA
+from mfa_sklearn.mixture import _rotation
 from mfa_sklearn.mixture._rotation import canonical, rotate
 
 METHODS = ["varimax", "quartimax"]
@@ -172,6 +174,14 @@ def test_many_factors_and_extreme_sizes():
     for size in (1e-120, 1e120):
         turned = rotate(loadings * size, noise, "varimax") / size
         np.testing.assert_allclose(turned @ turned.mT, loadings @ loadings.mT, rtol=1e-10, atol=1e-10)
+
+
+def test_rotation_that_does_not_settle_is_told(monkeypatch):
+    monkeypatch.setattr(_rotation, "_MOST_SWEEPS", 1)
+    loadings, noise = make_loadings(2, 20, 5)
+    with pytest.warns(ConvergenceWarning, match="the rotation of 2 of 2 components still moved after 1 sweeps"):
+        turned = rotate(loadings, noise, "varimax")
+    np.testing.assert_allclose(turned @ turned.mT, loadings @ loadings.mT, atol=1e-12)
 
 
 def test_unknown_method_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import warnings
 
 import joblib
@@ -10,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_wine
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfa_sklearn import MFA, MFASearch
@@ -108,6 +110,15 @@ def test_structures_and_their_parameters():
     assert MFASearch(small(noise="component"), (2,), (1,), structures=["CUC"]).fit(rows).best_estimator_.noise_form == (
         "isotropic"
     )
+
+
+def test_missing_values_and_factors_per_component():
+    rows = X.copy()
+    rows[np.random.default_rng(0).random(X.shape) < 0.05] = np.nan
+    search = MFASearch(small(), (2,), (1, (1, 2)), criterion="icl").fit(rows)
+    for params, icl in zip(search.cv_results_["params"], search.cv_results_["icl"], strict=True):
+        assert small(**params).fit(rows).icl(rows) == pytest.approx(icl, rel=1e-9)
+    assert search.results_["n_factors"].tolist() == [1, (1, 2)]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -323,3 +334,25 @@ def test_not_fitted():
         with pytest.raises(NotFittedError):
             ask()
     assert not hasattr(search, "n_features_in_")
+
+
+def test_progress_is_told(capsys):
+    MFASearch(small(), (1, 2), 1, verbose=1).fit(X)
+    assert capsys.readouterr().out.count("[MFASearch] {'n_components': ") == 2
+
+
+@pytest.mark.parametrize("package, ask", [("pandas", lambda s: s.results_), ("matplotlib.pyplot", MFASearch.plot)])
+def test_what_a_table_and_a_plot_need_is_told(monkeypatch, package, ask):
+    search = MFASearch(small(), 1, 1).fit(X)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"pip install 'mfa-sklearn\[plot\]'"):
+        ask(search)
+
+
+def test_weights_are_routed_through_other_searches():
+    with config_context(enable_metadata_routing=True):
+        search = (
+            MFASearch(small(), 1, (1, 2)).set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+        )
+        found = cross_validate(search, X, params={"sample_weight": np.ones(len(X))}, cv=2, error_score="raise")
+    assert len(found["test_score"]) == 2

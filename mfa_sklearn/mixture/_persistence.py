@@ -1,39 +1,28 @@
 """Fitted mixtures from and to numbers and files, without pickle. Part of the estimator `MFA`.
 
-A saved mixture is a folder of two files: ``model.safetensors`` holds the arrays, ``config.json`` everything else, the
-checksum of the arrays' file included, so that files that do not belong together are noticed. Names that end in an
-underscore are learned attributes, the others constructor parameters. Both are written under another name first.
+Of the names in a file, those that end in an underscore are learned attributes, the others constructor parameters.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import safetensors.numpy
-import sklearn
 import torch
-from safetensors import SafetensorError
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from ._arrays import to_numpy
+from ._folder import read_folder, write_folder
 from ._reference import read_reference
 from ._rotation import rotate
-
-FORMAT = "mfa-sklearn.MFA"
-FORMAT_VERSION = 1
-CONFIG_NAME = "config.json"
-ARRAYS_NAME = "model.safetensors"
+from ._validation import factor_counts
 
 _ARRAYS = {"weights": (1,), "means": (2,), "loadings": (3,), "noise_variance": (1, 2)}
 _LEARNED = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]_")
-_WRITE_AGAIN = "write it again with save_pretrained, or restore it from a copy"
 
 
 class PersistenceMethods:
@@ -126,6 +115,19 @@ class PersistenceMethods:
         ------
         ValueError
             If the file is no such checkpoint.
+
+        Examples
+        --------
+        >>> import os, tempfile, torch
+        >>> from mfa_sklearn import MFA
+        >>> state = {"pi_logits": torch.zeros(2), "mu": torch.tensor([[0.0, 0.0], [9.0, 9.0]])}
+        >>> state |= {"dir_raw": torch.ones(2, 2, 1), "scale_rho": torch.zeros(2, 1), "psi_rho": torch.zeros(2)}
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = os.path.join(directory, "mfa.pt")
+        ...     torch.save({"state_dict": state, "meta": {"eps_floor": 1e-5}}, path)
+        ...     mfa = MFA.from_reference_checkpoint(path)
+        >>> mfa.weights_, mfa.loadings_[0, :, 0].round(3)
+        (array([0.5, 0.5]), array([0.49, 0.49]))
         """
         return cls.from_params(*read_reference(path), source=source, **params)
 
@@ -161,27 +163,7 @@ class PersistenceMethods:
         True
         """
         check_is_fitted(self)
-        folder = Path(directory)
-        _refuse_foreign(folder)
-        arrays, plain, left_out = _split(self)
-        content = safetensors.numpy.save(arrays, metadata={"format": FORMAT})
-        config = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "versions": {
-                "mfa-sklearn": __version__,
-                "numpy": np.__version__,
-                "scikit-learn": sklearn.__version__,
-                "torch": str(torch.__version__),
-            },
-            "arrays": {"file": ARRAYS_NAME, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
-            "left_out": left_out,
-            "values": plain,
-        }
-        text = json.dumps(config, indent=2, allow_nan=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / ARRAYS_NAME, content)
-        _replace(folder / CONFIG_NAME, text.encode())
+        write_folder(Path(directory), *_split(self))
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike, device: Any = "auto") -> Self:
@@ -199,10 +181,19 @@ class PersistenceMethods:
             If a file is missing.
         ValueError
             If a file is damaged, is not one of a saved mixture, or was written by a later version.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from mfa_sklearn import MFA
+        >>> mfa = MFA.from_params([1.0], [[0.0, 2.0]], [[[1.0], [1.0]]], [0.5, 0.5], source={"layer": 4})
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     mfa.save_pretrained(directory)
+        ...     loaded = MFA.from_pretrained(directory)
+        >>> loaded.source_, loaded.means_
+        ({'layer': 4}, array([[0., 2.]]))
         """
-        folder = Path(directory)
-        config = _read_config(folder / CONFIG_NAME)
-        values = _read_arrays(folder / ARRAYS_NAME, config) | config["values"]
+        values, versions = read_folder(Path(directory))
         learned = {name: value for name, value in values.items() if name.endswith("_")}
         params = {name: value for name, value in values.items() if name not in learned}
         try:
@@ -211,8 +202,8 @@ class PersistenceMethods:
             _set_learned(estimator, learned)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{folder} does not hold a mixture that version {__version__} of mfa-sklearn can read (it was written "
-                f"by {config.get('versions')}): {error}"
+                f"{directory} does not hold a mixture that version {__version__} of mfa-sklearn can read (it was "
+                f"written by {versions}): {error}"
             ) from error
         return estimator
 
@@ -258,7 +249,7 @@ def _params_for(arrays: dict[str, np.ndarray], params: dict[str, Any]) -> dict[s
         given = params[name] if np.ndim(params[name]) == 0 else np.max(params[name])
         if given != found[name]:
             raise ValueError(f"{name}={params[name]!r}, but the arrays given have {name}={found[name]!r}")
-    ranks = np.broadcast_to(params.get("n_factors", found["n_factors"]), len(loadings))
+    ranks = factor_counts(params.get("n_factors", found["n_factors"]), len(loadings))
     if any(loadings[k, :, rank:].any() for k, rank in enumerate(ranks)):
         raise ValueError(f"n_factors={params['n_factors']!r}, but a component's loadings go on beyond its factors")
     if params.get("noise_form") == "isotropic" and not (noise == noise[..., :1]).all():
@@ -272,7 +263,6 @@ def _set_learned(estimator: Any, learned: dict[str, Any]) -> None:
         if not _LEARNED.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a learned attribute")
         setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
-    estimator._stream = None
 
 
 def _rotate_if_asked(estimator: Any) -> None:
@@ -315,70 +305,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (type, np.dtype)):
         return np.dtype(value).name
     raise TypeError(f"{value!r} is not plain")
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; give the name of a folder")
-    found = sorted(path.name for path in folder.iterdir())
-    if not found:
-        return
-    try:
-        _read_config(folder / CONFIG_NAME)
-    except (OSError, ValueError) as error:
-        raise FileExistsError(
-            f"{folder} holds {found[:3]} and is not a saved mixture ({error}); give a new or an empty folder"
-        ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    content = _read(path)
-    try:
-        config = json.loads(content)
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); {_WRITE_AGAIN}") from error
-    seen = config.get("format") if isinstance(config, dict) else type(config).__name__
-    if seen != FORMAT:
-        raise ValueError(f"{path} is not of a saved mixture: its format is {seen!r}, expected {FORMAT!r}")
-    version = config.get("format_version")
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format_version {version!r}, but this version ({__version__}) of mfa-sklearn reads up to "
-            f"{FORMAT_VERSION}; upgrade mfa-sklearn"
-        )
-    if not isinstance(config.get("values"), dict) or not isinstance(config.get("arrays"), dict):
-        raise ValueError(f"{path} lacks 'values' or 'arrays'; {_WRITE_AGAIN}")
-    return config
-
-
-def _read_arrays(path: Path, config: dict[str, Any]) -> dict[str, np.ndarray]:
-    content = _read(path)
-    expected = config["arrays"]
-    checksum = hashlib.sha256(content).hexdigest()
-    if checksum != expected.get("sha256"):
-        raise ValueError(
-            f"{path} is not the file that {CONFIG_NAME} describes: it has {len(content)} bytes and SHA-256 {checksum}, "
-            f"expected {expected.get('bytes')} bytes and {expected.get('sha256')}; {_WRITE_AGAIN}"
-        )
-    try:
-        return safetensors.numpy.load(content)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file ({error}); {_WRITE_AGAIN}") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} does not exist; give a folder that save_pretrained wrote") from error

@@ -80,6 +80,10 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     {'n_components': 2, 'n_factors': 0}
     >>> search.predict(X).shape
     (120,)
+    >>> search.results_.sort_values("rank")[["n_components", "n_factors", "structure"]].head(2)
+       n_components  n_factors structure
+    2             2          0       UCU
+    4             3          0       UCU
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012
