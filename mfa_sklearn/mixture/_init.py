@@ -112,7 +112,7 @@ def _principal_loadings(
 
     Given the noise, the best loadings are principal components in units of it, ``Psi^(1/2) V (S^2 - 1)^(1/2)``
     (Joereskog, Psychometrika 32, 1967); given the loadings, the noise is what is left. A few turns, from noise that is
-    all of the variance, keep clear of the poor optima that EM falls into from the first components alone.
+    what the other features do not explain, keep clear of the poor optima that EM falls into from the first components.
     """
     n_rows, n_features = deviations.shape
     size = torch.where(variance > 0, variance, 1.0).sqrt()
@@ -123,7 +123,7 @@ def _principal_loadings(
     if rank == 0 or mass == 0:
         return start * variance.sqrt()[:, None]
     standard = deviations / size.to(deviations)
-    noise = torch.ones_like(variance)
+    noise = _unique_share(standard, mass, n_factors)
     for _ in range(_TURNS):
         s, v = _top_singular(standard / noise.sqrt().to(deviations), rank, generator)
         signal = (s.double().square() / mass - 1).clamp(min=0)
@@ -131,6 +131,22 @@ def _principal_loadings(
         noise = (1 - found.square().sum(1)).clamp(min=_SMALLEST_SHARE)
     start[:, :rank] = found
     return start * variance.sqrt()[:, None]
+
+
+def _unique_share(standard: Tensor, mass: float, n_factors: int) -> Tensor:
+    """Share (D,) of each feature's variance that the other features do not explain, ``1 / (R^-1)_dd``.
+
+    R is the correlation matrix. Of many features a cluster's rows do not tell it, and it is one.
+    """
+    n_features = standard.shape[1]
+    if n_features > _EXACT_SIZE:
+        return torch.ones(n_features, dtype=torch.float64, device=standard.device)
+    gram = standard.double().T @ standard.double()
+    unit = torch.where(gram.diagonal() > 0, gram.diagonal(), 1.0).rsqrt()
+    # Few rows explain a feature by chance: correlations shrink the more, the fewer rows there are to a feature.
+    correlation = gram * unit[:, None] * unit / (1.00001 + (n_factors + 1) * n_features / mass**2)
+    correlation.fill_diagonal_(1)
+    return (1 / torch.linalg.inv(correlation).diagonal()).clamp(min=1e-3, max=1)
 
 
 def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
