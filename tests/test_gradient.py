@@ -210,6 +210,18 @@ def test_early_stopping_with_no_weight_on_the_rows_held_out():
         mfa.fit(X, sample_weight=weights)
 
 
+def test_a_weight_of_two_is_the_row_twice_in_a_batch_of_all_rows():
+    X = make_mfa(100, 4, 2, 1, random_state=0)[0]
+    labels = (X[:, 0] > np.median(X[:, 0])).astype(int)
+    counts = np.random.default_rng(0).integers(0, 3, 100)
+    twice = np.repeat(np.arange(100), counts)
+    arguments = {"batch_size": 1000, "max_iter": 20, "tol": 0.0}
+    weighted = gradient(init=labels, **arguments).fit(X, sample_weight=counts)
+    repeated = gradient(init=labels[twice], **arguments).fit(X[twice])
+    np.testing.assert_allclose(weighted.score_samples(X), repeated.score_samples(X), rtol=1e-6)
+    assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, abs=1e-8)
+
+
 def test_row_weights_of_zero_leave_rows_out():
     X = make_mfa(200, 4, 2, 1, random_state=0)[0]
     labels = (X[:, 0] > np.median(X[:, 0])).astype(int)

@@ -163,6 +163,8 @@ class MFA(
     """
 
     _stream: Stream | None = None
+    # scikit-learn's set_output wraps what the class itself defines.
+    transform = CodeMethods.transform
 
     _parameter_constraints: dict = {  # noqa: RUF012
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
