@@ -144,7 +144,7 @@ def test_set_output_pandas():
 
 
 def test_set_output_of_a_sparse_code_says_what_to_do():
-    with pytest.raises(ValueError, match="sparse matrix.*dense array"):
+    with pytest.raises(ValueError, match=r"sparse matrix.*dense array"):
         quick().set_output(transform="pandas").fit(X).transform(X)
 
 

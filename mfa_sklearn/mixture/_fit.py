@@ -275,7 +275,9 @@ def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:
 
 
 @torch.no_grad()
-def starting_temperature(params: MFAParams, X: Tensor, share: float = 0.15, highest: float = 64.0) -> float:
+def starting_temperature(
+    params: MFAParams, X: Tensor, weights: Tensor | None = None, share: float = 0.15, highest: float = 64.0
+) -> float:
     """The temperature at which the posterior's entropy is a share of the most it can be, ``log K``; at least one.
 
     At 15 % a row in a mixture of 100 components is spread over two on average: enough for components to find better
@@ -285,6 +287,7 @@ def starting_temperature(params: MFAParams, X: Tensor, share: float = 0.15, high
     ----------
     X : Tensor (n, D)
         A sample of the rows.
+    weights : Tensor (n,), optional
     share : float
         Of ``log K``, for the mean entropy over rows.
     highest : float
@@ -295,7 +298,8 @@ def starting_temperature(params: MFAParams, X: Tensor, share: float = 0.15, high
 
     def entropy(temperature: float) -> float:
         log_r = (joint / temperature).log_softmax(1)
-        return float(-(log_r.exp() * log_r).sum(1).mean())
+        spread = -(log_r.exp() * log_r).sum(1).double()
+        return float(spread.mean() if weights is None else weights @ spread / weights.sum())
 
     if entropy(1.0) >= target:
         return 1.0
