@@ -13,6 +13,9 @@ from sklearn.mixture import GaussianMixture
 from mfa_sklearn import MFA
 from mfa_sklearn.mixture._model import MFAParams
 
+# Heywood cases and constant pixels are what some of these data are chosen for.
+pytestmark = pytest.mark.filterwarnings("ignore:the noise variance of features")
+
 
 def standardised(X: np.ndarray) -> np.ndarray:
     """Columns of mean zero and unit deviation."""

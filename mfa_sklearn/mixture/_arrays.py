@@ -192,6 +192,7 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
     step = max(1, BATCH_BYTES // (8 * n_features))
     mean = torch.zeros(n_features, dtype=torch.float64, device=device)
     square, total = torch.zeros_like(mean), torch.zeros_like(mean)
+    low, high = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
     for start in range(0, n_rows, step):
         rows = read_rows(X, slice(start, min(start + step, n_rows)), device).double()
         check_not_infinite(rows, start)
@@ -205,6 +206,12 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
         square += w @ torch.where(seen, rows - batch_mean, 0.0).square() + shift.square() * (total * mass / both)
         mean = mean + shift * (mass / both)
         total = total + mass
+        counted = seen & (w > 0)[:, None]
+        low = torch.minimum(low, torch.where(counted, rows, torch.inf).amin(0))
+        high = torch.maximum(high, torch.where(counted, rows, -torch.inf).amax(0))
+    # Rounding is no variance: what a sum makes of a constant would be taken for the unit of its column.
+    constant = low == high
+    mean, square = torch.where(constant, low, mean), torch.where(constant, 0.0, square)
     return Moments(
         mean, square / torch.where(total > 0, total, 1.0), total / (n_rows if weights is None else weights.sum())
     )

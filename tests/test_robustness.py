@@ -1,0 +1,353 @@
+"""Scales, shifts, duplicates and degeneracies: finite, and right where right is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mixture_oracles import (
+    STRUCTURES,
+    dense_covariances,
+    dense_log_joint,
+    dense_log_prob,
+    estimator_arguments,
+    fitted,
+    params_of,
+    random_params,
+    random_rows,
+)
+from sklearn.datasets import load_iris, load_wine
+
+from mfa_sklearn import MFA
+from mfa_sklearn.datasets import make_mfa
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+ROWS, LABELS = make_mfa(400, 8, 3, 2, random_state=0)
+SOLVERS = ["em", "gradient"]
+
+
+def quick(X, **arguments) -> MFA:
+    """A few iterations, from whatever start."""
+    settings = {"n_components": 3, "n_factors": 2, "max_iter": 10, "tol": 0, "random_state": 0, **arguments}
+    return MFA(**settings).fit(X)
+
+
+def assert_sound(mfa: MFA, X) -> None:
+    """Everything learned and everything said of rows is finite, and the parts fit together."""
+    for name in ("weights_", "means_", "loadings_", "noise_variance_", "lower_bounds_"):
+        assert np.isfinite(getattr(mfa, name)).all(), name
+    assert mfa.weights_.sum() == pytest.approx(1, abs=1e-6)
+    assert (np.asarray(mfa.noise_variance_) > 0).all()
+    log_prob, responsibility = mfa.score_samples(X), mfa.predict_proba(X)
+    assert np.isfinite(log_prob).all()
+    assert np.isfinite(responsibility).all()
+    np.testing.assert_allclose(responsibility.sum(1), 1, atol=1e-5)
+    assert np.isfinite(mfa.transform(X).data).all()
+    assert np.isfinite(mfa.reconstruct(X)).all()
+    assert np.isfinite(mfa.posterior_mean(X)).all()
+    for value in (mfa.aic(X), mfa.bic(X), mfa.icl(X)):
+        assert np.isfinite(value)
+    assert np.isfinite(mfa.sample(5)[0]).all()
+    assert mfa.lower_bound_ == pytest.approx(mfa.score(X), rel=1e-3, abs=1e-3)
+
+
+# --- single precision -----------------------------------------------------------------------------------------------
+
+
+def activation_like(shift: float, outlier: float, n_features: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of float32 with a common mean and single dimensions far larger than the others, and labels."""
+    X, y = make_mfa(800, n_features, 4, 3, separation=2.0, random_state=seed)
+    X[:, [3, 17]] *= outlier
+    return (X + shift * X.std(0)).astype(np.float32), y
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+@pytest.mark.parametrize(("shift", "outlier"), [(0.0, 1.0), (1e4, 1.0), (0.0, 1e3), (1e4, 1e3)])
+def test_single_precision_fits_agree_with_double(shift, outlier, noise):
+    X, y = activation_like(shift, outlier)
+    single = quick(X, n_components=4, n_factors=3, noise=noise, init=y)
+    double = quick(X, n_components=4, n_factors=3, noise=noise, init=y, dtype="float64")
+    assert single.score_samples(X).dtype == np.float32
+    assert single.lower_bound_ == pytest.approx(double.lower_bound_, abs=1e-4)
+    assert single.score(X) == pytest.approx(double.score(X), abs=1e-4)
+    # A single row's density is less certain than the mean: the likelihood is flat along some parameters.
+    np.testing.assert_allclose(single.score_samples(X), double.score_samples(X), atol=2e-2, rtol=0)
+    found, same = single.score_samples(X), single.set_params(dtype="float64").score_samples(X)
+    np.testing.assert_allclose(found, same, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize(("shift", "outlier"), [(1e4, 1.0), (0.0, 1e3), (1e4, 1e3)])
+def test_single_precision_evaluation_agrees_with_dense_oracles(name, shift, outlier):
+    """The same parameters, rows that single precision holds, covariances written out in double."""
+    params = random_params(STRUCTURES[name], (3, 10, 2))
+    scale = np.ones(10)
+    scale[4] = outlier
+    if not STRUCTURES[name].isotropic_noise:
+        params = params._replace(
+            means=params.means * torch.tensor(scale),
+            loadings=params.loadings * torch.tensor(scale[:, None]),
+            noise_variance=params.noise_variance * torch.tensor(scale**2),
+        )
+    params = params._replace(means=params.means + shift)
+    X = random_rows(params, 60).astype(np.float32)
+    mfa = fitted(params, STRUCTURES[name])
+    found, expected = mfa.score_samples(X), dense_log_prob(params, X.astype(np.float64))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-3, rtol=1e-5)
+    joint = np.concatenate([j for _, j in mfa.iter_log_joint(X)])
+    dense = dense_log_joint(params, X.astype(np.float64))
+    np.testing.assert_array_equal(joint.argmax(1), dense.argmax(1))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_half_precision_rows(solver):
+    X = ROWS.astype(np.float16)
+    mfa = quick(X, solver=solver, init=LABELS)
+    assert_sound(mfa, X)
+    assert mfa.lower_bound_ == pytest.approx(
+        quick(X.astype(np.float64), solver=solver, init=LABELS).lower_bound_, abs=1e-3
+    )
+
+
+# --- units ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("init", ["labels", "kmeans", "k-means++", "random"])
+@pytest.mark.parametrize("noise", ["shared", "component"])
+def test_the_unit_of_a_column_shifts_the_likelihood_and_nothing_else(solver, init, noise):
+    """x -> c x: log-likelihood less log c."""
+    units = np.array([1e-6, 1e-3, 1.0, 1e3, 1e6, 7.0, 0.1, 1e2])
+    arguments = {"solver": solver, "noise": noise, "init": LABELS if init == "labels" else init}
+    first, second = quick(ROWS, **arguments), quick(ROWS * units, **arguments)
+    close = {"rtol": 1e-6, "atol": 1e-8}
+    assert second.lower_bound_ == pytest.approx(first.lower_bound_ - np.log(units).sum(), abs=1e-7)
+    np.testing.assert_allclose(
+        second.score_samples(ROWS * units), first.score_samples(ROWS) - np.log(units).sum(), atol=1e-5
+    )
+    np.testing.assert_allclose(second.weights_, first.weights_, **close)
+    np.testing.assert_allclose(second.means_, first.means_ * units, rtol=1e-6, atol=1e-6 * units.min())
+    np.testing.assert_allclose(second.loadings_ / units[:, None], first.loadings_, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(second.noise_variance_, first.noise_variance_ * units**2, rtol=1e-6)
+    np.testing.assert_allclose(second.predict_proba(ROWS * units), first.predict_proba(ROWS), atol=1e-6)
+    np.testing.assert_allclose(second.posterior_mean(ROWS * units), first.posterior_mean(ROWS), atol=1e-5)
+    assert second.n_iter_ == first.n_iter_
+
+
+@pytest.mark.parametrize("noise_form", ["isotropic", "diagonal"])
+def test_a_common_unit_does_the_same_for_either_form_of_noise(noise_form):
+    first, second = (quick(c * ROWS, noise_form=noise_form, init=LABELS) for c in (1.0, 1e-3))
+    assert second.lower_bound_ == pytest.approx(first.lower_bound_ - 8 * np.log(1e-3), abs=1e-8)
+    np.testing.assert_allclose(second.noise_variance_, first.noise_variance_ * 1e-6, rtol=1e-8)
+
+
+@pytest.mark.parametrize("noise_form", ["isotropic", "diagonal"])
+def test_a_shift_moves_the_means_and_nothing_else(noise_form):
+    shift = np.array([0.0, 1.0, -5.0, 1e3, -1e4, 1e5, 3.0, 0.1])
+    first, second = (quick(ROWS + s, noise_form=noise_form, init=LABELS) for s in (0.0, shift))
+    assert second.lower_bound_ == pytest.approx(first.lower_bound_, abs=1e-7)
+    np.testing.assert_allclose(second.means_ - shift, first.means_, atol=1e-6)
+    np.testing.assert_allclose(second.noise_variance_, first.noise_variance_, rtol=1e-6)
+
+
+def test_the_order_of_rows_and_columns_does_not_matter():
+    rows, columns = np.random.default_rng(0).permutation(400), np.random.default_rng(1).permutation(8)
+    first = quick(ROWS, init=LABELS)
+    second = quick(ROWS[rows][:, columns], init=LABELS[rows])
+    assert second.lower_bound_ == pytest.approx(first.lower_bound_, abs=1e-9)
+    np.testing.assert_allclose(second.noise_variance_, first.noise_variance_[columns], rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
+def test_extreme_scales(scale, solver, dtype):
+    X = (ROWS * scale).astype(dtype)
+    mfa = quick(X, solver=solver, init=LABELS)
+    assert_sound(mfa, X)
+    reference = quick(ROWS.astype(dtype), solver=solver, init=LABELS)
+    assert mfa.lower_bound_ == pytest.approx(reference.lower_bound_ - 8 * np.log(scale), abs=1e-3)
+    np.testing.assert_array_equal(mfa.predict(X), reference.predict(ROWS.astype(dtype)))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_columns_of_extremely_different_scales(dtype):
+    units = np.array([1e-30, 1e-20, 1e-10, 1.0, 1.0, 1e10, 1e20, 1e30])
+    X = (ROWS * units).astype(dtype)
+    mfa = quick(X, init=LABELS)
+    assert_sound(mfa, X)
+    expected = quick(ROWS.astype(dtype), init=LABELS).lower_bound_ - np.log(units).sum()
+    assert mfa.lower_bound_ == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+@pytest.mark.parametrize("noise_form", ["isotropic", "diagonal"])
+def test_streams_at_extreme_scales(scale, noise_form):
+    mfa = MFA(3, 2, noise_form=noise_form, random_state=0)
+    for part in np.array_split(scale * ROWS, 4):
+        mfa.partial_fit(part)
+    assert np.isfinite(mfa.score_samples(scale * ROWS)).all()
+    plain = MFA(3, 2, noise_form=noise_form, random_state=0)
+    for part in np.array_split(ROWS, 4):
+        plain.partial_fit(part)
+    assert mfa.score(scale * ROWS) == pytest.approx(plain.score(ROWS) - 8 * np.log(scale), abs=1e-4)
+
+
+# --- degenerate rows ------------------------------------------------------------------------------------------------
+
+
+def _low_rank() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((100, 2)) @ rng.standard_normal((2, 8))
+
+
+def _constant_columns() -> np.ndarray:
+    X = ROWS[:150].copy()
+    X[:, 0], X[:, 5] = 3.3, 0.0
+    return X
+
+
+DEGENERATE = {
+    "one row again and again": np.tile(ROWS[:1], (50, 1)),
+    "zeros": np.zeros((50, 8)),
+    "duplicated rows": np.repeat(ROWS[:10], 20, axis=0),
+    "three distinct rows": np.repeat(ROWS[:3], [1, 10, 100], axis=0),
+    "constant columns": _constant_columns(),
+    "nearly constant column": np.column_stack([ROWS[:, :7], 1e6 + 1e-9 * ROWS[:, 7]]),
+    "duplicated columns": np.column_stack([ROWS[:, :4], ROWS[:, :4]]),
+    "exactly of low rank": _low_rank(),
+    "almost of low rank": _low_rank() + 1e-9 * ROWS[:100],
+    "as many rows as components": ROWS[:3],
+    "a component to a row more": ROWS[:4],
+    "fewer rows than features": ROWS[:6],
+    "one far row": np.concatenate([ROWS[:100], 1e6 * np.ones((1, 8))]),
+    "two values": (ROWS[:200] > 0).astype(float),
+    "a column of one exception": np.column_stack([ROWS[:, :7], np.arange(400) == 5]),
+    "heavy tails": np.random.default_rng(0).standard_cauchy((200, 8)) ** 3,
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("noise", ["shared", "component"])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_degenerate_rows(kind, solver, noise, dtype):
+    X = DEGENERATE[kind].astype(dtype)
+    assert_sound(quick(X, solver=solver, noise=noise), X)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_degenerate_rows_in_every_structure(kind, name):
+    X = DEGENERATE[kind]
+    mfa = quick(X, annealing=1, **estimator_arguments(STRUCTURES[name]))
+    assert_sound(mfa, X)
+    if not mfa.n_reseeded_:
+        bounds = np.array(mfa.lower_bounds_)
+        assert np.all(np.diff(bounds) >= -1e-9 * np.maximum(1, np.abs(bounds[1:])))
+    # The log density that is reported is that of the parameters that are reported, where a dense inverse can tell.
+    params = params_of(mfa)
+    if np.linalg.cond(dense_covariances(params)).max() < 1e8:
+        assert mfa.lower_bound_ == pytest.approx(dense_log_prob(params, X).mean(), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_rows", [10, 1000, 100_000])
+@pytest.mark.parametrize("value", [0.0, 0.1, 3.3, -1e9 / 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_constant_column_has_the_floor_whatever_its_value(value, n_rows, weighted):
+    """The sum of a value that binary fractions do not hold has rounding; that is not its unit."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((n_rows, 3)), np.full(n_rows, value)])
+    weights = rng.uniform(size=n_rows) if weighted else None
+    mfa = MFA(1, 1, max_iter=2, tol=0).fit(X, sample_weight=weights)
+    assert mfa.noise_variance_[3] == pytest.approx(1e-6, rel=1e-12)
+    assert mfa.means_[0, 3] == pytest.approx(value, rel=1e-15)
+    assert mfa.loadings_[0, 3, 0] == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random"])
+@pytest.mark.parametrize("kind", ["zeros", "three distinct rows", "as many rows as components", "one far row"])
+def test_degenerate_rows_from_every_start(kind, init):
+    X = DEGENERATE[kind]
+    assert_sound(quick(X, init=init), X)
+
+
+def test_every_row_a_component():
+    X = load_iris().data[:20]
+    mfa = quick(X, n_components=20, n_factors=1, noise="component")
+    assert_sound(mfa, X)
+    assert (np.bincount(mfa.predict(X), minlength=20) <= 3).all()
+
+
+def test_clusters_of_one_row():
+    """Labels that name single rows: those components are at their rows, and no likelihood is infinite."""
+    X = load_wine().data
+    labels = np.zeros(178, int)
+    labels[[3, 90]] = 1, 2
+    for noise in ("shared", "component"):
+        mfa = quick(X, init=labels, noise=noise)
+        assert_sound(mfa, X)
+
+
+@pytest.mark.parametrize("acceleration", [False, True])
+def test_a_component_that_loses_its_rows_is_given_others(acceleration):
+    """A centre nowhere near the rows holds none; it is given half of a heavy component, and that is reported."""
+    centres = np.concatenate([ROWS[LABELS == 0][:1], ROWS[LABELS == 1][:1], np.full((1, 8), 1e5)])
+    mfa = quick(ROWS, init=centres, annealing=1, max_iter=40, acceleration=acceleration)
+    assert mfa.n_reseeded_ >= 1
+    assert mfa.weights_.min() > 0.05
+    assert_sound(mfa, ROWS)
+
+
+def test_far_rows_have_low_density_and_still_a_component():
+    """Rows a million deviations out: finite, and lower the farther they are."""
+    mfa = quick(ROWS)
+    direction = np.ones(8)
+    distances = np.array([1e1, 1e2, 1e4, 1e6, 1e8])
+    for dtype in (np.float64, np.float32):
+        far = (distances[:, None] * direction).astype(dtype)
+        log_prob = mfa.score_samples(far)
+        assert np.isfinite(log_prob).all()
+        assert (np.diff(log_prob) < 0).all()
+        np.testing.assert_allclose(mfa.predict_proba(far).sum(1), 1, rtol=1e-5)
+        assert np.isfinite(mfa.transform(far).data).all()
+    np.testing.assert_allclose(mfa.score_samples(distances[:, None] * direction),
+                               dense_log_prob(params_of(mfa), distances[:, None] * direction), rtol=1e-9)  # fmt: skip
+
+
+@pytest.mark.xfail(strict=True, reason="where squares overflow the responsibilities are NaN")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_beyond_all_measure_are_not_nan(dtype):
+    """Squares overflow: minus infinity is an honest log density, NaN is not."""
+    mfa = quick(ROWS.astype(dtype))
+    far = np.full((2, 8), 1e25 if dtype == np.float32 else 1e200, dtype=dtype)
+    assert not np.isnan(mfa.score_samples(far)).any()
+    assert not np.isnan(mfa.predict_proba(far)).any()
+
+
+def test_tiny_and_huge_weights():
+    reference = quick(ROWS, init=LABELS).lower_bound_
+    for dtype in (np.float64, np.float32):
+        for weight in (1e-12, 1e12):
+            mfa = MFA(3, 2, init=LABELS, max_iter=10, tol=0).fit(ROWS.astype(dtype), sample_weight=np.full(400, weight))
+            assert mfa.lower_bound_ == pytest.approx(reference, abs=0.05)
+            assert np.isfinite(mfa.score_samples(ROWS)).all()
+
+
+def test_a_single_weighted_row_among_many():
+    weights = np.zeros(400)
+    weights[7] = 1.0
+    mfa = MFA(1, 1, max_iter=5, tol=0).fit(ROWS, sample_weight=weights)
+    np.testing.assert_allclose(mfa.means_[0], ROWS[7], atol=1e-6)
+    assert np.isfinite(mfa.score_samples(ROWS)).all()
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+def test_a_stream_of_degenerate_batches(noise):
+    mfa = MFA(3, 2, noise=noise, random_state=0).partial_fit(ROWS[:100])
+    for batch in (ROWS[:1], np.tile(ROWS[:1], (30, 1)), np.zeros((5, 8)), 1e6 * np.ones((1, 8)), ROWS[100:]):
+        mfa.partial_fit(batch)
+        assert np.isfinite(mfa.score_samples(ROWS)).all()
+        assert np.isfinite(mfa.noise_variance_).all()
