@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 for an error that a person can mend.
     """
     arguments = make_parser().parse_args(argv)
+    # Read when torch is loaded, later on. Threads that spin while they wait make a fit five times slower as soon as
+    # anything else wants the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
