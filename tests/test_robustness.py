@@ -20,6 +20,8 @@ from sklearn.datasets import load_iris, load_wine
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
+from mfa_sklearn.mixture._fit import EMSolver
+from mfa_sklearn.mixture._problem import pose
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -299,6 +301,23 @@ def test_a_component_that_loses_its_rows_is_given_others(acceleration):
     assert mfa.n_reseeded_ >= 1
     assert mfa.weights_.min() > 0.05
     assert_sound(mfa, ROWS)
+
+
+def test_a_revival_is_not_undone_by_the_acceleration(monkeypatch):
+    """Half of a heavy component has a lower likelihood at first: that is no reason to go back."""
+    labels = np.where(np.arange(400) < 5, 2, LABELS % 2)
+    problem = pose(MFA(3, 2), ROWS, ROWS, None)
+    solver = EMSolver(problem.start.from_labels(labels), problem.batches, STRUCTURES["UCU"], 1e-6)
+    for _ in range(4):
+        solver.step()
+    assert solver.reseeded == 0
+    monkeypatch.setattr("mfa_sklearn.mixture._fit._DEAD_ROWS", 200.0)  # the smallest of three now counts as dead
+    before = solver.step().bound
+    assert solver.reseeded >= 1
+    monkeypatch.undo()
+    after = solver.step()
+    assert after.bound < before, "the case is one where the likelihood falls"
+    assert after.note == ""
 
 
 def test_far_rows_have_low_density_and_still_a_component():
