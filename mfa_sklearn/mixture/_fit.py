@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ._accelerate import Anderson, flatten, unflatten
 from ._arrays import Batches
 from ._em import Statistics, Structure, e_step, m_step, zero_statistics
-from ._gradient import Unconstrained, constrain, minibatch_step, unconstrain
 from ._model import MFAParams, log_joint, prepare
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
@@ -186,53 +184,6 @@ class EMSolver:
             self._params = self._safe[1]
             bound = mean_log_likelihood(self._params, self._batches)
         return self._params, bound
-
-
-class GradientSolver:
-    """Adam on minibatches; a step is an epoch. With validation rows, theirs is the bound, and the best is kept."""
-
-    def __init__(
-        self,
-        params: MFAParams,
-        batches: Batches,
-        structure: Structure,
-        floor: float,
-        learning_rate: float,
-        batch_size: int,
-        rng: np.random.RandomState,
-        validation: Batches | None = None,
-    ) -> None:
-        self._batches, self._validation, self._floor = batches, validation, floor
-        self._batch_size, self._rng = batch_size, rng
-        self._leaves: Unconstrained = unconstrain(params, structure, floor, batches.dtype)
-        self._optimizer = torch.optim.Adam(list(self._leaves), lr=learning_rate)
-        self._best: tuple[float, MFAParams] | None = None
-        self.reseeded = 0
-
-    def step(self) -> Step:
-        """One epoch."""
-        total = mass = 0.0
-        for X, weights in self._batches.shuffled(self._batch_size, self._rng):
-            value, weight = minibatch_step(self._leaves, self._optimizer, X, weights, self._floor)
-            total, mass = total + value, mass + weight
-        train = total / mass
-        if self._validation is None:
-            return Step(train, True)
-        params = self._current()
-        bound = mean_log_likelihood(params, self._validation)
-        if self._best is None or bound > self._best[0]:
-            self._best = (bound, params)
-        return Step(bound, True, f"train {train:.6g}")
-
-    def _current(self) -> MFAParams:
-        with torch.no_grad():
-            params = constrain(self._leaves, self._floor).to(torch.float64)
-        return MFAParams(*(t.detach().clone() for t in params))
-
-    def finish(self) -> tuple[MFAParams, float]:
-        """The parameters (the best on the validation rows, if any) and their log-likelihood on the training rows."""
-        params = self._current() if self._best is None else self._best[1]
-        return params, mean_log_likelihood(params, self._batches)
 
 
 @torch.no_grad()

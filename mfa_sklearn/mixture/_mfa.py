@@ -21,11 +21,11 @@ from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
 from ._density import DensityMethods
 from ._em import tie
+from ._epochs import GradientSolver
 from ._fit import (
     EMSolver,
     Extrapolation,
     FitResult,
-    GradientSolver,
     Patience,
     Solver,
     Step,
