@@ -18,7 +18,7 @@ HEAVY = ("transformers", "transformer_lens", "matplotlib")
 OPTIONAL = (*HEAVY, "pandas", "tqdm")
 # What the modules of each folder may import from this package; "" stands for the modules at the top.
 # Below all folders: what a version is called, annotated arrays, and how a file is replaced whole.
-BASE = {"__version__", "_annotated", "_files"}
+BASE = {"__version__", "_annotated", "_files", "_mapped"}
 ALLOWED = {
     "mixture": BASE | {"mixture"},
     "activations": BASE | {"activations"},

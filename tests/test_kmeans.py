@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ def brute_force(X: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndar
 def identity_batches(X: np.ndarray, weights: np.ndarray | None = None, keep: bool = True) -> FiniteBatches:
     centre, scale = torch.zeros(X.shape[1], dtype=torch.float64), torch.ones(X.shape[1], dtype=torch.float64)
     return FiniteBatches(X, Conditioner(centre, scale), torch.float64, CPU, weights, keep=keep)
+
+
+def samples_of(batches: FiniteBatches, sizes: list[int], rng: np.random.RandomState) -> Iterator[Sample]:
+    for rows, weights in nested_samples(batches, sizes, rng):
+        yield Sample(batches.read(rows), weights)
 
 
 class Store:
@@ -237,7 +243,7 @@ def test_the_pool_is_read_by_its_rows_and_the_rest_batch_by_batch(monkeypatch: p
 def test_blocks_of_scores_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     X = overlapping(2000)
     want = KMeansInitializer(5, random_state=0).fit(X)
-    monkeypatch.setattr(_kmeans_core, "_BLOCK_SCORES", 1)
+    monkeypatch.setattr(_kmeans_core, "_BLOCK_NUMBERS", 1)
     got = KMeansInitializer(5, random_state=0).fit(X)
     np.testing.assert_array_equal(got.labels_, want.labels_)
     np.testing.assert_allclose(got.cluster_centers_, want.cluster_centers_, rtol=1e-12)
@@ -279,7 +285,7 @@ def test_samples_are_nested_and_double() -> None:
     assert sample_sizes(batches, 5, Plan(pool_size=100, refine_iter=0)) == [100]
     assert sample_sizes(batches, 5, Plan(pool_size=5000)) == [1000]
     assert sample_sizes(batches, 5, Plan()) == [1000]
-    samples = [set(s.X[:, 0].tolist()) for s in nested_samples(batches, [100, 200, 400], np.random.RandomState(0))]
+    samples = [set(s.X[:, 0].tolist()) for s in samples_of(batches, [100, 200, 400], np.random.RandomState(0))]
     assert [len(s) for s in samples] == [100, 200, 400]
     assert samples[0] < samples[1] < samples[2]
 
@@ -295,7 +301,7 @@ def test_weighted_samples_estimate_sums_without_bias() -> None:
     batches = identity_batches(X, w)
     sums = []
     for _ in range(4000):
-        (sample,) = nested_samples(batches, [12], rng)
+        (sample,) = samples_of(batches, [12], rng)
         sums.append([float(sample.weights.sum()), float(sample.weights @ sample.X[:, 0])])
     standard_error = np.std(sums, axis=0) / 4000**0.5
     assert (np.abs(np.mean(sums, axis=0) - [w.sum(), w @ X[:, 0]]) < 4 * standard_error).all()
@@ -324,7 +330,7 @@ def test_token_frequency_gives_every_token_the_same_weight() -> None:
 def test_token_frequency_draws_tokens_alike() -> None:
     X, rng = tokens(), np.random.RandomState(0)
     batches = identity_batches(np.asarray(X.token_ids, dtype=float)[:, None], token_weights(X, None))
-    drawn = [s.X[:, 0].numpy().astype(int) for _ in range(300) for s in nested_samples(batches, [10], rng)]
+    drawn = [s.X[:, 0].numpy().astype(int) for _ in range(300) for s in samples_of(batches, [10], rng)]
     share = np.bincount(np.concatenate(drawn))[np.unique(X.token_ids)] / 3000
     np.testing.assert_allclose(share, 0.1, atol=0.03)
 

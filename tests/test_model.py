@@ -112,7 +112,7 @@ def test_residuals_are_what_the_factors_leave():
     _, means, loadings, _ = as_arrays(params)
     scores = dense_posterior(params, rows)[0]
     for k in range(3):
-        z, e = residuals(prepare(params), X, k)
+        z, e = (t[0] for t in residuals(prepare(params), X[None], torch.tensor([k])))
         np.testing.assert_allclose(z, scores[:, k], atol=1e-12)
         np.testing.assert_allclose(e, rows - means[k] - scores[:, k] @ loadings[k].T, atol=1e-12)
 

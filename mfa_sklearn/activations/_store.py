@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mfa_sklearn._mapped import copy_rows
 from mfa_sklearn.activations._array import ActivationArray
 
 FORMAT = "mfa-sklearn activations"
@@ -213,15 +214,16 @@ class StoredActivations:
         index = _row_numbers(key, len(self))
         values = np.empty((len(index), self.shape[1]), dtype=self.dtype)
         for shard, where, local in self._parts(index):
-            values[where] = self._load(shard, f"layer-{self.layer}")[local]
+            values[where] = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
         return ActivationArray(values, rows=self._facts_of(index), shared=self.shared)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a store lies on disk, so an array of it is a copy")
-        values = [self._load(shard, f"layer-{self.layer}") for shard in self._shards]
-        whole = np.concatenate(values) if values else np.empty(self.shape, self.dtype)
-        return whole if dtype is None else whole.astype(dtype, copy=False)
+        whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
+        for shard, start in zip(self._shards, self._offsets, strict=False):
+            whole[start : start + shard["rows"]] = self._load(shard, f"layer-{self.layer}")
+        return whole
 
     def __repr__(self) -> str:
         return f"StoredActivations(layer={self.layer}, shape={self.shape}, dtype={self.dtype})"

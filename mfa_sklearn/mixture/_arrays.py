@@ -14,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._mapped import copy_rows
 from ._missing import has_missing
 from ._model import MFAParams
 
 BATCH_BYTES = 64 * 2**20
 KEEP_BYTES = 2**30
+# Numbers that the pass for the columns' moments reads at once: about what a processor's caches take.
+_MOMENT_NUMBERS = 2**20
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -57,7 +60,7 @@ def read_rows(X: Any, index: Any, device: torch.device) -> Tensor:
     if isinstance(X, Tensor):
         rows = X.detach()[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
         return rows.to(device)
-    values = np.asarray(X[index])
+    values = copy_rows(X, index) if isinstance(X, np.ndarray) else np.asarray(X[index])
     own = values if values.flags.writeable and values.flags.c_contiguous else values.copy()
     return torch.from_numpy(own).to(device)
 
@@ -78,7 +81,7 @@ class Conditioner(NamedTuple):
         work = X if X.dtype in (torch.float32, torch.float64) else X.to(dtype)
         high = self.center.to(work.dtype)
         low = (self.center - high.double()).to(work.dtype)
-        return ((work - high - low) / self.scale.to(work.dtype)).to(dtype)
+        return (work - high).sub_(low).div_(self.scale.to(work.dtype)).to(dtype)
 
     def inward(self, params: MFAParams) -> MFAParams:
         """Parameters of the conditioned rows from those of the original ones."""
@@ -111,6 +114,8 @@ class Batches:
         Rows per batch; by default what `BATCH_BYTES` holds.
     keep : bool
         Keep all conditioned rows if they fit `KEEP_BYTES`; for data that are gone through more than once.
+    places : ndarray (n,), optional
+        Ascending numbers of the rows of `X` that these batches are of; by default all. `weights` are theirs.
     """
 
     def __init__(
@@ -122,17 +127,18 @@ class Batches:
         weights: np.ndarray | None = None,
         batch_rows: int | None = None,
         keep: bool = False,
+        places: np.ndarray | None = None,
     ) -> None:
-        self.n_rows, self.n_features = int(X.shape[0]), int(X.shape[1])
+        self.n_rows, self.n_features = int(X.shape[0]) if places is None else len(places), int(X.shape[1])
         self.dtype, self.device = dtype, device
         self.weights = None if weights is None else torch.as_tensor(weights, dtype=torch.float64, device=device)
-        self._X, self._conditioner = X, Conditioner(*(t.to(device) for t in conditioner))
+        self._X, self._places, self._conditioner = X, places, Conditioner(*(t.to(device) for t in conditioner))
         row_bytes = self.n_features * dtype.itemsize
         self.batch_rows = batch_rows or max(1, min(self.n_rows, BATCH_BYTES // row_bytes))
         self._kept: Tensor | None = None
         if keep and self.n_rows * row_bytes <= KEEP_BYTES:
-            self._kept = torch.cat([self.read(rows) for rows in self.slices()])
-            self._X = None
+            self._kept = self.read(slice(0, self.n_rows))
+            self._X = self._places = None
 
     def slices(self) -> Iterator[slice]:
         """The batches' places, in order."""
@@ -143,7 +149,22 @@ class Batches:
         """Conditioned rows by slice or by ascending indices."""
         if self._kept is not None:
             return self._kept[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
-        return self._conditioner.rows(read_rows(self._X, index, self.device), self.dtype)
+        places = range(self.n_rows)[index] if isinstance(index, slice) else index
+        if len(places) <= self.batch_rows:
+            return self._fresh(index)
+        # Piece by piece, so that only the result is large.
+        rows = torch.empty(len(places), self.n_features, dtype=self.dtype, device=self.device)
+        for start in range(0, len(places), self.batch_rows):
+            some = places[start : start + self.batch_rows]
+            rows[start : start + len(some)] = self._fresh(
+                slice(some.start, some.stop, some.step) if isinstance(some, range) else some
+            )
+        return rows
+
+    def _fresh(self, index: Any) -> Tensor:
+        """Rows as they are read and conditioned."""
+        places = index if self._places is None else self._places[index]
+        return self._conditioner.rows(read_rows(self._X, places, self.device), self.dtype)
 
     def weights_of(self, index: Any) -> Tensor | None:
         """Weights of rows by slice or indices."""
@@ -155,11 +176,14 @@ class Batches:
         for rows in self.slices():
             yield rows, self.read(rows), self.weights_of(rows)
 
-    def pool(self, rng: np.random.RandomState, n_bytes: int = BATCH_BYTES * 8) -> tuple[np.ndarray, Tensor]:
-        """Row numbers (ascending) and rows of a uniform sample that fits `n_bytes`; all rows if they do."""
+    def draw(self, rng: np.random.RandomState, n_bytes: int = BATCH_BYTES * 8) -> np.ndarray:
+        """Ascending numbers of a uniform sample of rows that fits `n_bytes`; of all rows if they do."""
         size = min(self.n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))
-        rows = np.arange(self.n_rows) if size == self.n_rows else np.sort(rng.choice(self.n_rows, size, replace=False))
-        return rows, self.read(slice(None) if size == self.n_rows else rows)
+        return np.arange(self.n_rows) if size == self.n_rows else np.sort(rng.choice(self.n_rows, size, replace=False))
+
+    def drawn(self, rows: np.ndarray) -> Tensor:
+        """The rows that `draw` gave the numbers of."""
+        return self.read(slice(0, self.n_rows) if len(rows) == self.n_rows else rows)
 
     def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[tuple[Tensor, Tensor | None]]:
         """One epoch of minibatches in random order: rows shuffled in large blocks, and the blocks among themselves."""
@@ -178,6 +202,7 @@ class Moments(NamedTuple):
     mean: Tensor  # (D,) of the observed values
     variance: Tensor  # (D,)
     observed: Tensor  # (D,)  share of the rows' weight that has a value there
+    missing: bool  # whether any row, of whatever weight, misses a value
 
 
 def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> Moments:
@@ -189,32 +214,53 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
         If a value is infinite.
     """
     n_rows, n_features = X.shape
-    step = max(1, BATCH_BYTES // (8 * n_features))
+    step = max(1, _MOMENT_NUMBERS // n_features)
     mean = torch.zeros(n_features, dtype=torch.float64, device=device)
     square, total = torch.zeros_like(mean), torch.zeros_like(mean)
     low, high = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
+    missing = False
     for start in range(0, n_rows, step):
         rows = read_rows(X, slice(start, min(start + step, n_rows)), device).double()
         check_not_infinite(rows, start)
         w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[start : start + step]).to(rows)
-        seen = ~rows.isnan()
-        mass = w @ seen.double()  # (D,)
-        share = torch.where(mass > 0, mass, 1.0)
-        batch_mean = (w @ rows.nan_to_num()) / share
-        shift = batch_mean - mean
-        both = torch.where(total + mass > 0, total + mass, 1.0)
-        square += w @ torch.where(seen, rows - batch_mean, 0.0).square() + shift.square() * (total * mass / both)
-        mean = mean + shift * (mass / both)
-        total = total + mass
-        counted = seen & (w > 0)[:, None]
-        low = torch.minimum(low, torch.where(counted, rows, torch.inf).amin(0))
-        high = torch.maximum(high, torch.where(counted, rows, -torch.inf).amax(0))
+        part = _partial_moments(rows, w)
+        missing = missing or part.missing
+        shift = part.mean - mean
+        both = torch.where(total + part.mass > 0, total + part.mass, 1.0)
+        square += part.square + shift.square() * (total * part.mass / both)
+        mean = mean + shift * (part.mass / both)
+        total = total + part.mass
+        low, high = torch.minimum(low, part.low), torch.maximum(high, part.high)
     # Rounding is no variance: what a sum makes of a constant would be taken for the unit of its column.
     constant = low == high
     mean, square = torch.where(constant, low, mean), torch.where(constant, 0.0, square)
-    return Moments(
-        mean, square / torch.where(total > 0, total, 1.0), total / (n_rows if weights is None else weights.sum())
-    )
+    observed = total / (n_rows if weights is None else weights.sum())
+    return Moments(mean, square / torch.where(total > 0, total, 1.0), observed, missing)
+
+
+class _PartialMoments(NamedTuple):
+    mass: Tensor  # (D,)  weight of the rows that have a value
+    mean: Tensor  # (D,)
+    square: Tensor  # (D,)  weighted sum of squared deviations from the mean
+    low: Tensor  # (D,)  of the rows that have a weight
+    high: Tensor  # (D,)
+    missing: bool
+
+
+def _partial_moments(rows: Tensor, w: Tensor) -> _PartialMoments:
+    """Moments of some rows (n, D) with weights (n,)."""
+    missing = has_missing(rows)
+    if not missing and bool((w > 0).all()):
+        mean = (w @ rows) / w.sum()
+        square = w @ (rows - mean).square_()
+        return _PartialMoments(w.sum().expand_as(mean), mean, square, rows.amin(0), rows.amax(0), missing)
+    seen = ~rows.isnan()
+    mass = w @ seen.double()
+    mean = (w @ rows.nan_to_num()) / torch.where(mass > 0, mass, 1.0)
+    square = w @ torch.where(seen, rows - mean, 0.0).square_()
+    counted = seen & (w > 0)[:, None]
+    low = torch.where(counted, rows, torch.inf).amin(0)
+    return _PartialMoments(mass, mean, square, low, torch.where(counted, rows, -torch.inf).amax(0), missing)
 
 
 def check_not_infinite(rows: Tensor, start: int = 0) -> None:

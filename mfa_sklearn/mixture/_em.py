@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from . import _missing
+from ._blocks import blocks, gather
 from ._model import Density, MFAParams
 from ._posterior import Pairs, posterior_pairs, residuals
 
@@ -109,16 +110,19 @@ def _incomplete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibi
 
 def _complete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
     total = zero_statistics(density.params)
-    for k, block in pairs.blocks():
-        r = responsibility[block, None]
-        z, e = residuals(density, X[pairs.rows[block]], k)
-        weighted = r * z
-        total.mass[k] = r.sum(dtype=torch.float64)
-        total.residual[k] = (r * e).sum(0)
-        total.score[k] = weighted.sum(0)
-        total.cross[k] = e.T @ weighted
-        total.scatter[k] = z.T @ weighted
-        total.square[k] = r[:, 0] @ e.square()
+    # What only fills a block stands after all pairs: the first pair's row (any complete one will do), of no weight.
+    rows = torch.cat([pairs.rows, pairs.rows[:1]])
+    weight = torch.cat([responsibility, responsibility.new_zeros(1)])
+    for block in blocks(pairs.counts, X):
+        k, r = block.components, weight[block.place][:, None]  # (G, 1, m)
+        z, e = residuals(density, gather(X, rows[block.place]), k)
+        weighted = r.mT * z
+        total.mass.index_add_(0, k, r.sum((1, 2), dtype=torch.float64))
+        total.residual.index_add_(0, k, (r @ e)[:, 0].double())
+        total.score.index_add_(0, k, weighted.sum(1).double())
+        total.cross.index_add_(0, k, (e.mT @ weighted).double())
+        total.scatter.index_add_(0, k, (z.mT @ weighted).double())
+        total.square.index_add_(0, k, (r @ e.square_())[:, 0].double())
     return _add_factor_covariance(density, total)
 
 

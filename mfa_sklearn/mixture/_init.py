@@ -16,17 +16,21 @@ from ._model import MFAParams
 
 # Clusters up to this size get an exact decomposition, larger ones a randomised one.
 _EXACT_SIZE = 96
+# A cluster's deviations, and what is computed from all rows at a time, take no more than this; loadings of a larger
+# cluster are taken from rows spread evenly over it.
+_BLOCK_BYTES = 64 * 2**20
 # Turns of loadings and noise, and the smallest share of a feature's variance that they leave to its noise.
 _TURNS = 4
 _SMALLEST_SHARE = 0.01
 
 
-def nearest_centre(X: Tensor, centres: Tensor) -> Tensor:
-    """Index (n,) of the centre closest to each row, in the features that it has."""
-    step = max(16, 2**24 // len(centres))
+def nearest_centre(X: Tensor, centres: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Index (n,) of the centre closest to each row, times `scale` (D,) if given, in the features that it has."""
+    step = max(16, 2**22 // max(centres.shape))
     half = centres.square() / 2
     labels = []
     for chunk in X.split(step):
+        chunk = chunk if scale is None else chunk * scale
         offset = (~chunk.isnan()).to(half) @ half.T if has_missing(chunk) else half.sum(1)
         labels.append((chunk.nan_to_num() @ centres.T - offset).argmax(1))
     return torch.cat(labels)
@@ -52,7 +56,7 @@ def params_from_labels(
     if has_missing(X):
         X = _fill(X, labels, n_components, w)
     centres = _cluster_means(X, w, blocks, means)
-    variances = torch.stack([_weighted_variance(X[rows], w[rows], m) for rows, m in zip(blocks, centres, strict=True)])
+    variances = _cluster_variances(X, w, blocks, centres)
     pooled = (count[:, None] * variances).sum(0) / count.sum()
     # Few rows say little about a variance: lend them as many rows of the pooled one as there are factors.
     borrowed = float(n_factors + 1)
@@ -60,16 +64,16 @@ def params_from_labels(
     if structure.isotropic_noise:
         variances, pooled = variances.mean(1, keepdim=True).expand_as(variances), pooled.mean().expand_as(pooled)
     if structure.common_loadings:
-        deviations = torch.cat(
-            [(X[rows] - m.to(X)) * w[rows, None].sqrt().to(X) for rows, m in zip(blocks, centres, strict=True)]
-        )
-        loadings = _principal_loadings(deviations, float(w.sum()), n_factors, pooled, generator)
+        spread = [_spread(rows, len(X), X) for rows in blocks]
+        deviations = torch.cat([_deviations(X, rows, m, w) for rows, m in zip(spread, centres, strict=True)])
+        loadings = _principal_loadings(deviations, float(w[torch.cat(spread)].sum()), n_factors, pooled, generator)
         loadings = loadings.expand(n_components, *loadings.shape)
     else:
+        spread = [_spread(rows, len(rows), X) for rows in blocks]
         loadings = torch.stack(
             [
-                _principal_loadings((X[rows] - m.to(X)) * w[rows, None].sqrt().to(X), float(c), n_factors, v, generator)
-                for rows, m, c, v in zip(blocks, centres, count, variances, strict=True)
+                _principal_loadings(_deviations(X, rows, m, w), float(w[rows].sum()), n_factors, v, generator)
+                for rows, m, v in zip(spread, centres, variances, strict=True)
             ]
         )
     noise = _residual_noise(variances, loadings, count, structure, floor)
@@ -79,12 +83,37 @@ def params_from_labels(
 
 def _fill(X: Tensor, labels: Tensor, n_components: int, weights: Tensor) -> Tensor:
     """Rows with each missing value put at the mean of its cluster, or at zero, the mean of all, where that has none."""
-    seen = ~X.isnan()
-    w = weights[:, None]
-    total = w.new_zeros(n_components, X.shape[1]).index_add_(0, labels, w * X.nan_to_num())
-    mass = torch.zeros_like(total).index_add_(0, labels, w * seen)
-    means = total / torch.where(mass > 0, mass, 1.0)
-    return torch.where(seen, X, means.to(X)[labels])
+    total = weights.new_zeros(n_components, X.shape[1])
+    mass = torch.zeros_like(total)
+    for rows in _chunks(X):
+        w, chunk = weights[rows, None], X[rows]
+        total.index_add_(0, labels[rows], w * chunk.nan_to_num())
+        mass.index_add_(0, labels[rows], w * ~chunk.isnan())
+    means = (total / torch.where(mass > 0, mass, 1.0)).to(X)
+    filled = torch.empty_like(X)
+    for rows in _chunks(X):
+        filled[rows] = torch.where(X[rows].isnan(), means[labels[rows]], X[rows])
+    return filled
+
+
+def _chunk_rows(X: Tensor) -> int:
+    """How many rows to work on at once in double precision."""
+    return max(1, _BLOCK_BYTES // (8 * X.shape[1]))
+
+
+def _chunks(X: Tensor) -> list[slice]:
+    return [slice(start, start + _chunk_rows(X)) for start in range(0, len(X), _chunk_rows(X))]
+
+
+def _spread(rows: Tensor, n_rows: int, X: Tensor) -> Tensor:
+    """Every so manieth of a cluster's rows, so that `n_rows` of them would fit the budget; all if they do."""
+    most = max(1, _BLOCK_BYTES // (X.shape[1] * X.element_size()))
+    return rows[:: max(1, -(-n_rows // most))]
+
+
+def _deviations(X: Tensor, rows: Tensor, mean: Tensor, weights: Tensor) -> Tensor:
+    """Rows (m, D) less their mean, times the roots of their weights."""
+    return X[rows].sub_(mean.to(X)).mul_(weights[rows, None].sqrt().to(X))
 
 
 def _cluster_means(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], means: Tensor | None) -> Tensor:
@@ -94,15 +123,21 @@ def _cluster_means(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], means: Tens
     for k, rows in enumerate(blocks):
         mass = w[rows].sum()
         if mass > 0:
-            centres[k] = (w[rows] / mass) @ X[rows].double()
+            parts = [(w[some] / mass) @ X[some].double() for some in rows.split(_chunk_rows(X))]
+            centres[k] = torch.stack(parts).sum(0)
     return centres
 
 
-def _weighted_variance(rows: Tensor, w: Tensor, mean: Tensor) -> Tensor:
-    mass = w.sum()
-    if mass == 0:
-        return torch.zeros_like(mean)
-    return ((w / mass).to(rows) @ (rows - mean.to(rows)).square()).double()
+def _cluster_variances(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], centres: Tensor) -> Tensor:
+    variances = torch.zeros_like(centres)
+    for k, rows in enumerate(blocks):
+        mass = w[rows].sum()
+        if mass > 0:
+            parts = [
+                (w[some] / mass).to(X) @ (X[some] - centres[k].to(X)).square_() for some in rows.split(_chunk_rows(X))
+            ]
+            variances[k] = torch.stack(parts).double().sum(0)
+    return variances
 
 
 def _principal_loadings(

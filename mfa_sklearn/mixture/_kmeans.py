@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -19,7 +19,7 @@ from torch import Tensor
 from .._annotated import AnnotatedArray, annotate
 from ._arrays import Batches, Conditioner, resolve_device, resolve_dtype, to_numpy
 from ._kmeans_core import Assignment, Clustering, Plan, assign, k_means
-from ._kmeans_rows import FiniteBatches, UnitBatches, row_conditioner
+from ._kmeans_rows import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
 from ._validation import check_rows, check_weights
 
 DEFAULT_CLUSTERS = 8
@@ -224,7 +224,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         """
         check_is_fitted(self)
         array = _whole(X, check_rows(self, X, reset=False))
-        assert_all_finite(np.asarray(array), estimator_name=type(self).__name__, input_name="X")
+        check_all_finite(array)
         return self._attach(array)
 
     def predict(self, X: Any) -> np.ndarray:

@@ -25,8 +25,8 @@ POOL_ROWS = 20_000
 POOL_ROWS_PER_CLUSTER = 32
 # Steps on a sample of m rows stop at a gain of this many times K / m.
 _SAMPLING_SHARE = 0.2
-# Scores held at once: what a processor's caches take.
-_BLOCK_SCORES = 2**22
+# Scores, or features of rows, held at once: what a processor's caches take.
+_BLOCK_NUMBERS = 2**22
 # More passes than asked for, at most, while clusters are still empty.
 _EXTRA_PASSES = 10
 
@@ -68,7 +68,7 @@ def assign(data: Rows, centres: Tensor) -> Assignment:
     distances = torch.empty(data.n_rows, dtype=torch.float64, device=centres.device)
     sums, mass = torch.zeros_like(centres), centres.new_zeros(len(centres))
     offset = centres.square().sum(1) / 2
-    step = max(256, _BLOCK_SCORES // len(centres))
+    step = max(256, _BLOCK_NUMBERS // max(centres.shape))
     for place, batch, weights in data:
         c, shift = centres.to(batch.dtype), -offset.to(batch.dtype)
         for start in range(0, len(batch), step):
@@ -190,8 +190,11 @@ def k_means(
     sizes = sample_sizes(batches, n_clusters, plan)
     whole = sizes[0] == batches.n_rows
     found: Clustering | None = None
+    sample: Sample | None = None
     n_iter = 0
-    for sample in nested_samples(batches, sizes, rng):
+    for rows, weights in nested_samples(batches, sizes, rng):
+        sample = None  # two at a time would be more than is granted
+        sample = Sample(batches.read(rows), weights)
         # Sampling error hides smaller gains; without passes over all rows the sample is all there is.
         hidden = 0.0 if whole or not plan.refine_iter else _SAMPLING_SHARE * n_clusters / sample.n_rows
         here = plan._replace(tol=max(plan.tol, hidden))

@@ -47,28 +47,24 @@ class Sample:
 class FiniteBatches(Batches):
     """Batches that refuse what is not finite."""
 
-    def read(self, index: Any) -> Tensor:
-        """Rows by slice or by ascending indices."""
-        rows = super().read(index)
-        if self._kept is None:
-            check_finite(rows, index)
+    def _fresh(self, index: Any) -> Tensor:
+        rows = super()._fresh(index)
+        check_finite(rows, index)
         return rows
 
 
 class UnitBatches(FiniteBatches):
     """Batches of rows scaled to length one."""
 
-    def read(self, index: Any) -> Tensor:
-        """Rows by slice or by ascending indices."""
-        rows = super().read(index)
-        if self._kept is not None:
-            return rows
+    def _fresh(self, index: Any) -> Tensor:
+        rows = super()._fresh(index)
         # Scaled by the largest entry first: the squares of a short row would underflow.
         largest = rows.abs().amax(1, keepdim=True)
         if bool((largest == 0).any()):
             number = _row_number(index, largest[:, 0] == 0)
             raise ValueError(f"row {number} of X is all zeros and has no direction: drop it, or use metric='euclidean'")
-        return torch.nn.functional.normalize(rows / largest, dim=1)
+        rows = rows / largest
+        return rows.div_(rows.norm(dim=1, keepdim=True))
 
 
 def check_finite(rows: Tensor, index: Any) -> None:
@@ -83,6 +79,14 @@ def check_finite(rows: Tensor, index: Any) -> None:
         raise ValueError(
             f"Input X contains {kind} (first at row {_row_number(index, wrong)}): drop or impute such rows."
         )
+
+
+def check_all_finite(X: np.ndarray) -> None:
+    """`check_finite` for all rows of an array, batch by batch."""
+    step = max(1, BATCH_BYTES // max(1, X[:1].nbytes))
+    for start in range(0, len(X) if X.dtype.kind == "f" else 0, step):
+        rows = slice(start, min(start + step, len(X)))
+        check_finite(read_rows(X, rows, torch.device("cpu")), rows)
 
 
 def _row_number(index: Any, where: Tensor) -> int:
@@ -112,14 +116,16 @@ def row_conditioner(
     return Conditioner(mean, unit.expand(n_features))
 
 
-def nested_samples(batches: Batches, sizes: list[int], rng: np.random.RandomState) -> Iterator[Sample]:
-    """Samples of ascending `sizes`, each part of the next.
+def nested_samples(
+    batches: Batches, sizes: list[int], rng: np.random.RandomState
+) -> Iterator[tuple[slice | np.ndarray, Tensor | None]]:
+    """Rows of samples of ascending `sizes`, each part of the next, and their weights.
 
     Row i has priority w_i / u_i with u_i uniform; the m highest are sampled, and their weights are raised to the
     highest priority that is not among them.
     """
     if sizes[0] == batches.n_rows:
-        yield Sample(batches.read(slice(0, batches.n_rows)), batches.weights)
+        yield slice(0, batches.n_rows), batches.weights
         return
     w = None if batches.weights is None else batches.weights.cpu().numpy()
     priority = (1.0 if w is None else w) / (1 - rng.random_sample(batches.n_rows))
@@ -127,5 +133,4 @@ def nested_samples(batches: Batches, sizes: list[int], rng: np.random.RandomStat
         split = np.argpartition(-priority, size)
         rows = np.sort(split[:size])
         raised = None if w is None else np.maximum(w[rows], priority[split[size]])
-        weights = None if raised is None else torch.as_tensor(raised, device=batches.device)
-        yield Sample(batches.read(rows), weights)
+        yield rows, None if raised is None else torch.as_tensor(raised, device=batches.device)

@@ -347,8 +347,8 @@ class MFA(
         if problem.labels is not None:
             return 1.0
         size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
-        rows, X = problem.batches.pool(problem.rng, size)
-        return starting_temperature(params, X, problem.batches.weights_of(rows))
+        rows = problem.batches.draw(problem.rng, size)
+        return starting_temperature(params, problem.batches.drawn(rows), problem.batches.weights_of(rows))
 
     def _monitor(self) -> Extrapolation | Patience:
         if self.solver == "em":

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import _lowrank, _missing
+from . import _missing
+from ._blocks import blocks, gather
 from ._model import Density, log_joint
 
 # Components whose responsibility is below exp(-margin) contribute less than rounding.
@@ -69,32 +70,47 @@ def find_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tuple[T
 
 
 def _contenders(density: Density, X: Tensor, joint: Tensor, temperature: float) -> Tensor:
-    margin = _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
-    # The screening expands squares; its rounding error grows with the size of what cancels, for each component its own.
-    error = 32 * torch.finfo(X.dtype).eps * (X.square() @ density.precision)  # (n, K) or (n, 1)
-    return joint + error >= (joint - error).amax(1, keepdim=True) - margin
+    error = rounding(X.square() @ density.precision)  # (n, K) or (n, 1)
+    return joint + error >= (joint - error).amax(1, keepdim=True) - margin_of(X, temperature)
+
+
+def margin_of(X: Tensor, temperature: float) -> float:
+    """How far below a row's best a log joint density may be and still matter."""
+    return _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
+
+
+def rounding(squares: Tensor) -> Tensor:
+    """What the screening's log joint densities may be off by: it grows with the size of the squares that cancel."""
+    return 32 * torch.finfo(squares.dtype).eps * squares
 
 
 def refine(density: Density, X: Tensor, rows: Tensor, components: Tensor) -> Pairs:
     """Evaluate pairs without cancellation."""
     n_factors = density.cov.loadings.shape[2]
     counts = torch.bincount(components, minlength=len(density.constant)).tolist()
-    pairs = Pairs(rows, components, counts, X.new_empty(len(rows)), X.new_empty(len(rows), n_factors))
-    for k, block in pairs.blocks():
-        z, residual = residuals(density, X[rows[block]], k)
-        noise = density.cov.noise_variance[min(k, len(density.cov.noise_variance) - 1)]
-        distance = (residual.square() @ (1 / noise)) + z.square().sum(1)
-        pairs.log_joint[block] = density.log_peak[k] - 0.5 * distance
-        pairs.scores[block] = z
-    return pairs
+    # One more place than there are pairs, for what only fills a block.
+    log_joint, scores = X.new_empty(len(rows) + 1), X.new_empty(len(rows) + 1, n_factors)
+    rows_or_any = torch.cat([rows, rows[:1]])
+    for block in blocks(counts, X):
+        z, e = residuals(density, gather(X, rows_or_any[block.place]), block.components)
+        distance = (e.square() @ (1 / noise_of(density, block.components))[:, :, None])[..., 0] + z.square().sum(-1)
+        log_joint[block.place] = density.log_peak[block.components, None] - 0.5 * distance
+        scores[block.place] = z
+    return Pairs(rows, components, counts, log_joint[:-1], scores[:-1])
 
 
-def residuals(density: Density, X: Tensor, component: int) -> tuple[Tensor, Tensor]:
-    """Factor scores z (n, q) of rows under one component, and what they leave: ``x - mu - W z`` (n, D)."""
+def noise_of(density: Density, components: Tensor) -> Tensor:
+    """Noise variances (G, D) of components (G,)."""
+    noise = density.cov.noise_variance
+    return noise.expand(len(components), -1) if len(noise) == 1 else noise[components]
+
+
+def residuals(density: Density, rows: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+    """Factor scores z (G, m, q) of rows (G, m, D) under components (G,), and what they leave: ``x - mu - W z``."""
     cov = density.cov
-    deviations = X - density.params.means[component]
-    z = _lowrank.scores_from_projection(_lowrank.select(cov, component), deviations[None] @ cov.basis[component])[0]
-    return z, torch.addmm(deviations, z, cov.loadings[component].T, alpha=-1)
+    deviations = rows - density.params.means[components, None]
+    z = (deviations @ cov.basis[components]) @ cov.whitener[components]
+    return z, deviations.baddbmm_(z, cov.loadings[components].mT, alpha=-1)
 
 
 def normalise(pairs: Pairs, n_rows: int, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -133,8 +149,7 @@ def posterior_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tu
 def _incomplete_pairs(density: Density, X: Tensor, rows: Tensor, temperature: float) -> Pairs:
     some = X[rows]
     joint = _missing.log_joint(density, some)
-    margin = _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
-    components, place = (joint >= joint.amax(1, keepdim=True) - margin).T.nonzero(as_tuple=True)
+    components, place = (joint >= joint.amax(1, keepdim=True) - margin_of(X, temperature)).T.nonzero(as_tuple=True)
     counts = torch.bincount(components, minlength=joint.shape[1]).tolist()
     scores = X.new_empty(len(place), density.cov.loadings.shape[2])
     pairs = Pairs(rows[place], components, counts, joint[place, components], scores)
@@ -158,7 +173,7 @@ def _merge(one: Pairs, other: Pairs) -> Pairs:
 
 def factor_scores(density: Density, X: Tensor, component: int) -> Tensor:
     """Posterior means (n, q) of the factors of rows under one component, whatever values they miss."""
-    scores = residuals(density, torch.nan_to_num(X), component)[0]
+    scores = residuals(density, torch.nan_to_num(X)[None], torch.tensor([component], device=X.device))[0][0]
     if _missing.has_missing(X):
         missing = _missing.missing_rows(X)
         scores[missing] = _missing.observe(density, X[missing], component).scores

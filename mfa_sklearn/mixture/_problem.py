@@ -61,14 +61,14 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
         raise ValueError("sample_weight is zero for all rows held out (or all kept); set early_stopping=False")
 
     def batches(place: np.ndarray | None) -> Batches:
-        some = rows if place is None else rows[place]
         w = weights if weights is None or place is None else weights[place]
-        return Batches(some, conditioner, dtype, device, w, e.batch_size if e.solver == "em" else None, keep=True)
+        size = e.batch_size if e.solver == "em" else None
+        return Batches(rows, conditioner, dtype, device, w, size, keep=True, places=place)
 
     train = batches(kept)
     if labels is not None and kept is not None:
         labels = labels[kept]
-    start = Start(train, conditioner, ranks, e._structure, e.noise_floor, rng)
+    start = Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing)
     validation = None if held_out is None else batches(held_out)
     log_scale = float(moments.observed @ conditioner.scale.log())
     return Problem(

@@ -15,7 +15,6 @@ from ._arrays import Batches, Conditioner
 from ._em import Structure, tie
 from ._init import nearest_centre, params_from_labels
 from ._kmeans_core import k_means
-from ._missing import has_missing
 from ._model import MFAParams
 
 STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
@@ -86,52 +85,59 @@ class Start:
         structure: Structure,
         floor: float,
         rng: np.random.RandomState,
+        missing: bool = False,
     ) -> None:
+        self._missing = missing  # whether the rows may miss values
         self._batches, self._conditioner, self._rng = batches, conditioner, rng
         self._ranks, self._sizes = ranks, (len(ranks), max(ranks))
         self._structure, self._floor = structure, floor
 
     def from_labels(self, labels: np.ndarray) -> MFAParams:
         """Local principal components of labelled rows."""
-        rows, X = self._batches.pool(self._rng)
+        rows = self._batches.draw(self._rng)
+        X = self._batches.drawn(rows)
         return self._build(rows, X, torch.as_tensor(labels[rows], device=X.device, dtype=torch.int64), None)
 
     def from_centres(self, centres: np.ndarray) -> MFAParams:
         """Local principal components around centres in the space of the data; rows go to the nearest there."""
-        rows, X = self._batches.pool(self._rng)
+        rows = self._batches.draw(self._rng)
+        X = self._batches.drawn(rows)
         conditioner = Conditioner(*(t.to(X.device) for t in self._conditioner))
         c = torch.as_tensor(centres, dtype=torch.float64, device=X.device)
-        scale = conditioner.scale.to(X)
-        labels = nearest_centre(X * scale, (c - conditioner.center).to(X))
+        labels = nearest_centre(X, (c - conditioner.center).to(X), conditioner.scale.to(X))
         return self._build(rows, X, labels, (c - conditioner.center) / conditioner.scale)
 
     def draw(self, strategy: str) -> MFAParams:
         """Parameters by one of the named strategies."""
-        rows, X = self._batches.pool(self._rng)
-        n_components = self._sizes[0]
-        if strategy == "random":
-            centres = torch.as_tensor(self._rng.standard_normal((n_components, X.shape[1])), device=X.device).to(X)
-            return self._build(rows, X, nearest_centre(X, centres), centres)
-        centres = self._draw_centres(strategy, X, self._batches.weights_of(rows))
+        rows = self._batches.draw(self._rng)
+        centres = self._draw_centres(strategy, rows)
+        X = self._batches.drawn(rows)
         return self._build(rows, X, nearest_centre(X, centres), centres)
 
-    def _draw_centres(self, strategy: str, X: Tensor, weights: Tensor | None) -> Tensor:
-        n_components = self._sizes[0]
-        if strategy == "random_from_data":
-            p = None if weights is None else (weights / weights.sum()).cpu().numpy()
-            chosen = self._rng.choice(len(X), n_components, replace=False, p=p)
-            return X[torch.as_tensor(chosen, device=X.device)]
-        if strategy == "k-means++":
-            values = X.nan_to_num().cpu().numpy()  # conditioned rows: a missing value goes to the mean
-            w = None if weights is None else weights.cpu().numpy()
-            centres, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
-            return torch.as_tensor(centres, device=X.device).to(X)
+    def _draw_centres(self, strategy: str, rows: np.ndarray) -> Tensor:
+        """Centres (K, D) found on the rows numbered, or on all."""
         batches = self._batches
-        if has_missing(X):
+        n_components = self._sizes[0]
+        if strategy == "random":
+            normal = self._rng.standard_normal((n_components, batches.n_features))
+            return torch.as_tensor(normal, dtype=batches.dtype, device=batches.device)
+        weights = batches.weights_of(rows)
+        w = None if weights is None else weights.cpu().numpy()
+        if strategy == "random_from_data":
+            p = None if w is None else w / w.sum()
+            chosen = rows[self._rng.choice(len(rows), n_components, replace=False, p=p)]
+            # Rows are read in ascending order, and come in the order they were drawn in.
+            return batches.read(np.sort(chosen))[torch.as_tensor(chosen.argsort().argsort(), device=batches.device)]
+        if strategy == "k-means++" or self._missing:
+            X = batches.drawn(rows)  # conditioned rows: a missing value goes to the mean
+            X = X.nan_to_num() if len(rows) == batches.n_rows else X.nan_to_num_()
+            if strategy == "k-means++":
+                values = X.cpu().numpy()
+                centres, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
+                return torch.as_tensor(centres, device=X.device).to(X)
             unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
-            w = None if weights is None else weights.cpu().numpy()
-            batches = Batches(X.nan_to_num(), unit, X.dtype, X.device, w)
-        return k_means(batches, n_components, self._rng).centres.to(X)
+            batches = Batches(X, unit, X.dtype, X.device, w)
+        return k_means(batches, n_components, self._rng).centres.to(batches.dtype)
 
     def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))
