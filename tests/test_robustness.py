@@ -21,6 +21,7 @@ from sklearn.datasets import load_iris, load_wine
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
 from mfa_sklearn.mixture._fit import EMSolver
+from mfa_sklearn.mixture._passes import ExactPass
 from mfa_sklearn.mixture._problem import pose
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -307,7 +308,9 @@ def test_a_revival_is_not_undone_by_the_acceleration(monkeypatch):
     """Half of a heavy component has a lower likelihood at first: that is no reason to go back."""
     labels = np.where(np.arange(400) < 5, 2, LABELS % 2)
     problem = pose(MFA(3, 2), ROWS, ROWS, None)
-    solver = EMSolver(problem.start.from_labels(labels), problem.batches, STRUCTURES["UCU"], 1e-6)
+    params = problem.start.from_labels(labels)
+    rows = ExactPass(params, problem.batches, problem.rng, 1.0)
+    solver = EMSolver(params, rows, STRUCTURES["UCU"], 1e-6)
     for _ in range(4):
         solver.step()
     assert solver.reseeded == 0

@@ -176,6 +176,15 @@ class Batches:
         for rows in self.slices():
             yield rows, self.read(rows), self.weights_of(rows)
 
+    def chunks(self, rows: np.ndarray | None = None) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
+        """Rows, all or by ascending numbers, and where they are, in one piece if they are kept, else in batches."""
+        n_rows = self.n_rows if rows is None else len(rows)
+        step = n_rows if self._kept is not None else self.batch_rows
+        for start in range(0, n_rows, max(1, step)):
+            place = slice(start, min(start + step, n_rows))
+            some: Any = place if rows is None else rows[place]
+            yield some, self.read(some), self.weights_of(some)
+
     def draw(self, rng: np.random.RandomState, n_bytes: int = BATCH_BYTES * 8) -> np.ndarray:
         """Ascending numbers of a uniform sample of rows that fits `n_bytes`; of all rows if they do."""
         size = min(self.n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))

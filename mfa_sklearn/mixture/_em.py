@@ -81,12 +81,20 @@ def e_step(
         Above one, the posterior over components is flattened to ``p(k | x)^(1 / temperature)``, renormalised.
     """
     pairs, responsibility, log_prob = posterior_pairs(density, X, temperature)
+    return statistics_of(density, X, weights, pairs, responsibility, log_prob), log_prob
+
+
+def statistics_of(
+    density: Density, X: Tensor, weights: Tensor | None, pairs: Pairs, responsibility: Tensor, log_prob: Tensor
+) -> Statistics:
+    """Expected statistics of rows (n, D) with weights (n,) whose posterior has been found."""
     if weights is not None:
         responsibility = responsibility * weights[pairs.rows].to(responsibility)
-    statistics = pair_statistics(density, X, pairs, responsibility)
     log_likelihood = log_prob.double() if weights is None else log_prob.double() * weights
-    weight = log_likelihood.new_tensor(float(len(X))) if weights is None else weights.double().sum()
-    return statistics._replace(log_likelihood=log_likelihood.sum(), weight=weight), log_prob
+    return pair_statistics(density, X, pairs, responsibility)._replace(
+        log_likelihood=log_likelihood.sum(),
+        weight=log_likelihood.new_tensor(float(len(X))) if weights is None else weights.double().sum(),
+    )
 
 
 def pair_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
@@ -123,10 +131,10 @@ def _complete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibili
         total.cross.index_add_(0, k, (e.mT @ weighted).double())
         total.scatter.index_add_(0, k, (z.mT @ weighted).double())
         total.square.index_add_(0, k, (r @ e.square_())[:, 0].double())
-    return _add_factor_covariance(density, total)
+    return add_factor_covariance(density, total)
 
 
-def _add_factor_covariance(density: Density, total: Statistics) -> Statistics:
+def add_factor_covariance(density: Density, total: Statistics) -> Statistics:
     # E[z z^T] = z z^T + M^-1, hence E[e z^T] = e z^T - W M^-1 and E[e^2] = e^2 + diag(W M^-1 W^T)
     whitener = density.cov.whitener.double()
     half = density.cov.loadings.double() @ whitener.mT  # W L^-T

@@ -11,12 +11,15 @@ from torch import Tensor
 
 from ._accelerate import Anderson, flatten, unflatten
 from ._arrays import Batches
-from ._em import Statistics, Structure, e_step, m_step, zero_statistics
-from ._model import MFAParams, log_joint, prepare
+from ._em import Structure, m_step
+from ._model import MFAParams
+from ._passes import Pass, expected_statistics
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
 _RESEED_UNTIL = 10
+# What the temperature is multiplied by at each step.
+_DECAY = 0.5
 
 
 class Step(NamedTuple):
@@ -119,43 +122,64 @@ class Patience:
         return self._waited >= self.n_iter_no_change
 
 
+class _Safe(NamedTuple):
+    """Where to fall back to when an extrapolation fails."""
+
+    bound: float  # the best so far
+    params: MFAParams  # the plain EM step from there
+    state: Any  # of the pass, after it found that bound
+
+
 class EMSolver:
     """Closed-form EM, from a temperature down to one, and accelerated from there.
 
     Each step costs one E-step. An extrapolated point whose likelihood turns out below the best one is dropped for the
     plain EM step from there, so that the bounds never fall once the temperature is one.
+
+    Parameters
+    ----------
+    params : MFAParams
+        In conditioned space.
+    rows : Pass
+        Gives statistics of the rows at parameters and a temperature.
+    structure, floor
+        As in `m_step`.
+    temperature, decay : float
+        Where the temperature starts, and what it is multiplied by at each step down to one.
+    row_weight : float
+        Mean weight of a row.
     """
 
     def __init__(
         self,
         params: MFAParams,
-        batches: Batches,
+        rows: Pass,
         structure: Structure,
         floor: float,
         temperature: float = 1.0,
-        decay: float = 0.8,
+        decay: float = _DECAY,
         acceleration: bool = True,
+        row_weight: float = 1.0,
     ) -> None:
-        self._params, self._batches, self._structure, self._floor = params, batches, structure, floor
-        self._temperature, self._decay = temperature, decay
+        self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
+        self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
         self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
-        self._safe: tuple[float, MFAParams] | None = None  # best bound so far, and the plain EM step from there
+        self._safe: _Safe | None = None
         self._steps = self.reseeded = 0
 
     def step(self) -> Step:
         """One E-step over all batches and one M-step."""
         temperature = self._temperature
-        statistics = expected_statistics(self._params, self._batches, temperature)
+        statistics = self._pass(self._params, temperature)
         bound = float(statistics.log_likelihood / statistics.weight)
-        if self._safe is not None and not bound >= self._safe[0]:
+        if self._safe is not None and not bound >= self._safe.bound:
             assert self._accelerator is not None
             self._accelerator.restart()
-            best, self._params = self._safe
-            self._safe = None
+            best = self._fall_back(self._safe)
             return Step(best, False, "extrapolation dropped")
         params = m_step(self._params, statistics, self._structure, self._floor)
         self._steps += 1
-        dead = statistics.mass < _DEAD_ROWS * statistics.weight / max(self._batches.n_rows, 1)
+        dead = statistics.mass < _DEAD_ROWS * self._row_weight
         revive = bool(dead.any()) and self._steps <= _RESEED_UNTIL
         if revive:
             params = split_heaviest(params, dead)
@@ -174,26 +198,24 @@ class EMSolver:
             return
         ahead = self._accelerator.propose(flatten(self._params), flatten(params))
         extrapolated = self._accelerator.extrapolates and bool(ahead.isfinite().all())
-        self._safe = (bound, params) if extrapolated else None
+        self._safe = _Safe(bound, params, self._pass.state) if extrapolated else None
         self._params = unflatten(ahead, params, self._floor) if extrapolated else params
+
+    def _fall_back(self, safe: _Safe) -> float:
+        self._params, self._pass.state, self._safe = safe.params, safe.state, None
+        return safe.bound
 
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters and their mean log-likelihood."""
-        bound = mean_log_likelihood(self._params, self._batches)
-        if self._safe is not None and not bound >= self._safe[0]:
-            self._params = self._safe[1]
-            bound = mean_log_likelihood(self._params, self._batches)
+        bound = self._bound()
+        if self._safe is not None and not bound >= self._safe.bound:
+            self._fall_back(self._safe)
+            bound = self._bound()
         return self._params, bound
 
-
-@torch.no_grad()
-def expected_statistics(params: MFAParams, batches: Batches, temperature: float = 1.0) -> Statistics:
-    """Statistics of all batches, summed."""
-    density = prepare(params, batches.dtype)
-    total = zero_statistics(params)
-    for _, X, weights in batches:
-        total = total + e_step(density, X, weights, temperature)[0]
-    return total
+    def _bound(self) -> float:
+        statistics = self._pass(self._params)
+        return float(statistics.log_likelihood / statistics.weight)
 
 
 @torch.no_grad()
@@ -223,39 +245,3 @@ def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:
         if noise is not None:
             noise[k] = noise[source]
     return MFAParams(weights.log_softmax(0), means, loadings, params.noise_variance if noise is None else noise)
-
-
-@torch.no_grad()
-def starting_temperature(
-    params: MFAParams, X: Tensor, weights: Tensor | None = None, share: float = 0.15, highest: float = 64.0
-) -> float:
-    """The temperature at which the posterior's entropy is a share of the most it can be, ``log K``; at least one.
-
-    At 15 % a row in a mixture of 100 components is spread over two on average: enough for components to find better
-    places, too little for them to melt into one. Where the posterior is as soft by itself this is one.
-
-    Parameters
-    ----------
-    X : Tensor (n, D)
-        A sample of the rows.
-    weights : Tensor (n,), optional
-    share : float
-        Of ``log K``, for the mean entropy over rows.
-    highest : float
-        Highest temperature.
-    """
-    joint = log_joint(prepare(params, X.dtype), X.nan_to_num())
-    target = share * math.log(len(params.log_weights))
-
-    def entropy(temperature: float) -> float:
-        log_r = (joint / temperature).log_softmax(1)
-        spread = -(log_r.exp() * log_r).sum(1).double()
-        return float(spread.mean() if weights is None else weights @ spread / weights.sum())
-
-    if entropy(1.0) >= target:
-        return 1.0
-    low, high = 1.0, highest
-    for _ in range(20):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if entropy(middle) < target else (low, middle)
-    return math.sqrt(low * high)

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._annotated import shared_fact
+from ._annealing import starting_temperature
 from ._arrays import (
     to_numpy,
 )
@@ -30,9 +31,9 @@ from ._fit import (
     Solver,
     Step,
     run,
-    starting_temperature,
 )
 from ._model import MFAParams
+from ._passes import best_pass
 from ._persistence import PersistenceMethods
 from ._problem import Problem, pose
 from ._rotation import rotate
@@ -334,11 +335,12 @@ class MFA(
         temperature = self._temperature(params, problem) if fresh else 1.0
         return EMSolver(
             params,
-            problem.batches,
+            best_pass(params, problem.batches, problem.rng, temperature, problem.missing),
             self._structure,
             self.noise_floor,
             temperature,
             acceleration=self.acceleration,
+            row_weight=problem.weight / problem.batches.n_rows,
         )
 
     def _temperature(self, params: MFAParams, problem: Problem) -> float:

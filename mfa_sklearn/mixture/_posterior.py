@@ -8,7 +8,7 @@ n x K outlives a chunk, and in single precision the result is as exact as that o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -54,14 +54,22 @@ def chunk_rows(density: Density, itemsize: int) -> int:
     return max(16, min(8192, _CHUNK_BYTES // (itemsize * max(width, 1))))
 
 
-def find_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Rows and components of all pairs whose responsibility may matter, sorted by component."""
+def find_pairs(
+    density: Density, X: Tensor, temperature: float = 1.0, watch: Callable[[slice, Tensor], None] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Rows and components of all pairs whose responsibility may matter, sorted by component.
+
+    `watch` is shown the log joint densities of all components, chunk by chunk.
+    """
     none = torch.empty(0, dtype=torch.int64, device=X.device)
     rows, components = [none], [none]
     step = chunk_rows(density, X.element_size())
     for start in range(0, len(X), step):
         chunk = X[start : start + step]
-        keep = _contenders(density, chunk, log_joint(density, chunk), temperature)
+        joint = log_joint(density, chunk)
+        if watch is not None:
+            watch(slice(start, start + len(chunk)), joint)
+        keep = _contenders(density, chunk, joint, temperature)
         found = keep.nonzero()
         rows.append(found[:, 0] + start)
         components.append(found[:, 1])

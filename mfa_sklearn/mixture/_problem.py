@@ -24,6 +24,7 @@ class Problem(NamedTuple):
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
     weight: float  # of all rows
+    missing: bool  # whether rows may miss values
 
 
 def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Problem:
@@ -81,6 +82,7 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
         rng,
         log_scale,
         float(n_rows if weights is None else weights.sum()),
+        moments.missing,
     )
 
 

@@ -10,8 +10,8 @@ import torch
 from ._arrays import Batches, Conditioner, column_moments, conditioner_for, resolve_device, resolve_dtype
 from ._em import Statistics, m_step, rebase, zero_statistics
 from ._epochs import GradientSolver
-from ._fit import expected_statistics
 from ._model import MFAParams, mixture_moments
+from ._passes import expected_statistics
 
 # With equal batches step sizes fall as t^-0.6: they forget the start and still average the noise away (any exponent in
 # (0.5, 1] does).
