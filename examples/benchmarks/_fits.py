@@ -81,10 +81,8 @@ class _Never:
 def fit_exactly(estimator: MFA, X: np.ndarray, n_iter: int, decay: float) -> MFA:
     """Plain EM with all components for every row, annealed by a fixed schedule, from the estimator's own start."""
     problem, params = posed(estimator, X)
-    floor = estimator.noise_floor
-    solver = EMSolver(
-        params, problem.batches, estimator._structure, floor, START_TEMPERATURE, decay, acceleration=False
-    )
+    schedule = {"temperature": START_TEMPERATURE, "decay": decay, "acceleration": False}
+    solver = EMSolver(params, problem.batches, estimator._structure, estimator.noise_floor, **schedule)
     found = problem.conditioner.outward(run(solver, _Never(), n_iter).params)
     noise = found.noise_variance if estimator.noise == "component" else found.noise_variance[0]
     return MFA.from_params(found.log_weights.exp(), found.means, found.loadings, noise)
