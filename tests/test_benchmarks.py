@@ -1,0 +1,100 @@
+"""The benchmark suite runs at toy sizes, and the trainer it compares with is a fair one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from mfa_sklearn import MFA, datasets
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "examples" / "benchmarks"
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import suite
+
+    return suite
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> list[str]:
+    """Options for a run that needs no language model."""
+    X, _ = datasets.make_mfa(1400, 24, 6, 2, separation=1.0, random_state=0)
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).permutation(X).astype(np.float32))
+    own = ["--small", "--out", str(tmp_path / "out"), "--activations", str(tmp_path / "rows.npy")]
+    return [*own, "--repeat", "1", "--epochs", "2"]
+
+
+def test_all_items_at_toy_size(suite: ModuleType, asked: list[str], capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("matplotlib")
+    assert suite.main([*asked, "--together", "--full", "--large-epochs", "1"]) == 0
+    out = Path(asked[2])
+    results = json.loads((out / "results.json").read_text())
+    assert list(results["items"]) == list(suite.ITEMS)
+    for name, item in results["items"].items():
+        assert list(item["contenders"]) == list(suite.ITEMS[name].contenders)
+        for contender in item["contenders"].values():
+            assert contender["median"]["seconds"] > 0 and contender["median"]["peak_mib"] > 0
+            assert len(contender["repeats"]) == 1 and contender["ratio"] > 0
+    assert all(np.isfinite(c["median"]["held_out_nll"]) for c in results["items"]["shared"]["contenders"].values())
+    assert results["machine"]["torch_threads"] >= 1 and results["machine"]["matrix_gflops"]["384"] > 0
+    assert {path.name for path in out.iterdir()} == {"results.json", "results.png"}
+    printed = capsys.readouterr().out
+    assert all(item.title in printed for item in suite.ITEMS.values())
+
+
+def test_a_process_of_its_own_and_a_failure_that_does_not_stop_the_rest(
+    suite: ModuleType, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS.parents[1]))
+    item = suite.ITEMS["top_tokens"]
+    ours = item.contenders["ours"]
+    monkeypatch.setitem(suite.ITEMS, "top_tokens", item._replace(contenders={"ours": ours, "unknown there": ours}))
+    found, failures = suite.measure_item(suite.parse(asked), "top_tokens")
+    assert list(found["contenders"]) == ["ours"] and found["contenders"]["ours"]["median"]["peak_mib"] > 100
+    assert len(failures) == 1 and "unknown there" in failures[0]
+
+
+def test_summary_is_of_medians(suite: ModuleType) -> None:
+    from _report import summarise
+
+    runs = {"ours": [{"seconds": s} for s in (1.0, 9.0, 2.0)], "theirs": [{"seconds": s} for s in (8.0, 6.0, 5.0)]}
+    found = summarise({**runs, "broken": []})
+    assert set(found) == {"ours", "theirs"}
+    assert found["ours"]["median"]["seconds"] == 2.0 and found["theirs"]["ratio"] == 3.0
+    assert "ratio" not in summarise({**runs, "ours": []})["theirs"]
+
+
+def test_the_plain_trainer_has_the_right_density_and_learns(suite: ModuleType) -> None:
+    from _adam import mean_nll, model_at, train
+
+    X, _, params = datasets.make_mfa(1500, 8, 3, 2, separation=2.0, random_state=0, return_params=True)
+    rows = torch.from_numpy(np.random.default_rng(0).permutation(X).astype(np.float32))
+    model = model_at(rows[:1000], params.means, 2, seed=0)
+    start = mean_nll(model, rows[1000:])
+    training = train(model, rows[:1000], rows[1000:], max_epochs=40)
+    assert mean_nll(training.model, rows[1000:]) < start - 0.3
+    assert 1 <= training.best_epoch <= training.epochs <= 40 and training.seconds_to_best > 0
+
+    best = training.model
+    with torch.no_grad():
+        found = [best.pi_logits.softmax(0), best.mu + best.origin, best.loadings(), best.noise_variance()]
+        log_prob = best.log_prob(rows[:100])
+    expected = MFA.from_params(*(t.double().numpy() for t in found)).score_samples(rows[:100].double())
+    np.testing.assert_allclose(log_prob.numpy(), expected, atol=1e-4)
+
+
+def test_starting_the_suite_imports_nothing_heavy() -> None:
+    """A process inherits its parent's peak memory."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import suite; print({'torch', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code, str(BENCHMARKS)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
