@@ -18,7 +18,7 @@ from mixture_oracles import (
 )
 
 from mfa_sklearn.mixture import _posterior
-from mfa_sklearn.mixture._em import Statistics, e_step, m_step, n_parameters, rebase, zero_statistics
+from mfa_sklearn.mixture._em import Statistics, e_step, m_step, n_parameters, rebase, tie, zero_statistics
 from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare
 
 FLOOR = 1e-9
@@ -241,3 +241,40 @@ def test_free_parameters_of_known_models():
     assert n_parameters(free, 1, 6, 3) == 6 + 6 * 7 // 2
     assert n_parameters(free, 4, 10, 0) == 3 + 40 + 40
     assert n_parameters(STRUCTURES["UUC"], 1, 10, 3) == 10 + 30 - 3 + 1
+
+
+def stacked_axes(params: MFAParams, q: int) -> np.ndarray:
+    """The best rank-q part of the components' average ``W_k W_k^T``, (D, D)."""
+    weights, _, loadings, _ = as_arrays(params)
+    values, vectors = np.linalg.eigh(np.einsum("k,kdi,kei->de", weights, loadings, loadings))
+    return vectors[:, -q:] * values[-q:] @ vectors[:, -q:].T
+
+
+@pytest.mark.parametrize("size", [(3, 6, 2), (2, 3, 0), (1, 4, 1)])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_tying_averages_what_is_to_be_shared(name, size):
+    structure, free = STRUCTURES[name], random_params(STRUCTURES["UUU"], size)
+    tied = tie(free, structure)
+    weights, means, loadings, noise = as_arrays(free)
+    np.testing.assert_array_equal(tied.log_weights, free.log_weights)
+    np.testing.assert_array_equal(tied.means, means)
+    assert tied.loadings.shape == loadings.shape
+    assert all(t.is_contiguous() for t in tied)
+    if not structure.common_loadings or size[0] == 1 or size[2] == 0:
+        np.testing.assert_array_equal(tied.loadings, loadings)
+    else:
+        common = tied.loadings[0].numpy()
+        np.testing.assert_allclose(common @ common.T, stacked_axes(free, size[2]), atol=1e-12)
+        np.testing.assert_array_equal(tied.loadings, np.broadcast_to(common, loadings.shape))
+    expected = weights @ noise if structure.shared_noise else noise
+    if structure.isotropic_noise:
+        expected = np.broadcast_to(expected.mean(-1, keepdims=True), expected.shape)
+    np.testing.assert_allclose(tied.noise_variance, np.atleast_2d(expected), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_tying_what_is_tied_changes_nothing(name):
+    params = random_params(STRUCTURES[name], (3, 6, 2))
+    tied = tie(params, STRUCTURES[name])
+    assert torch.equal(tied.loadings, params.loadings)
+    torch.testing.assert_close(tied.noise_variance, params.noise_variance, rtol=1e-14, atol=0)
