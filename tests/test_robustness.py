@@ -104,6 +104,15 @@ def test_single_precision_evaluation_agrees_with_dense_oracles(name, shift, outl
     np.testing.assert_array_equal(joint.argmax(1), dense.argmax(1))
 
 
+def test_single_precision_rows_are_evaluated_in_double_where_that_is_asked_for():
+    """The centring too, which shows where components are ten thousand deviations apart in one column."""
+    params = random_params(STRUCTURES["UUC"], (3, 10, 0))
+    params = params._replace(means=params.means * torch.where(torch.arange(10) == 4, 1e4, 1.0))
+    X = random_rows(params, 60).astype(np.float32)
+    found = fitted(params, STRUCTURES["UUC"], dtype="float64").score_samples(X)
+    np.testing.assert_allclose(found, dense_log_prob(params, X.astype(np.float64)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_half_precision_rows(solver):
     X = ROWS.astype(np.float16)

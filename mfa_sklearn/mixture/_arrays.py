@@ -79,7 +79,7 @@ class Conditioner(NamedTuple):
 
     def rows(self, X: Tensor, dtype: torch.dtype) -> Tensor:
         """Conditioned rows; the centre is taken off in two parts, so that single precision loses nothing."""
-        work = X if X.dtype in (torch.float32, torch.float64) else X.to(dtype)
+        work = X.to(torch.promote_types(X.dtype, dtype))
         high = self.center.to(work.dtype)
         low = (self.center - high.double()).to(work.dtype)
         return (work - high).sub_(low).div_(self.scale.to(work.dtype)).to(dtype)
