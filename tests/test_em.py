@@ -18,7 +18,7 @@ from mixture_oracles import (
 )
 
 from mfa_sklearn.mixture import _posterior
-from mfa_sklearn.mixture._em import Statistics, e_step, m_step, n_parameters, rebase, zero_statistics
+from mfa_sklearn.mixture._em import Statistics, e_step, m_step, n_parameters, rebase, tie, zero_statistics
 from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare
 
 FLOOR = 1e-9
@@ -226,6 +226,48 @@ def test_a_component_without_rows_stays_where_it_is(name):
     torch.testing.assert_close(noise, alone.noise_variance)
 
 
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_m_step_does_not_depend_on_the_unit_of_the_weights(name):
+    params, X, weights = problem(name)
+    statistics = statistics_of(params, X, weights)
+    expected = m_step(params, statistics, STRUCTURES[name], FLOOR)
+    for unit in (1e-15, 1e15):
+        found = m_step(params, statistics.scaled(unit), STRUCTURES[name], FLOOR)
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_masses_are_summed_in_double_precision():
+    """In single precision 2^24 + 3 is not a number."""
+    params = random_params(STRUCTURES["UUU"], (1, 4, 1))
+    weights = torch.tensor([2.0**24, 1, 1, 1]).double()
+    for hole in (0.0, torch.nan):
+        X = torch.tensor(random_rows(params, 4)).float()
+        X[:, 0] += hole
+        assert float(statistics_of(params, X, weights).mass[0]) == 2**24 + 3
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_everything_is_made_where_the_parameters_are(name):
+    """The default device here is one that holds no numbers: what does not name its own ends there, or fails."""
+    params, X, weights = problem(name)
+    X[3:5, 0] = torch.nan
+    other = random_params(STRUCTURES[name], (3, 5, 2), seed=5)
+
+    def results():
+        statistics = statistics_of(params, X, weights) + zero_statistics(params)
+        unweighted = statistics_of(params, X)
+        new = m_step(params, unweighted, STRUCTURES[name], FLOOR)
+        return [*statistics, *unweighted, *new, *tie(other, STRUCTURES[name]), *rebase(statistics, params, other)]
+
+    here = results()
+    with torch.device("meta"):
+        again = results()
+    for found, expected in zip(again, here, strict=True):
+        assert found.device.type == "cpu"
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("name", "count"),
     [("UUU", 20), ("UUC", 17), ("UCU", 16), ("UCC", 15), ("CUU", 16), ("CUC", 13), ("CCU", 12), ("CCC", 11)],
@@ -241,3 +283,44 @@ def test_free_parameters_of_known_models():
     assert n_parameters(free, 1, 6, 3) == 6 + 6 * 7 // 2
     assert n_parameters(free, 4, 10, 0) == 3 + 40 + 40
     assert n_parameters(STRUCTURES["UUC"], 1, 10, 3) == 10 + 30 - 3 + 1
+    assert n_parameters(STRUCTURES["CUC"], 1, 10, 3) == 10 + 30 - 3 + 1
+    # factors of their own number: 2 of 10 entries and one rotation, 0, 1
+    assert n_parameters(free, 3, 10, [2, 0, 1]) == 2 + 30 + (19 + 0 + 10) + 30
+    assert isinstance(n_parameters(free, 3, 10, (2, 0, 1)), int)
+
+
+def stacked_axes(params: MFAParams, q: int) -> np.ndarray:
+    """The best rank-q part of the components' average ``W_k W_k^T``, (D, D)."""
+    weights, _, loadings, _ = as_arrays(params)
+    values, vectors = np.linalg.eigh(np.einsum("k,kdi,kei->de", weights, loadings, loadings))
+    return vectors[:, -q:] * values[-q:] @ vectors[:, -q:].T
+
+
+@pytest.mark.parametrize("size", [(3, 6, 2), (2, 3, 0), (1, 4, 1)])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_tying_averages_what_is_to_be_shared(name, size):
+    structure, free = STRUCTURES[name], random_params(STRUCTURES["UUU"], size)
+    tied = tie(free, structure)
+    weights, means, loadings, noise = as_arrays(free)
+    np.testing.assert_array_equal(tied.log_weights, free.log_weights)
+    np.testing.assert_array_equal(tied.means, means)
+    assert tied.loadings.shape == loadings.shape
+    assert all(t.is_contiguous() for t in tied)
+    if not structure.common_loadings or size[0] == 1 or size[2] == 0:
+        np.testing.assert_array_equal(tied.loadings, loadings)
+    else:
+        common = tied.loadings[0].numpy()
+        np.testing.assert_allclose(common @ common.T, stacked_axes(free, size[2]), atol=1e-12)
+        np.testing.assert_array_equal(tied.loadings, np.broadcast_to(common, loadings.shape))
+    expected = weights @ noise if structure.shared_noise else noise
+    if structure.isotropic_noise:
+        expected = np.broadcast_to(expected.mean(-1, keepdims=True), expected.shape)
+    np.testing.assert_allclose(tied.noise_variance, np.atleast_2d(expected), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_tying_what_is_tied_changes_nothing(name):
+    params = random_params(STRUCTURES[name], (3, 6, 2))
+    tied = tie(params, STRUCTURES[name])
+    assert torch.equal(tied.loadings, params.loadings)
+    torch.testing.assert_close(tied.noise_variance, params.noise_variance, rtol=1e-14, atol=0)

@@ -206,3 +206,42 @@ def test_a_component_of_no_weight_is_never_drawn_and_gives_no_nan():
 def _without_second(params, X):
     kept = [0, 2]
     return dense_log_joint(MFAParams(*(t[kept] if len(t) == 3 else t for t in params)), X.numpy())
+
+
+@pytest.mark.parametrize("size", [(3, 5, 2), (2, 3, 0)])
+def test_everything_is_made_where_the_parameters_are(size):
+    """The default device here is one that holds no numbers: what does not name its own ends there, or fails."""
+    params, X, _ = problem("UUU", size)
+    X[3:5, 0] = torch.nan
+
+    def results():
+        density = prepare(params, torch.float32)
+        pairs, *rest = posterior_pairs(density, X.float())
+        drawn = sample(params, 20, generator)
+        joints = log_joint(prepare(params), X[:3]), exact_log_joint(prepare(params), X)
+        return [
+            *density.params,
+            *density.cov,
+            *density[2:],
+            pairs.scores,
+            *rest,
+            *drawn,
+            *joints,
+            *mixture_moments(params),
+        ]
+
+    generator = torch.Generator().manual_seed(0)
+    here = results()
+    generator.manual_seed(0)
+    with torch.device("meta"):
+        again = results()
+    for found, expected in zip(again, here, strict=True):
+        assert found.device.type == "cpu"
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_parameters_move_to_a_device_and_to_a_precision():
+    params = random_params(STRUCTURES["UUU"], (3, 5, 2))
+    assert [t.dtype for t in params.to(torch.float32)] == [torch.float32] * 4
+    assert [t.device.type for t in params.to(device="meta")] == ["meta"] * 4
+    assert [t.dtype for t in params.to(device="meta")] == [torch.float64] * 4

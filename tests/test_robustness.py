@@ -17,6 +17,7 @@ from mixture_oracles import (
     random_rows,
 )
 from sklearn.datasets import load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
@@ -102,6 +103,15 @@ def test_single_precision_evaluation_agrees_with_dense_oracles(name, shift, outl
     joint = np.concatenate([j for _, j in mfa.iter_log_joint(X)])
     dense = dense_log_joint(params, X.astype(np.float64))
     np.testing.assert_array_equal(joint.argmax(1), dense.argmax(1))
+
+
+def test_single_precision_rows_are_evaluated_in_double_where_that_is_asked_for():
+    """The centring too, which shows where components are ten thousand deviations apart in one column."""
+    params = random_params(STRUCTURES["UUC"], (3, 10, 0))
+    params = params._replace(means=params.means * torch.where(torch.arange(10) == 4, 1e4, 1.0))
+    X = random_rows(params, 60).astype(np.float32)
+    found = fitted(params, STRUCTURES["UUC"], dtype="float64").score_samples(X)
+    np.testing.assert_allclose(found, dense_log_prob(params, X.astype(np.float64)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -339,14 +349,74 @@ def test_far_rows_have_low_density_and_still_a_component():
                                dense_log_prob(params_of(mfa), distances[:, None] * direction), rtol=1e-9)  # fmt: skip
 
 
-@pytest.mark.xfail(strict=True, reason="where squares overflow the responsibilities are NaN")
+BEYOND = {np.float32: 1e25, np.float64: 1e200}
+
+
+@pytest.mark.parametrize("holes", [False, True])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_rows_beyond_all_measure_are_not_nan(dtype):
-    """Squares overflow: minus infinity is an honest log density, NaN is not."""
-    mfa = quick(ROWS.astype(dtype))
-    far = np.full((2, 8), 1e25 if dtype == np.float32 else 1e200, dtype=dtype)
-    assert not np.isnan(mfa.score_samples(far)).any()
-    assert not np.isnan(mfa.predict_proba(far)).any()
+def test_rows_beyond_all_measure_are_refused(dtype, holes):
+    """Where squares overflow nothing can be said of a row: the error tells which one it is, and what to do."""
+    mfa, X = quick(ROWS.astype(dtype)), ROWS[:5].astype(dtype)
+    X[3, 2] = -BEYOND[dtype]
+    if holes:
+        X[:, 0] = np.nan
+    remedy = "float64'" if dtype == np.float32 else "float64. Drop"
+    for ask in (mfa.score_samples, mfa.predict_proba, mfa.predict, mfa.transform, mfa.posterior_mean, mfa.reconstruct):
+        with pytest.raises(ValueError, match=rf"row 3 of X .* in column 2: .*{remedy}"):
+            ask(X)
+    with pytest.raises(ValueError, match=r"row 3 of X .* in column 2"):
+        MFA(3, 2, dtype="float32").partial_fit(ROWS).partial_fit(np.where(np.abs(X) > 1e20, 1e25, X))
+
+
+@pytest.mark.parametrize("name", ["UUU", "UUC"])  # equal covariances differ by less than the rounding of far squares
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_just_within_reach_are_evaluated(dtype, name):
+    """The farthest that is not refused has a finite density, and the component of a nearer row in its direction."""
+    mfa = quick(ROWS.astype(dtype), annealing=1, **estimator_arguments(STRUCTURES[name]))
+    directions = np.random.default_rng(0).standard_normal((20, 8))
+    farthest = 0.0
+    for distance in np.logspace(8, 200 if dtype == np.float64 else 30, 100):
+        try:
+            log_prob = mfa.score_samples((distance * directions).astype(dtype))
+        except ValueError:
+            break
+        farthest = distance
+        assert np.isfinite(log_prob.astype(np.float64)).all()
+    assert farthest > (1e100 if dtype == np.float64 else 1e12)
+    far, near = ((distance * directions).astype(dtype) for distance in (farthest, 1e7))
+    responsibility = mfa.predict_proba(far)
+    np.testing.assert_allclose(responsibility.sum(1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(responsibility.argmax(1), dense_log_joint(params_of(mfa), near).argmax(1))
+    assert np.isfinite(mfa.transform(far).data).all()
+
+
+def test_conditioning_beyond_all_measure_is_refused():
+    X = ROWS[:3].copy()
+    X[:, 0], X[1, 4] = np.nan, 1e200
+    with pytest.raises(ValueError, match="row 1 of X is so far"):
+        quick(ROWS).condition(X)
+
+
+@pytest.mark.parametrize("scale", [1e148, 1e200, 1e306])
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_columns_whose_variance_overflows_are_refused(fit, scale):
+    X = ROWS.copy()
+    X[:, 5] *= scale
+    with pytest.raises(ValueError, match=r"column 5 of X goes from -.*e\+.* its variance overflows"):
+        getattr(MFA(3, 2), fit)(X)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-200, 1e-310])
+def test_columns_whose_variance_underflows_count_as_constant_and_that_is_reported(scale):
+    X = ROWS.copy()
+    X[:, 5] *= scale
+    with pytest.warns(ConvergenceWarning, match=r"features \[5\]"):
+        mfa = quick(X, init=LABELS)
+    assert mfa.heywood_.tolist() == [d == 5 for d in range(8)]
+    others = np.delete(np.arange(8), 5)
+    alone = quick(X[:, others], init=LABELS)
+    np.testing.assert_allclose(mfa.noise_variance_[others], alone.noise_variance_, rtol=1e-3)
+    np.testing.assert_array_equal(mfa.predict(X), alone.predict(X[:, others]))
 
 
 def test_tiny_and_huge_weights():

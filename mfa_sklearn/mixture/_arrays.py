@@ -7,6 +7,7 @@ safe whatever the units of the columns; what fits a budget is kept so that later
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -78,7 +79,7 @@ class Conditioner(NamedTuple):
 
     def rows(self, X: Tensor, dtype: torch.dtype) -> Tensor:
         """Conditioned rows; the centre is taken off in two parts, so that single precision loses nothing."""
-        work = X if X.dtype in (torch.float32, torch.float64) else X.to(dtype)
+        work = X.to(torch.promote_types(X.dtype, dtype))
         high = self.center.to(work.dtype)
         low = (self.center - high.double()).to(work.dtype)
         return (work - high).sub_(low).div_(self.scale.to(work.dtype)).to(dtype)
@@ -220,7 +221,7 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
     Raises
     ------
     ValueError
-        If a value is infinite.
+        If a value is infinite, or so large that the variance of its column is.
     """
     n_rows, n_features = X.shape
     step = max(1, _MOMENT_NUMBERS // n_features)
@@ -243,8 +244,21 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
     # Rounding is no variance: what a sum makes of a constant would be taken for the unit of its column.
     constant = low == high
     mean, square = torch.where(constant, low, mean), torch.where(constant, 0.0, square)
+    variance = square / torch.where(total > 0, total, 1.0)
+    _check_variance(variance, low, high)
     observed = total / (n_rows if weights is None else weights.sum())
-    return Moments(mean, square / torch.where(total > 0, total, 1.0), observed, missing)
+    return Moments(mean, variance, observed, missing)
+
+
+def _check_variance(variance: Tensor, low: Tensor, high: Tensor) -> None:
+    """Refuse columns whose variance double precision cannot hold, with room for products of a few."""
+    too_large = (~(variance < torch.finfo(torch.float64).max * torch.finfo(torch.float64).eps)).nonzero()[:, 0].tolist()
+    if too_large:
+        d = too_large[0]
+        raise ValueError(
+            f"column {d} of X goes from {float(low[d]):.3g} to {float(high[d]):.3g}: its variance overflows. "
+            "Drop the rows that are not measurements, or scale the column down."
+        )
 
 
 class _PartialMoments(NamedTuple):
@@ -280,11 +294,32 @@ def check_not_infinite(rows: Tensor, start: int = 0) -> None:
     raise ValueError(f"Input X contains infinity (first at row {start + row}, column {column}). Drop such rows first.")
 
 
+def reach(noise_variance: Tensor, dtype: torch.dtype) -> float:
+    """How large a conditioned value may be for its squared distances to be finite in a precision."""
+    return math.sqrt(torch.finfo(dtype).max * float(noise_variance.min()) / noise_variance.shape[1]) / 4
+
+
+def check_within_reach(rows: Tensor, farthest: float, start: int = 0) -> None:
+    """Refuse conditioned rows (n, D) beyond `reach`, the infinite among them; NaN stands for a missing value."""
+    beyond = rows.abs() > farthest
+    if not bool(beyond.any()):
+        return
+    check_not_infinite(rows, start)
+    row, column = beyond.nonzero()[0].tolist()
+    raise ValueError(
+        f"row {start + row} of X lies {float(rows[row, column].abs()):.1e} standard deviations from the mean in column "
+        f"{column}: squared distances overflow in {str(rows.dtype).removeprefix('torch.')}. Drop such rows"
+        + (", or set dtype='float64'." if rows.dtype == torch.float32 else ".")
+    )
+
+
 def conditioner_for(mean: Tensor, variance: Tensor, isotropic: bool) -> Conditioner:
     """The map that centres columns and scales each by its deviation (all by one, where noise is to be isotropic)."""
     if isotropic:
         variance = variance.mean().expand_as(variance)
-    # A constant column has rounding for a variance; its own unit is as good as any.
-    tiny = (torch.finfo(torch.float64).eps * mean.abs()).square()
+    # A constant column has rounding for a variance; its own unit is as good as any. A variance below 1e-292 counts as
+    # rounding too: a noise that is a millionth of it has no digits left.
+    double = torch.finfo(torch.float64)
+    tiny = (double.eps * mean.abs()).square().clamp(min=double.tiny / double.eps)
     scale = torch.where(variance > 4 * tiny, variance, torch.ones_like(variance)).sqrt()
     return Conditioner(mean, scale)

@@ -148,7 +148,7 @@ class ConditionalMethods:
         Raises
         ------
         ValueError
-            If no column is missing, rows miss different columns, or a value is infinite.
+            If no column is missing, rows miss different columns, or a value is infinite or its square is.
 
         Examples
         --------
@@ -171,6 +171,9 @@ class ConditionalMethods:
         observed = _columns(params, ~unobserved)
         rest = _columns(params, unobserved)
         joint, scores, whitener = _given(observed, rows[:, ~unobserved])
+        lost = (~joint.amax(1).isfinite()).nonzero()[:, 0].tolist()
+        if lost:
+            raise ValueError(f"row {lost[0]} of X is so far from the mixture that squared distances overflow; drop it")
         return ConditionalMixture(
             columns=to_numpy(unobserved.nonzero()[:, 0]),
             weights=to_numpy(joint.softmax(1)),

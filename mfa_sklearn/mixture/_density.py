@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import (
     Batches,
     Conditioner,
-    check_not_infinite,
+    check_within_reach,
     conditioner_for,
+    reach,
     resolve_device,
     resolve_dtype,
     to_numpy,
@@ -38,7 +39,9 @@ class Evaluation:
         self.dtype = resolve_dtype(estimator.dtype, X)
         self.out_dtype = np.float32 if self.dtype == torch.float32 else np.float64
         self.conditioner: Conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
-        self.density: Density = prepare(self.conditioner.inward(params), self.dtype)
+        inner = self.conditioner.inward(params)
+        self.density: Density = prepare(inner, self.dtype)
+        self._reach = reach(inner.noise_variance, self.dtype)
         self.n_rows = X.shape[0]
         self._batches = Batches(X, self.conditioner, self.dtype, device)
 
@@ -46,7 +49,7 @@ class Evaluation:
         """Conditioned rows, batch by batch; small ones where something of size n x K is made of each."""
         step = chunk_rows(self.density, self.dtype.itemsize) if small else self._batches.batch_rows
         for rows, X, _ in self._batches:
-            check_not_infinite(X, rows.start)
+            check_within_reach(X, self._reach, rows.start)
             for start in range(0, len(X), step):
                 stop = min(start + step, len(X))
                 yield slice(rows.start + start, rows.start + stop), X[start:stop]

@@ -99,8 +99,7 @@ def sample(params: MFAParams, n_samples: int, generator: torch.Generator) -> tup
     eps = torch.randn(n_samples, n_features, generator=generator, dtype=dtype, device=device)
     noise = params.noise_variance.expand(n_components, n_features).sqrt()
     X = torch.empty_like(eps)
-    for k, rows in enumerate(
-        torch.split(torch.arange(n_samples), torch.bincount(components.cpu(), minlength=n_components).tolist())
-    ):
+    stops = torch.bincount(components.cpu()).cumsum(0).tolist()
+    for k, rows in enumerate(map(slice, [0, *stops], stops)):
         X[rows] = params.means[k] + z[rows] @ params.loadings[k].T + eps[rows] * noise[k]
     return X, components

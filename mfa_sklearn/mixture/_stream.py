@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._arrays import Batches, Conditioner, column_moments, conditioner_for, resolve_device, resolve_dtype
+from ._arrays import (
+    Batches,
+    Conditioner,
+    check_within_reach,
+    column_moments,
+    conditioner_for,
+    reach,
+    resolve_device,
+    resolve_dtype,
+)
 from ._em import Statistics, m_step, rebase, zero_statistics
 from ._epochs import GradientSolver
 from ._model import MFAParams, mixture_moments
@@ -46,6 +55,9 @@ class Stream:
         params = _tensors(self.params, device)
         conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
         batches = Batches(X, conditioner, dtype, device, weights, keep=True)
+        farthest = reach(conditioner.inward(params).noise_variance, dtype)
+        for rows, some, _ in batches:
+            check_within_reach(some, farthest, rows.start)
         step = self._gradient_epoch if estimator.solver == "gradient" else self._em_step
         new, bound = step(estimator, batches, params, conditioner)
         self.n_batches += 1
