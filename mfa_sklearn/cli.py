@@ -98,6 +98,11 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
     return parser
 
 
+def _tolerance(text: str) -> float | str:
+    """What `MFA` takes for its `tol`."""
+    return text if text == "auto" else float(text)
+
+
 def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", _demo, "the tutorial on the embedded texts and language model, offline")
     parser.add_argument("--output", type=Path, default=Path("mfa-demo"), metavar="DIR", help="where to keep results")
@@ -132,7 +137,7 @@ def _add_fit(commands: Any) -> None:
         "--init", choices=("kmeans", "k-means++", "random_from_data", "random"), default="kmeans", help="start"
     )
     parser.add_argument("--max-iter", type=int, default=100, help="iterations (em) or epochs (gradient) at most")
-    parser.add_argument("--tol", type=float, default=1e-4, help="stop at this gain, in nats per row")
+    parser.add_argument("--tol", type=_tolerance, default="auto", help="stop at this gain, in nats per row, or 'auto'")
     parser.add_argument("--random-state", type=int, default=0, metavar="SEED", help="seed")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--verbose", action="store_true", help="say how the fit goes")

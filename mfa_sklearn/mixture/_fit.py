@@ -14,6 +14,7 @@ from ._arrays import Batches
 from ._em import Structure, m_step
 from ._model import MFAParams
 from ._passes import Pass, expected_statistics
+from ._stopping import Monitor
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
@@ -54,13 +55,6 @@ class Solver(Protocol):
         """The parameters reached, in double precision, and their exact mean log-likelihood per row."""
 
 
-class Monitor(Protocol):
-    """Says when to stop."""
-
-    def done(self, bound: float) -> bool:
-        """Whether the bounds seen so far, this one the last, say that no more is to be had."""
-
-
 def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, Step], Any] | None = None) -> FitResult:
     """Step until the monitor is satisfied or `max_iter` steps are done; an interrupt keeps what was reached."""
     bounds: list[float] = []
@@ -78,48 +72,6 @@ def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, 
         interrupted = True
     params, bound = solver.finish()
     return FitResult(params, bound, [*bounds, bound], len(bounds), converged, solver.reseeded, interrupted)
-
-
-class Extrapolation:
-    """Stops when all the gain still to come, extrapolated from the last gains, is below `tol` per row.
-
-    EM's gains shrink geometrically, so a small gain says little: at a rate of 0.99 a hundred times as much is still to
-    come (Aitken's extrapolation; Boehning et al., Ann. Inst. Stat. Math. 46, 1994).
-    """
-
-    def __init__(self, tol: float) -> None:
-        self.tol = tol
-        self._last = self._gain = math.nan
-        self._calm = 0
-
-    def done(self, bound: float) -> bool:
-        """Whether at most `tol` nats per row are still to be gained, twice in a row."""
-        gain, self._last, previous = bound - self._last, bound, self._gain
-        self._gain = gain
-        if math.isnan(gain) or math.isnan(previous):
-            return False
-        rounding = 1e-14 * max(1.0, abs(bound))
-        if gain <= rounding:
-            remaining = 0.0
-        else:
-            rate = min(gain / previous, 1 - 1e-6) if previous > 0 else 1 - 1e-6
-            remaining = gain / (1 - rate)
-        self._calm = self._calm + 1 if remaining <= self.tol else 0
-        return self._calm >= 2
-
-
-class Patience:
-    """Stops when the bound has not risen by `tol` over its best for `n_iter_no_change` steps."""
-
-    def __init__(self, tol: float, n_iter_no_change: int) -> None:
-        self.tol, self.n_iter_no_change = tol, n_iter_no_change
-        self._best, self._waited = -math.inf, 0
-
-    def done(self, bound: float) -> bool:
-        """Whether patience has run out."""
-        self._waited = 0 if bound > self._best + self.tol else self._waited + 1
-        self._best = max(self._best, bound)
-        return self._waited >= self.n_iter_no_change
 
 
 class _Safe(NamedTuple):

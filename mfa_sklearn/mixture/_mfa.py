@@ -25,19 +25,18 @@ from ._em import tie
 from ._epochs import GradientSolver
 from ._fit import (
     EMSolver,
-    Extrapolation,
     FitResult,
-    Patience,
     Solver,
     Step,
     run,
 )
 from ._model import MFAParams
-from ._passes import best_pass
+from ._passes import best_pass, nominal_seconds
 from ._persistence import PersistenceMethods
 from ._problem import Problem, pose
 from ._rotation import rotate
 from ._start import STRATEGIES
+from ._stopping import DEFAULT_TOL, Extrapolation, Monitor, Patience, Worthwhile
 from ._stream import Stream
 from ._validation import check_rows, check_weights
 
@@ -85,9 +84,11 @@ class MFA(
         Where to start. "auto" takes the centres attached by an earlier pipeline step (`KMeansInitializer`), else
         "kmeans" on standardised rows. An array (K, D) holds centres, an integer array (n_samples,) labels. An estimator
         is cloned and fitted for its ``cluster_centers_``, or used as it is if it has them already.
-    tol : float, default=1e-4
+    tol : "auto" or float, default="auto"
         EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
-        nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs.
+        nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs. "auto" is 1e-4, and for
+        EM on many rows also stops where an iteration gains less than 0.2 nats per row for each second of its nominal
+        time (that of its matrix products on a common processor).
     max_iter : int, default=100
         Most iterations (EM) or epochs (gradient).
     n_init : int, default=1
@@ -175,7 +176,7 @@ class MFA(
         "loadings": [StrOptions({"component", "common"})],
         "solver": [StrOptions({"em", "gradient"})],
         "init": [StrOptions(set(STRATEGIES)), "array-like", HasMethods("fit")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "annealing": [StrOptions({"auto"}), Interval(Real, 1, None, closed="left")],
@@ -205,7 +206,7 @@ class MFA(
         loadings: str = "component",
         solver: str = "em",
         init: Any = "auto",
-        tol: float = 1e-4,
+        tol: Any = "auto",
         max_iter: int = 100,
         n_init: int = 1,
         annealing: Any = "auto",
@@ -284,7 +285,7 @@ class MFA(
             )
             result = run(
                 self._solver(params, problem, previous is None),
-                self._monitor(),
+                self._monitor(problem, len(params.means)),
                 self.max_iter,
                 self._report(attempt, problem.log_scale),
             )
@@ -352,10 +353,12 @@ class MFA(
         rows = problem.batches.draw(problem.rng, size)
         return starting_temperature(params, problem.batches.drawn(rows), problem.batches.weights_of(rows))
 
-    def _monitor(self) -> Extrapolation | Patience:
-        if self.solver == "em":
-            return Extrapolation(self.tol)
-        return Patience(self.tol, self.n_iter_no_change)
+    def _monitor(self, problem: Problem, n_components: int) -> Monitor:
+        if self.solver == "gradient":
+            return Patience(DEFAULT_TOL if self.tol == "auto" else self.tol, self.n_iter_no_change)
+        if self.tol == "auto":
+            return Worthwhile(nominal_seconds(problem.batches, n_components, int(np.max(self.n_factors))))
+        return Extrapolation(self.tol)
 
     def _report(self, attempt: int, log_scale: float) -> Any:
         def report(n_iter: int, step: Step) -> None:
@@ -391,7 +394,7 @@ class MFA(
     def _warn(self, result: FitResult) -> None:
         if result.interrupted:
             warnings.warn(f"interrupted after {result.n_iter} iterations; the fit so far is kept.", stacklevel=4)
-        elif not result.converged and self.tol > 0 and self.max_iter > 0:
+        elif not result.converged and self.tol != 0 and self.max_iter > 0:
             warnings.warn(
                 f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run "
                 "a fixed number without this warning.",

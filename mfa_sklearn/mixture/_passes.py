@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ._arrays import Batches
-from ._candidates import Closeness, pays, with_some_tried
+from ._candidates import N_NEIGHBOURS, N_TRIED, Closeness, pays, with_some_tried
 from ._em import Statistics, e_step, statistics_of, zero_statistics
 from ._lookup import Lookup
 from ._model import Density, MFAParams, prepare
@@ -31,6 +31,9 @@ _LEAST_ROWS = 10_000
 _ROWS_PER_COLUMN = 8
 # Share of the starting temperature at which posteriors are sharp enough to be worked on pair by pair.
 _SHARP_SHARE = 1 / 32
+
+# Floating-point operations per second of a common processor with few cores, and of a common GPU.
+_NOMINAL_RATE = {"cpu": 5e10, "cuda": 1e13}
 
 
 class Pass(Protocol):
@@ -205,6 +208,13 @@ def best_pass(
         return ExactPass(params, batches, rng, math.inf)
     kind = TruncatedPass if pays(len(params.means)) else ExactPass
     return kind(params, batches, rng, max(1.0, temperature * _SHARP_SHARE))
+
+
+def nominal_seconds(batches: Batches, n_components: int, n_factors: int) -> float:
+    """Time that one pass over the rows would take a common processor, or a common GPU."""
+    compared = N_NEIGHBOURS + N_TRIED if pays(n_components) else n_components
+    products = 2 * batches.n_rows * batches.n_features * compared * (n_factors + 1)
+    return 2 * products / _NOMINAL_RATE.get(batches.device.type, 1e13)
 
 
 def _best(pairs: Pairs, n_rows: int) -> Tensor:
