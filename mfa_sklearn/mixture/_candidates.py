@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 # Candidates that a home keeps from pass to pass, and those that it tries.
-N_NEIGHBOURS = 16
+N_NEIGHBOURS = 24
 N_TRIED = 4
 
 

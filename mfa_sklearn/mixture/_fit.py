@@ -117,6 +117,7 @@ class EMSolver:
         self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
         self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
         self._safe: _Safe | None = None
+        self._last = -math.inf  # bound of the last comparable step
         self._steps = self.reseeded = 0
 
     def step(self) -> Step:
@@ -136,7 +137,9 @@ class EMSolver:
         if revive:
             params = split_heaviest(params, dead)
             self.reseeded += int(dead.sum())
-        self._advance(params, bound, temperature == 1 and not revive)
+        slow = bound - self._last < self._pass.slow_gain
+        self._last = bound if temperature == 1 and not revive else -math.inf
+        self._advance(params, bound, temperature == 1 and not revive and slow)
         self._temperature = max(1.0, temperature * self._decay)
         note = f"temperature {temperature:.2f}" if temperature > 1 else ""
         return Step(bound, temperature == 1 and not revive, note)

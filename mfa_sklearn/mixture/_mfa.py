@@ -87,7 +87,7 @@ class MFA(
     tol : "auto" or float, default="auto"
         EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
         nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs. "auto" is 1e-4, and for
-        EM on many rows also stops where an iteration gains less than 0.2 nats per row for each second of its nominal
+        EM on many rows also stops where an iteration gains less than 0.3 nats per row for each second of its nominal
         time (that of its matrix products on a common processor).
     max_iter : int, default=100
         Most iterations (EM) or epochs (gradient).

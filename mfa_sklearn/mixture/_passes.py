@@ -31,7 +31,8 @@ _LEAST_ROWS = 10_000
 _ROWS_PER_COLUMN = 8
 # Share of the starting temperature at which posteriors are sharp enough to be worked on pair by pair.
 _SHARP_SHARE = 1 / 32
-
+# How many features' worth of evidence a row is, of however many, when it says which components are close.
+_EVIDENCE = 24
 # Floating-point operations per second of a common processor with few cores, and of a common GPU.
 _NOMINAL_RATE = {"cpu": 5e10, "cuda": 1e13}
 
@@ -40,6 +41,7 @@ class Pass(Protocol):
     """What a solver asks of a pass."""
 
     state: Any  # what the next call depends on; put back to repeat a call
+    slow_gain: float  # gain in nats per row below which acceleration pays
 
     def __call__(self, params: MFAParams, temperature: float = 1.0) -> Statistics:
         """Statistics at parameters in conditioned space."""
@@ -91,6 +93,7 @@ class ExactPass:
     """
 
     state: Any = None
+    slow_gain: float = math.inf
 
     def __init__(self, params: MFAParams, batches: Batches, rng: np.random.RandomState, soft_above: float) -> None:
         self._batches, self._soft_above = batches, soft_above
@@ -124,19 +127,18 @@ class TruncatedPass(ExactPass):
     """
 
     state: Places | None = None
+    # While rows still change places among many components there is nothing to extrapolate.
+    slow_gain = 0.01
 
     def __init__(self, params: MFAParams, batches: Batches, rng: np.random.RandomState, soft_above: float) -> None:
         super().__init__(params, batches, rng, soft_above)
-        self._rng = rng
+        self._rng, self._flat = rng, max(1.0, batches.n_features / _EVIDENCE)
 
     @torch.no_grad()
     def _sharp(self, params: MFAParams, temperature: float) -> Statistics:
         density = prepare(params, self._batches.dtype)
-        search = (
-            _All(density, self._soft_above)
-            if self.state is None
-            else _Near(density, self.state, self._rng, self._soft_above)
-        )
+        places, flat = self.state, self._flat
+        search = _All(density, flat) if places is None else _Near(density, places, self._rng, flat)
         total = zero_statistics(params)
         home, rows, components = [], [], []
         for place, X, weights in self._batches.chunks():

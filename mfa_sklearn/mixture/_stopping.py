@@ -8,7 +8,7 @@ from typing import Protocol
 # What is left to gain, in nats per row, where nothing else is asked for.
 DEFAULT_TOL = 1e-4
 # A step must gain this much, in nats per row, for each second that it takes beyond the first twentieth.
-_GAIN_PER_SECOND = 0.2
+_GAIN_PER_SECOND = 0.3
 _FREE_SECONDS = 0.05
 
 
