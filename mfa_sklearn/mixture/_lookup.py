@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ._blocks import blocks, gather
+from ._lowrank import explained
 from ._model import Density
 from ._posterior import rounding
 
@@ -41,7 +42,7 @@ class Lookup:
         # A candidate's axes and, last, its precision-weighted mean: (K, q + 1, D).
         self._axes = torch.cat([density.cov.basis.mT, density.cross.T[:, None]], 1)
         no_mean = density.constant.new_zeros(n_components, 1)
-        self._offset = torch.cat([density.basis_offset.view(n_components, n_factors), no_mean], 1)
+        self._offset = torch.cat([density.basis_offset.view(n_factors, n_components).T, no_mean], 1)
         earlier = (candidates[:, :, None] == candidates[:, None, :]).tril(-1)
         self.repeated = earlier.any(2)  # (H, g)
 
@@ -70,8 +71,8 @@ class Lookup:
 
     def _joint(self, rows: Tensor, chosen: Tensor, projections: Tensor) -> tuple[Tensor, Tensor]:
         d = self.density
-        explained = projections[:, :, :-1].square().sum(2)
+        twice = explained(projections[:, :, :-1])
         squares = rows.square()
         sizes = squares @ (d.precision if d.precision.shape[1] == 1 else d.precision.T[chosen].mT)
-        joint = d.constant[chosen][:, None] + projections[:, :, -1] + explained.sub_(sizes).mul_(0.5)
+        joint = d.constant[chosen][:, None] + projections[:, :, -1] + twice.sub_(sizes).mul_(0.5)
         return joint, rounding(sizes)

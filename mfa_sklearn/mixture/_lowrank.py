@@ -52,6 +52,17 @@ def project(cov: LowRank, deviations: Tensor) -> Tensor:
     return deviations @ cov.basis
 
 
+def explained(projection: Tensor) -> Tensor:
+    """``|u|^2``, (..., K), of projections laid out (..., q, K): components side by side within each axis."""
+    if projection.requires_grad:
+        return projection.square().sum(-2)
+    # Axis by axis nothing of the size of the projections is written.
+    total = projection.new_zeros(*projection.shape[:-2], projection.shape[-1])
+    for axis in projection.unbind(-2):
+        total.addcmul_(axis, axis)
+    return total
+
+
 def scores_from_projection(cov: LowRank, projection: Tensor) -> Tensor:
     """Posterior means ``E[z | x] = L^-T u``, (K, n, q), of projections ``u`` (K, n, q)."""
     return projection @ cov.whitener

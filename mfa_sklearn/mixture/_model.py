@@ -39,8 +39,8 @@ class Density(NamedTuple):
 
     params: MFAParams
     cov: LowRank
-    basis: Tensor  # (D, K q)  all B_k side by side
-    basis_offset: Tensor  # (K q,)  mu_k^T B_k
+    basis: Tensor  # (D, q K)  all first axes of the B_k side by side, then all second ones, ...
+    basis_offset: Tensor  # (q K,)  mu_k^T B_k, likewise
     cross: Tensor  # (D, K)  Psi_k^-1 mu_k
     precision: Tensor  # (D, K) or (D, 1)  diagonal of Psi_k^-1
     log_peak: Tensor  # (K,)  log w_k + log N(mu_k | k): the log joint at its highest
@@ -55,8 +55,9 @@ def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
     weighted_means = precision * params.means
     log_peak = params.log_weights - 0.5 * (n_features * math.log(2 * math.pi) + cov.log_det)
     constant = log_peak - 0.5 * (weighted_means * params.means).sum(1)
-    offset = (params.means[:, None, :] @ cov.basis).reshape(-1)
-    basis = cov.basis.permute(1, 0, 2).reshape(n_features, -1)
+    # Components side by side within each axis, so that sums over the axes go over long runs.
+    offset = (params.means[:, None, :] @ cov.basis)[:, 0].T.reshape(-1)
+    basis = cov.basis.permute(1, 2, 0).reshape(n_features, -1)
     packed = Density(params, cov, basis, offset, weighted_means.T, precision.T, log_peak, constant)
     return packed if dtype in (None, params.means.dtype) else _cast(packed, dtype)
 
@@ -75,9 +76,7 @@ def log_joint(density: Density, X: Tensor) -> Tensor:
     joint = torch.addmm(density.constant, X, density.cross)
     if density.basis.shape[1]:
         u = torch.addmm(density.basis_offset, X, density.basis, beta=-1)
-        n_components = len(density.constant)
-        explained = u.view(len(X), n_components, u.shape[1] // n_components).square().sum(-1)
-        joint = joint + 0.5 * explained
+        joint = joint + 0.5 * _lowrank.explained(u.view(len(X), -1, len(density.constant)))
     return joint - 0.5 * squares
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ._arrays import Batches
 from ._em import Statistics, add_factor_covariance, rebase, zero_statistics
+from ._lowrank import explained
 from ._model import Density, MFAParams, prepare
 
 # What an intermediate (n, (q + 1) K) may take: about a processor's outer cache, or enough to keep a GPU busy.
@@ -42,13 +43,11 @@ class _Sums:
     """Sums over rows, under all components."""
 
     def __init__(self, density: Density, temperature: float) -> None:
-        n_components, n_features, n_factors = density.cov.basis.shape
+        n_components, n_features = density.params.means.shape
         self._density, self._temperature = density, temperature
-        # All first axes side by side, then all second ones: sums over axes go over long runs. Last, the means.
-        axes = torch.cat([density.cov.basis.permute(1, 2, 0), density.cross[:, None]], 1)  # (D, q + 1, K)
-        self._axes = axes.reshape(n_features, -1)
-        offset = density.basis_offset.view(n_components, n_factors).T
-        self._offset = torch.cat([offset, offset.new_zeros(1, n_components)]).reshape(-1)
+        # After all axes the precision-weighted means, whose product with a row has no offset: (D, (q + 1) K).
+        self._axes = torch.cat([density.basis, density.cross], 1)
+        self._offset = torch.cat([density.basis_offset, density.constant.new_zeros(n_components)])
         self._firsts = density.constant.new_zeros(self._axes.shape[1], n_features)
         self._squares = density.constant.new_zeros(n_components, n_features)
         self._mass = torch.zeros(n_components, dtype=torch.float64, device=density.constant.device)
@@ -61,7 +60,7 @@ class _Sums:
         d = self._density
         u = torch.addmm(self._offset, X, self._axes, beta=-1).view(len(X), -1, len(d.constant))  # (n, q + 1, K)
         squares = X.square()
-        joint = torch.linalg.vector_norm(u[:, :-1], dim=1).square_().sub_(squares @ d.precision).mul_(0.5)
+        joint = explained(u[:, :-1]).sub_(squares @ d.precision).mul_(0.5)
         joint += u[:, -1] + d.constant
         log_prob = joint.logsumexp(1).double()
         r = joint.div_(self._temperature).softmax(1)
