@@ -122,15 +122,17 @@ def _complete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibili
     rows = torch.cat([pairs.rows, pairs.rows[:1]])
     weight = torch.cat([responsibility, responsibility.new_zeros(1)])
     for block in blocks(pairs.counts, X):
-        k, r = block.components, weight[block.place][:, None]  # (G, 1, m)
+        k, r = block.components, weight[block.place][:, :, None]  # (G, m, 1)
         z, e = residuals(density, gather(X, rows[block.place]), k)
-        weighted = r.mT * z
+        weighted = torch.cat([r * z, r], 2)  # (G, m, q + 1)
+        by_score = (weighted.mT @ e).double()  # (G, q + 1, D)
+        total.cross.index_add_(0, k, by_score[:, :-1].mT)
+        total.residual.index_add_(0, k, by_score[:, -1])
+        of_scores = (z.mT @ weighted).double()  # (G, q, q + 1)
+        total.scatter.index_add_(0, k, of_scores[:, :, :-1])
+        total.score.index_add_(0, k, of_scores[:, :, -1])
         total.mass.index_add_(0, k, r.sum((1, 2), dtype=torch.float64))
-        total.residual.index_add_(0, k, (r @ e)[:, 0].double())
-        total.score.index_add_(0, k, weighted.sum(1).double())
-        total.cross.index_add_(0, k, (e.mT @ weighted).double())
-        total.scatter.index_add_(0, k, (z.mT @ weighted).double())
-        total.square.index_add_(0, k, (r @ e.square_())[:, 0].double())
+        total.square.index_add_(0, k, (r.mT @ e.square_())[:, 0].double())
     return add_factor_covariance(density, total)
 
 

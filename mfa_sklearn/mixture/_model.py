@@ -76,7 +76,8 @@ def log_joint(density: Density, X: Tensor) -> Tensor:
     joint = torch.addmm(density.constant, X, density.cross)
     if density.basis.shape[1]:
         u = torch.addmm(density.basis_offset, X, density.basis, beta=-1)
-        joint = joint + 0.5 * _lowrank.explained(u.view(len(X), -1, len(density.constant)))
+        n_factors = density.cov.basis.shape[2]
+        joint = joint + 0.5 * _lowrank.explained(u.view(len(X), n_factors, len(density.constant)))
     return joint - 0.5 * squares
 
 
