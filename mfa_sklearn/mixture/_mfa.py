@@ -95,9 +95,9 @@ class MFA(
         Starts to try; the one with the highest likelihood is kept. From given centres or labels the first start has
         principal components for loadings, the others random ones.
     annealing : "auto" or float, default="auto"
-        Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T falls by
-        a fifth per iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by
-        itself. 1 is plain EM.
+        Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T halves at
+        each iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by itself. 1 is
+        plain EM.
     acceleration : bool, default=True
         Whether EM extrapolates over its last iterations (Anderson acceleration). The likelihood never falls by it.
     noise_floor : float, default=1e-6
@@ -351,7 +351,9 @@ class MFA(
             return 1.0
         size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
         rows = problem.batches.draw(problem.rng, size)
-        return starting_temperature(params, problem.batches.drawn(rows), problem.batches.weights_of(rows))
+        X, weights = problem.batches.drawn(rows), problem.batches.weights_of(rows)
+        # Halved at each step, it has to be down at one by the middle of the iterations.
+        return min(starting_temperature(params, X, weights), 2.0 ** (self.max_iter // 2))
 
     def _monitor(self, problem: Problem, n_components: int) -> Monitor:
         if self.solver == "gradient":
