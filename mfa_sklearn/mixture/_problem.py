@@ -54,7 +54,7 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     centres = given_centres(e.init, X if hasattr(X, "shape") else rows, asked)
     n_components = _n_components(asked, labels, centres)
     ranks = factor_counts(e.n_factors, n_components)
-    check_sizes(n_rows, n_features, n_components, max(ranks))
+    check_sizes(n_rows if weights is None else int((weights > 0).sum()), n_features, n_components, max(ranks))
     if e._structure.common_loadings and len(set(ranks)) > 1:
         raise ValueError(f"loadings='common' needs one n_factors for all components, got n_factors={e.n_factors!r}")
     kept, held_out = _split(e, n_rows, rng)
