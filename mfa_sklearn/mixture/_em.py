@@ -139,12 +139,13 @@ def _complete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibili
 def add_factor_covariance(density: Density, total: Statistics) -> Statistics:
     # E[z z^T] = z z^T + M^-1, hence E[e z^T] = e z^T - W M^-1 and E[e^2] = e^2 + diag(W M^-1 W^T)
     whitener = density.cov.whitener.double()
-    half = density.cov.loadings.double() @ whitener.mT  # W L^-T
-    mass = total.mass[:, None]
+    loadings = density.cov.loadings.double()
+    covariance = total.mass[:, None, None] * (whitener.mT @ whitener)
+    spread = loadings @ covariance
     return total._replace(
-        cross=total.cross - mass[:, :, None] * (half @ whitener),
-        scatter=total.scatter + mass[:, :, None] * (whitener.mT @ whitener),
-        square=total.square + mass * half.square().sum(-1),
+        cross=total.cross - spread,
+        scatter=total.scatter + covariance,
+        square=total.square + spread.mul_(loadings).sum(-1),
     )
 
 
@@ -180,9 +181,10 @@ class _Centred(NamedTuple):
 
 
 def _centre(s: Statistics, mass: Tensor) -> _Centred:
+    mean = (s.score / mass)[:, None, :]
     return _Centred(
-        s.cross - s.residual[:, :, None] * (s.score / mass)[:, None, :],
-        s.scatter - s.score[:, :, None] * (s.score / mass)[:, None, :],
+        s.cross.addcmul(s.residual[:, :, None], mean, value=-1),
+        s.scatter.addcmul(s.score[:, :, None], mean, value=-1),
         s.square - s.residual.square() / mass,
     )
 
@@ -225,7 +227,7 @@ def _noise(
     structure: Structure,
     floor: Tensor | float,
 ) -> Tensor:
-    total = c.square - 2 * (change * c.cross).sum(-1) + ((change @ c.scatter) * change).sum(-1)
+    total = c.square + (change @ c.scatter).sub_(c.cross, alpha=2).mul_(change).sum(-1)
     total = torch.where(seen[:, None], total, 0.0)
     if structure.shared_noise:
         noise = total.sum(0, keepdim=True) / (mass[:, 0] * seen).sum()

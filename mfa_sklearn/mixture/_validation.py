@@ -68,8 +68,8 @@ def check_sizes(n_rows: int, n_features: int, n_components: int, n_factors: int)
     """Refuse more components than rows, and factors that do not reduce the dimension."""
     if n_components > n_rows:
         raise ValueError(
-            f"n_components={n_components} is more than n_samples={n_rows} of positive weight; give more rows or ask for "
-            "fewer components."
+            f"n_components={n_components} is more than n_samples={n_rows} of positive weight; give more rows or ask "
+            "for fewer components."
         )
     if n_factors >= n_features:
         raise ValueError(
