@@ -203,8 +203,8 @@ def test_small_batches_of_a_memory_map_change_nothing(tmp_path):
 def test_only_pairs_that_matter_are_remembered():
     """They once piled up: what had mattered in any pass was looked at in all later ones."""
     params, X = overlapping(2)
-    near = TruncatedPass(params, batches_of(X), np.random.RandomState(0), 8.0)
-    near(params, 8.0)
+    near = TruncatedPass(params, batches_of(X), np.random.RandomState(0), 64.0)
+    near(params, 64.0)
     counts = []
     for _ in range(5):
         near(params)
