@@ -71,14 +71,19 @@ def log_joint(density: Density, X: Tensor) -> Tensor:
 
     Differentiable in the parameters behind `density`.
     """
+    return project(density, X)[1]
+
+
+def project(density: Density, X: Tensor) -> tuple[Tensor, Tensor]:
+    """Whitened scores ``u = B^T (x - mu)``, (n, K, q), and the `log_joint` (n, K) that they give."""
+    n_components = len(density.constant)
+    u = torch.addmm(density.basis_offset, X, density.basis, beta=-1)
+    u = u.view(len(X), n_components, u.shape[1] // n_components)
     squares = (X * X) @ density.precision  # (n, K) or (n, 1)
     joint = torch.addmm(density.constant, X, density.cross)
-    if density.basis.shape[1]:
-        u = torch.addmm(density.basis_offset, X, density.basis, beta=-1)
-        n_components = len(density.constant)
-        explained = u.view(len(X), n_components, u.shape[1] // n_components).square().sum(-1)
-        joint = joint + 0.5 * explained
-    return joint - 0.5 * squares
+    if u.shape[2]:
+        joint = joint + 0.5 * u.square().sum(-1)
+    return u, joint - 0.5 * squares
 
 
 def mixture_moments(params: MFAParams) -> tuple[Tensor, Tensor]:

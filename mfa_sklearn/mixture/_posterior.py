@@ -69,7 +69,7 @@ def find_pairs(
         joint = log_joint(density, chunk)
         if watch is not None:
             watch(slice(start, start + len(chunk)), joint)
-        keep = _contenders(density, chunk, joint, temperature)
+        keep = contenders(density, chunk, joint, temperature)
         found = keep.nonzero()
         rows.append(found[:, 0] + start)
         components.append(found[:, 1])
@@ -77,7 +77,8 @@ def find_pairs(
     return torch.cat(rows)[order], component
 
 
-def _contenders(density: Density, X: Tensor, joint: Tensor, temperature: float) -> Tensor:
+def contenders(density: Density, X: Tensor, joint: Tensor, temperature: float = 1.0) -> Tensor:
+    """Which of log joint densities (n, K) are of pairs that may matter, whatever rounding did to them."""
     error = rounding(X.square() @ density.precision)  # (n, K) or (n, 1)
     return joint + error >= (joint - error).amax(1, keepdim=True) - margin_of(X, temperature)
 
@@ -197,7 +198,7 @@ def exact_log_joint(density: Density, X: Tensor) -> Tensor:
         joint[~missing] = exact_log_joint(density, X[~missing])
         return joint
     joint = log_joint(density, X)
-    keep = _contenders(density, X, joint, 1.0)
+    keep = contenders(density, X, joint, 1.0)
     components, rows = keep.T.nonzero(as_tuple=True)
     pairs = refine(density, X, rows, components)
     joint[pairs.rows, pairs.components] = pairs.log_joint
