@@ -77,9 +77,14 @@ def find_pairs(
     return torch.cat(rows)[order], component
 
 
-def contenders(density: Density, X: Tensor, joint: Tensor, temperature: float = 1.0) -> Tensor:
-    """Which of log joint densities (n, K) are of pairs that may matter, whatever rounding did to them."""
-    error = rounding(X.square() @ density.precision)  # (n, K) or (n, 1)
+def contenders(
+    density: Density, X: Tensor, joint: Tensor, temperature: float = 1.0, eps: float | None = None
+) -> Tensor:
+    """Which of log joint densities (n, K) are of pairs that may matter, whatever rounding did to them.
+
+    `eps` is the precision they were computed in, if not that of `X`.
+    """
+    error = rounding(X.square() @ density.precision, eps)  # (n, K) or (n, 1)
     return joint + error >= (joint - error).amax(1, keepdim=True) - margin_of(X, temperature)
 
 
@@ -88,9 +93,9 @@ def margin_of(X: Tensor, temperature: float) -> float:
     return _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
 
 
-def rounding(squares: Tensor) -> Tensor:
+def rounding(squares: Tensor, eps: float | None = None) -> Tensor:
     """What the screening's log joint densities may be off by: it grows with the size of the squares that cancel."""
-    return 32 * torch.finfo(squares.dtype).eps * squares
+    return 32 * (eps or torch.finfo(squares.dtype).eps) * squares
 
 
 def refine(density: Density, X: Tensor, rows: Tensor, components: Tensor) -> Pairs:
