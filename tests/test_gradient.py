@@ -20,7 +20,7 @@ from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
 from mfa_sklearn.mixture import _sharp
 from mfa_sklearn.mixture._arrays import Batches, Conditioner
-from mfa_sklearn.mixture._epochs import fitting_batch_size
+from mfa_sklearn.mixture._epochs import fitting_batch_size, fitting_learning_rate
 from mfa_sklearn.mixture._gradient import Ascent, constrain, unconstrain
 from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare, project
 from mfa_sklearn.mixture._sharp import sharp_gradient, sharp_pays
@@ -237,6 +237,22 @@ def test_the_batch_size_fits_the_machine_and_leaves_an_epoch_enough_steps(n_rows
     unit = Conditioner(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
     rows = np.empty((n_rows, 1), dtype=np.float32)
     assert fitting_batch_size(Batches(rows, unit, torch.float32, torch.device("cpu"))) == size
+
+
+@pytest.mark.parametrize(("size", "rate"), [(1, 1e-3), (128, 1e-3), (256, 2e-3), (512, 4e-3), (4096, 4e-3)])
+def test_the_learning_rate_grows_with_the_batch(size, rate):
+    assert fitting_learning_rate(size) == pytest.approx(rate)
+
+
+def test_what_is_given_is_taken():
+    """The defaults are those of the rules, and numbers that are given stand."""
+    X = make_mfa(256, 4, 2, 1, random_state=0)[0]
+    arguments = {"max_iter": 2, "tol": 0.0, "solver": "gradient", "random_state": 0}
+    default = MFA(2, 1, **arguments).fit(X)
+    same = MFA(2, 1, batch_size=128, learning_rate=1e-3, **arguments).fit(X)
+    np.testing.assert_array_equal(default.means_, same.means_)
+    for other in ({"batch_size": 64}, {"learning_rate": 2e-3}):
+        assert not np.array_equal(MFA(2, 1, **arguments, **other).fit(X).means_, same.means_)
 
 
 def test_goes_on_from_the_optimum_of_em():

@@ -18,12 +18,19 @@ _FUSED = ("cpu", "cuda")
 _LARGE_BATCH = {"cpu": 512, "cuda": 4096}
 _SMALL_BATCH = 128
 _LEAST_STEPS = 64
+# Learning rates of Adam for small batches, and for any.
+_SMALL_RATE, _LARGEST_RATE = 1e-3, 4e-3
 
 
 def fitting_batch_size(batches: Batches) -> int:
     """Rows per step that suit the machine and the number of rows."""
     large = _LARGE_BATCH.get(batches.device.type, 4096)
     return max(_SMALL_BATCH, min(large, batches.n_rows // _LEAST_STEPS))
+
+
+def fitting_learning_rate(batch_size: int) -> float:
+    """Of Adam: the less noise there is in a gradient, the larger a step it is worth."""
+    return min(_LARGEST_RATE, max(1.0, batch_size / _SMALL_BATCH) * _SMALL_RATE)
 
 
 class GradientSolver:
@@ -35,15 +42,16 @@ class GradientSolver:
         batches: Batches,
         structure: Structure,
         floor: float,
-        learning_rate: float,
+        learning_rate: float | None,
         batch_size: int | None,
         rng: np.random.RandomState,
         validation: Batches | None = None,
     ) -> None:
         self._batches, self._validation, self._floor = batches, validation, floor
         self._batch_size, self._rng = batch_size or fitting_batch_size(batches), rng
+        rate = learning_rate or fitting_learning_rate(min(self._batch_size, batches.n_rows))
         self._leaves: Unconstrained = unconstrain(params, structure, floor, batches.dtype)
-        optimizer = torch.optim.Adam(list(self._leaves), lr=learning_rate, fused=batches.device.type in _FUSED)
+        optimizer = torch.optim.Adam(list(self._leaves), lr=rate, fused=batches.device.type in _FUSED)
         self._ascent = Ascent(self._leaves, optimizer, floor)
         self._best: tuple[float, MFAParams] | None = None
         self.reseeded = 0
