@@ -18,7 +18,12 @@ from sklearn.decomposition import FactorAnalysis
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.mixture._gradient import constrain, minibatch_step, unconstrain
+from mfa_sklearn.mixture import _sharp
+from mfa_sklearn.mixture._arrays import Batches, Conditioner
+from mfa_sklearn.mixture._epochs import fitting_batch_size, fitting_learning_rate
+from mfa_sklearn.mixture._gradient import Ascent, constrain, unconstrain
+from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare, project
+from mfa_sklearn.mixture._sharp import sharp_gradient, sharp_pays
 
 FLOOR = 1e-3
 
@@ -79,7 +84,7 @@ def test_a_step_descends_the_weighted_mean_of_the_negative_log_likelihood(name):
 
     mass = float(weights.sum())
     before = [t.detach().clone() for t in leaves]
-    total, weight = minibatch_step(leaves, torch.optim.SGD(list(leaves), lr=rate), X, weights, FLOOR)
+    total, weight = Ascent(leaves, torch.optim.SGD(list(leaves), lr=rate), FLOOR).step(X, weights)
     assert total / weight == pytest.approx(objective(before), rel=1e-12)
     assert weight == pytest.approx(mass)
     for i, leaf in enumerate(leaves):
@@ -100,7 +105,7 @@ def test_a_minibatch_of_no_weight_changes_nothing():
     before = [t.detach().clone() for t in leaves]
     optimizer = torch.optim.Adam(list(leaves), lr=0.1)
     X = torch.tensor(random_rows(params, 4))
-    assert minibatch_step(leaves, optimizer, X, torch.zeros(4), FLOOR) == (0.0, 0.0)
+    assert Ascent(leaves, optimizer, FLOOR).step(X, torch.zeros(4)) == (0.0, 0.0)
     assert all(torch.equal(a, b) for a, b in zip(leaves, before, strict=True))
 
 
@@ -109,7 +114,168 @@ def test_a_likelihood_that_is_not_finite_is_an_error_with_a_remedy():
     leaves = unconstrain(params, STRUCTURES["UUU"], FLOOR, torch.float64)
     X = torch.full((2, 3), 1e200, dtype=torch.float64)
     with pytest.raises(FloatingPointError, match=r"learning_rate.*noise_floor"):
-        minibatch_step(leaves, torch.optim.Adam(list(leaves), lr=0.1), X, None, FLOOR)
+        Ascent(leaves, torch.optim.Adam(list(leaves), lr=0.1), FLOOR).step(X, None)
+
+
+def _free(params: MFAParams) -> MFAParams:
+    """The parameters as leaves of automatic differentiation."""
+    return MFAParams(*(t.clone().requires_grad_() for t in params))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("size", [(20, 6, 2), (20, 5, 0), (1, 4, 1)])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_gradient_from_pairs_is_that_of_automatic_differentiation(name, size, soft):
+    """To rounding, whether few pairs matter or all."""
+    params = random_params(STRUCTURES[name], size)
+    params = params if soft else params._replace(means=20 * params.means)
+    X = torch.tensor(random_rows(params, 40))
+    weights = torch.tensor(np.random.default_rng(0).uniform(0, 2, 40))
+    mean, found, n_pairs = sharp_gradient(params, X, weights)
+    assert n_pairs > 200 if soft and size[0] > 1 else n_pairs < 60
+    free = _free(params)
+    value = weights @ log_joint(prepare(free), X).logsumexp(1)
+    value.backward()
+    assert float(mean) == pytest.approx(float(value.detach()), rel=1e-10)
+    for given, leaf in zip(found, free, strict=True):
+        torch.testing.assert_close(given, leaf.grad, rtol=1e-8, atol=1e-10 * float(leaf.grad.norm()))
+
+
+def test_the_gradient_from_pairs_is_as_exact_in_single_precision():
+    """Deviations are taken before they are squared: noise far below the signal costs no digits."""
+    params = random_params(STRUCTURES["UUU"], (20, 6, 2))
+    params = params._replace(means=20 * params.means, noise_variance=1e-3 * params.noise_variance)
+    X = torch.tensor(random_rows(params, 40))
+    weights = torch.full((40,), 1 / 40, dtype=torch.float64)
+    exact = sharp_gradient(params, X, weights)[1]
+    single = sharp_gradient(params.to(torch.float32), X.float(), weights.float())[1]
+    for found, given in zip(single, exact, strict=True):
+        assert float((found - given).norm() / given.norm()) < 1e-4
+
+
+def _ten_bits(t: torch.Tensor) -> torch.Tensor:
+    """Rounded as TF32 rounds the factors of a product."""
+    return ((t.contiguous().view(torch.int32) + 2**12) & -(2**13)).view(torch.float32)
+
+
+def test_a_coarse_product_finds_the_same_pairs(monkeypatch):
+    """What TF32 does to the product on a GPU, done here by hand: the densities stay, the gradient to three digits."""
+    params = random_params(STRUCTURES["UUU"], (20, 30, 3)).to(torch.float32)
+    params = params._replace(noise_variance=0.05 * params.noise_variance)
+    X = torch.tensor(random_rows(params, 60)).float()
+    weights = torch.full((60,), 1 / 60)
+    mean, exact, _ = sharp_gradient(params, X, weights)
+
+    def coarse(density, rows):
+        assert getattr(torch.backends.cuda.matmul, name) == value
+        rounded = density._replace(basis=_ten_bits(density.basis), cross=_ten_bits(density.cross))
+        return project(rounded, _ten_bits(rows))
+
+    newer = hasattr(torch.backends.cuda.matmul, "fp32_precision")
+    name, value = ("fp32_precision", "tf32") if newer else ("allow_tf32", True)
+    before = getattr(torch.backends.cuda.matmul, name)
+    monkeypatch.setattr(_sharp, "_may_be_coarse", lambda rows: True)
+    monkeypatch.setattr(_sharp, "project", coarse)
+    found_mean, found, _ = sharp_gradient(params, X, weights)
+    assert getattr(torch.backends.cuda.matmul, name) == before
+    assert float(found_mean) == pytest.approx(float(mean), rel=1e-5)
+    for given, other in zip(found, exact, strict=True):
+        assert float((given - other).norm() / other.norm()) < 3e-3
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_sharp_and_soft_steps_are_one_ascent(name, monkeypatch):
+    """Whichever way the gradient is found, and whatever rows miss values, the leaves move alike."""
+    structure = STRUCTURES[name]
+    params = random_params(structure, (20, 6, 2))
+    params = params._replace(means=5 * params.means)
+    X = torch.tensor(random_rows(params, 60))
+    X[::7, 1] = torch.nan
+    batches = [X, X[~X.isnan().any(1)], X[:20].nan_to_num()]
+
+    def climb() -> list[torch.Tensor]:
+        leaves = unconstrain(params, structure, FLOOR, torch.float64)
+        ascent = Ascent(leaves, torch.optim.Adam(list(leaves), lr=1e-3), FLOOR)
+        for batch in batches:
+            ascent.step(batch, None)
+        return [t.detach() for t in leaves]
+
+    found = climb()
+    monkeypatch.setattr("mfa_sklearn.mixture._gradient.sharp_pays", lambda *sizes: False)
+    for one, other in zip(found, climb(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_pairs_are_gone_through_only_where_they_are_few(monkeypatch):
+    """An ascent turns to automatic differentiation while posteriors are soft, and back."""
+    params = random_params(STRUCTURES["UUU"], (40, 6, 2))
+    sharp, soft = params._replace(means=50 * params.means), params._replace(means=0.01 * params.means)
+    leaves = unconstrain(sharp, STRUCTURES["UUU"], FLOOR, torch.float64)
+    ascent = Ascent(leaves, torch.optim.SGD(list(leaves), lr=0.0), FLOOR)
+    ways = []
+    for way in ("_by_pairs", "_by_autograd"):
+        plain = getattr(ascent, way)
+        monkeypatch.setattr(ascent, way, lambda *args, way=way, plain=plain: (ways.append(way), plain(*args))[1])
+    for now in (sharp, soft, soft, sharp, sharp):
+        for leaf, value in zip(leaves, unconstrain(now, STRUCTURES["UUU"], FLOOR, torch.float64), strict=True):
+            leaf.data.copy_(value.detach())
+        ascent.step(torch.tensor(random_rows(now, 30)), None)
+    assert ways == ["_by_pairs", "_by_pairs", "_by_autograd", "_by_autograd", "_by_pairs"]
+    assert not sharp_pays(1, 1, 3)
+
+
+def test_a_likelihood_of_many_components_that_is_not_finite_is_the_same_error():
+    params = random_params(STRUCTURES["UUU"], (20, 3, 1))
+    leaves = unconstrain(params, STRUCTURES["UUU"], FLOOR, torch.float64)
+    X = torch.full((2, 3), 1e200, dtype=torch.float64)
+    with pytest.raises(FloatingPointError, match=r"learning_rate.*noise_floor"):
+        Ascent(leaves, torch.optim.Adam(list(leaves), lr=0.1), FLOOR).step(X, None)
+
+
+@pytest.mark.parametrize(("n_rows", "size"), [(10, 128), (8192, 128), (20_000, 312), (40_000, 512), (10**6, 512)])
+def test_the_batch_size_fits_the_machine_and_leaves_an_epoch_enough_steps(n_rows, size):
+    unit = Conditioner(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+    rows = np.empty((n_rows, 1), dtype=np.float32)
+    assert fitting_batch_size(Batches(rows, unit, torch.float32, torch.device("cpu"))) == size
+
+
+@pytest.mark.parametrize(("size", "rate"), [(1, 1e-3), (128, 1e-3), (256, 2e-3), (512, 4e-3), (4096, 4e-3)])
+def test_the_learning_rate_grows_with_the_batch(size, rate):
+    assert fitting_learning_rate(size) == pytest.approx(rate)
+
+
+def test_what_is_given_is_taken():
+    """The defaults are those of the rules, and numbers that are given stand."""
+    X = make_mfa(256, 4, 2, 1, random_state=0)[0]
+    arguments = {"max_iter": 2, "tol": 0.0, "solver": "gradient", "random_state": 0}
+    default = MFA(2, 1, **arguments).fit(X)
+    same = MFA(2, 1, batch_size=128, learning_rate=1e-3, **arguments).fit(X)
+    np.testing.assert_array_equal(default.means_, same.means_)
+    for other in ({"batch_size": 64}, {"learning_rate": 2e-3}):
+        assert not np.array_equal(MFA(2, 1, **arguments, **other).fit(X).means_, same.means_)
+
+
+def test_goes_on_from_the_optimum_of_em():
+    """A warm start hands the parameters over: the gradient starts where EM ended, and does not leave it."""
+    X, _ = make_mfa(600, 6, 3, 2, random_state=0)
+    em = MFA(3, 2, random_state=0, tol=1e-6, max_iter=2000).fit(X)
+    reached, means = em.lower_bound_, em.means_.copy()
+    em.set_params(solver="gradient", warm_start=True, max_iter=0, tol=0)
+    np.testing.assert_allclose(em.fit(X).means_, means, rtol=1e-9, atol=1e-9)
+    assert em.lower_bound_ == pytest.approx(reached, abs=1e-6)
+    em.set_params(max_iter=20, batch_size=600, learning_rate=1e-4).fit(X)
+    assert reached - 1e-4 < em.lower_bound_ < reached + 1e-3
+    np.testing.assert_allclose(em.means_, means, atol=0.02)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-6), (np.float32, 0.02)])
+def test_cuda_gives_what_the_processor_gives(dtype, tolerance):
+    X = make_mfa(2000, 10, 40, 2, random_state=0)[0].astype(dtype)
+    arguments = {"batch_size": 200, "max_iter": 5, "tol": 0.0, "init": "random_from_data"}
+    cpu, cuda = (gradient(40, 2, device=device, **arguments).fit(X) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(cuda.means_, cpu.means_, rtol=tolerance, atol=tolerance)
+    assert cuda.lower_bound_ == pytest.approx(cpu.lower_bound_, abs=tolerance)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)

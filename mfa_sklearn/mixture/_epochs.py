@@ -8,8 +8,29 @@ import torch
 from ._arrays import Batches
 from ._em import Structure
 from ._fit import Step, mean_log_likelihood
-from ._gradient import Unconstrained, constrain, minibatch_step, unconstrain
+from ._gradient import Ascent, Unconstrained, constrain, unconstrain
 from ._model import MFAParams
+
+# Devices that have an Adam which updates all parameters in one go.
+_FUSED = ("cpu", "cuda")
+# Rows beyond which a step's time is its matrix products', and no longer that of updating the parameters: the two grow
+# alike with the size of the mixture. Fewer where an epoch would have fewer steps than this.
+_LARGE_BATCH = {"cpu": 512, "cuda": 4096}
+_SMALL_BATCH = 128
+_LEAST_STEPS = 64
+# Learning rates of Adam for small batches, and for any.
+_SMALL_RATE, _LARGEST_RATE = 1e-3, 4e-3
+
+
+def fitting_batch_size(batches: Batches) -> int:
+    """Rows per step that suit the machine and the number of rows."""
+    large = _LARGE_BATCH.get(batches.device.type, 4096)
+    return max(_SMALL_BATCH, min(large, batches.n_rows // _LEAST_STEPS))
+
+
+def fitting_learning_rate(batch_size: int) -> float:
+    """Of Adam: the less noise there is in a gradient, the larger a step it is worth."""
+    return min(_LARGEST_RATE, max(1.0, batch_size / _SMALL_BATCH) * _SMALL_RATE)
 
 
 class GradientSolver:
@@ -21,15 +42,17 @@ class GradientSolver:
         batches: Batches,
         structure: Structure,
         floor: float,
-        learning_rate: float,
-        batch_size: int,
+        learning_rate: float | None,
+        batch_size: int | None,
         rng: np.random.RandomState,
         validation: Batches | None = None,
     ) -> None:
         self._batches, self._validation, self._floor = batches, validation, floor
-        self._batch_size, self._rng = batch_size, rng
+        self._batch_size, self._rng = batch_size or fitting_batch_size(batches), rng
+        rate = learning_rate or fitting_learning_rate(min(self._batch_size, batches.n_rows))
         self._leaves: Unconstrained = unconstrain(params, structure, floor, batches.dtype)
-        self._optimizer = torch.optim.Adam(list(self._leaves), lr=learning_rate)
+        optimizer = torch.optim.Adam(list(self._leaves), lr=rate, fused=batches.device.type in _FUSED)
+        self._ascent = Ascent(self._leaves, optimizer, floor)
         self._best: tuple[float, MFAParams] | None = None
         self.reseeded = 0
 
@@ -37,7 +60,7 @@ class GradientSolver:
         """One epoch."""
         total = mass = 0.0
         for X, weights in self._batches.shuffled(self._batch_size, self._rng):
-            value, weight = minibatch_step(self._leaves, self._optimizer, X, weights, self._floor)
+            value, weight = self._ascent.step(X, weights)
             total, mass = total + value, mass + weight
         train = total / mass
         if self._validation is None:

@@ -1,4 +1,4 @@
-"""Minibatch gradient ascent on the log-likelihood: unconstrained parameters, one epoch, one step.
+"""Minibatch gradient ascent on the log-likelihood: unconstrained parameters, and one step.
 
 The constraints are those of the reference implementation of arXiv 2602.02464: weights by a softmax, noise variances
 by a softplus above the floor. What components share is one tensor, expanded; its gradient then sums by itself.
@@ -15,6 +15,8 @@ from torch import Tensor
 from . import _missing
 from ._em import Structure
 from ._model import Density, MFAParams, log_joint, prepare
+from ._posterior import margin_of
+from ._sharp import sharp_gradient, sharp_pays
 
 
 class Unconstrained(NamedTuple):
@@ -60,28 +62,61 @@ def _log_joint(density: Density, X: Tensor) -> Tensor:
     return joint[order.argsort()]
 
 
-def minibatch_step(
-    leaves: Unconstrained, optimizer: torch.optim.Optimizer, X: Tensor, weights: Tensor | None, floor: float
-) -> tuple[float, float]:
-    """One step up the mean log-likelihood of a minibatch.
+class Ascent:
+    """Steps of an optimiser up the mean log-likelihood of minibatches.
 
-    Returns
-    -------
-    log_likelihood, weight : float
-        Of the minibatch before the step: the weighted sum of log densities, and the sum of weights.
+    The gradient is `sharp_gradient` while posteriors leave few pairs, else that of automatic differentiation: the same
+    to rounding. Which it is follows from the last step's pairs.
+
+    Parameters
+    ----------
+    leaves : Unconstrained
+        Changed in place.
+    optimizer : torch.optim.Optimizer
+        Of the leaves.
+    floor : float
+        Smallest noise variance.
     """
-    optimizer.zero_grad(set_to_none=True)
-    log_prob = _log_joint(prepare(constrain(leaves, floor)), X).logsumexp(1)
-    w = torch.ones_like(log_prob) if weights is None else weights.to(log_prob)
-    mass = float(w.sum())
-    if mass == 0:
-        return 0.0, 0.0
-    total = w @ log_prob
-    (-total / mass).backward()
-    optimizer.step()
-    value = float(total.detach())
-    if not math.isfinite(value):
-        raise FloatingPointError(
-            "the log-likelihood of a minibatch is not finite; use a lower learning_rate or a higher noise_floor"
-        )
-    return value, mass
+
+    def __init__(self, leaves: Unconstrained, optimizer: torch.optim.Optimizer, floor: float) -> None:
+        self._leaves, self._optimizer, self._floor = leaves, optimizer, floor
+        self._sharp = sharp_pays(1, 1, len(leaves.means))
+
+    def step(self, X: Tensor, weights: Tensor | None) -> tuple[float, float]:
+        """One step.
+
+        Returns
+        -------
+        log_likelihood, weight : float
+            Of the minibatch before the step: the weighted sum of log densities, and the sum of weights.
+        """
+        w = X.new_ones(len(X)) if weights is None else weights.to(X)
+        mass = float(w.sum())
+        if mass == 0:
+            return 0.0, 0.0
+        self._optimizer.zero_grad(set_to_none=True)
+        params = constrain(self._leaves, self._floor)
+        missing = _missing.has_missing(X)
+        climb = self._by_pairs if self._sharp and not missing else self._by_autograd
+        value = float(climb(params, X, w / mass)) * mass
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                "the log-likelihood of a minibatch is not finite; use a lower learning_rate or a higher noise_floor"
+            )
+        self._optimizer.step()
+        return value, mass
+
+    def _by_pairs(self, params: MFAParams, X: Tensor, w: Tensor) -> Tensor:
+        fall, gradient, n_pairs = sharp_gradient(MFAParams(*(t.detach() for t in params)), X, -w)
+        torch.autograd.backward(params, gradient)
+        self._sharp = sharp_pays(n_pairs, len(X), len(params.means))
+        return -fall
+
+    def _by_autograd(self, params: MFAParams, X: Tensor, w: Tensor) -> Tensor:
+        joint = _log_joint(prepare(params), X)
+        mean = w @ joint.logsumexp(1)
+        (-mean).backward()
+        joint = joint.detach()
+        n_pairs = int((joint >= joint.amax(1, keepdim=True) - margin_of(X, 1.0)).sum())
+        self._sharp = sharp_pays(n_pairs, len(X), len(params.means))
+        return mean.detach()

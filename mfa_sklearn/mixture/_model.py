@@ -72,13 +72,18 @@ def log_joint(density: Density, X: Tensor) -> Tensor:
 
     Differentiable in the parameters behind `density`.
     """
+    return project(density, X)[1]
+
+
+def project(density: Density, X: Tensor) -> tuple[Tensor, Tensor]:
+    """Whitened scores ``u = B^T (x - mu)``, (n, q, K), and the `log_joint` (n, K) that they give."""
+    n_components, _, n_factors = density.cov.basis.shape
+    u = torch.addmm(density.basis_offset, X, density.basis, beta=-1).view(len(X), n_factors, n_components)
     squares = (X * X) @ density.precision  # (n, K) or (n, 1)
     joint = torch.addmm(density.constant, X, density.cross)
-    if density.basis.shape[1]:
-        u = torch.addmm(density.basis_offset, X, density.basis, beta=-1)
-        n_factors = density.cov.basis.shape[2]
-        joint = joint + 0.5 * _lowrank.explained(u.view(len(X), n_factors, len(density.constant)))
-    return joint - 0.5 * squares
+    if n_factors:
+        joint = joint + 0.5 * _lowrank.explained(u)
+    return u, joint - 0.5 * squares
 
 
 def mixture_moments(params: MFAParams) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,7 @@ def find_pairs(
         joint = log_joint(density, chunk)
         if watch is not None:
             watch(slice(start, start + len(chunk)), joint)
-        keep = _contenders(density, chunk, joint, temperature)
+        keep = contenders(density, chunk, joint, temperature)
         found = keep.nonzero()
         rows.append(found[:, 0] + start)
         components.append(found[:, 1])
@@ -77,8 +77,14 @@ def find_pairs(
     return torch.cat(rows)[order], component
 
 
-def _contenders(density: Density, X: Tensor, joint: Tensor, temperature: float) -> Tensor:
-    error = rounding(X.square() @ density.precision)  # (n, K) or (n, 1)
+def contenders(
+    density: Density, X: Tensor, joint: Tensor, temperature: float = 1.0, eps: float | None = None
+) -> Tensor:
+    """Which of log joint densities (n, K) are of pairs that may matter, whatever rounding did to them.
+
+    `eps` is the precision they were computed in, if not that of `X`.
+    """
+    error = rounding(X.square() @ density.precision, eps)  # (n, K) or (n, 1)
     return joint + error >= (joint - error).amax(1, keepdim=True) - margin_of(X, temperature)
 
 
@@ -87,9 +93,9 @@ def margin_of(X: Tensor, temperature: float) -> float:
     return _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
 
 
-def rounding(squares: Tensor) -> Tensor:
+def rounding(squares: Tensor, eps: float | None = None) -> Tensor:
     """What the screening's log joint densities may be off by: it grows with the size of the squares that cancel."""
-    return 32 * torch.finfo(squares.dtype).eps * squares
+    return 32 * (eps or torch.finfo(squares.dtype).eps) * squares
 
 
 def refine(density: Density, X: Tensor, rows: Tensor, components: Tensor) -> Pairs:
@@ -197,7 +203,7 @@ def exact_log_joint(density: Density, X: Tensor) -> Tensor:
         joint[~missing] = exact_log_joint(density, X[~missing])
         return joint
     joint = log_joint(density, X)
-    keep = _contenders(density, X, joint, 1.0)
+    keep = contenders(density, X, joint, 1.0)
     components, rows = keep.T.nonzero(as_tuple=True)
     pairs = refine(density, X, rows, components)
     joint[pairs.rows, pairs.components] = pairs.log_joint

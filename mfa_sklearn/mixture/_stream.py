@@ -74,7 +74,7 @@ class Stream:
             estimator._structure,
             estimator.noise_floor,
             estimator.learning_rate,
-            estimator.batch_size or 128,
+            estimator.batch_size,
             np.random.RandomState(self.n_batches),
         )
         bound = solver.step().bound
