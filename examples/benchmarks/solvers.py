@@ -32,7 +32,7 @@ def main() -> None:
     runs = {
         "EM, annealed": {"tol": 1e-3},
         "EM, plain": {"annealing": 1, "acceleration": False, "tol": 1e-3},
-        "gradient": {"solver": "gradient", "max_iter": arguments.epochs, "batch_size": 512, "learning_rate": 3e-3},
+        "gradient": {"solver": "gradient", "max_iter": arguments.epochs},
     }
     for name, settings in runs.items():
         begun = time.perf_counter()

@@ -19,8 +19,9 @@ _EXACT_SIZE = 96
 # A cluster's deviations, and what is computed from all rows at a time, take no more than this; loadings of a larger
 # cluster are taken from rows spread evenly over it.
 _BLOCK_BYTES = 64 * 2**20
-# Turns of loadings and noise, and the smallest share of a feature's variance that they leave to its noise.
-_TURNS = 4
+# Turns of loadings and noise, of few features and of many, and the smallest share of a feature's variance that they
+# leave to its noise.
+_TURNS, _WIDE_TURNS = 4, 2
 _SMALLEST_SHARE = 0.01
 
 
@@ -159,7 +160,7 @@ def _principal_loadings(
         return start * variance.sqrt()[:, None]
     standard = deviations / size.to(deviations)
     noise = _unique_share(standard, mass, n_factors)
-    for _ in range(_TURNS):
+    for _ in range(_TURNS if n_features <= _EXACT_SIZE else _WIDE_TURNS):
         s, v = _top_singular(standard / noise.sqrt().to(deviations), rank, generator)
         signal = (s.double().square() / mass - 1).clamp(min=0)
         found = torch.where(signal > 1e-3, v.double() * signal.sqrt(), start[:, :rank]) * noise.sqrt()[:, None]

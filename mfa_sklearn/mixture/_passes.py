@@ -28,7 +28,7 @@ from ._soft import soft_statistics
 
 # Rows that soft statistics are taken from, and rows per loading column if that is more: others change only the time.
 _LEAST_ROWS = 10_000
-_ROWS_PER_COLUMN = 8
+_ROWS_PER_COLUMN = 6
 # Share of the starting temperature at which posteriors are sharp enough to be worked on pair by pair.
 _SHARP_SHARE = 1 / 32
 # How many features' worth of evidence a row is, of however many, when it says which components are close.

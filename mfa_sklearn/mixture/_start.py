@@ -14,7 +14,7 @@ from .._annotated import shared_fact
 from ._arrays import Batches, Conditioner
 from ._em import Structure, tie
 from ._init import nearest_centre, params_from_labels
-from ._kmeans_core import k_means
+from ._kmeans_core import Plan, k_means
 from ._model import MFAParams
 
 STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
@@ -137,7 +137,8 @@ class Start:
                 return torch.as_tensor(centres, device=X.device).to(X)
             unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
             batches = Batches(X, unit, X.dtype, X.device, w)
-        return k_means(batches, n_components, self._rng).centres.to(batches.dtype)
+        # One pass over all rows after the samples: EM moves the centres further than more of them would.
+        return k_means(batches, n_components, self._rng, Plan(refine_iter=1)).centres.to(batches.dtype)
 
     def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))
