@@ -161,6 +161,13 @@ def test_neighbours_are_those_that_hold_most():
     best = closeness.best()
     assert best[0].tolist() == [0, 2, 3, 1]
     assert best[2].tolist() == [2, 3, 0, 1], "a home without rows keeps the order it had"
+    again = Closeness(torch.tensor([[0, 0, 1, 2], [1, 1, 2, 0], [2, 2, 0, 1]]), temperature=1.0)
+    again.add_block(
+        torch.tensor([0]),
+        torch.tensor([[[0.0, -torch.inf, -3.0, -2.0], [0.0, -torch.inf, 9.0, -2.0]]]),
+        torch.tensor([[True, False]]),
+    )
+    assert again.best()[0].tolist()[:3] == [0, 2, 1], "padding does not count, nor does the home a second time"
 
 
 # --- truncated passes -----------------------------------------------------------------------------------------------

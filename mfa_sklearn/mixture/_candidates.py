@@ -57,9 +57,13 @@ class Closeness:
         self._share = torch.zeros(candidates.shape, device=candidates.device)
 
     def add(self, home: Tensor, joint: Tensor) -> None:
-        """Take in log joint densities (n, g) of the candidates of homes (n,), or (G, m, g) of (G,)."""
-        share = (joint / self._temperature).softmax(-1)
-        self._share.index_add_(0, home, (share if share.ndim == 2 else share.sum(1)).float())
+        """Take in log joint densities (n, g) of the candidates of homes (n,)."""
+        self._share.index_add_(0, home, (joint / self._temperature).softmax(-1).float())
+
+    def add_block(self, homes: Tensor, joint: Tensor, filled: Tensor) -> None:
+        """The same in groups (G, m, g) of homes (G,); only what is filled (G, m) counts."""
+        share = (joint / self._temperature).softmax(-1).float()
+        self._share.index_add_(0, homes, (filled[:, None].float() @ share)[:, 0])
 
     def best(self) -> Tensor:
         """The home itself, then the candidates that hold most, (K, N_NEIGHBOURS)."""
@@ -67,6 +71,7 @@ class Closeness:
         order = torch.arange(self._share.shape[1], device=self._share.device)
         share = self._share - torch.finfo(torch.float32).tiny * order
         own = self._candidates == torch.arange(len(share), device=share.device)[:, None]
-        share = torch.where(own, torch.inf, share)
+        # Once: a home that was tried again would take a place for good.
+        share = torch.where(own & (own.cumsum(1) == 1), torch.inf, share)
         best = share.topk(min(N_NEIGHBOURS, share.shape[1]), dim=1).indices
         return self._candidates.gather(1, best)

@@ -193,7 +193,7 @@ class _Near:
         rows, components = [home[:0]], [home[:0]]
         margin = margin_of(X, temperature)
         for block in self._lookup.evaluate(X, home):
-            self.closeness.add(block.groups, block.joint)
+            self.closeness.add_block(block.groups, block.joint, block.filled)
             least = (block.joint - block.error).amax(2, keepdim=True) - margin
             reach = (block.joint + block.error >= least) & block.filled[:, :, None]
             group, member, candidate = reach.nonzero(as_tuple=True)

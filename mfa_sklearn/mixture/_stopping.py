@@ -75,7 +75,8 @@ class Worthwhile(Extrapolation):
 
     def __init__(self, seconds: float, tol: float = DEFAULT_TOL) -> None:
         super().__init__(tol)
-        self._least = _GAIN_PER_SECOND * max(0.0, seconds - _FREE_SECONDS)
+        beyond = seconds - _FREE_SECONDS
+        self._least = _GAIN_PER_SECOND * beyond if beyond > 0 else -math.inf
         self._poor = 0
 
     def done(self, bound: float) -> bool:
