@@ -13,7 +13,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from mfa_sklearn import MFA
-from mfa_sklearn.mixture._em import Structure
+from mfa_sklearn.mixture._arrays import Batches, Conditioner
+from mfa_sklearn.mixture._em import Statistics, Structure
 from mfa_sklearn.mixture._model import MFAParams
 
 # Loadings / noise by component / noise by feature; U is free, C is tied.
@@ -104,6 +105,33 @@ def dense_posterior(params: MFAParams, X: np.ndarray) -> tuple[np.ndarray, np.nd
     return mean, cov
 
 
+def dense_statistics(params: MFAParams, about: MFAParams, X: np.ndarray, weights: np.ndarray, temperature: float = 1.0):
+    """Moments about one set of parameters under the posterior of another, from the definitions."""
+    _, means, loadings, _ = as_arrays(about)
+    r = weights[:, None] * dense_responsibilities(params, X, temperature)
+    z, cov = dense_posterior(params, X)
+    K = len(means)
+    e = np.stack([X - means[k] - z[:, k] @ loadings[k].T for k in range(K)], axis=1)
+    moments = [
+        r.sum(0),
+        np.einsum("nk,nkd->kd", r, e),
+        np.einsum("nk,nki->ki", r, z),
+        np.stack([(r[:, k, None] * e[:, k]).T @ z[:, k] - r[:, k].sum() * loadings[k] @ cov[k] for k in range(K)]),
+        np.stack([(r[:, k, None] * z[:, k]).T @ z[:, k] + r[:, k].sum() * cov[k] for k in range(K)]),
+        np.einsum("nk,nkd->kd", r, e**2)
+        + r.sum(0)[:, None] * np.stack([np.diag(loadings[k] @ cov[k] @ loadings[k].T) for k in range(K)]),
+        weights @ dense_log_prob(params, X),
+        weights.sum(),
+    ]
+    return Statistics(*(torch.as_tensor(m, dtype=torch.float64) for m in moments))
+
+
+def assert_same_statistics(found: Statistics, expected: Statistics, tolerance: float = 1e-10) -> None:
+    """Every moment agrees, absolutely or relatively."""
+    for name, a, b in zip(Statistics._fields, found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, msg=lambda text, name=name: f"{name}: {text}")
+
+
 def expected_complete_log_likelihood(new: MFAParams, old: MFAParams, X: np.ndarray, weights: np.ndarray) -> float:
     """EM's objective: the complete-data log-likelihood of `new`, expected under the posterior of `old`."""
     w, means, loadings, noise = as_arrays(new)
@@ -136,3 +164,10 @@ def params_of(mfa: MFA) -> MFAParams:
     with np.errstate(divide="ignore"):
         arrays = np.log(mfa.weights_), mfa.means_, mfa.loadings_, noise
     return MFAParams(*(torch.as_tensor(np.array(a), dtype=torch.float64) for a in arrays))
+
+
+def as_they_are(X: np.ndarray, dtype: torch.dtype = torch.float64, **arguments: Any) -> Batches:
+    """Batches of rows that no conditioner moves."""
+    n_features = X.shape[1]
+    unmoved = Conditioner(torch.zeros(n_features, dtype=torch.float64), torch.ones(n_features, dtype=torch.float64))
+    return Batches(X, unmoved, dtype, torch.device("cpu"), **arguments)

@@ -9,25 +9,18 @@ import pytest
 import torch
 from mixture_oracles import (
     STRUCTURES,
-    as_arrays,
-    dense_log_joint,
-    dense_log_prob,
-    dense_posterior,
     dense_responsibilities,
     random_params,
     random_rows,
 )
 
 from mfa_sklearn import MFA
-from mfa_sklearn.mixture import _passes, _soft
+from mfa_sklearn.mixture import _passes
 from mfa_sklearn.mixture._arrays import Batches, Conditioner
-from mfa_sklearn.mixture._candidates import Closeness, with_some_tried
 from mfa_sklearn.mixture._em import Statistics
 from mfa_sklearn.mixture._fit import EMSolver
-from mfa_sklearn.mixture._lookup import Lookup
-from mfa_sklearn.mixture._model import MFAParams, prepare
-from mfa_sklearn.mixture._passes import ExactPass, Parts, TruncatedPass, best_pass, expected_statistics
-from mfa_sklearn.mixture._soft import soft_statistics
+from mfa_sklearn.mixture._model import MFAParams
+from mfa_sklearn.mixture._passes import ExactPass, TruncatedPass, best_pass, expected_statistics
 
 CPU = torch.device("cpu")
 MANY = (120, 6, 2)
@@ -38,26 +31,6 @@ def batches_of(X: np.ndarray, weights: np.ndarray | None = None, dtype=torch.flo
     D = X.shape[1]
     unit = Conditioner(torch.zeros(D, dtype=torch.float64), torch.ones(D, dtype=torch.float64))
     return Batches(X, unit, dtype, CPU, weights, **options)
-
-
-def dense_statistics(params: MFAParams, X: np.ndarray, weights: np.ndarray, temperature: float) -> dict:
-    """The statistics of `_em`, row by row and component by component."""
-    _, means, loadings, _ = as_arrays(params)
-    r = weights[:, None] * dense_responsibilities(params, X, temperature)
-    z, cov = dense_posterior(params, X)
-    e = X[:, None] - means - np.einsum("kdq,nkq->nkd", loadings, z)
-    mass = r.sum(0)
-    spread = np.einsum("kdp,kpq->kdq", loadings, cov)
-    return {
-        "mass": mass,
-        "residual": np.einsum("nk,nkd->kd", r, e),
-        "score": np.einsum("nk,nkq->kq", r, z),
-        "cross": np.einsum("nk,nkd,nkq->kdq", r, e, z) - mass[:, None, None] * spread,
-        "scatter": np.einsum("nk,nkp,nkq->kpq", r, z, z) + mass[:, None, None] * cov,
-        "square": np.einsum("nk,nkd->kd", r, e**2) + mass[:, None] * (spread * loadings).sum(-1),
-        "log_likelihood": weights @ dense_log_prob(params, X),
-        "weight": weights.sum(),
-    }
 
 
 def assert_statistics(got: Statistics, want: dict, tolerance: float) -> None:
@@ -77,37 +50,6 @@ def overlapping(seed: int, n_rows: int = 1500, size: tuple[int, int, int] = MANY
     return params, random_rows(params, n_rows, seed + 1)
 
 
-# --- soft statistics ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", STRUCTURES)
-@pytest.mark.parametrize("size", [(4, 5, 2), (3, 4, 0), (1, 3, 1)])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_soft_statistics_are_those_of_the_definition(name, size, weighted, monkeypatch):
-    params = random_params(STRUCTURES[name], size)
-    X = random_rows(params, 200)
-    weights = np.random.default_rng(0).uniform(0, 2, 200) if weighted else np.ones(200)
-    monkeypatch.setattr(_soft, "_CHUNK_BYTES", {"cpu": 1})  # chunks of the least size
-    got = soft_statistics(params, batches_of(X, weights if weighted else None), None, 3.0)
-    assert_statistics(got, dense_statistics(params, X, weights, 3.0), 1e-10)
-
-
-def test_soft_statistics_of_some_rows_in_single_precision():
-    params, X = overlapping(0)
-    rows = np.arange(3, 1500, 7)
-    got = soft_statistics(params, batches_of(X, dtype=torch.float32, keep=True), rows, 4.0)
-    assert_statistics(got, dense_statistics(params, X[rows], np.ones(len(rows)), 4.0), 1e-3)
-
-
-def test_parts_go_round_all_rows():
-    parts = Parts(100, 30, np.random.RandomState(0))
-    first = [parts.next() for _ in range(3)]
-    np.testing.assert_array_equal(np.sort(np.concatenate(first)), np.arange(100))
-    np.testing.assert_array_equal(parts.next(), first[0])
-    assert all((np.diff(part) > 0).all() for part in first)
-    assert Parts(100, 60, np.random.RandomState(0)).next() is None
-
-
 def test_soft_passes_go_over_other_rows_each_time(monkeypatch):
     monkeypatch.setattr(_passes, "_LEAST_ROWS", 1)
     monkeypatch.setattr(_passes, "_ROWS_PER_COLUMN", 1)
@@ -116,58 +58,6 @@ def test_soft_passes_go_over_other_rows_each_time(monkeypatch):
     weights = [float(hot(params, 8.0).weight) for _ in range(4)]
     assert sum(weights) == 1500
     assert float(hot(params, 2.0).weight) == 1500, "sharp passes are over all rows"
-
-
-# --- candidates -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["UCU", "UUU"])
-@pytest.mark.parametrize("n_factors", [0, 2])
-def test_lookup_gives_the_candidates_log_joint_densities(name, n_factors):
-    params = random_params(STRUCTURES[name], (7, 4, n_factors))
-    X = random_rows(params, 90)
-    rng = np.random.default_rng(1)
-    candidates = torch.tensor(rng.integers(7, size=(3, 4)))
-    group = torch.tensor(rng.integers(3, size=90))
-    lookup = Lookup(prepare(params), candidates)
-    want = dense_log_joint(params, X)
-    seen = np.zeros(90, dtype=int)
-    for block in lookup.evaluate(torch.tensor(X), group):
-        for g, m in block.filled.nonzero().tolist():
-            row = int(block.numbers[g, m])
-            assert block.groups[g] == group[row]
-            chosen = candidates[group[row]].numpy()
-            first = np.array([np.flatnonzero(chosen == c)[0] == i for i, c in enumerate(chosen)])
-            got = block.joint[g, m].numpy()
-            np.testing.assert_allclose(got[first], want[row, chosen[first]], rtol=1e-9)
-            assert (got[~first] == -np.inf).all()
-            seen[row] += 1
-    assert (seen == 1).all()
-
-
-def test_tried_candidates_are_components_and_the_first_is_the_home():
-    neighbours = torch.arange(50)[:, None].repeat(1, 24)
-    found = with_some_tried(neighbours, np.random.RandomState(0))
-    assert found.shape == (50, 28)
-    assert int(found.min()) >= 0 and int(found.max()) < 50
-    assert torch.equal(found[:, 0], torch.arange(50))
-    assert torch.equal(with_some_tried(neighbours[:20], np.random.RandomState(0)), neighbours[:20])
-
-
-def test_neighbours_are_those_that_hold_most():
-    candidates = torch.tensor([[0, 1, 2, 3], [1, 0, 2, 3], [2, 3, 0, 1], [3, 2, 1, 0]])
-    closeness = Closeness(candidates, temperature=1.0)
-    closeness.add(torch.tensor([0, 0]), torch.tensor([[0.0, -9.0, -1.0, -5.0], [0.0, -9.0, -2.0, -5.0]]))
-    best = closeness.best()
-    assert best[0].tolist() == [0, 2, 3, 1]
-    assert best[2].tolist() == [2, 3, 0, 1], "a home without rows keeps the order it had"
-    again = Closeness(torch.tensor([[0, 0, 1, 2], [1, 1, 2, 0], [2, 2, 0, 1]]), temperature=1.0)
-    again.add_block(
-        torch.tensor([0]),
-        torch.tensor([[[0.0, -torch.inf, -3.0, -2.0], [0.0, -torch.inf, 9.0, -2.0]]]),
-        torch.tensor([[True, False]]),
-    )
-    assert again.best()[0].tolist()[:3] == [0, 2, 1], "padding does not count, nor does the home a second time"
 
 
 # --- truncated passes -----------------------------------------------------------------------------------------------

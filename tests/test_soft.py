@@ -1,0 +1,97 @@
+"""Statistics of soft posteriors by dense products, on all rows or parts of them, against the definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mixture_oracles import (
+    SIZES,
+    STRUCTURES,
+    as_they_are,
+    assert_same_statistics,
+    dense_statistics,
+    random_params,
+    random_rows,
+)
+
+from mfa_sklearn.mixture import _soft
+from mfa_sklearn.mixture._passes import Parts
+from mfa_sklearn.mixture._soft import soft_statistics
+
+
+def problem(name: str, size: tuple[int, int, int] = (3, 5, 2), n_rows: int = 70):
+    """Parameters, rows, and a weight for each row, some of them zero."""
+    params = random_params(STRUCTURES[name], size)
+    weights = np.random.default_rng(1).uniform(0.2, 3.0, n_rows)
+    weights[::7] = 0
+    return params, random_rows(params, n_rows), weights
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("name", "size"), [(name, (3, 5, 2)) for name in STRUCTURES] + [(n, s) for n in ("UUU", "UCC") for s in SIZES]
+)
+def test_soft_statistics_are_their_definitions(name, size, weighted):
+    params, X, weights = problem(name, size)
+    found = soft_statistics(params, as_they_are(X, weights=weights if weighted else None), None, 3.0)
+    expected = dense_statistics(params, params, X, weights if weighted else np.ones(len(X)), 3.0)
+    assert_same_statistics(found, expected, 1e-9)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 30.0])
+def test_temperature_flattens_the_posterior_and_not_the_likelihood(temperature):
+    params, X, weights = problem("UUU")
+    found = soft_statistics(params, as_they_are(X, weights=weights), None, temperature)
+    assert_same_statistics(found, dense_statistics(params, params, X, weights, temperature), 1e-9)
+
+
+@pytest.mark.parametrize("name", ["UUU", "CCC"])
+def test_single_precision_is_good_enough_for_a_search(name):
+    params, X, weights = problem(name, (4, 30, 6), 300)
+    X = X.astype(np.float32)
+    found = soft_statistics(params, as_they_are(X, torch.float32, weights=weights), None, 4.0)
+    expected = dense_statistics(params, params, X.astype(float), weights, 4.0)
+    assert all(t.dtype == torch.float64 for t in found)
+    for name, a, b in zip(found._fields, found, expected, strict=True):
+        assert float((a - b).abs().max()) <= 1e-3 * float(b.abs().max()), name
+
+
+@pytest.mark.parametrize("batch_rows", [1, 33, None])
+@pytest.mark.parametrize("keep", [False, True])
+def test_chunks_make_no_difference(batch_rows, keep, monkeypatch):
+    params, X, weights = problem("UUU", n_rows=200)
+    whole = soft_statistics(params, as_they_are(X, weights=weights), None, 3.0)
+    monkeypatch.setitem(_soft._CHUNK_BYTES, "cpu", 1)  # the least: 64 rows at once
+    rows = as_they_are(X, weights=weights, batch_rows=batch_rows, keep=keep)
+    assert_same_statistics(soft_statistics(params, rows, None, 3.0), whole, 1e-11)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_only_the_rows_that_were_asked_for_count(keep):
+    params, X, weights = problem("UCU")
+    rows = np.array([0, 3, 4, 20, 69])
+    batches = as_they_are(X, weights=weights, batch_rows=2, keep=keep)
+    expected = dense_statistics(params, params, X[rows], weights[rows], 2.0)
+    assert_same_statistics(soft_statistics(params, batches, rows, 2.0), expected, 1e-9)
+
+
+@pytest.mark.parametrize(("n_rows", "size"), [(100, 30), (100, 50), (101, 7), (10, 1), (3, 0)])
+def test_parts_are_disjoint_cover_all_rows_and_come_again(n_rows, size):
+    parts = Parts(n_rows, size, np.random.RandomState(0))
+    n_parts = n_rows // max(size, 1)
+    first = [parts.next() for _ in range(n_parts)]
+    assert all((np.diff(p) > 0).all() for p in first)
+    assert {len(p) for p in first} <= {n_rows // n_parts, n_rows // n_parts + 1}
+    assert np.sort(np.concatenate(first)).tolist() == list(range(n_rows))
+    assert any(p.max() - p.min() >= len(p) for p in first) or size < 2, "drawn from all over"
+    for p in first:
+        np.testing.assert_array_equal(parts.next(), p)
+
+
+@pytest.mark.parametrize(("n_rows", "size"), [(100, 100), (100, 51), (100, 1000), (0, 5)])
+def test_few_rows_are_taken_all_at_once_and_nothing_is_drawn(n_rows, size):
+    rng = np.random.RandomState(0)
+    parts = Parts(n_rows, size, rng)
+    assert [parts.next() for _ in range(3)] == [None] * 3
+    assert rng.randint(10**6) == np.random.RandomState(0).randint(10**6)
