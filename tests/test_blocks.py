@@ -81,9 +81,12 @@ def test_gathered_rows_are_those_of_their_numbers():
 
 @pytest.mark.parametrize("incomplete", [[0], [0, 3, 7], list(range(30))])
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_what_fills_a_block_is_no_row_that_misses_values(incomplete, temperature):
+def test_what_fills_a_block_is_no_row_that_misses_values(incomplete, temperature, monkeypatch):
     """Padding once was row 0: where that misses a value, a weight of zero times NaN spoilt whole components."""
+    monkeypatch.setitem(_blocks._BLOCK_BYTES, "cpu", 2**20)
+    monkeypatch.setattr(_blocks, "_EVENNESS", 0.0)  # all in one block, however uneven
     params = random_params(STRUCTURES["UUU"], (3, 5, 2))
+    params = params._replace(means=5 * params.means)
     rows = random_rows(params, 30)
     rows[incomplete, 1] = np.nan
     X = torch.tensor(rows)

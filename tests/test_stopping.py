@@ -27,7 +27,7 @@ def geometric(rate: float, first: float = 1.0):
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
 @pytest.mark.parametrize("rate", [0.3, 0.9, 0.99])
 def test_what_is_left_to_gain_is_the_rest_of_the_series(rate, tol):
-    """It stops at the second step that leaves at most twice the tolerance over the rate, and not before."""
+    """It stops at the second step that leaves no more than the tolerance, and not before."""
     n = steps_until_done(Extrapolation(tol), geometric(rate))
     gain = [rate ** (i - 2) for i in range(2, n + 1)]  # of the second bound and on
     remaining = [g / (1 - rate) for g in gain]

@@ -355,7 +355,7 @@ class MFA(
         rows = problem.batches.draw(problem.rng, size)
         X, weights = problem.batches.drawn(rows), problem.batches.weights_of(rows)
         # Halved at each step, it has to be down at one by the middle of the iterations.
-        return min(starting_temperature(params, X, weights), 2.0 ** (self.max_iter // 2))
+        return min(starting_temperature(params, X, weights), 2.0 ** min(self.max_iter // 2, 64))
 
     def _monitor(self, problem: Problem, n_components: int) -> Monitor:
         if self.solver == "gradient":
