@@ -18,7 +18,8 @@ from mixture_oracles import (
 )
 
 from mfa_sklearn.mixture import _posterior
-from mfa_sklearn.mixture._em import e_step, m_step, n_parameters, rebase, tie, zero_statistics
+from mfa_sklearn.mixture._e_step import e_step
+from mfa_sklearn.mixture._em import m_step, n_parameters, rebase, tie, zero_statistics
 from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare
 
 FLOOR = 1e-9

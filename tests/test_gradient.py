@@ -167,17 +167,15 @@ def test_a_coarse_product_finds_the_same_pairs(monkeypatch):
     mean, exact, _ = sharp_gradient(params, X, weights)
 
     def coarse(density, rows):
-        assert getattr(torch.backends.cuda.matmul, name) == value
+        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
         rounded = density._replace(basis=_ten_bits(density.basis), cross=_ten_bits(density.cross))
         return project(rounded, _ten_bits(rows))
 
-    newer = hasattr(torch.backends.cuda.matmul, "fp32_precision")
-    name, value = ("fp32_precision", "tf32") if newer else ("allow_tf32", True)
-    before = getattr(torch.backends.cuda.matmul, name)
+    before = torch.backends.mkldnn.matmul.fp32_precision
     monkeypatch.setattr(_sharp, "_may_be_coarse", lambda rows: True)
     monkeypatch.setattr(_sharp, "project", coarse)
     found_mean, found, _ = sharp_gradient(params, X, weights)
-    assert getattr(torch.backends.cuda.matmul, name) == before
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
     assert float(found_mean) == pytest.approx(float(mean), rel=1e-5)
     for given, other in zip(found, exact, strict=True):
         assert float((given - other).norm() / other.norm()) < 3e-3

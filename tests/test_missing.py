@@ -11,7 +11,7 @@ from sklearn.datasets import load_wine
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.mixture import _em, _gradient, _missing, _model
+from mfa_sklearn.mixture import _e_step, _gradient, _missing, _model
 
 STRUCTURES = [
     {"noise": noise, "noise_form": form, "loadings": loadings}
@@ -81,7 +81,7 @@ def test_fisher_identity():
     leaves = _model.MFAParams(*(t.clone().requires_grad_() for t in params))
     total = _gradient._log_joint(_model.prepare(leaves), X).logsumexp(1).sum()
     weights, means, loadings, noise = torch.autograd.grad(total, leaves)
-    s, log_prob = _em.e_step(_model.prepare(params), X)
+    s, log_prob = _e_step.e_step(_model.prepare(params), X)
     psi = params.noise_variance
     torch.testing.assert_close(log_prob.sum(), total.detach())
     torch.testing.assert_close(weights, s.mass)

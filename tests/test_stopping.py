@@ -72,24 +72,34 @@ SEQUENCES = {
 }
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1e-3, 0.05])
+@pytest.mark.parametrize("seconds", [0.0, 1e-3, 2 / 200])
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_steps_on_small_tables_are_always_worth_their_time(kind, seconds):
-    one, other = Worthwhile(seconds), Extrapolation(DEFAULT_TOL)
-    assert [one.done(b) for b in SEQUENCES[kind]] == [other.done(b) for b in SEQUENCES[kind]]
+def test_the_first_seconds_are_always_worth_their_time(kind, seconds):
+    """Of 200 steps and more in two seconds; "slow" has more, and stops by what is left where none is that slow."""
+    bounds = SEQUENCES[kind][:200]
+    one, other = Worthwhile(seconds, 100), Extrapolation(DEFAULT_TOL)
+    assert [one.done(b) for b in bounds] == [other.done(b) for b in bounds]
 
 
-def test_two_poor_steps_in_a_row_are_enough_on_large_tables():
-    """A step of a second beyond the first twentieth must gain three tenths of a nat."""
-    gains = [5.0, 0.31, 0.29, 0.31, 0.29, 0.29]
-    assert steps_until_done(Worthwhile(1.05), np.cumsum([0.0, *gains])) == 7
-    assert steps_until_done(Worthwhile(2.05), np.cumsum([0.0, *gains])) == 4
-    assert steps_until_done(Worthwhile(0.5), np.cumsum([0.0, *gains])) is None
+def test_going_on_must_pay_on_large_tables():
+    """After the time of n + 5 steps a tenth longer must gain a tenth of a nat for 100 features: a step, 1 / (n + 5)."""
+    gains = [5.0] + [1.01 / (n + 5) for n in range(3, 8)] + [0.99 / (n + 5) for n in range(8, 12)]
+    bounds = np.cumsum([0.0, *gains])
+    assert steps_until_done(Worthwhile(10.0, 100), bounds) == 9
+    assert steps_until_done(Worthwhile(10.0, 102), bounds) == 4
+    assert steps_until_done(Worthwhile(10.0, 98), bounds) is None
+    # Of two seconds that are free the ninth step is the last, so the tenth and the eleventh are judged.
+    assert steps_until_done(Worthwhile(2 / 9, 100), bounds) == 11
+
+
+def test_one_poor_step_is_not_enough():
+    gains = [5.0, 0.01, 1.0, 0.01, 1.0, 0.01, 1.0]
+    assert steps_until_done(Worthwhile(10.0, 100), np.cumsum([0.0, *gains])) is None
 
 
 def test_large_tables_stop_where_nothing_is_left_too():
     gains = 0.1 ** np.arange(8)
-    one, other = (steps_until_done(m, np.cumsum([0, *gains])) for m in (Worthwhile(0.050001), Extrapolation(1e-4)))
+    one, other = (steps_until_done(m, np.cumsum([0, *gains])) for m in (Worthwhile(10.0, 0), Extrapolation(1e-4)))
     assert one == other
 
 

@@ -79,5 +79,7 @@ class Anderson:
         gram = changes.T @ changes
         # Nearly parallel differences would make gamma huge; a little damping keeps it to what the data support.
         damping = 1e-10 * gram.diagonal().max() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        gamma = torch.linalg.lstsq(gram + damping, changes.T @ residual[:, None]).solution[:, 0]
+        # The default driver differs in the last digit from call to call; this one exists on processors only.
+        system, right = (gram + damping).cpu(), (changes.T @ residual[:, None]).cpu()
+        gamma = torch.linalg.lstsq(system, right, driver="gelsd").solution[:, 0].to(image.device)
         return image - (moves + changes) @ gamma

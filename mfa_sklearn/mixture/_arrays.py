@@ -21,6 +21,7 @@ from ._model import MFAParams
 
 BATCH_BYTES = 64 * 2**20
 KEEP_BYTES = 2**30
+_PIECE_BYTES = 2**21
 # Numbers that the pass for the columns' moments reads at once: about what a processor's caches take.
 _MOMENT_NUMBERS = 2**20
 
@@ -151,12 +152,15 @@ class Batches:
         if self._kept is not None:
             return self._kept[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
         places = range(self.n_rows)[index] if isinstance(index, slice) else index
-        if len(places) <= self.batch_rows:
+        # Piece by piece, so that only the result is large and a processor's caches hold what is worked on.
+        step = self.batch_rows
+        if self.device.type == "cpu":
+            step = min(step, max(1, _PIECE_BYTES // (self.n_features * self.dtype.itemsize)))
+        if len(places) <= step:
             return self._fresh(index)
-        # Piece by piece, so that only the result is large.
         rows = torch.empty(len(places), self.n_features, dtype=self.dtype, device=self.device)
-        for start in range(0, len(places), self.batch_rows):
-            some = places[start : start + self.batch_rows]
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
             rows[start : start + len(some)] = self._fresh(
                 slice(some.start, some.stop, some.step) if isinstance(some, range) else some
             )
@@ -288,7 +292,8 @@ def _partial_moments(rows: Tensor, w: Tensor) -> _PartialMoments:
 
 def check_not_infinite(rows: Tensor, start: int = 0) -> None:
     """Refuse rows that hold infinity; NaN stands for a missing value."""
-    if not bool(rows.isinf().any()):
+    # A finite sum says that all are finite, in one pass; another may come of NaN.
+    if bool(rows.sum().isfinite()) or not bool(rows.isinf().any()):
         return
     row, column = rows.isinf().nonzero()[0].tolist()
     raise ValueError(f"Input X contains infinity (first at row {start + row}, column {column}). Drop such rows first.")

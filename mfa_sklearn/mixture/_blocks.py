@@ -15,8 +15,8 @@ from torch import Tensor
 
 # What a block's rows may take: the second-level caches of a processor, or enough to keep a GPU busy.
 _BLOCK_BYTES = {"cpu": 2 * 2**20, "cuda": 2**28}
-# Fill a block with components that have at least this share of the rows of its largest.
-_EVENNESS = 0.75
+# Share of a block's rows that may be padding: a block costs something however small it is.
+_PADDING = 0.25
 
 
 class Block(NamedTuple):
@@ -43,8 +43,8 @@ def blocks(counts: Sequence[int], like: Tensor) -> Iterator[Block]:
     first = 0
     while first < len(sizes):
         largest = int(sizes[first])
-        even = int(np.searchsorted(-sizes, -int(_EVENNESS * largest), side="right"))
-        last = min(even, first + max(1, budget // largest))
+        padding = (largest - sizes[first : first + max(1, budget // largest)]).cumsum()
+        last = first + int(np.searchsorted(padding, _PADDING * budget, side="right"))
         offsets = np.arange(largest)
         place = np.where(offsets < sizes[first:last, None], starts[first:last, None] + offsets, nowhere)
         yield Block(torch.from_numpy(components[first:last]).to(device), torch.from_numpy(place).to(device))

@@ -20,10 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import _missing
-from ._blocks import blocks, gather
-from ._model import Density, MFAParams
-from ._posterior import Pairs, posterior_pairs, residuals
+from ._model import MFAParams
 
 
 class Structure(NamedTuple):
@@ -64,89 +61,6 @@ def zero_statistics(params: MFAParams) -> Statistics:
 
     K, D, q = n_components, n_features, n_factors
     return Statistics(zeros(K), zeros(K, D), zeros(K, q), zeros(K, D, q), zeros(K, q, q), zeros(K, D), zeros(), zeros())
-
-
-def e_step(
-    density: Density, X: Tensor, weights: Tensor | None = None, temperature: float = 1.0
-) -> tuple[Statistics, Tensor]:
-    """Expected statistics of rows `X` (n, D) and their log densities (n,).
-
-    Parameters
-    ----------
-    density : Density
-        Prepared parameters, in the precision of `X`.
-    weights : Tensor (n,), optional
-        Weight of each row; one if not given.
-    temperature : float
-        Above one, the posterior over components is flattened to ``p(k | x)^(1 / temperature)``, renormalised.
-    """
-    pairs, responsibility, log_prob = posterior_pairs(density, X, temperature)
-    return statistics_of(density, X, weights, pairs, responsibility, log_prob), log_prob
-
-
-def statistics_of(
-    density: Density, X: Tensor, weights: Tensor | None, pairs: Pairs, responsibility: Tensor, log_prob: Tensor
-) -> Statistics:
-    """Expected statistics of rows (n, D) with weights (n,) whose posterior has been found."""
-    if weights is not None:
-        responsibility = responsibility * weights[pairs.rows].to(responsibility)
-    log_likelihood = log_prob.double() if weights is None else log_prob.double() * weights
-    return pair_statistics(density, X, pairs, responsibility)._replace(
-        log_likelihood=log_likelihood.sum(),
-        weight=log_likelihood.new_tensor(float(len(X))) if weights is None else weights.double().sum(),
-    )
-
-
-def pair_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
-    """Statistics of (row, component) pairs with given responsibilities (P,)."""
-    if _missing.has_missing(X):
-        missing = _missing.missing_rows(X)[pairs.rows]
-        complete = _complete_statistics(density, X, pairs.where(~missing), responsibility[~missing])
-        return complete + _incomplete_statistics(density, X, pairs.where(missing), responsibility[missing])
-    return _complete_statistics(density, X, pairs, responsibility)
-
-
-def _incomplete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
-    total = zero_statistics(density.params)
-    for k, block in pairs.blocks():
-        moments = _missing.moments(density, X[pairs.rows[block]], k, responsibility[block])
-        total.mass[k] = responsibility[block].sum(dtype=torch.float64)
-        for name, value in moments._asdict().items():
-            getattr(total, name)[k] = value
-    return total
-
-
-def _complete_statistics(density: Density, X: Tensor, pairs: Pairs, responsibility: Tensor) -> Statistics:
-    total = zero_statistics(density.params)
-    # What only fills a block stands after all pairs: the first pair's row (any complete one will do), of no weight.
-    rows = torch.cat([pairs.rows, pairs.rows[:1]])
-    weight = torch.cat([responsibility, responsibility.new_zeros(1)])
-    for block in blocks(pairs.counts, X):
-        k, r = block.components, weight[block.place][:, :, None]  # (G, m, 1)
-        z, e = residuals(density, gather(X, rows[block.place]), k)
-        weighted = torch.cat([r * z, r], 2)  # (G, m, q + 1)
-        by_score = (weighted.mT @ e).double()  # (G, q + 1, D)
-        total.cross.index_add_(0, k, by_score[:, :-1].mT)
-        total.residual.index_add_(0, k, by_score[:, -1])
-        of_scores = (z.mT @ weighted).double()  # (G, q, q + 1)
-        total.scatter.index_add_(0, k, of_scores[:, :, :-1])
-        total.score.index_add_(0, k, of_scores[:, :, -1])
-        total.mass.index_add_(0, k, r.sum((1, 2), dtype=torch.float64))
-        total.square.index_add_(0, k, (r.mT @ e.square_())[:, 0].double())
-    return add_factor_covariance(density, total)
-
-
-def add_factor_covariance(density: Density, total: Statistics) -> Statistics:
-    # E[z z^T] = z z^T + M^-1, hence E[e z^T] = e z^T - W M^-1 and E[e^2] = e^2 + diag(W M^-1 W^T)
-    whitener = density.cov.whitener.double()
-    loadings = density.cov.loadings.double()
-    covariance = total.mass[:, None, None] * (whitener.mT @ whitener)
-    spread = loadings @ covariance
-    return total._replace(
-        cross=total.cross - spread,
-        scatter=total.scatter + covariance,
-        square=total.square + spread.mul_(loadings).sum(-1),
-    )
 
 
 def m_step(params: MFAParams, statistics: Statistics, structure: Structure, floor: Tensor | float) -> MFAParams:

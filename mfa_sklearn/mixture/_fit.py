@@ -27,7 +27,7 @@ class Step(NamedTuple):
     """What a solver's step says of itself."""
 
     bound: float  # mean log-likelihood per row that progress is judged by
-    comparable: bool  # whether the bound may be compared with the one before
+    comparable: bool  # whether the bound may be compared with the last that could be
     note: str = ""  # for people
 
 
@@ -140,9 +140,12 @@ class EMSolver:
         slow = bound - self._last < self._pass.slow_gain
         self._last = bound if temperature == 1 and not revive else -math.inf
         self._advance(params, bound, temperature == 1 and not revive and slow)
-        self._temperature = max(1.0, temperature * self._decay)
+        cooler = temperature * self._decay
+        # One less than half a step away is one.
+        self._temperature = cooler if cooler > self._decay**-0.5 else 1.0
         note = f"temperature {temperature:.2f}" if temperature > 1 else ""
-        return Step(bound, temperature == 1 and not revive, note)
+        # Between passes that look for pairs the bound lags behind what a look would give.
+        return Step(bound, temperature == 1 and not revive and self._pass.looked, note)
 
     def _advance(self, params: MFAParams, bound: float, settled: bool) -> None:
         if self._accelerator is None or not settled:

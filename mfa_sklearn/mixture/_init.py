@@ -7,6 +7,9 @@ deviations inside the cluster, with the noise left per feature: W = V (S^2 - sig
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -64,19 +67,18 @@ def params_from_labels(
     variances = (count[:, None] * variances + borrowed * pooled) / (count + borrowed)[:, None]
     if structure.isotropic_noise:
         variances, pooled = variances.mean(1, keepdim=True).expand_as(variances), pooled.mean().expand_as(pooled)
-    if structure.common_loadings:
-        spread = [_spread(rows, len(X), X) for rows in blocks]
-        deviations = torch.cat([_deviations(X, rows, m, w) for rows, m in zip(spread, centres, strict=True)])
-        loadings = _principal_loadings(deviations, float(w[torch.cat(spread)].sum()), n_factors, pooled, generator)
-        loadings = loadings.expand(n_components, *loadings.shape)
-    else:
-        spread = [_spread(rows, len(rows), X) for rows in blocks]
-        loadings = torch.stack(
-            [
-                _principal_loadings(_deviations(X, rows, m, w), float(w[rows].sum()), n_factors, v, generator)
-                for rows, m, v in zip(spread, centres, variances, strict=True)
-            ]
-        )
+    common = structure.common_loadings
+    spread = [_spread(rows, len(X) if common else len(rows), X) for rows in blocks]
+    deviations = (_deviations(X, rows, m, w) for rows, m in zip(spread, centres, strict=True))
+    with _seeded(generator, X.device):
+        if common:
+            mass = float(w[torch.cat(spread)].sum())
+            shared = _principal_loadings(torch.cat(list(deviations)), mass, n_factors, pooled, generator)
+            loadings = shared.expand(n_components, *shared.shape)
+        else:
+            mass_of = [float(w[rows].sum()) for rows in spread]
+            each = zip(deviations, mass_of, variances, strict=True)
+            loadings = torch.stack([_principal_loadings(d, mass, n_factors, v, generator) for d, mass, v in each])
     noise = _residual_noise(variances, loadings, count, structure, floor)
     log_weights = (count.clamp(min=1e-3) / count.clamp(min=1e-3).sum()).log()
     return MFAParams(log_weights, centres, loadings.contiguous(), noise)
@@ -161,7 +163,7 @@ def _principal_loadings(
     standard = deviations / size.to(deviations)
     noise = _unique_share(standard, mass, n_factors)
     for _ in range(_TURNS if n_features <= _EXACT_SIZE else _WIDE_TURNS):
-        s, v = _top_singular(standard / noise.sqrt().to(deviations), rank, generator)
+        s, v = _top_singular(standard / noise.sqrt().to(deviations), rank)
         signal = (s.double().square() / mass - 1).clamp(min=0)
         found = torch.where(signal > 1e-3, v.double() * signal.sqrt(), start[:, :rank]) * noise.sqrt()[:, None]
         noise = (1 - found.square().sum(1)).clamp(min=_SMALLEST_SHARE)
@@ -185,16 +187,21 @@ def _unique_share(standard: Tensor, mass: float, n_factors: int) -> Tensor:
     return (1 / torch.linalg.inv(correlation).diagonal()).clamp(min=1e-3, max=1)
 
 
-def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _top_singular(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     if min(matrix.shape) <= max(_EXACT_SIZE, 4 * rank):
         _, s, vh = torch.linalg.svd(matrix, full_matrices=False)
         return s[:rank], vh[:rank].T
-    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-    devices = [matrix.device] if matrix.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        _, s, v = torch.svd_lowrank(matrix, q=rank + 6, niter=2)
+    _, s, v = torch.svd_lowrank(matrix, q=rank + 6, niter=2)
     return s[:rank], v[:, :rank]
+
+
+@contextmanager
+def _seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Draws of the global generators, which is where `torch.svd_lowrank` draws from, follow `generator` inside."""
+    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _residual_noise(variances: Tensor, loadings: Tensor, count: Tensor, structure: Structure, floor: float) -> Tensor:

@@ -26,7 +26,7 @@ POOL_ROWS_PER_CLUSTER = 32
 # Steps on a sample of m rows stop at a gain of this many times K / m.
 _SAMPLING_SHARE = 0.2
 # Scores, or features of rows, held at once: what a processor's caches take.
-_BLOCK_NUMBERS = 2**22
+_BLOCK_NUMBERS = 2**20
 # More passes than asked for, at most, while clusters are still empty.
 _EXTRA_PASSES = 10
 
@@ -76,10 +76,14 @@ def assign(data: Rows, centres: Tensor) -> Assignment:
             here = slice(place.start + start, place.start + start + len(X))
             nearest = torch.addmm(shift, X, c.T).max(1).indices
             labels[here] = nearest.int()
-            distances[here] = (X - c[nearest]).square().sum(1).double()
             w = mass.new_ones(len(X)) if weights is None else weights[start : start + step]
             mass.index_add_(0, nearest, w)
-            sums.index_add_(0, nearest, X.double() if weights is None else X.double() * w[:, None])
+            deviations = X - c[nearest]
+            # Deviations are small, so those of a few rows may be summed in their own precision.
+            weighted = deviations if weights is None else deviations * w[:, None].to(X)
+            sums += torch.zeros_like(c).index_add_(0, nearest, weighted)
+            distances[here] = deviations.square_().sum(1).double()
+    sums += mass[:, None] * centres.to(data.dtype).double()
     inertia = distances.sum() if data.weights is None else data.weights @ distances
     return Assignment(labels, distances, sums, mass, float(inertia))
 

@@ -361,7 +361,8 @@ class MFA(
         if self.solver == "gradient":
             return Patience(DEFAULT_TOL if self.tol == "auto" else self.tol, self.n_iter_no_change)
         if self.tol == "auto":
-            return Worthwhile(nominal_seconds(problem.batches, n_components, int(np.max(self.n_factors))))
+            batches = problem.batches
+            return Worthwhile(nominal_seconds(batches, n_components, int(np.max(self.n_factors))), batches.n_features)
         return Extrapolation(self.tol)
 
     def _report(self, attempt: int, log_scale: float) -> Any:

@@ -6,7 +6,8 @@ as many rows as its soft statistics need, other ones each time, and over all row
     sum_n log sum_{k in candidates of n} p(x_n, k),
 
 never falls at temperature one: every component that mattered to a row in the last pass is a candidate of the next,
-whatever the neighbourhoods have become, and the M-step raises the bound for these.
+whatever the neighbourhoods have become, and the M-step raises the bound for these. Most passes have no other
+candidates: nearly all rows stay where they are, and several EM steps on known pairs cost as much as a look for others.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from torch import Tensor
 
 from ._arrays import Batches
 from ._candidates import N_NEIGHBOURS, N_TRIED, Closeness, pays, with_some_tried
-from ._em import Statistics, e_step, statistics_of, zero_statistics
+from ._e_step import Claims, Sums
+from ._em import Statistics
 from ._lookup import Lookup
 from ._model import Density, MFAParams, prepare
-from ._posterior import Pairs, find_pairs, margin_of, normalise, refine
+from ._posterior import Pairs, find_pairs, margin_of
+from ._precision import coarse_products, search_may_be_coarse
 from ._soft import soft_statistics
 
 # Rows that soft statistics are taken from, and rows per loading column if that is more: others change only the time.
@@ -33,6 +36,9 @@ _ROWS_PER_COLUMN = 6
 _SHARP_SHARE = 1 / 32
 # How many features' worth of evidence a row is, of however many, when it says which components are close.
 _EVIDENCE = 24
+# Passes over the pairs known already, after each that looks for others, and what one costs in terms of that.
+_REVISITS = 3
+_REVISIT_COST = 0.25
 # Floating-point operations per second of a common processor with few cores, and of a common GPU.
 _NOMINAL_RATE = {"cpu": 5e10, "cuda": 1e13}
 
@@ -41,6 +47,7 @@ class Pass(Protocol):
     """What a solver asks of a pass."""
 
     state: Any  # what the next call depends on; put back to repeat a call
+    looked: bool  # whether the last call looked for pairs that were not known
     slow_gain: float  # gain in nats per row below which acceleration pays
 
     def __call__(self, params: MFAParams, temperature: float = 1.0) -> Statistics:
@@ -72,11 +79,10 @@ class Parts:
 @torch.no_grad()
 def expected_statistics(params: MFAParams, batches: Batches, temperature: float = 1.0) -> Statistics:
     """Exact statistics of all batches, summed."""
-    density = prepare(params, batches.dtype)
-    total = zero_statistics(params)
+    sums = Sums(prepare(params, batches.dtype))
     for _, X, weights in batches:
-        total = total + e_step(density, X, weights, temperature)[0]
-    return total
+        sums.add(X, weights, temperature)
+    return sums.statistics()
 
 
 class ExactPass:
@@ -93,6 +99,7 @@ class ExactPass:
     """
 
     state: Any = None
+    looked: bool = True
     slow_gain: float = math.inf
 
     def __init__(self, params: MFAParams, batches: Batches, rng: np.random.RandomState, soft_above: float) -> None:
@@ -118,10 +125,25 @@ class Places(NamedTuple):
     rows: Tensor  # (P,) int32  rows of the further pairs that mattered, ascending ...
     components: Tensor  # (P,) int32  ... and their components
     neighbours: Tensor  # (K, g)  what each component's rows are compared with, first the component itself
+    revisits: int = 0  # passes since these were learnt
+
+    def further(self, place: slice) -> tuple[Tensor, Tensor]:
+        """The further pairs of some rows, counted from the first of these, and their components."""
+        window = torch.tensor([place.start, place.stop], dtype=torch.int32, device=self.rows.device)
+        first, last = torch.searchsorted(self.rows, window).tolist()
+        return self.rows[first:last].long() - place.start, self.components[first:last].long()
+
+    def pairs(self, place: slice) -> tuple[Tensor, Tensor]:
+        """All pairs of some rows, sorted by component."""
+        home = self.home[place].long()
+        rows, components = self.further(place)
+        return _by_component(
+            torch.cat([torch.arange(len(home), device=home.device), rows]), torch.cat([home, components])
+        )
 
 
 class TruncatedPass(ExactPass):
-    """Every row is compared with a few candidates, better ones at each pass. Rows must be complete.
+    """Every row is compared with a few candidates, better ones as passes go. Rows must be complete.
 
     Where posteriors are soft, and once when they no longer are, rows are compared with all components.
     """
@@ -136,24 +158,32 @@ class TruncatedPass(ExactPass):
 
     @torch.no_grad()
     def _sharp(self, params: MFAParams, temperature: float) -> Statistics:
-        density = prepare(params, self._batches.dtype)
-        places, flat = self.state, self._flat
-        search = _All(density, flat) if places is None else _Near(density, places, self._rng, flat)
-        total = zero_statistics(params)
-        home, rows, components = [], [], []
+        density, places = prepare(params, self._batches.dtype), self.state
+        self.looked = places is None or temperature > 1 or places.revisits >= _REVISITS
+        if places is not None and not self.looked:
+            self.state = places._replace(revisits=places.revisits + 1)
+            return self._revisit(density, places, temperature)
+        search = _All(density, self._flat) if places is None else _Near(density, places, self._rng, self._flat)
+        statistics, self.state = self._look(density, search, temperature)
+        return statistics
+
+    def _revisit(self, density: Density, places: Places, temperature: float) -> Statistics:
+        sums = Sums(density)
         for place, X, weights in self._batches.chunks():
-            pairs = refine(density, X, *search(place, X, temperature))
-            responsibility, log_prob = normalise(pairs, len(X), temperature)
-            best = _best(pairs, len(X))
-            home.append(best.int())
-            matters = responsibility > math.exp(-margin_of(X, temperature) / temperature)
-            further = matters & (pairs.components != best[pairs.rows])
-            by_row = pairs.rows[further].argsort(stable=True)
-            rows.append((pairs.rows[further][by_row] + place.start).int())
-            components.append(pairs.components[further][by_row].int())
-            total = total + statistics_of(density, X, weights, pairs, responsibility, log_prob)
-        self.state = Places(torch.cat(home), torch.cat(rows), torch.cat(components), search.closeness.best())
-        return total
+            sums.add_pairs(X, weights, *places.pairs(place), temperature)
+        return sums.statistics()
+
+    def _look(self, density: Density, search: _All | _Near, temperature: float) -> tuple[Statistics, Places]:
+        sums = Sums(density)
+        found: list[tuple[Tensor, ...]] = []
+        for place, X, weights in self._batches.chunks():
+            claims = sums.add_pairs(X, weights, *search(place, X, temperature), temperature)
+            home, rows, components = _settle(claims, math.exp(-margin_of(X, temperature) / temperature))
+            found.append((home, (rows + place.start).int(), components))
+        # While posteriors still cool pairs are too many to be worth revisiting.
+        revisits = 0 if temperature == 1 else _REVISITS
+        home, rows, components = map(torch.cat, zip(*found, strict=True))
+        return sums.statistics(), Places(home, rows, components, search.closeness.best(), revisits)
 
 
 class _All:
@@ -166,7 +196,10 @@ class _All:
         self.closeness = Closeness(everything.expand(n_components, n_components), flat)
 
     def __call__(self, place: slice, X: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        return find_pairs(self._density, X, temperature, lambda _, joint: self.closeness.add(joint.argmax(1), joint))
+        with coarse_products(X.device, search_may_be_coarse(self._density.precision, temperature)):
+            return find_pairs(
+                self._density, X, temperature, lambda _, joint: self.closeness.add(joint.argmax(1), joint)
+            )
 
 
 class _Near:
@@ -180,14 +213,9 @@ class _Near:
     def __call__(self, place: slice, X: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         home = self._places.home[place].long()
         rows, components = self._screen(X, home, temperature)
-        window = torch.tensor([place.start, place.stop], dtype=torch.int32, device=X.device)
-        first, last = torch.searchsorted(self._places.rows, window).tolist()
-        also_rows = self._places.rows[first:last].long() - place.start
-        also = self._places.components[first:last].long()
+        also_rows, also = self._places.further(place)
         unseen = (self._lookup.candidates[home[also_rows]] != also[:, None]).all(1)
-        rows, components = torch.cat([rows, also_rows[unseen]]), torch.cat([components, also[unseen]])
-        components, order = components.sort(stable=True)
-        return rows[order], components
+        return _by_component(torch.cat([rows, also_rows[unseen]]), torch.cat([components, also[unseen]]))
 
     def _screen(self, X: Tensor, home: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         rows, components = [home[:0]], [home[:0]]
@@ -213,14 +241,32 @@ def best_pass(
 
 
 def nominal_seconds(batches: Batches, n_components: int, n_factors: int) -> float:
-    """Time that one pass over the rows would take a common processor, or a common GPU."""
-    compared = N_NEIGHBOURS + N_TRIED if pays(n_components) else n_components
+    """Time from one pass that looks for pairs to the next, on a common processor or a common GPU."""
+    truncated = pays(n_components)
+    compared = N_NEIGHBOURS + N_TRIED if truncated else n_components
     products = 2 * batches.n_rows * batches.n_features * compared * (n_factors + 1)
-    return 2 * products / _NOMINAL_RATE.get(batches.device.type, 1e13)
+    passes = 1 + _REVISITS * _REVISIT_COST if truncated else 1
+    return passes * 2 * products / _NOMINAL_RATE.get(batches.device.type, 1e13)
+
+
+def _settle(claims: Claims, least: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The best component (n,) of each row, and the rows, ascending, and components of the other pairs that matter."""
+    contested = claims.contested
+    home = _best(contested, len(claims.log_prob))
+    home[claims.alone.rows] = claims.alone.components
+    further = (claims.responsibility > least) & (contested.components != home[contested.rows])
+    rows, order = contested.rows[further].sort(stable=True)
+    return home.int(), rows, contested.components[further][order].int()
 
 
 def _best(pairs: Pairs, n_rows: int) -> Tensor:
-    """The component (n,) with the highest log joint density of each row."""
+    """The component (n,) with the highest log joint density of each row; zero for rows without pairs."""
     top = pairs.log_joint.new_full((n_rows,), -torch.inf).scatter_reduce(0, pairs.rows, pairs.log_joint, "amax")
     is_top = pairs.log_joint >= top[pairs.rows]
     return pairs.components.new_zeros(n_rows).scatter_(0, pairs.rows[is_top], pairs.components[is_top])
+
+
+def _by_component(rows: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs sorted by component, in their old order within it."""
+    components, order = components.sort(stable=True)
+    return rows[order], components

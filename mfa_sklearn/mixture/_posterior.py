@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import _missing
-from ._blocks import blocks, gather
+from ._blocks import Block, blocks, gather
 from ._model import Density, log_joint
 
 # Components whose responsibility is below exp(-margin) contribute less than rounding.
@@ -98,8 +98,17 @@ def rounding(squares: Tensor, eps: float | None = None) -> Tensor:
     return 32 * (eps or torch.finfo(squares.dtype).eps) * squares
 
 
-def refine(density: Density, X: Tensor, rows: Tensor, components: Tensor) -> Pairs:
-    """Evaluate pairs without cancellation."""
+def refine(
+    density: Density,
+    X: Tensor,
+    rows: Tensor,
+    components: Tensor,
+    watch: Callable[[Block, Tensor, Tensor, Tensor], None] | None = None,
+) -> Pairs:
+    """Evaluate pairs without cancellation.
+
+    `watch` is shown each block of them, its factor scores (G, m, q), residuals (G, m, D) and the residuals' squares.
+    """
     n_factors = density.cov.loadings.shape[2]
     counts = torch.bincount(components, minlength=len(density.constant)).tolist()
     # One more place than there are pairs, for what only fills a block.
@@ -107,9 +116,13 @@ def refine(density: Density, X: Tensor, rows: Tensor, components: Tensor) -> Pai
     rows_or_any = torch.cat([rows, rows[:1]])
     for block in blocks(counts, X):
         z, e = residuals(density, gather(X, rows_or_any[block.place]), block.components)
-        distance = (e.square() @ (1 / noise_of(density, block.components))[:, :, None])[..., 0] + z.square().sum(-1)
+        squares = e.square()
+        # Multiplied and summed: the product with a single column runs at a tenth of the speed.
+        distance = (squares * (1 / noise_of(density, block.components))[:, None]).sum(-1) + z.square().sum(-1)
         log_joint[block.place] = density.log_peak[block.components, None] - 0.5 * distance
         scores[block.place] = z
+        if watch is not None:
+            watch(block, z, e, squares)
     return Pairs(rows, components, counts, log_joint[:-1], scores[:-1])
 
 
@@ -123,7 +136,8 @@ def residuals(density: Density, rows: Tensor, components: Tensor) -> tuple[Tenso
     """Factor scores z (G, m, q) of rows (G, m, D) under components (G,), and what they leave: ``x - mu - W z``."""
     cov = density.cov
     deviations = rows - density.params.means[components, None]
-    z = (deviations @ cov.basis[components]) @ cov.whitener[components]
+    # Transposed, with the few factors as rows of the result, the product is several times faster.
+    z = (cov.whitener[components].mT @ (cov.basis[components].mT @ deviations.mT)).mT
     return z, deviations.baddbmm_(z, cov.loadings[components].mT, alpha=-1)
 
 

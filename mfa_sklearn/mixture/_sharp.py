@@ -16,20 +16,16 @@ Shapes: n rows, P pairs of a row and a component, K components, D features, q fa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from ._model import Density, MFAParams, prepare, project
 from ._posterior import Pairs, contenders, noise_of, normalise
+from ._precision import TF32_EPS, coarse_products
 
 # A pair's work, in units of what automatic differentiation does for a row and a component.
 _PAIR_WORK = 16
-# Relative rounding of TF32.
-_COARSE_EPS = 2.0**-11
 
 
 def sharp_pays(n_pairs: int, n_rows: int, n_components: int) -> bool:
@@ -51,23 +47,6 @@ def _may_be_coarse(X: Tensor) -> bool:
     return X.is_cuda and X.dtype == torch.float32
 
 
-@contextmanager
-def _tf32(coarse: bool) -> Iterator[None]:
-    """Let matrix products of single precision on a GPU use TF32, if `coarse`; the setting is put back."""
-    if not coarse:
-        yield
-        return
-    settings = torch.backends.cuda.matmul
-    # From torch 2.9 on there is a name for the precision, and reading the old switch beside it may fail.
-    name, value = ("fp32_precision", "tf32") if hasattr(settings, "fp32_precision") else ("allow_tf32", True)
-    before = getattr(settings, name)
-    setattr(settings, name, value)
-    try:
-        yield
-    finally:
-        setattr(settings, name, before)
-
-
 def _axes(params: MFAParams) -> Tensor:
     """Loadings and, last, the mean of each component as rows, (K (q + 1), D)."""
     return torch.cat([params.loadings, params.means[:, :, None]], 2).mT.reshape(-1, params.means.shape[1])
@@ -76,9 +55,9 @@ def _axes(params: MFAParams) -> Tensor:
 def _find(density: Density, X: Tensor) -> tuple[Pairs, Tensor]:
     """The pairs that matter, and what each leaves over: ``x - mu - W z``, (P, D)."""
     coarse = _may_be_coarse(X)
-    with _tf32(coarse):
+    with coarse_products(X.device, coarse):
         u, joint = project(density, X)
-    keep = contenders(density, X, joint, eps=_COARSE_EPS if coarse else None)
+    keep = contenders(density, X, joint, eps=TF32_EPS if coarse else None)
     components, rows = keep.T.nonzero(as_tuple=True)
     scores = (u[rows, :, components][:, None] @ density.cov.whitener[components])[:, 0]
     width = scores.shape[1] + 1

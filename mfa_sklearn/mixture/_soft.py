@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from ._arrays import Batches
-from ._em import Statistics, add_factor_covariance, rebase, zero_statistics
+from ._e_step import add_factor_covariance
+from ._em import Statistics, rebase, zero_statistics
 from ._lowrank import explained
 from ._model import Density, MFAParams, prepare
+from ._precision import coarse_products, search_may_be_coarse
 
 # What an intermediate (n, (q + 1) K) may take: about a processor's outer cache, or enough to keep a GPU busy.
 _CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 2**29}
@@ -32,10 +34,11 @@ def soft_statistics(params: MFAParams, batches: Batches, rows: np.ndarray | None
     """Statistics of rows, all or by number, under all components at a temperature at which many matter."""
     density = prepare(params, batches.dtype)
     sums = _Sums(density, temperature)
-    for _, X, weights in batches.chunks(rows):
-        for start in range(0, len(X), sums.step):
-            some = slice(start, start + sums.step)
-            sums.add(X[some], None if weights is None else weights[some])
+    with coarse_products(batches.device, search_may_be_coarse(density.precision, temperature)):
+        for _, X, weights in batches.chunks(rows):
+            for start in range(0, len(X), sums.step):
+                some = slice(start, start + sums.step)
+                sums.add(X[some], None if weights is None else weights[some])
     return sums.statistics(params)
 
 

@@ -110,35 +110,39 @@ class Start:
     def draw(self, strategy: str) -> MFAParams:
         """Parameters by one of the named strategies."""
         rows = self._batches.draw(self._rng)
-        centres = self._draw_centres(strategy, rows)
+        centres, labels = self._draw_centres(strategy, rows)
         X = self._batches.drawn(rows)
-        return self._build(rows, X, nearest_centre(X, centres), centres)
+        return self._build(rows, X, nearest_centre(X, centres) if labels is None else labels, centres)
 
-    def _draw_centres(self, strategy: str, rows: np.ndarray) -> Tensor:
-        """Centres (K, D) found on the rows numbered, or on all."""
+    def _draw_centres(self, strategy: str, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """Centres (K, D) found on the rows numbered or on all, and the nearest (n,) of those numbered where known."""
         batches = self._batches
+        # One pass over all rows after the samples: EM moves the centres further than more of them would.
+        plan = Plan(refine_iter=1)
+        if strategy == "kmeans" and not self._missing:
+            found = k_means(batches, self._sizes[0], self._rng, plan)
+            return found.centres, found.labels[torch.as_tensor(rows, device=batches.device)].long()
         n_components = self._sizes[0]
         if strategy == "random":
             normal = self._rng.standard_normal((n_components, batches.n_features))
-            return torch.as_tensor(normal, dtype=batches.dtype, device=batches.device)
+            return torch.as_tensor(normal, dtype=batches.dtype, device=batches.device), None
         weights = batches.weights_of(rows)
         w = None if weights is None else weights.cpu().numpy()
         if strategy == "random_from_data":
             p = None if w is None else w / w.sum()
             chosen = rows[self._rng.choice(len(rows), n_components, replace=False, p=p)]
             # Rows are read in ascending order, and come in the order they were drawn in.
-            return batches.read(np.sort(chosen))[torch.as_tensor(chosen.argsort().argsort(), device=batches.device)]
-        if strategy == "k-means++" or self._missing:
-            X = batches.drawn(rows)  # conditioned rows: a missing value goes to the mean
-            X = X.nan_to_num() if len(rows) == batches.n_rows else X.nan_to_num_()
-            if strategy == "k-means++":
-                values = X.cpu().numpy()
-                centres, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
-                return torch.as_tensor(centres, device=X.device).to(X)
-            unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
-            batches = Batches(X, unit, X.dtype, X.device, w)
-        # One pass over all rows after the samples: EM moves the centres further than more of them would.
-        return k_means(batches, n_components, self._rng, Plan(refine_iter=1)).centres.to(batches.dtype)
+            drawn = batches.read(np.sort(chosen))[torch.as_tensor(chosen.argsort().argsort(), device=batches.device)]
+            return drawn, None
+        X = batches.drawn(rows)  # conditioned rows: a missing value goes to the mean
+        X = X.nan_to_num() if len(rows) == batches.n_rows else X.nan_to_num_()
+        if strategy == "k-means++":
+            values = X.cpu().numpy()
+            centres, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
+            return torch.as_tensor(centres, device=X.device).to(X), None
+        unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
+        filled = Batches(X, unit, X.dtype, X.device, w)
+        return k_means(filled, n_components, self._rng, plan).centres.to(X), None
 
     def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))

@@ -7,9 +7,11 @@ from typing import Protocol
 
 # What is left to gain, in nats per row, where nothing else is asked for.
 DEFAULT_TOL = 1e-4
-# A step must gain this much, in nats per row, for each second that it takes beyond the first twentieth.
-_GAIN_PER_SECOND = 0.3
-_FREE_SECONDS = 0.05
+# Nats per value of a row that a fit must gain where it goes on for a tenth longer, and time that it may take anyway.
+_GAIN_BY_A_TENTH = 1e-3
+_FREE_SECONDS = 2.0
+# What comes before the first bound, finding a start and annealing, takes about as long as so many steps.
+_STEPS_BEFORE = 5
 
 
 class Monitor(Protocol):
@@ -62,25 +64,29 @@ class Patience:
 
 
 class Worthwhile(Extrapolation):
-    """Stops as `Extrapolation` does, or when two steps in a row gained too little for the time they take.
+    """Stops as `Extrapolation` does, or where going on no longer pays: a fit longer by a tenth would hardly be better.
 
-    Steps on small tables are always worth their time. The time is a nominal one, so that the result does not depend on
-    what else a machine does.
+    What a table of few rows or of many may gain is a matter of its features, and how long is long of the time so far;
+    so the least gain is per value, and for a tenth of the steps. The first seconds are free. Time is a nominal one, so
+    that the result does not depend on what else a machine does.
 
     Parameters
     ----------
     seconds : float
         Nominal time of a step.
+    n_features : int
     """
 
-    def __init__(self, seconds: float, tol: float = DEFAULT_TOL) -> None:
+    def __init__(self, seconds: float, n_features: int, tol: float = DEFAULT_TOL) -> None:
         super().__init__(tol)
-        beyond = seconds - _FREE_SECONDS
-        self._least = _GAIN_PER_SECOND * beyond if beyond > 0 else -math.inf
-        self._poor = 0
+        self._n_free = _FREE_SECONDS / seconds if seconds > 0 else math.inf
+        self._least = _GAIN_BY_A_TENTH * n_features
+        self._seen = self._poor = 0
 
     def done(self, bound: float) -> bool:
-        """Whether nothing is left to gain, or not enough."""
-        poor = bound - self._last < self._least
+        """Whether nothing is left to gain, or twice in a row not enough."""
+        self._seen += 1
+        gained = (bound - self._last) * (self._seen + _STEPS_BEFORE) / 10
+        poor = gained < self._least and self._seen > self._n_free
         self._poor = self._poor + 1 if poor else 0
         return super().done(bound) or self._poor >= 2

@@ -46,11 +46,11 @@ class _SharedDraws:
                 key = (estimator.noise_form, next(draws))
                 if key not in self._drawn:
                     self._drawn[key] = draw(start, *rows), start._rng.get_state()
-                centres, state = self._drawn[key]
+                drawn, state = self._drawn[key]
                 # The global generator (random_state=None) belongs to everyone and is not turned back.
                 if estimator.random_state is not None:
                     start._rng.set_state(state)
-                return centres
+                return drawn
 
             start._draw_centres = draw_once
             return plain(problem, *args)
