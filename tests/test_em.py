@@ -17,7 +17,7 @@ from mixture_oracles import (
     random_rows,
 )
 
-from mfa_sklearn.mixture import _posterior
+from mfa_sklearn.mixture import _blocks, _posterior
 from mfa_sklearn.mixture._e_step import e_step
 from mfa_sklearn.mixture._em import m_step, n_parameters, rebase, tie, zero_statistics
 from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare
@@ -299,3 +299,15 @@ def test_tying_what_is_tied_changes_nothing(name):
     tied = tie(params, STRUCTURES[name])
     assert torch.equal(tied.loadings, params.loadings)
     torch.testing.assert_close(tied.noise_variance, params.noise_variance, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_components_a_few_at_a_time_are_all_of_them(name, monkeypatch):
+    params, X, weights = problem(name)
+    whole = statistics_of(params, X, weights)
+    best = m_step(params, whole, STRUCTURES[name], FLOOR)
+    monkeypatch.setitem(_blocks._BLOCK_BYTES, "cpu", 1)
+    pieces = statistics_of(params, X, weights)
+    assert_same_statistics(pieces, whole, 1e-12)
+    for found, expected in zip(m_step(params, pieces, STRUCTURES[name], FLOOR), best, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)

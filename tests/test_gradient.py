@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -168,7 +170,8 @@ def test_a_coarse_product_finds_the_same_pairs(monkeypatch):
 
     def coarse(density, rows):
         assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
-        rounded = density._replace(basis=_ten_bits(density.basis), cross=_ten_bits(density.cross))
+        axes = density.cov._replace(basis=_ten_bits(density.cov.basis))
+        rounded = dataclasses.replace(density, cov=axes, cross=_ten_bits(density.cross))
         return project(rounded, _ten_bits(rows))
 
     before = torch.backends.mkldnn.matmul.fp32_precision

@@ -8,7 +8,7 @@ import torch
 from mixture_oracles import SIZES, STRUCTURES, as_arrays, dense_covariances, dense_posterior, random_params, random_rows
 from torch.distributions import LowRankMultivariateNormal
 
-from mfa_sklearn.mixture import _lowrank
+from mfa_sklearn.mixture import _blocks, _lowrank
 
 NOISES = ["UUU", "UCU"]  # noise per component, (K, D), and shared, (1, D)
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5}
@@ -109,3 +109,19 @@ def test_single_precision_survives_a_signal_far_above_its_noise():
     torch.testing.assert_close(whitener, held.whitener.mT @ held.whitener, rtol=1e-5, atol=1e-30)
     scores = _lowrank.posterior(single, torch.tensor(deviations))[0].double()
     np.testing.assert_allclose(scores[0], z, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("noise", NOISES)
+def test_pieces_of_components_make_the_whole(noise, dtype, monkeypatch):
+    """Many components are factorised a few at a time, and rounded as they come."""
+    params = random_params(STRUCTURES[noise], (7, 5, 2))
+    whole = _lowrank.factorise(params.loadings, params.noise_variance, dtype)
+    monkeypatch.setitem(_blocks._BLOCK_BYTES, "cpu", 3 * 5 * 2 * 8)
+    pieces = _lowrank.factorise(params.loadings, params.noise_variance, dtype)
+    for found, expected in zip(pieces, whole, strict=True):
+        assert found.dtype == expected.dtype
+        torch.testing.assert_close(found, expected)
+    assert pieces.log_det.dtype == torch.float64
+    assert pieces.basis.dtype == dtype
+    assert pieces.basis.mT.is_contiguous() and pieces.loadings.mT.is_contiguous()

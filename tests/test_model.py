@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -147,10 +149,10 @@ def test_a_tight_component_far_from_the_origin_is_not_lost_in_single_precision()
 @pytest.mark.parametrize("size", [(2, 4, 1), (500, 768, 10), (2000, 4000, 50)])
 def test_chunks_stay_within_their_budget(size):
     """What a chunk makes, (n, K q) projections beside two (n, K) tables, fits the budget, or it is 16 rows."""
-    K, D, q = size
+    K, _, q = size
 
     class Shapes:
-        basis = torch.empty(D, K * q, device="meta")
+        basis_offset = torch.empty(K * q, device="meta")
         constant = torch.empty(K, device="meta")
 
     rows = chunk_rows(Shapes, 4)
@@ -222,7 +224,8 @@ def test_everything_is_made_where_the_parameters_are(size):
         return [
             *density.params,
             *density.cov,
-            *density[2:],
+            *(getattr(density, f.name) for f in dataclasses.fields(density)[2:]),
+            density.basis,
             pairs.scores,
             *rest,
             *drawn,

@@ -51,6 +51,14 @@ def blocks(counts: Sequence[int], like: Tensor) -> Iterator[Block]:
         first = last
 
 
+def slices(n_components: int, numbers: int, like: Tensor) -> Iterator[slice]:
+    """All components, as many at a time as fill a block with `numbers` numbers each of the kind of `like`."""
+    budget = _BLOCK_BYTES.get(like.device.type, 2**28)
+    step = max(1, budget // (max(1, numbers) * like.element_size()))
+    for start in range(0, n_components, step):
+        yield slice(start, min(start + step, n_components))
+
+
 def gather(X: Tensor, rows: Tensor) -> Tensor:
     """Rows (G, m, D) by number (G, m)."""
     return X.index_select(0, rows.reshape(-1)).view(*rows.shape, X.shape[1])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import _missing
-from ._blocks import blocks, gather
+from ._blocks import blocks, gather, slices
 from ._em import Statistics, zero_statistics
 from ._model import Density
 from ._posterior import Pairs, find_pairs, normalise, posterior_pairs, refine, residuals
@@ -136,7 +136,7 @@ class Sums:
         self._weight += len(log_prob) if weights is None else weights.double().sum()
 
     def statistics(self) -> Statistics:
-        """What the sums amount to."""
+        """What the sums amount to; it takes their place, so nothing can be added any more."""
         complete = Statistics(
             mass=self._mass,
             residual=self._firsts[:, -1],
@@ -147,19 +147,20 @@ class Sums:
             log_likelihood=self._log_likelihood,
             weight=self._weight,
         )
-        complete = add_factor_covariance(self._density, complete)
+        add_factor_covariance(self._density, complete)
         return complete if self._incomplete is None else complete + self._incomplete
 
 
-def add_factor_covariance(density: Density, means: Statistics) -> Statistics:
-    """Statistics of the factors from those of their posterior means."""
+def add_factor_covariance(density: Density, means: Statistics) -> None:
+    """Turn statistics of the factors' posterior means into those of the factors, in place."""
     # E[z z^T] = z z^T + M^-1, hence E[e z^T] = e z^T - W M^-1 and E[e^2] = e^2 + diag(W M^-1 W^T)
-    whitener = density.cov.whitener.double()
-    loadings = density.cov.loadings.double()
+    cov = density.cov
+    n_components, n_features, n_factors = cov.loadings.shape
+    whitener = cov.whitener.double()
     covariance = means.mass[:, None, None] * (whitener.mT @ whitener)
-    spread = loadings @ covariance
-    return means._replace(
-        cross=means.cross - spread,
-        scatter=means.scatter + covariance,
-        square=means.square + spread.mul_(loadings).sum(-1),
-    )
+    means.scatter.add_(covariance)
+    for some in slices(n_components, n_features * n_factors, means.cross):
+        W = cov.loadings[some].mT
+        spread = covariance[some].to(W) @ W
+        means.cross[some].mT.sub_(spread)
+        means.square[some].add_(spread.mul_(W).sum(1))

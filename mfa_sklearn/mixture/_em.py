@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ._blocks import slices
 from ._model import MFAParams
 
 
@@ -46,6 +47,10 @@ class Statistics(NamedTuple):
     def __add__(self, other: object) -> Statistics:
         assert isinstance(other, Statistics)
         return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def of(self, components: slice) -> Statistics:
+        """Moments of some components."""
+        return Statistics(*(moment[components] if moment.ndim else moment for moment in self))
 
     def scaled(self, factor: float) -> Statistics:
         """The statistics of rows whose weights are all multiplied by `factor`."""
@@ -78,12 +83,45 @@ def m_step(params: MFAParams, statistics: Statistics, structure: Structure, floo
     """
     seen = statistics.mass > 1e-12 * statistics.weight
     mass = torch.where(seen, statistics.mass, 1.0)[:, None]
-    centred = _centre(statistics, mass)
-    change, noise = _solve(params, centred, mass, seen, structure, floor)
-    shift = (statistics.residual - (change @ statistics.score[:, :, None])[..., 0]) / mass
-    shift = torch.where(seen[:, None], shift, 0.0)
+    step = _common_step if structure.common_loadings else _separate_step
+    means, loadings, noise = step(params, statistics, mass, seen, structure, floor)
     weights = statistics.mass.clamp(min=torch.finfo(torch.float64).tiny)
-    return MFAParams((weights / weights.sum()).log(), params.means + shift, params.loadings + change, noise)
+    return MFAParams((weights / weights.sum()).log(), means, loadings, noise)
+
+
+def _separate_step(
+    params: MFAParams, s: Statistics, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means, loadings of each component's own, and noise."""
+    n_components, n_features, n_factors = params.loadings.shape
+    eye = torch.eye(n_factors, dtype=s.scatter.dtype, device=s.scatter.device)
+    means, left = torch.empty_like(params.means), torch.empty_like(s.square)
+    # In memory factor by factor, as products like it; and a few components at a time, which caches hold.
+    loadings = params.loadings.new_empty(n_components, n_factors, n_features)
+    for some in slices(n_components, n_features * n_factors, loadings):
+        part = s.of(some)
+        centred, there = _centre(part, mass[some]), seen[some, None, None]
+        change = torch.linalg.solve(torch.where(there, centred.scatter, eye), centred.cross.mT).mT
+        change = torch.where(there, change, 0.0)
+        means[some] = params.means[some] + _shift(part, change, mass[some], seen[some])
+        torch.add(params.loadings[some].mT, change.mT, out=loadings[some])
+        left[some] = _left_over(centred, change, seen[some])
+    return means, loadings.mT, _noise(params, left, mass, seen, structure, floor)
+
+
+def _common_step(
+    params: MFAParams, s: Statistics, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means, loadings that all components share, and noise."""
+    centred, noise = _centre(s, mass), params.noise_variance
+    # With noise of their own the components weigh unequally in the common loadings, and the loadings in the noise:
+    # the joint maximum is reached by turns.
+    for _ in range(1 if structure.shared_noise else 200):
+        change, previous = _common_change(centred, noise, seen), noise
+        noise = _noise(params, _left_over(centred, change, seen), mass, seen, structure, floor)
+        if torch.allclose(previous, noise, rtol=1e-12, atol=0.0):
+            break
+    return params.means + _shift(s, change, mass, seen), params.loadings + change, noise
 
 
 class _Centred(NamedTuple):
@@ -103,25 +141,10 @@ def _centre(s: Statistics, mass: Tensor) -> _Centred:
     )
 
 
-def _solve(
-    params: MFAParams, c: _Centred, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
-) -> tuple[Tensor, Tensor]:
-    """The change of the loadings (K, D, q) and the new noise variance."""
-    if not structure.common_loadings:
-        eye = torch.eye(c.scatter.shape[-1], dtype=c.scatter.dtype, device=c.scatter.device)
-        scatter = torch.where(seen[:, None, None], c.scatter, eye)
-        change = torch.linalg.solve(scatter, c.cross.mT).mT
-        change = torch.where(seen[:, None, None], change, 0.0)
-        return change, _noise(params, c, change, mass, seen, structure, floor)
-    noise = params.noise_variance
-    # With noise of their own the components weigh unequally in the common loadings, and the loadings in the noise:
-    # the joint maximum is reached by turns.
-    for _ in range(1 if structure.shared_noise else 200):
-        change = _common_change(c, noise, seen)
-        previous, noise = noise, _noise(params, c, change, mass, seen, structure, floor)
-        if torch.allclose(previous, noise, rtol=1e-12, atol=0.0):
-            break
-    return change, noise
+def _shift(s: Statistics, change: Tensor, mass: Tensor, seen: Tensor) -> Tensor:
+    """What the means (K, D) move by, given the change of the loadings (K, D, q)."""
+    explained = (s.score[:, None] @ change.mT)[:, 0]
+    return torch.where(seen[:, None], (s.residual - explained) / mass, 0.0)
 
 
 def _common_change(c: _Centred, noise: Tensor, seen: Tensor) -> Tensor:
@@ -132,21 +155,19 @@ def _common_change(c: _Centred, noise: Tensor, seen: Tensor) -> Tensor:
     return change.expand(len(c.square), *change.shape)
 
 
+def _left_over(c: _Centred, change: Tensor, seen: Tensor) -> Tensor:
+    """Sums of squares (K, D) that are left to the noise, given the change of the loadings."""
+    explained = (c.scatter.mT @ change.mT).sub_(c.cross.mT, alpha=2).mul_(change.mT).sum(1)
+    return torch.where(seen[:, None], c.square + explained, 0.0)
+
+
 def _noise(
-    params: MFAParams,
-    c: _Centred,
-    change: Tensor,
-    mass: Tensor,
-    seen: Tensor,
-    structure: Structure,
-    floor: Tensor | float,
+    params: MFAParams, left: Tensor, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
 ) -> Tensor:
-    total = c.square + (change @ c.scatter).sub_(c.cross, alpha=2).mul_(change).sum(-1)
-    total = torch.where(seen[:, None], total, 0.0)
     if structure.shared_noise:
-        noise = total.sum(0, keepdim=True) / (mass[:, 0] * seen).sum()
+        noise = left.sum(0, keepdim=True) / (mass[:, 0] * seen).sum()
     else:
-        noise = torch.where(seen[:, None], total / mass, params.noise_variance)
+        noise = torch.where(seen[:, None], left / mass, params.noise_variance)
     if structure.isotropic_noise:
         noise = noise.mean(1, keepdim=True).expand_as(noise)
     return torch.maximum(noise, torch.as_tensor(floor, dtype=noise.dtype, device=noise.device)).contiguous()

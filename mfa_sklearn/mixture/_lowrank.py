@@ -15,9 +15,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ._blocks import slices
+
 
 class LowRank(NamedTuple):
-    """A factorised batch of covariances ``Psi_k + W_k W_k^T``."""
+    """A factorised batch of covariances ``Psi_k + W_k W_k^T``.
+
+    Loadings and basis stand in memory factor by factor, (K, q, D), whatever the order of their axes.
+    """
 
     loadings: Tensor  # (K, D, q)  W
     noise_variance: Tensor  # (K, D) or (1, D)  diagonal of Psi
@@ -25,26 +30,49 @@ class LowRank(NamedTuple):
     whitener: Tensor  # (K, q, q)  L^-1, lower triangular
     log_det: Tensor  # (K,)  log det(Psi + W W^T)
 
+    def to(self, dtype: torch.dtype) -> LowRank:
+        """The same in another precision, but for `log_det`, of which digits are few already."""
+        return LowRank(*(t.to(dtype) for t in self))._replace(log_det=self.log_det)
 
-def factorise(loadings: Tensor, noise_variance: Tensor) -> LowRank:
+
+def factorise(loadings: Tensor, noise_variance: Tensor, dtype: torch.dtype | None = None) -> LowRank:
     """Factorise ``Psi_k + W_k W_k^T`` once, for all the verbs below.
 
     Parameters
     ----------
     loadings : Tensor (K, D, q)
     noise_variance : Tensor (K, D), or (1, D) for noise that all components share
+    dtype : torch.dtype, optional
+        Of the result but for `log_det`; the work is done in the precision of `loadings`.
     """
-    n_factors = loadings.shape[2]
-    scaled = loadings / noise_variance[:, :, None]
+    n_components, n_features, n_factors = loadings.shape
+    dtype = dtype or loadings.dtype
+    pieces = list(slices(n_components, n_features * n_factors, loadings))
+    if len(pieces) < 2 or loadings.requires_grad or noise_variance.requires_grad:
+        return _factorise(loadings, noise_variance).to(dtype)
+    # A few components at a time: what is computed on the way stays in the caches, and only the result takes memory.
+    W, B = (loadings.new_empty(n_components, n_factors, n_features, dtype=dtype) for _ in range(2))
+    whitener = loadings.new_empty(n_components, n_factors, n_factors, dtype=dtype)
+    log_det = loadings.new_empty(n_components)
+    for some in pieces:
+        part = _factorise(loadings[some], noise_variance if len(noise_variance) == 1 else noise_variance[some])
+        W[some], B[some], whitener[some], log_det[some] = part.loadings.mT, part.basis.mT, part.whitener, part.log_det
+    return LowRank(W.mT, noise_variance.to(dtype), B.mT, whitener, log_det)
+
+
+def _factorise(loadings: Tensor, noise_variance: Tensor) -> LowRank:
+    # With factors as rows, (K, q, D), products run several times faster than with factors as columns.
+    W = loadings.mT.contiguous()
+    scaled = W / noise_variance[:, None]
     # A signal 1e12 times its noise is common in activations: the small q x q work is done in double precision.
-    gram = (loadings.mT @ scaled).double()
-    eye = torch.eye(n_factors, dtype=gram.dtype, device=gram.device)
+    gram = (scaled @ W.mT).double()
+    eye = torch.eye(loadings.shape[2], dtype=gram.dtype, device=gram.device)
     chol = torch.linalg.cholesky(eye + (gram + gram.mT) / 2)
     whitener = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
     log_det_m = 2 * torch.diagonal(chol, dim1=1, dim2=2).log().sum(-1)
     log_det = noise_variance.log().sum(-1) + log_det_m.to(loadings.dtype)
     whitener = whitener.to(loadings.dtype)
-    return LowRank(loadings, noise_variance, scaled @ whitener.mT, whitener, log_det)
+    return LowRank(W.mT, noise_variance, (whitener @ scaled).mT, whitener, log_det)
 
 
 def project(cov: LowRank, deviations: Tensor) -> Tensor:

@@ -391,7 +391,7 @@ class MFA(
         loadings = rotate(params.loadings, params.noise_variance, self.rotation, common)
         self.weights_ = to_numpy(params.log_weights.exp())
         self.means_ = to_numpy(params.means)
-        self.loadings_ = to_numpy(loadings)
+        self.loadings_ = to_numpy(loadings.contiguous())
         noise = to_numpy(params.noise_variance)
         self.noise_variance_ = noise[0] if self.noise == "shared" else noise
         self.n_components_, _, self.n_factors_ = self.loadings_.shape

@@ -12,6 +12,8 @@ Shapes: K components, D features, q factors, n rows.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -34,37 +36,47 @@ class MFAParams(NamedTuple):
         return MFAParams(*(t.to(dtype=dtype, device=device) for t in self))
 
 
-class Density(NamedTuple):
-    """Parameters made ready to be evaluated on many rows: factorised and packed for matrix products."""
+@dataclass(frozen=True)
+class Density:
+    """Parameters made ready to be evaluated on many rows: factorised, in the rows' precision."""
 
     params: MFAParams
     cov: LowRank
-    basis: Tensor  # (D, q K)  all first axes of the B_k side by side, then all second ones, ...
-    basis_offset: Tensor  # (q K,)  mu_k^T B_k, likewise
+    basis_offset: Tensor  # (q K,)  mu_k^T B_k: all first axes side by side, then all second ones, ...
     cross: Tensor  # (D, K)  Psi_k^-1 mu_k
     precision: Tensor  # (D, K) or (D, 1)  diagonal of Psi_k^-1
     log_peak: Tensor  # (K,)  log w_k + log N(mu_k | k): the log joint at its highest
     constant: Tensor  # (K,)  all of the expanded log joint that does not depend on x
 
+    @cached_property
+    def basis(self) -> Tensor:
+        """The axes of the B_k for products with all components, (D, q K), in the order of `basis_offset`."""
+        # Components side by side within each axis, so that sums over the axes go over long runs.
+        axes = self.cov.basis.permute(2, 0, 1)
+        return axes.reshape(-1, axes.shape[2]).T
+
 
 def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
-    """Factorise in the precision of `params` and pack for rows of `dtype` (by default the same)."""
+    """Factorise in the precision of `params`, for rows of `dtype` (by default the same)."""
+    dtype = dtype or params.means.dtype
     n_features = params.means.shape[1]
-    cov = _lowrank.factorise(params.loadings, params.noise_variance)
+    cov = _lowrank.factorise(params.loadings, params.noise_variance, dtype)
     precision = 1 / params.noise_variance
     weighted_means = precision * params.means
     log_peak = params.log_weights - 0.5 * (n_features * math.log(2 * math.pi) + cov.log_det)
     constant = log_peak - 0.5 * (weighted_means * params.means).sum(1)
-    # Components side by side within each axis, so that sums over the axes go over long runs.
-    offset = (params.means[:, None, :] @ cov.basis)[:, 0].T.reshape(-1)
-    basis = cov.basis.permute(1, 2, 0).reshape(n_features, -1)
-    packed = Density(params, cov, basis, offset, weighted_means.T, precision.T, log_peak, constant)
-    return packed if dtype in (None, params.means.dtype) else _cast(packed, dtype)
-
-
-def _cast(density: Density, dtype: torch.dtype | None) -> Density:
-    params, cov, *packed = density
-    return Density(params.to(dtype), LowRank(*(t.to(dtype) for t in cov)), *(t.to(dtype).contiguous() for t in packed))
+    means = params.means.to(dtype)
+    offset = (means[:, None, :] @ cov.basis)[:, 0].T.reshape(-1)
+    noise = cov.noise_variance
+    return Density(
+        MFAParams(params.log_weights.to(dtype), means, cov.loadings, noise),
+        cov,
+        offset,
+        weighted_means.to(dtype).T,
+        precision.to(dtype).T,
+        log_peak.to(dtype),
+        constant.to(dtype),
+    )
 
 
 def log_joint(density: Density, X: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class Pairs(NamedTuple):
 
 def chunk_rows(density: Density, itemsize: int) -> int:
     """How many rows to evaluate at once so that the intermediate (n, K (q + 1)) stays within its budget."""
-    width = density.basis.shape[1] + 2 * len(density.constant)
+    width = len(density.basis_offset) + 2 * len(density.constant)
     return max(16, min(8192, _CHUNK_BYTES // (itemsize * max(width, 1))))
 
 

@@ -49,7 +49,7 @@ class _Sums:
         n_components, n_features = density.params.means.shape
         self._density, self._temperature = density, temperature
         # After all axes the precision-weighted means, whose product with a row has no offset: (D, (q + 1) K).
-        self._axes = torch.cat([density.basis, density.cross], 1)
+        self._axes = torch.cat([density.basis.T, density.cross.T]).T
         self._offset = torch.cat([density.basis_offset, density.constant.new_zeros(n_components)])
         self._firsts = density.constant.new_zeros(self._axes.shape[1], n_features)
         self._squares = density.constant.new_zeros(n_components, n_features)
@@ -98,4 +98,6 @@ class _Sums:
             weight=self._weight,
         )
         origin = params._replace(means=torch.zeros_like(params.means), loadings=torch.zeros_like(params.loadings))
-        return add_factor_covariance(self._density, rebase(about_origin, origin, params))
+        statistics = rebase(about_origin, origin, params)
+        add_factor_covariance(self._density, statistics)
+        return statistics
