@@ -68,6 +68,29 @@ def test_densities_and_assignments(name, size):
     assert mfa.score(X, sample_weight=weights) == pytest.approx(np.average(log_prob, weights=weights), rel=1e-12)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("name", ["UUU", "CCC"])
+def test_pairs_are_the_densities_that_matter(name, missing):
+    """All that are within rounding of mattering, by row and then by component, in batches that cover the rows."""
+    mfa, params, X = exact(name, (3, 5, 2), 100)
+    X[:, 0] += 5  # far from all components, where several matter
+    if missing:
+        X[3:20, 1] = np.nan
+    joint = np.vstack([j for _, j in mfa.iter_log_joint(X)])
+    seen = np.full_like(joint, -np.inf)
+    stop = 0
+    for rows, numbers, components, log_joint in mfa.iter_pairs(X):
+        assert rows.start == stop
+        stop = rows.stop
+        assert (np.diff(numbers * 3 + components) > 0).all()
+        seen[numbers + rows.start, components] = log_joint
+    assert stop == len(X)
+    found = seen > -np.inf
+    np.testing.assert_allclose(seen[found], joint[found], rtol=1e-11)
+    assert found[joint > joint.max(1, keepdims=True) - 40].all()
+    assert 100 < found.sum()
+
+
 @pytest.mark.parametrize("name", ["UUU", "CCC"])
 def test_log_joint_comes_in_chunks_that_cover_the_rows(name, monkeypatch):
     monkeypatch.setattr("mfa_sklearn.mixture._posterior._CHUNK_BYTES", 1)  # as small as chunks get

@@ -147,6 +147,8 @@ def statistics(count: np.ndarray) -> dict[str, np.ndarray]:
 class ConceptCounts:
     """Accumulates how many rows of each label each component has; see `top_concepts` for the parameters."""
 
+    dense = False
+
     def __init__(self, mfa: Any, activations: Any, labels: Any = None, counts: str = "hard") -> None:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)

@@ -168,6 +168,8 @@ def project(
 class _Members:
     """Accumulates the rows of one component and their responsibilities."""
 
+    dense = False
+
     def __init__(self, component: int, threshold: float | None) -> None:
         self._component, self._threshold = component, threshold
         self._rows: list[np.ndarray] = []

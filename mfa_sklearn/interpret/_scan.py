@@ -1,12 +1,13 @@
 """One pass over the rows for any number of tables.
 
-Every table of this folder is an accumulator that is shown the log joint densities chunk by chunk, so that several of
-them cost one evaluation of the mixture and nothing of size N x K exists whole. Posteriors are nearly one-hot: only the
-(row, component) pairs that matter are normalised and handed on.
+Every table of this folder is an accumulator that is shown the rows chunk by chunk, so that several of them cost one
+evaluation of the mixture and nothing of size N x K exists whole. Posteriors are nearly one-hot: only the (row,
+component) pairs that matter are evaluated in full, normalised and handed on, unless a table asks for all densities.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -28,7 +29,45 @@ class Pairs(NamedTuple):
 
 
 class Chunk:
-    """Log joint densities of some consecutive rows.
+    """Consecutive rows, and the (row, component) pairs that may matter.
+
+    Parameters
+    ----------
+    rows : slice
+        Where the rows stand in the whole array.
+    numbers : ndarray of shape (P,)
+        Row of each pair, counted from the chunk's first, ascending; every row has a pair.
+    components : ndarray of shape (P,)
+        Ascending for each row.
+    log_joint : ndarray of shape (P,)
+        ``log w_k + log N(x | k)``.
+    """
+
+    def __init__(self, rows: slice, numbers: np.ndarray, components: np.ndarray, log_joint: np.ndarray) -> None:
+        self.rows = rows
+        self._numbers, self._components, self._log_joint = numbers, components, log_joint
+        self._starts = np.searchsorted(numbers, np.arange(rows.stop - rows.start))
+        self._best = np.maximum.reduceat(log_joint, self._starts)
+
+    @cached_property
+    def assigned(self) -> np.ndarray:
+        """The most probable component of each row, (b,); the lower one of two equals."""
+        best = np.flatnonzero(self._log_joint == self._best[self._numbers])
+        first = np.flatnonzero(np.diff(self._numbers[best], prepend=-1))
+        return self._components[best[first]]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The pairs whose posterior is at least `POSTERIOR_FLOOR`."""
+        joint = self._log_joint.astype(np.float64)
+        relative = np.exp(joint - self._best[self._numbers])
+        posterior = relative / np.add.reduceat(relative, self._starts)[self._numbers]
+        keep = posterior >= POSTERIOR_FLOOR
+        return Pairs(self._numbers[keep] + self.rows.start, self._components[keep], posterior[keep], joint[keep])
+
+
+class DenseChunk(Chunk):
+    """Consecutive rows, and their log joint densities under all components.
 
     Parameters
     ----------
@@ -39,45 +78,40 @@ class Chunk:
     """
 
     def __init__(self, rows: slice, log_joint: np.ndarray) -> None:
-        self.rows = rows
         self.log_joint = np.ascontiguousarray(log_joint)
-
-    @cached_property
-    def assigned(self) -> np.ndarray:
-        """The most probable component of each row, (b,); the lower one of two equals."""
-        return self.log_joint.argmax(1)
-
-    @cached_property
-    def pairs(self) -> Pairs:
-        """The pairs whose posterior is at least `POSTERIOR_FLOOR`."""
-        n_rows, n_components = self.log_joint.shape
-        best = self.log_joint[np.arange(n_rows), self.assigned]
-        flat = np.flatnonzero(self.log_joint >= (best - np.float32(_MARGIN))[:, None])
-        rows, components = np.divmod(flat, n_components)
-        joint = self.log_joint.ravel()[flat].astype(np.float64)
-        relative = np.exp(joint - best[rows])
-        starts = np.searchsorted(rows, np.arange(n_rows))
-        posterior = relative / np.add.reduceat(relative, starts)[rows]
-        keep = posterior >= POSTERIOR_FLOOR
-        return Pairs(rows[keep] + self.rows.start, components[keep], posterior[keep], joint[keep])
+        best = self.log_joint.max(1, keepdims=True)
+        flat = np.flatnonzero(self.log_joint >= best - np.float32(_MARGIN))
+        super().__init__(rows, *np.divmod(flat, self.log_joint.shape[1]), self.log_joint.ravel()[flat])
 
 
 class Accumulator(Protocol):
     """Something that takes in the rows chunk by chunk, in order."""
 
-    def update(self, chunk: Chunk) -> None: ...
+    dense: bool  # whether chunks must be dense
+
+    def update(self, chunk: Any) -> None: ...
 
 
 def scan(mfa: Any, activations: Any, *accumulators: Accumulator) -> None:
     """Show all rows to all accumulators in one pass."""
-    for rows, log_joint in mfa.iter_log_joint(activations):
-        chunk = Chunk(rows, log_joint)
+    for chunk in _chunks(mfa, activations, any(a.dense for a in accumulators)):
         for accumulator in accumulators:
             accumulator.update(chunk)
 
 
+def _chunks(mfa: Any, activations: Any, dense: bool) -> Iterator[Chunk]:
+    if dense or not hasattr(mfa, "iter_pairs"):
+        for rows, log_joint in mfa.iter_log_joint(activations):
+            yield DenseChunk(rows, log_joint)
+    else:
+        for rows, numbers, components, log_joint in mfa.iter_pairs(activations):
+            yield Chunk(rows, numbers, components, log_joint)
+
+
 class Assignments:
     """Accumulates the most probable component of each row."""
+
+    dense = False
 
     def __init__(self, n_rows: int) -> None:
         self.components = np.empty(n_rows, dtype=np.int64)

@@ -18,7 +18,7 @@ from ._inputs import (
     selected_components,
 )
 from ._leaderboard import Entries, Leaderboard
-from ._scan import Assignments, Chunk, scan
+from ._scan import Assignments, Chunk, DenseChunk, scan
 from ._text import Contexts, visible
 
 if TYPE_CHECKING:
@@ -135,13 +135,14 @@ class TokenRanking:
         self.tokens = required_fact(self._activations, "tokens", tokens, "top_tokens")
         self._types = _distinct(self._activations, self.tokens, tokens)
         self._score, self._aggregate = score, aggregate
+        self.dense = score == "likelihood"
         self._selected = np.isin(np.arange(n_components), chosen)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(np.asarray(mfa.weights_, dtype=np.float64))
         merge = {"occurrence": None, "max": "max", "sum": "sum" if score == "posterior" else "logsum"}[aggregate]
         self._board = Leaderboard(n_components, n_best, merge, len(self.tokens))
 
-    def update(self, chunk: Chunk) -> None:
+    def update(self, chunk: Any) -> None:
         """Take in a chunk of rows."""
         rows, components, scores, ties = (self._posterior if self._score == "posterior" else self._likelihood)(chunk)
         self._board.add(Entries(components, self._items(rows), scores, scores, ties, rows))
@@ -151,7 +152,7 @@ class TokenRanking:
         # Among the rows of one component the log joint orders as the likelihood does.
         return tuple(field[chosen] for field in chunk.pairs)
 
-    def _likelihood(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
+    def _likelihood(self, chunk: DenseChunk) -> tuple[np.ndarray, ...]:
         flat = self._above_threshold(chunk.log_joint)
         if len(flat) > chunk.log_joint.size // 8:
             scores = chunk.log_joint - np.where(self._log_weights > -np.inf, self._log_weights, 0)

@@ -109,6 +109,33 @@ class DensityMethods:
             yield rows, to_numpy(joint - evaluation.conditioner.log_scale(chunk)[:, None].to(joint))
 
     @torch.no_grad()
+    def iter_pairs(self, X: Any) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """The pairs of a row and a component whose responsibility is more than rounding, batch after batch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Yields
+        ------
+        rows : slice
+            The rows of `X` that the batch is of.
+        numbers : ndarray of shape (P,)
+            The row of each pair, counted from the batch's first, ascending. Every row has a pair.
+        components : ndarray of shape (P,)
+            Their components, ascending for each row.
+        log_joint : ndarray of shape (P,)
+            Log joint densities ``log w_k + log N(x | k)``.
+        """
+        evaluation = Evaluation(self, X)
+        for rows, batch in evaluation.batches():
+            with torch.no_grad():
+                pairs = posterior_pairs(evaluation.density, batch)[0]
+            numbers, order = pairs.rows.sort(stable=True)
+            joint = pairs.log_joint[order] - evaluation.conditioner.log_scale(batch).to(pairs.log_joint)[numbers]
+            yield rows, to_numpy(numbers), to_numpy(pairs.components[order]), to_numpy(joint)
+
+    @torch.no_grad()
     def score_samples(self, X: Any) -> np.ndarray:
         """Log density of each row, in nats.
 
