@@ -72,7 +72,7 @@ def test_densities_and_assignments(name, size):
 @pytest.mark.parametrize("name", ["UUU", "CCC"])
 def test_pairs_are_the_densities_that_matter(name, missing):
     """All that are within rounding of mattering, by row and then by component, in batches that cover the rows."""
-    mfa, params, X = exact(name, (3, 5, 2), 100)
+    mfa, _, X = exact(name, (3, 5, 2), 100)
     X[:, 0] += 5  # far from all components, where several matter
     if missing:
         X[3:20, 1] = np.nan
@@ -88,7 +88,7 @@ def test_pairs_are_the_densities_that_matter(name, missing):
     found = seen > -np.inf
     np.testing.assert_allclose(seen[found], joint[found], rtol=1e-11)
     assert found[joint > joint.max(1, keepdims=True) - 40].all()
-    assert 100 < found.sum()
+    assert found.sum() > 100
 
 
 @pytest.mark.parametrize("name", ["UUU", "CCC"])
