@@ -25,6 +25,8 @@ from mfa_sklearn.mixture._model import MFAParams, log_joint, mixture_moments, pr
 from mfa_sklearn.mixture._posterior import (
     _CHUNK_BYTES,
     _TEMPERED_MARGIN,
+    Pairs,
+    best_components,
     chunk_rows,
     exact_log_joint,
     posterior_pairs,
@@ -248,3 +250,10 @@ def test_parameters_move_to_a_device_and_to_a_precision():
     assert [t.dtype for t in params.to(torch.float32)] == [torch.float32] * 4
     assert [t.device.type for t in params.to(device="meta")] == ["meta"] * 4
     assert [t.dtype for t in params.to(device="meta")] == [torch.float64] * 4
+
+
+def test_the_best_component_is_the_first_of_equals():
+    rows, components = torch.tensor([0, 2, 0, 2, 0]), torch.tensor([0, 0, 1, 2, 3])
+    joint = torch.tensor([-1.0, -5.0, -0.5, -5.0, -0.5])
+    pairs = Pairs(rows, components, [2, 1, 1, 1], joint, torch.zeros(5, 0))
+    assert best_components(pairs, 3).tolist() == [1, 4, 0]

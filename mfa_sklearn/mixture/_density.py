@@ -24,7 +24,7 @@ from ._em import Structure, n_parameters
 from ._lowrank import factorise
 from ._model import Density, MFAParams, mixture_moments, prepare
 from ._model import sample as draw
-from ._posterior import chunk_rows, exact_log_joint, posterior_pairs
+from ._posterior import best_components, chunk_rows, exact_log_joint, posterior_pairs
 from ._validation import check_component, check_rows, check_weights, factor_counts
 
 
@@ -182,7 +182,7 @@ class DensityMethods:
         return out
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable component of each row.
+        """The most probable component of each row; the first of equals.
 
         Returns
         -------
@@ -190,9 +190,9 @@ class DensityMethods:
         """
         evaluation = Evaluation(self, X)
         out = np.empty(evaluation.n_rows, dtype=np.int64)
-        for rows, chunk in evaluation.batches(small=True):
+        for rows, batch in evaluation.batches():
             with torch.no_grad():
-                out[rows] = to_numpy(exact_log_joint(evaluation.density, chunk).argmax(1))
+                out[rows] = to_numpy(best_components(posterior_pairs(evaluation.density, batch)[0], len(batch)))
         return out
 
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -71,6 +71,8 @@ def assign(data: Rows, centres: Tensor) -> Assignment:
     step = max(256, _BLOCK_NUMBERS // max(centres.shape))
     for place, batch, weights in data:
         c, shift = centres.to(batch.dtype), -offset.to(batch.dtype)
+        # Deviations are small, so those of some rows may be summed in their own precision before all are in double.
+        some, held = torch.zeros_like(c), 0
         for start in range(0, len(batch), step):
             X = batch[start : start + step]
             here = slice(place.start + start, place.start + start + len(X))
@@ -79,10 +81,13 @@ def assign(data: Rows, centres: Tensor) -> Assignment:
             w = mass.new_ones(len(X)) if weights is None else weights[start : start + step]
             mass.index_add_(0, nearest, w)
             deviations = X - c[nearest]
-            # Deviations are small, so those of a few rows may be summed in their own precision.
-            weighted = deviations if weights is None else deviations * w[:, None].to(X)
-            sums += torch.zeros_like(c).index_add_(0, nearest, weighted)
+            some.index_add_(0, nearest, deviations if weights is None else deviations * w[:, None].to(X))
             distances[here] = deviations.square_().sum(1).double()
+            held += len(X)
+            if held >= len(c) or start + step >= len(batch):
+                sums += some
+                some.zero_()
+                held = 0
     sums += mass[:, None] * centres.to(data.dtype).double()
     inertia = distances.sum() if data.weights is None else data.weights @ distances
     return Assignment(labels, distances, sums, mass, float(inertia))

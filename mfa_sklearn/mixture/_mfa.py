@@ -86,9 +86,9 @@ class MFA(
         is cloned and fitted for its ``cluster_centers_``, or used as it is if it has them already.
     tol : "auto" or float, default="auto"
         EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
-        nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs. "auto" is 1e-4, and for
-        EM on many rows also stops where an iteration gains less than 0.3 nats per row for each second of its nominal
-        time (that of its matrix products on a common processor).
+        nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs. "auto" is 1e-4, and EM
+        on many rows then also stops where going on no longer pays: where a fit longer by a tenth would gain less than
+        a thousandth of a nat per value of a row (0.4 nats for a row of 384 features).
     max_iter : int, default=100
         Most iterations (EM) or epochs (gradient).
     n_init : int, default=1
@@ -408,8 +408,9 @@ class MFA(
             )
         if self.heywood_.any():
             features = np.flatnonzero(np.atleast_2d(self.heywood_).any(0)).tolist()
+            named = str(features) if len(features) <= 10 else f"{features[:10]} and {len(features) - 10} more"
             warnings.warn(
-                f"the noise variance of features {features} went to zero or the noise floor (Heywood cases, see "
+                f"the noise variance of features {named} went to zero or the noise floor (Heywood cases, see "
                 "heywood_); drop constant features, ask for fewer factors or components, or raise noise_floor.",
                 ConvergenceWarning,
                 stacklevel=4,

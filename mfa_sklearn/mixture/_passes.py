@@ -25,7 +25,7 @@ from ._e_step import Claims, Sums
 from ._em import Statistics
 from ._lookup import Lookup
 from ._model import Density, MFAParams, prepare
-from ._posterior import Pairs, find_pairs, margin_of
+from ._posterior import best_components, find_pairs, margin_of
 from ._precision import coarse_products, search_may_be_coarse
 from ._soft import soft_statistics
 
@@ -252,18 +252,11 @@ def nominal_seconds(batches: Batches, n_components: int, n_factors: int) -> floa
 def _settle(claims: Claims, least: float) -> tuple[Tensor, Tensor, Tensor]:
     """The best component (n,) of each row, and the rows, ascending, and components of the other pairs that matter."""
     contested = claims.contested
-    home = _best(contested, len(claims.log_prob))
+    home = best_components(contested, len(claims.log_prob))
     home[claims.alone.rows] = claims.alone.components
     further = (claims.responsibility > least) & (contested.components != home[contested.rows])
     rows, order = contested.rows[further].sort(stable=True)
     return home.int(), rows, contested.components[further][order].int()
-
-
-def _best(pairs: Pairs, n_rows: int) -> Tensor:
-    """The component (n,) with the highest log joint density of each row; zero for rows without pairs."""
-    top = pairs.log_joint.new_full((n_rows,), -torch.inf).scatter_reduce(0, pairs.rows, pairs.log_joint, "amax")
-    is_top = pairs.log_joint >= top[pairs.rows]
-    return pairs.components.new_zeros(n_rows).scatter_(0, pairs.rows[is_top], pairs.components[is_top])
 
 
 def _by_component(rows: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:

@@ -150,6 +150,14 @@ def normalise(pairs: Pairs, n_rows: int, temperature: float = 1.0) -> tuple[Tens
     return (tempered - _logsumexp_by_row(tempered, pairs.rows, n_rows)[pairs.rows]).exp(), log_prob
 
 
+def best_components(pairs: Pairs, n_rows: int) -> Tensor:
+    """The component (n,) with the highest log joint density of each row, first of equals; K for rows without any."""
+    top = pairs.log_joint.new_full((n_rows,), -torch.inf).scatter_reduce(0, pairs.rows, pairs.log_joint, "amax")
+    is_top = pairs.log_joint >= top[pairs.rows]
+    none = pairs.components.new_full((n_rows,), len(pairs.counts))
+    return none.scatter_reduce(0, pairs.rows[is_top], pairs.components[is_top], "amin")
+
+
 def _logsumexp_by_row(values: Tensor, rows: Tensor, n_rows: int) -> Tensor:
     top = values.new_full((n_rows,), -torch.inf).scatter_reduce(0, rows, values, "amax")
     total = values.new_zeros(n_rows).index_add_(0, rows, (values - top[rows]).exp())
