@@ -8,7 +8,7 @@ import torch
 from mixture_oracles import STRUCTURES, as_arrays, random_params, random_rows
 
 from mfa_sklearn.mixture import _blocks
-from mfa_sklearn.mixture._blocks import blocks, gather
+from mfa_sklearn.mixture._blocks import PairList, blocks, gather
 from mfa_sklearn.mixture._e_step import e_step
 from mfa_sklearn.mixture._model import prepare
 
@@ -78,6 +78,19 @@ def test_a_row_wider_than_the_budget_is_a_block_of_its_own():
     assert found == [([0], [[0]]), ([0], [[1]]), ([2], [[2]])]
     found = [(b.components.tolist(), b.place.tolist()) for b in blocks([2, 0, 1], torch.zeros(1, 1))]
     assert found == [([0, 2], [[0, 1], [2, 3]])]
+
+
+def test_pairs_come_by_component_whatever_room_there_was():
+    rng = np.random.default_rng(0)
+    pieces = [(rng.integers(99, size=n), rng.integers(7, size=n)) for n in (0, 1, 3, 50, 2)]
+    pairs = PairList(0, torch.device("cpu"))
+    for rows, components in pieces:
+        pairs.add(torch.tensor(rows), torch.tensor(components))
+    rows, components = map(np.concatenate, zip(*pieces, strict=True))
+    order = components.argsort(kind="stable")
+    for found, expected in zip(pairs.by_component(), (rows[order], components[order]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert len(PairList(5, torch.device("cpu")).by_component()[0]) == 0
 
 
 def test_gathered_rows_are_those_of_their_numbers():

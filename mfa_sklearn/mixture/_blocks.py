@@ -59,6 +59,39 @@ def slices(n_components: int, numbers: int, like: Tensor) -> Iterator[slice]:
         yield slice(start, min(start + step, n_components))
 
 
+class PairList:
+    """Pairs of a row and a component, added piece by piece.
+
+    They are kept in one array that doubles when it is full. Kept one by one, small results between large ones that are
+    let go would pin the memory of these, and a pass over thousands of components could take all there is.
+
+    Parameters
+    ----------
+    capacity : int
+        Pairs to make room for at first.
+    """
+
+    def __init__(self, capacity: int, device: torch.device) -> None:
+        self._pairs = torch.empty(2, max(1, capacity), dtype=torch.int64, device=device)
+        self._n = 0
+
+    def add(self, rows: Tensor, components: Tensor) -> None:
+        """Add pairs (P,)."""
+        stop = self._n + len(rows)
+        if stop > self._pairs.shape[1]:
+            larger = self._pairs.new_empty(2, max(stop, 2 * self._pairs.shape[1]))
+            larger[:, : self._n] = self._pairs[:, : self._n]
+            self._pairs = larger
+        self._pairs[0, self._n : stop] = rows
+        self._pairs[1, self._n : stop] = components
+        self._n = stop
+
+    def by_component(self) -> tuple[Tensor, Tensor]:
+        """Rows and components, sorted by component, in the order they came in within it."""
+        components, order = self._pairs[1, : self._n].sort(stable=True)
+        return self._pairs[0, : self._n][order], components
+
+
 def gather(X: Tensor, rows: Tensor) -> Tensor:
     """Rows (G, m, D) by number (G, m)."""
     return X.index_select(0, rows.reshape(-1)).view(*rows.shape, X.shape[1])

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ._arrays import Batches
+from ._blocks import PairList
 from ._candidates import N_NEIGHBOURS, N_TRIED, Closeness, pays, with_some_tried
 from ._e_step import Claims, Sums
 from ._em import Statistics
@@ -136,10 +137,10 @@ class Places(NamedTuple):
     def pairs(self, place: slice) -> tuple[Tensor, Tensor]:
         """All pairs of some rows, sorted by component."""
         home = self.home[place].long()
-        rows, components = self.further(place)
-        return _by_component(
-            torch.cat([torch.arange(len(home), device=home.device), rows]), torch.cat([home, components])
-        )
+        pairs = PairList(2 * len(home), home.device)
+        pairs.add(torch.arange(len(home), device=home.device), home)
+        pairs.add(*self.further(place))
+        return pairs.by_component()
 
 
 class TruncatedPass(ExactPass):
@@ -212,22 +213,21 @@ class _Near:
 
     def __call__(self, place: slice, X: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         home = self._places.home[place].long()
-        rows, components = self._screen(X, home, temperature)
-        also_rows, also = self._places.further(place)
-        unseen = (self._lookup.candidates[home[also_rows]] != also[:, None]).all(1)
-        return _by_component(torch.cat([rows, also_rows[unseen]]), torch.cat([components, also[unseen]]))
+        pairs = PairList(2 * len(X), X.device)
+        self._screen(X, home, temperature, pairs)
+        rows, components = self._places.further(place)
+        unseen = (self._lookup.candidates[home[rows]] != components[:, None]).all(1)
+        pairs.add(rows[unseen], components[unseen])
+        return pairs.by_component()
 
-    def _screen(self, X: Tensor, home: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        rows, components = [home[:0]], [home[:0]]
+    def _screen(self, X: Tensor, home: Tensor, temperature: float, pairs: PairList) -> None:
         margin = margin_of(X, temperature)
         for block in self._lookup.evaluate(X, home):
             self.closeness.add_block(block.groups, block.joint, block.filled)
             least = (block.joint - block.error).amax(2, keepdim=True) - margin
             reach = (block.joint + block.error >= least) & block.filled[:, :, None]
             group, member, candidate = reach.nonzero(as_tuple=True)
-            rows.append(block.numbers[group, member])
-            components.append(block.candidates[group, candidate])
-        return torch.cat(rows), torch.cat(components)
+            pairs.add(block.numbers[group, member], block.candidates[group, candidate])
 
 
 def best_pass(
@@ -257,9 +257,3 @@ def _settle(claims: Claims, least: float) -> tuple[Tensor, Tensor, Tensor]:
     further = (claims.responsibility > least) & (contested.components != home[contested.rows])
     rows, order = contested.rows[further].sort(stable=True)
     return home.int(), rows, contested.components[further][order].int()
-
-
-def _by_component(rows: Tensor, components: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs sorted by component, in their old order within it."""
-    components, order = components.sort(stable=True)
-    return rows[order], components

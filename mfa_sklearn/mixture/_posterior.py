@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import _missing
-from ._blocks import Block, blocks, gather
+from ._blocks import Block, PairList, blocks, gather
 from ._model import Density, log_joint
 
 # Components whose responsibility is below exp(-margin) contribute less than rounding.
@@ -61,8 +61,7 @@ def find_pairs(
 
     `watch` is shown the log joint densities of all components, chunk by chunk.
     """
-    none = torch.empty(0, dtype=torch.int64, device=X.device)
-    rows, components = [none], [none]
+    pairs = PairList(2 * len(X), X.device)
     step = chunk_rows(density, X.element_size())
     for start in range(0, len(X), step):
         chunk = X[start : start + step]
@@ -70,11 +69,9 @@ def find_pairs(
         if watch is not None:
             watch(slice(start, start + len(chunk)), joint)
         keep = contenders(density, chunk, joint, temperature)
-        found = keep.nonzero()
-        rows.append(found[:, 0] + start)
-        components.append(found[:, 1])
-    component, order = torch.cat(components).sort(stable=True)
-    return torch.cat(rows)[order], component
+        rows, components = keep.nonzero(as_tuple=True)
+        pairs.add(rows + start, components)
+    return pairs.by_component()
 
 
 def contenders(
