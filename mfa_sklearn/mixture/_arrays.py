@@ -21,6 +21,7 @@ from ._model import MFAParams
 
 BATCH_BYTES = 64 * 2**20
 KEEP_BYTES = 2**30
+# What is read and conditioned at once on a processor: about what its caches take.
 _PIECE_BYTES = 2**21
 # Numbers that the pass for the columns' moments reads at once: about what a processor's caches take.
 _MOMENT_NUMBERS = 2**20

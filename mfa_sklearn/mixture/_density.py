@@ -129,8 +129,7 @@ class DensityMethods:
         """
         evaluation = Evaluation(self, X)
         for rows, batch in evaluation.batches():
-            with torch.no_grad():
-                pairs = posterior_pairs(evaluation.density, batch)[0]
+            pairs = posterior_pairs(evaluation.density, batch)[0]
             numbers, order = pairs.rows.sort(stable=True)
             joint = pairs.log_joint[order] - evaluation.conditioner.log_scale(batch).to(pairs.log_joint)[numbers]
             yield rows, to_numpy(numbers), to_numpy(pairs.components[order]), to_numpy(joint)

@@ -31,7 +31,7 @@ class LowRank(NamedTuple):
     log_det: Tensor  # (K,)  log det(Psi + W W^T)
 
     def to(self, dtype: torch.dtype) -> LowRank:
-        """The same in another precision, but for `log_det`, of which digits are few already."""
+        """The same in another precision, but for `log_det`, to which large numbers are still to be added."""
         return LowRank(*(t.to(dtype) for t in self))._replace(log_det=self.log_det)
 
 

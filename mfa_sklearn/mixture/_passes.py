@@ -160,7 +160,7 @@ class TruncatedPass(ExactPass):
     @torch.no_grad()
     def _sharp(self, params: MFAParams, temperature: float) -> Statistics:
         density, places = prepare(params, self._batches.dtype), self.state
-        self.looked = places is None or temperature > 1 or places.revisits >= _REVISITS
+        self.looked = places is None or places.revisits >= _REVISITS
         if places is not None and not self.looked:
             self.state = places._replace(revisits=places.revisits + 1)
             return self._revisit(density, places, temperature)
