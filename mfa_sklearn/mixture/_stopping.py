@@ -67,7 +67,7 @@ class Worthwhile(Extrapolation):
     """Stops as `Extrapolation` does, or where going on no longer pays: a fit longer by a tenth would hardly be better.
 
     What is a small gain depends on how many features a row has, and what is a long time on the time taken so far: the
-    least gain is therefore per value of a row, and for a tenth of the steps. The first seconds are free. They are nominal
+    least gain is per value of a row, and for a tenth of the steps. The first seconds are free. They are nominal
     ones, so that the result does not depend on what else a machine does.
 
     Parameters
