@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -574,40 +576,37 @@ def test_stream_weights():
 # --- what it takes --------------------------------------------------------------------------------------------------
 
 
-def containers(X: np.ndarray, tmp_path) -> dict[str, object]:
-    """The same rows in everything that rows come in."""
-    half = np.memmap(tmp_path / "half.bin", dtype=np.float16, mode="w+", shape=X.shape)
-    half[:] = X
-    half.flush()
-    plain = np.memmap(tmp_path / "rows.bin", dtype=np.float64, mode="w+", shape=X.shape)
-    plain[:] = X
-    plain.flush()
-    return {
-        "list": X.tolist(),
-        "frame": pd.DataFrame(X, columns=list("abcdef")),
-        "annotated": AnnotatedArray(X, rows={"n": np.arange(len(X))}),
-        "memmap": np.memmap(tmp_path / "rows.bin", dtype=np.float64, mode="r", shape=X.shape),
-        "float16 memmap": np.memmap(tmp_path / "half.bin", dtype=np.float16, mode="r", shape=X.shape),
-        "tensor": torch.tensor(X),
-        "float32 tensor": torch.tensor(X, dtype=torch.float32),
-        "bfloat16 tensor": torch.tensor(X, dtype=torch.bfloat16),
-        "tensor with gradient": torch.tensor(X, requires_grad=True),
-        "Fortran order": np.asfortranarray(X),
-        "reversed twice": X[::-1][::-1],
-        "every other column": np.repeat(X, 2, axis=1)[:, ::2],
-        "big-endian": X.astype(">f8"),
-        "extended precision": X.astype(np.longdouble),
-        "objects": X.astype(object),
-    }
+def on_disk(X: np.ndarray, path: Path, dtype: type) -> np.memmap:
+    """The rows in a file, mapped."""
+    X.astype(dtype).tofile(path)
+    return np.memmap(path, dtype=dtype, mode="r", shape=X.shape)
 
 
+# The same rows in everything that rows come in; some need a folder.
+CONTAINERS: dict[str, Callable[[np.ndarray, Path], object]] = {
+    "list": lambda X, _: X.tolist(),
+    "frame": lambda X, _: pd.DataFrame(X, columns=list("abcdef")),
+    "annotated": lambda X, _: AnnotatedArray(X, rows={"n": np.arange(len(X))}),
+    "memmap": lambda X, folder: on_disk(X, folder / "rows.bin", np.float64),
+    "float16 memmap": lambda X, folder: on_disk(X, folder / "half.bin", np.float16),
+    "tensor": lambda X, _: torch.tensor(X),
+    "float32 tensor": lambda X, _: torch.tensor(X, dtype=torch.float32),
+    "bfloat16 tensor": lambda X, _: torch.tensor(X, dtype=torch.bfloat16),
+    "tensor with gradient": lambda X, _: torch.tensor(X, requires_grad=True),
+    "Fortran order": lambda X, _: np.asfortranarray(X),
+    "reversed twice": lambda X, _: X[::-1][::-1],
+    "every other column": lambda X, _: np.repeat(X, 2, axis=1)[:, ::2],
+    "big-endian": lambda X, _: X.astype(">f8"),
+    "extended precision": lambda X, _: X.astype(np.longdouble),
+    "objects": lambda X, _: X.astype(object),
+}
 ROUNDED = {"float16 memmap": 2e-3, "float32 tensor": 1e-5, "bfloat16 tensor": 2e-2}
 
 
-@pytest.mark.parametrize("kind", list(containers(np.zeros((2, 6)), __import__("pathlib").Path("/dev/shm"))))
+@pytest.mark.parametrize("kind", CONTAINERS)
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_rows_come_in_many_containers(kind, tmp_path):
-    X = containers(X_MADE, tmp_path)[kind]
+    X = CONTAINERS[kind](X_MADE, tmp_path)
     reference = quick(init=Y_MADE)
     mfa = quick(X, init=Y_MADE)
     assert mfa.lower_bound_ == pytest.approx(reference.lower_bound_, abs=ROUNDED.get(kind, 1e-10))
