@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from ._arrays import to_numpy
 from ._density import Evaluation
 from ._missing import observe
-from ._posterior import exact_log_joint, factor_scores, posterior_pairs
+from ._posterior import exact_log_joint, factor_scores
 from ._validation import check_component, check_rows
 
 
@@ -51,7 +51,7 @@ class CodeMethods:
         width = 1 + self.loadings_.shape[2]
         parts = []
         for _, batch in evaluation.batches():
-            pairs, responsibility, _ = posterior_pairs(evaluation.density, batch)
+            pairs, responsibility, _ = evaluation.posterior(batch)
             values = responsibility[:, None] * torch.cat([torch.ones_like(responsibility)[:, None], pairs.scores], 1)
             columns = pairs.components[:, None] * width + torch.arange(width, device=batch.device)
             rows = pairs.rows[:, None].expand_as(columns)
@@ -161,7 +161,7 @@ class CodeMethods:
             if component is not None:
                 out[rows] = to_numpy(factor_scores(evaluation.density, batch, component))
                 continue
-            pairs, responsibility, _ = posterior_pairs(evaluation.density, batch)
+            pairs, responsibility, _ = evaluation.posterior(batch)
             # Ascending responsibility, so that the last one written to a row is its largest.
             order = to_numpy(responsibility.argsort(stable=True))
             scores = np.empty_like(out[rows])

@@ -24,7 +24,8 @@ from ._em import Structure, n_parameters
 from ._lowrank import factorise
 from ._model import Density, MFAParams, mixture_moments, prepare
 from ._model import sample as draw
-from ._posterior import best_components, chunk_rows, exact_log_joint, posterior_pairs
+from ._posterior import Pairs, Search, best_components, chunk_rows, exact_log_joint, posterior_pairs
+from ._screen import best_search
 from ._validation import check_component, check_rows, check_weights, factor_counts
 
 
@@ -43,6 +44,7 @@ class Evaluation:
         self.density: Density = prepare(inner, self.dtype)
         self._reach = reach(inner.noise_variance, self.dtype)
         self.n_rows = X.shape[0]
+        self._search: Search | None = None  # chosen for the first batch's rows
         self._batches = Batches(X, self.conditioner, self.dtype, device)
 
     def batches(self, small: bool = False) -> Iterator[tuple[slice, torch.Tensor]]:
@@ -53,6 +55,13 @@ class Evaluation:
             for start in range(0, len(X), step):
                 stop = min(start + step, len(X))
                 yield slice(rows.start + start, rows.start + stop), X[start:stop]
+
+    @torch.no_grad()
+    def posterior(self, X: torch.Tensor) -> tuple[Pairs, torch.Tensor, torch.Tensor]:
+        """The pairs of the rows of a batch, their responsibilities and the rows' log densities."""
+        if self._search is None:
+            self._search = best_search(self.density, X, self.n_rows)
+        return posterior_pairs(self.density, X, search=self._search)
 
 
 class DensityMethods:
@@ -129,7 +138,7 @@ class DensityMethods:
         """
         evaluation = Evaluation(self, X)
         for rows, batch in evaluation.batches():
-            pairs = posterior_pairs(evaluation.density, batch)[0]
+            pairs = evaluation.posterior(batch)[0]
             numbers, order = pairs.rows.sort(stable=True)
             joint = pairs.log_joint[order] - evaluation.conditioner.log_scale(batch).to(pairs.log_joint)[numbers]
             yield rows, to_numpy(numbers), to_numpy(pairs.components[order]), to_numpy(joint)
@@ -149,7 +158,7 @@ class DensityMethods:
         evaluation = Evaluation(self, X)
         out = np.empty(evaluation.n_rows, dtype=evaluation.out_dtype)
         for rows, batch in evaluation.batches():
-            log_prob = posterior_pairs(evaluation.density, batch)[2]
+            log_prob = evaluation.posterior(batch)[2]
             out[rows] = to_numpy(log_prob.double() - evaluation.conditioner.log_scale(batch))
         return out
 
@@ -190,8 +199,7 @@ class DensityMethods:
         evaluation = Evaluation(self, X)
         out = np.empty(evaluation.n_rows, dtype=np.int64)
         for rows, batch in evaluation.batches():
-            with torch.no_grad():
-                out[rows] = to_numpy(best_components(posterior_pairs(evaluation.density, batch)[0], len(batch)))
+            out[rows] = to_numpy(best_components(evaluation.posterior(batch)[0], len(batch)))
         return out
 
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:

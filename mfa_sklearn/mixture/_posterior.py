@@ -8,8 +8,9 @@ n x K outlives a chunk, and in single precision the result is as exact as that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -46,6 +47,10 @@ class Pairs(NamedTuple):
             if count:
                 yield k, slice(start, start + count)
             start += count
+
+
+# Finds the pairs of complete rows (n, D) that matter, and evaluates them.
+Search: TypeAlias = Callable[[Tensor], Pairs]
 
 
 def chunk_rows(density: Density, itemsize: int) -> int:
@@ -138,6 +143,11 @@ def residuals(density: Density, rows: Tensor, components: Tensor) -> tuple[Tenso
     return z, deviations.baddbmm_(z, cov.loadings[components].mT, alpha=-1)
 
 
+def compare_with_all(density: Density, X: Tensor, temperature: float = 1.0) -> Pairs:
+    """The pairs of complete rows (n, D) that matter, whichever they are."""
+    return refine(density, X, *find_pairs(density, X, temperature))
+
+
 def normalise(pairs: Pairs, n_rows: int, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Responsibilities (P,) at a temperature, and log densities (n,) of the rows at temperature one."""
     log_prob = _logsumexp_by_row(pairs.log_joint, pairs.rows, n_rows)
@@ -161,21 +171,23 @@ def _logsumexp_by_row(values: Tensor, rows: Tensor, n_rows: int) -> Tensor:
     return top + total.log()
 
 
-def posterior_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tuple[Pairs, Tensor, Tensor]:
+def posterior_pairs(
+    density: Density, X: Tensor, temperature: float = 1.0, search: Search | None = None
+) -> tuple[Pairs, Tensor, Tensor]:
     """The pairs of rows `X`, their responsibilities (P,) and the rows' log densities (n,).
 
-    Rows that miss values are evaluated on what they have, and their pairs merged with the others'.
+    Complete rows are compared with all components, unless a `search` knows better. Rows that miss values are evaluated
+    on what they have, and their pairs merged with the others'.
     """
+    search = search or partial(compare_with_all, density, temperature=temperature)
     if not _missing.has_missing(X):
-        pairs = refine(density, X, *find_pairs(density, X, temperature))
+        pairs = search(X)
     else:
         missing = _missing.missing_rows(X)
         full = (~missing).nonzero()[:, 0]
-        rows, components = find_pairs(density, X[full], temperature)
-        complete = refine(density, X[full], rows, components)
-        pairs = _merge(
-            complete._replace(rows=full[rows]), _incomplete_pairs(density, X, missing.nonzero()[:, 0], temperature)
-        )
+        complete = search(X[full])
+        incomplete = _incomplete_pairs(density, X, missing.nonzero()[:, 0], temperature)
+        pairs = merge([complete._replace(rows=full[complete.rows]), incomplete])
     return pairs, *normalise(pairs, len(X), temperature)
 
 
@@ -193,14 +205,18 @@ def _incomplete_pairs(density: Density, X: Tensor, rows: Tensor, temperature: fl
     return pairs
 
 
-def _merge(one: Pairs, other: Pairs) -> Pairs:
-    components, order = torch.cat([one.components, other.components]).sort(stable=True)
+def merge(parts: Sequence[Pairs]) -> Pairs:
+    """The pairs of all parts, sorted by component."""
+    if len(parts) == 1:
+        return parts[0]
+    rows, components, counts, log_joint, scores = zip(*parts, strict=True)
+    ascending, order = torch.cat(components).sort(stable=True)
     return Pairs(
-        torch.cat([one.rows, other.rows])[order],
-        components,
-        [a + b for a, b in zip(one.counts, other.counts, strict=True)],
-        torch.cat([one.log_joint, other.log_joint])[order],
-        torch.cat([one.scores, other.scores])[order],
+        torch.cat(rows)[order],
+        ascending,
+        [sum(of_parts) for of_parts in zip(*counts, strict=True)],
+        torch.cat(log_joint)[order],
+        torch.cat(scores)[order],
     )
 
 
