@@ -32,7 +32,7 @@ _SAMPLE = 256
 _LEAST_SAVING = 0.2
 # What evaluating a pair of a row and a component on its own costs, in terms of one among all in a product.
 _PAIR_WORK = 16
-# Rows times axes of all components, per squared feature, from which choosing costs about a twentieth of the work or less.
+# Rows times axes of all components, per squared feature, from which choosing takes a twentieth of the work or less.
 _LEAST_WORK = 1000
 # What the bounds of some rows may take.
 _BOUND_BYTES = 64 * 2**20
