@@ -1,6 +1,6 @@
 """Stage 1: from texts to activations.
 
-A language model reads labelled sentences; every token becomes a row of numbers, the residual stream after one layer.
+A language model reads labeled sentences; every token becomes a row of numbers, the residual stream after one layer.
 The rows know their token, its text and position, and the sentence's label, and keep them when rows are selected.
 
 Each stage leaves its result in the folder `mfa-tutorial` for the next one, and first runs the stages it lacks.

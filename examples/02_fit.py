@@ -1,7 +1,7 @@
 """Stage 2: from activations to a mixture of factor analyzers.
 
 k-means finds where the regions are, the mixture how each varies inside. The two are steps of a pipeline: k-means passes
-the activations on with its centres attached, and the mixture starts from them.
+the activations on with its centers attached, and the mixture starts from them.
 """
 
 from __future__ import annotations

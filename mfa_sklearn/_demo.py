@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import datasets
-from ._files import check_folder, replacing
+from ._base.files import check_folder, replacing
 from .activations import ActivationArray, ActivationExtractor
 from .interpret import SubspaceDisplay, concept_components, describe_components, format_tokens, top_concepts, top_tokens
 from .mixture import MFA, KMeansInitializer
@@ -146,9 +146,9 @@ def fit(report: Report, quick: bool) -> Fitted:
         X = extractor.fit_transform(texts, labels)
         report.say(f"   {len(X):,} tokens, {X.shape[1]} numbers each")
     with report.stage(f"k-means: {n_components} clusters"):
-        centred = kmeans.fit_transform(X)
+        centered = kmeans.fit_transform(X)
     with report.stage(f"Mixture of factor analyzers: {n_components} components of {N_FACTORS} factors"):
-        mfa.fit(centred)
+        mfa.fit(centered)
         report.say(f"   {mfa.lower_bound_:.2f} nats per token after {mfa.n_iter_} iterations")
     mfa.save_pretrained(report.folder / "mixture")
     with replacing(report.folder / "pipeline.joblib") as temporary:
@@ -180,7 +180,7 @@ def recover(report: Report, fitted: Fitted) -> None:
     }
     table = pd.DataFrame({"grouping": list(found), "nmi": list(found.values())})
     report.keep("recovery.csv", table)
-    report.say(f"\n== Normalised mutual information with the sentence's concept, {content.sum():,} content words")
+    report.say(f"\n== Normalized mutual information with the sentence's concept, {content.sum():,} content words")
     for name, value in found.items():
         report.say(f"   {value:.3f}  {name}")
 

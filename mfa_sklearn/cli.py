@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from ._files import check_folder, check_writable, replacing
+from ._base.files import check_folder, check_writable, replacing
 
 _PROGRAM = "mfa-sklearn"
 _SITES = ("residual", "residual_pre", "mlp", "mlp_out", "attn_out")

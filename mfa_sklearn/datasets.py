@@ -107,7 +107,7 @@ def tiny_lm() -> Path:
     """The directory of the embedded language model, in the format of a hub directory.
 
     A causal language model of Llama type (4 blocks of width 128, rotary positions, 1.3 million parameters)
-    trained on text of the grammar behind :func:`load_concepts`. It has learnt topics; figures are in
+    trained on text of the grammar behind :func:`load_concepts`. It has learned topics; figures are in
     `data/README.md`.
 
     Returns
@@ -274,12 +274,12 @@ def _json_rows(path: Path) -> list[Any]:
     if isinstance(content, list):
         return content
     if isinstance(content, dict) and all(isinstance(value, list) for value in content.values()):
-        return [_labelled(text, label) for label, texts in content.items() for text in texts]
+        return [_labeled(text, label) for label, texts in content.items() for text in texts]
     seen = f"an object with the keys {list(content)[:5]}" if isinstance(content, dict) else type(content).__name__
     raise ValueError(f"{path} holds {seen}, not a list of objects, a list of strings or an object label -> sentences.")
 
 
-def _labelled(text: Any, label: str) -> dict[str, Any]:
+def _labeled(text: Any, label: str) -> dict[str, Any]:
     return {"text": text, "label": label}
 
 

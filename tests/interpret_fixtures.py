@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from mfa_sklearn._annotated import AnnotatedArray
+from mfa_sklearn._base.annotated import AnnotatedArray
 
 WORDS = np.array([" cat", " dog", "fish", "\n", " $x$", "##ing", " the", " €", "", " b\x00d"])
 LABELS = np.array(["river", "money", "music"])

@@ -61,7 +61,7 @@ def save_tiny_model(
 
 
 def make_tokenizer(architecture: str = "llama", vocab_size: int = 384, n_ctx: int = 64) -> Any:
-    """A byte-level BPE tokenizer learnt from SENTENCES, with the special tokens of `architecture`."""
+    """A byte-level BPE tokenizer learned from SENTENCES, with the special tokens of `architecture`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -13,9 +13,9 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from mfa_sklearn import MFA
-from mfa_sklearn.mixture._arrays import Batches, Conditioner
-from mfa_sklearn.mixture._em import Statistics, Structure
-from mfa_sklearn.mixture._model import MFAParams
+from mfa_sklearn.mixture._em.statistics import Statistics
+from mfa_sklearn.mixture._model.params import MFAParams, Structure
+from mfa_sklearn.mixture._rows import Batches, Conditioner
 
 # Loadings / noise by component / noise by feature; U is free, C is tied.
 STRUCTURES = {
@@ -34,7 +34,7 @@ SIZES = [(3, 5, 2), (1, 4, 1), (2, 3, 0), (1, 1, 0), (2, 4, 3), (4, 30, 6)]
 def estimator_arguments(structure: Structure) -> dict[str, str]:
     """The parameters of the estimator that ask for a structure."""
     return {
-        "loadings": "common" if structure.common_loadings else "component",
+        "loading_type": "common" if structure.common_loadings else "component",
         "noise": "shared" if structure.shared_noise else "component",
         "noise_form": "isotropic" if structure.isotropic_noise else "diagonal",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mfa_sklearn.mixture._accelerate import Anderson
+from mfa_sklearn.mixture._em.acceleration import Anderson
 
 
 def proposals(n: int = 6, size: int = 75) -> list[torch.Tensor]:

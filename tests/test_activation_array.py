@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from mfa_sklearn._annotated import annotate, shared_fact
+from mfa_sklearn._base.annotated import annotate, shared_fact
 from mfa_sklearn.activations import ActivationArray
 
 

@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from mfa_sklearn.activations import SITES, ActivationExtractor, load_model
-from mfa_sklearn.activations._model import directory_digest, site_width
+from mfa_sklearn.activations._language_model import directory_digest, site_width
 from mfa_sklearn.activations._sites import check_layers, check_site, hook_name
-from mfa_sklearn.activations._tokens import _encode, token_strings
+from mfa_sklearn.activations._tokenize import _encode, token_strings
 
 LABELS = ["pets", "nature", "finance", "finance", "nature", "nature"]
 
@@ -298,10 +298,10 @@ def test_other_precisions(llama, dtype):
     assert 0 < error < (1e-5 if dtype == "float64" else 0.05)
 
 
-def test_compatibility_processing_centres_the_residual_stream(models):
+def test_compatibility_processing_centers_the_residual_stream(models):
     raw = ActivationExtractor(models["gpt2"], layer=1, device="cpu")
-    centred = clone(raw).set_params(processing="compatibility")
-    X, Y = np.asarray(raw.transform(SENTENCES)), centred.transform(SENTENCES)
+    centered = clone(raw).set_params(processing="compatibility")
+    X, Y = np.asarray(raw.transform(SENTENCES)), centered.transform(SENTENCES)
     np.testing.assert_allclose(Y, X - X.mean(1, keepdims=True), atol=1e-4)
     assert Y.source["processing"] == "compatibility"
 
@@ -492,7 +492,7 @@ def test_sites_and_layers():
 
 
 def test_width_of_the_mlp(models):
-    from mfa_sklearn.activations._model import load_config
+    from mfa_sklearn.activations._language_model import load_config
 
     for name in ARCHITECTURES:
         assert site_width(load_config(models[name]), "mlp") == 128

@@ -11,13 +11,13 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.mixture import GaussianMixture
 
 from mfa_sklearn import MFA
-from mfa_sklearn.mixture._model import MFAParams
+from mfa_sklearn.mixture._model.params import MFAParams
 
 # Heywood cases and constant pixels are what some of these data are chosen for.
 pytestmark = pytest.mark.filterwarnings("ignore:the noise variance of features")
 
 
-def standardised(X: np.ndarray) -> np.ndarray:
+def standardized(X: np.ndarray) -> np.ndarray:
     """Columns of mean zero and unit deviation."""
     return (X - X.mean(0)) / X.std(0)
 
@@ -29,7 +29,7 @@ def noisy_digits() -> np.ndarray:
     return X
 
 
-# --- a density, no optimiser ----------------------------------------------------------------------------------------
+# --- a density, no optimizer ----------------------------------------------------------------------------------------
 
 
 def pinwheel() -> np.ndarray:
@@ -92,7 +92,7 @@ def test_free_parameters_behind_the_criteria(name, count):
 
 @pytest.mark.parametrize(("n_factors", "expected"), [(1, -16.259945), (2, -15.433658)])
 def test_factor_analysis_of_wine(n_factors, expected):
-    X = standardised(load_wine().data)
+    X = standardized(load_wine().data)
     mfa = MFA(1, n_factors, tol=1e-9, max_iter=5000).fit(X)
     assert mfa.converged_
     assert mfa.score(X) == pytest.approx(expected, abs=1e-6)
@@ -127,7 +127,7 @@ def test_probabilistic_principal_components_of_iris(n_factors, expected):
 
 @pytest.mark.parametrize("n_factors", [1, 2, 4])
 def test_one_component_is_scikit_learns_factor_analysis(n_factors):
-    X = standardised(load_breast_cancer().data[:, :10])
+    X = standardized(load_breast_cancer().data[:, :10])
     reference = FactorAnalysis(n_factors, tol=1e-10, max_iter=20_000, svd_method="lapack").fit(X)
     mfa = MFA(1, n_factors, tol=1e-9, max_iter=5000).fit(X)
     # Two of these are Heywood cases, where the noise floor costs some 1e-5.
@@ -219,7 +219,7 @@ def test_acceleration_saves_nine_tenths_of_the_iterations_on_wine():
 
 
 def test_wine_on_any_scale_is_found_without_labels():
-    """k-means on raw wine is led by proline alone; rows are standardised first, so it is not."""
+    """k-means on raw wine is led by proline alone; rows are standardized first, so it is not."""
     X, y = load_wine(return_X_y=True)
     mfa = MFA(3, 2, noise="component", tol=1e-5, max_iter=500, n_init=4, random_state=0).fit(X)
     table = np.zeros((3, 3), int)
@@ -237,7 +237,7 @@ def test_wine_on_any_scale_is_found_without_labels():
 def test_no_factors_is_the_diagonal_gaussian_mixture(n_components):
     """The same optimum as scikit-learn's from the same start."""
     X, y = load_wine(return_X_y=True)
-    X = standardised(X)
+    X = standardized(X)
     labels = y if n_components == 3 else np.zeros_like(y)
     means = np.stack([X[labels == k].mean(0) for k in range(n_components)])
     reference = GaussianMixture(

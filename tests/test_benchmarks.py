@@ -65,13 +65,13 @@ def test_a_process_of_its_own_and_a_failure_that_does_not_stop_the_rest(
 
 
 def test_summary_is_of_medians(suite: ModuleType) -> None:
-    from _report import summarise
+    from _report import summarize
 
     runs = {"ours": [{"seconds": s} for s in (1.0, 9.0, 2.0)], "theirs": [{"seconds": s} for s in (8.0, 6.0, 5.0)]}
-    found = summarise({**runs, "broken": []})
+    found = summarize({**runs, "broken": []})
     assert set(found) == {"ours", "theirs"}
     assert found["ours"]["median"]["seconds"] == 2.0 and found["theirs"]["ratio"] == 3.0
-    assert "ratio" not in summarise({**runs, "ours": []})["theirs"]
+    assert "ratio" not in summarize({**runs, "ours": []})["theirs"]
 
 
 def test_the_plain_trainer_has_the_right_density_and_learns(suite: ModuleType) -> None:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from mixture_oracles import STRUCTURES, as_arrays, random_params, random_rows
 
-from mfa_sklearn.mixture import _blocks
-from mfa_sklearn.mixture._blocks import PairList, blocks, gather
-from mfa_sklearn.mixture._e_step import e_step
-from mfa_sklearn.mixture._model import prepare
+from mfa_sklearn.mixture._em.sharp import e_step
+from mfa_sklearn.mixture._model import blocks as blocks_module
+from mfa_sklearn.mixture._model.blocks import blocks, gather
+from mfa_sklearn.mixture._model.density import prepare
+from mfa_sklearn.mixture._model.pairs import PairList
 
 COUNTS = {
     "even": [5] * 12,
@@ -31,7 +32,7 @@ BUDGET = 40
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setitem(_blocks._BLOCK_BYTES, "cpu", BUDGET * 2 * 8)
+    monkeypatch.setitem(blocks_module._BLOCK_BYTES, "cpu", BUDGET * 2 * 8)
 
 
 @pytest.mark.parametrize("kind", COUNTS)
@@ -103,8 +104,8 @@ def test_gathered_rows_are_those_of_their_numbers():
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_what_fills_a_block_is_no_row_that_misses_values(incomplete, temperature, monkeypatch):
     """Padding once was row 0: where that misses a value, a weight of zero times NaN spoilt whole components."""
-    monkeypatch.setitem(_blocks._BLOCK_BYTES, "cpu", 2**20)
-    monkeypatch.setattr(_blocks, "_PADDING", 1.0)  # all in one block, however uneven
+    monkeypatch.setitem(blocks_module._BLOCK_BYTES, "cpu", 2**20)
+    monkeypatch.setattr(blocks_module, "_PADDING", 1.0)  # all in one block, however uneven
     params = random_params(STRUCTURES["UUU"], (3, 5, 2))
     params = params._replace(means=5 * params.means)
     rows = random_rows(params, 30)

@@ -13,7 +13,7 @@ import pytest
 from lm_fixtures import SENTENCES, save_tiny_model
 
 from mfa_sklearn import MFA
-from mfa_sklearn._files import check_writable, replacing
+from mfa_sklearn._base.files import check_writable, replacing
 from mfa_sklearn.cli import main
 
 PNG = b"\x89PNG"
@@ -21,7 +21,7 @@ PNG = b"\x89PNG"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small random model, labelled texts, their activations and a mixture, all made by the commands themselves."""
+    """A small random model, labeled texts, their activations and a mixture, all made by the commands themselves."""
     path = tmp_path_factory.mktemp("cli")
     save_tiny_model(path / "model", "gpt2")
     with (path / "texts.csv").open("w", newline="", encoding="utf-8") as file:

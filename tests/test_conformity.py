@@ -23,7 +23,7 @@ from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data, parametrize_with_checks
 
 from mfa_sklearn import MFA
-from mfa_sklearn._annotated import annotate
+from mfa_sklearn._base.annotated import annotate
 
 X, Y = load_iris(return_X_y=True)
 WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
@@ -239,7 +239,7 @@ def test_grid_search_over_sizes():
     assert search.score_samples(rows).shape == (450,)
 
 
-def test_grid_search_over_a_nested_initialiser():
+def test_grid_search_over_a_nested_initializer():
     search = GridSearchCV(quick(init=KMeans(3, random_state=0)), {"init__n_init": [1, 2]}, cv=2).fit(X)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
@@ -257,8 +257,8 @@ def test_the_code_feeds_a_classifier():
     assert cross_val_score(model, X, Y, cv=5).mean() > 0.9
 
 
-class Centres(KMeans):
-    """A k-means step that passes rows on, with its centres attached."""
+class Centers(KMeans):
+    """A k-means step that passes rows on, with its centers attached."""
 
     def transform(self, X):
         return annotate(X, cluster_centers=self.cluster_centers_)
@@ -267,14 +267,14 @@ class Centres(KMeans):
         return self.fit(X).transform(X)
 
 
-def centres_pipeline(memory=None) -> Pipeline:
-    steps = [("start", Centres(3, n_init=1, random_state=0)), ("mfa", quick(n_components=None))]
+def centers_pipeline(memory=None) -> Pipeline:
+    steps = [("start", Centers(3, n_init=1, random_state=0)), ("mfa", quick(n_components=None))]
     return Pipeline(steps, memory=memory)
 
 
-def test_a_cached_step_hands_its_centres_on(tmp_path):
-    plain = centres_pipeline().fit(X)
-    first, second = (centres_pipeline(str(tmp_path)).fit(X) for _ in range(2))
+def test_a_cached_step_hands_its_centers_on(tmp_path):
+    plain = centers_pipeline().fit(X)
+    first, second = (centers_pipeline(str(tmp_path)).fit(X) for _ in range(2))
     assert any(tmp_path.rglob("*.pkl"))
     for pipe in (first, second):
         assert pipe["mfa"].n_components_ == 3
@@ -287,7 +287,7 @@ def test_a_cached_step_hands_its_centres_on(tmp_path):
 
 def test_grid_search_over_a_pipeline_of_start_and_mixture():
     grid = {"start__n_clusters": [2, 3], "mfa__n_factors": [1, 2]}
-    search = GridSearchCV(centres_pipeline(), grid, cv=2).fit(X)
+    search = GridSearchCV(centers_pipeline(), grid, cv=2).fit(X)
     assert search.best_estimator_["mfa"].n_components_ == search.best_params_["start__n_clusters"]
 
 

@@ -30,7 +30,7 @@ def concepts():
 
 
 def build_script(name: str) -> ModuleType:
-    """A script of data/build, imported as it imports its own neighbours."""
+    """A script of data/build, imported as it imports its own neighbors."""
     sys.path.insert(0, str(BUILD))
     try:
         return importlib.import_module(name)
@@ -131,15 +131,15 @@ def test_return_x_y_gives_texts_and_labels(concepts):
 
 # --- a user's files
 
-LABELLED = [("The canoe drifted.", "river"), ("A loan, repaid.", "banking")]
+LABELED = [("The canoe drifted.", "river"), ("A loan, repaid.", "banking")]
 LAYOUTS = {
     "csv-prompt-label.csv": 'prompt,label\nThe canoe drifted.,river\n"A loan, repaid.",banking\n',
     "csv-other-case.csv": 'Concept,n,Sentence\nriver,1,The canoe drifted.\nbanking,2,"A loan, repaid."\n',
     "csv-with-bom.csv": '\ufefftext,concept\nThe canoe drifted.,river\n"A loan, repaid.",banking\n',
-    "objects.json": json.dumps([{"prompt": text, "label": label} for text, label in LABELLED]),
-    "objects-text-concept.json": json.dumps([{"text": text, "concept": label} for text, label in LABELLED]),
-    "by-label.json": json.dumps({label: [text] for text, label in LABELLED}),
-    "lines.jsonl": "\n".join(json.dumps({"sentence": text, "label": label}) for text, label in LABELLED) + "\n\n",
+    "objects.json": json.dumps([{"prompt": text, "label": label} for text, label in LABELED]),
+    "objects-text-concept.json": json.dumps([{"text": text, "concept": label} for text, label in LABELED]),
+    "by-label.json": json.dumps({label: [text] for text, label in LABELED}),
+    "lines.jsonl": "\n".join(json.dumps({"sentence": text, "label": label}) for text, label in LABELED) + "\n\n",
 }
 
 
@@ -148,7 +148,7 @@ def test_read_texts_layouts(tmp_path, name):
     path = tmp_path / name
     path.write_text(LAYOUTS[name], encoding="utf-8")
     data = read_texts(str(path))
-    assert list(zip(data.texts, data.labels, strict=True)) == LABELLED
+    assert list(zip(data.texts, data.labels, strict=True)) == LABELED
     assert (data.n_rows, data.n_skipped, data.skipped, data.filename) == (2, 0, {}, str(path))
 
 
@@ -307,7 +307,7 @@ def test_tiny_lm_computes_in_float32_and_writes_sentences(language_model):
     assert len(text.split()) > 8
 
 
-def test_tiny_lm_has_learnt_topics(language_model):
+def test_tiny_lm_has_learned_topics(language_model):
     """After two content words, 60 % of the content probability is the concept's (chance: under 3 %)."""
     script = build_script("evaluate_tiny_lm")
     figures = script.measure(*language_model, script.held_out(300))

@@ -12,7 +12,7 @@ import pytest
 from interpret_fixtures import annotated, mixture
 
 from mfa_sklearn import SubspaceDisplay
-from mfa_sklearn._annotated import AnnotatedArray
+from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.interpret import project
 from mfa_sklearn.interpret._display import spread_out
 from mfa_sklearn.interpret._text import label_text, visible
@@ -125,19 +125,19 @@ def test_visible(token: Any, shown: str, label: str) -> None:
     assert (visible(token), label_text(token)) == (shown, label)
 
 
-def test_colours_follow_labels() -> None:
+def test_colors_follow_labels() -> None:
     mfa, X = wide(400)
     labels = np.array([f"concept {i % 20}" for i in range(400)])
     labels[:300] = "concept 3"
     display = SubspaceDisplay.from_estimator(mfa, X, 1, labels=labels)
     own = display.projection.labels
-    colours = display.scatter_.get_facecolors()
+    colors = display.scatter_.get_facecolors()
     lines = [text.get_text() for text in display.legend_.get_texts()]
     assert lines[0] == f"concept 3 ({(own == 'concept 3').sum()})"
     assert len(lines) == 10 and lines[-1].endswith(f"others ({len(own) - counted(lines[:-1])})")
     for label in set(own):
-        assert len(np.unique(colours[own == label], axis=0)) == 1
-    assert len(np.unique(colours, axis=0)) == 10
+        assert len(np.unique(colors[own == label], axis=0)) == 1
+    assert len(np.unique(colors, axis=0)) == 10
 
 
 def counted(lines: list[str]) -> int:

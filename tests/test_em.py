@@ -17,10 +17,11 @@ from mixture_oracles import (
     random_rows,
 )
 
-from mfa_sklearn.mixture import _blocks, _posterior
-from mfa_sklearn.mixture._e_step import e_step
-from mfa_sklearn.mixture._em import m_step, n_parameters, rebase, tie, zero_statistics
-from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare
+from mfa_sklearn.mixture._em.sharp import e_step
+from mfa_sklearn.mixture._em.statistics import m_step, rebase, zero_statistics
+from mfa_sklearn.mixture._model import blocks, pairs
+from mfa_sklearn.mixture._model.density import log_joint, prepare
+from mfa_sklearn.mixture._model.params import MFAParams, n_parameters, tie
 
 FLOOR = 1e-9
 
@@ -42,7 +43,7 @@ def statistics_of(params: MFAParams, X: torch.Tensor, weights: torch.Tensor | No
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["UUU", "CCC"])
 def test_statistics_are_their_definitions(name, size, temperature, monkeypatch):
-    monkeypatch.setattr(_posterior, "_TEMPERED_MARGIN", 40.0)  # while the posterior is tempered, less is enough
+    monkeypatch.setattr(pairs, "_TEMPERED_MARGIN", 40.0)  # while the posterior is tempered, less is enough
     params, X, weights = problem(name, size)
     expected = dense_statistics(params, params, X.numpy(), weights.numpy(), temperature)
     assert_same_statistics(statistics_of(params, X, weights, temperature), expected, 1e-10)
@@ -123,7 +124,7 @@ def perturbed(params: MFAParams, step: float, rng: np.random.Generator) -> MFAPa
 
 @pytest.mark.parametrize("size", [(3, 5, 2), (2, 4, 0), (2, 6, 1)])
 @pytest.mark.parametrize("name", STRUCTURES)
-def test_m_step_is_the_maximiser(name, size):
+def test_m_step_is_the_maximizer(name, size):
     """No small change, whichever its direction, raises the expected complete-data log-likelihood."""
     params, X, weights = problem(name, size, n_rows=80)
     rows, w = X.numpy(), weights.numpy()
@@ -306,7 +307,7 @@ def test_components_a_few_at_a_time_are_all_of_them(name, monkeypatch):
     params, X, weights = problem(name)
     whole = statistics_of(params, X, weights)
     best = m_step(params, whole, STRUCTURES[name], FLOOR)
-    monkeypatch.setitem(_blocks._BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setitem(blocks._BLOCK_BYTES, "cpu", 1)
     pieces = statistics_of(params, X, weights)
     assert_same_statistics(pieces, whole, 1e-12)
     for found, expected in zip(m_step(params, pieces, STRUCTURES[name], FLOOR), best, strict=True):

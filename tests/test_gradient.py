@@ -20,12 +20,13 @@ from sklearn.decomposition import FactorAnalysis
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.mixture import _sharp
-from mfa_sklearn.mixture._arrays import Batches, Conditioner
-from mfa_sklearn.mixture._epochs import fitting_batch_size, fitting_learning_rate
-from mfa_sklearn.mixture._gradient import Ascent, constrain, unconstrain
-from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare, project
-from mfa_sklearn.mixture._sharp import sharp_gradient, sharp_pays
+from mfa_sklearn.mixture._gradient import fisher
+from mfa_sklearn.mixture._gradient.ascent import Ascent, constrain, unconstrain
+from mfa_sklearn.mixture._gradient.fisher import sharp_gradient, sharp_pays
+from mfa_sklearn.mixture._gradient.solver import fitting_batch_size, fitting_learning_rate
+from mfa_sklearn.mixture._model.density import log_joint, prepare, scores_and_log_joint
+from mfa_sklearn.mixture._model.params import MFAParams
+from mfa_sklearn.mixture._rows import Batches, Conditioner
 
 FLOOR = 1e-3
 
@@ -172,11 +173,11 @@ def test_a_coarse_product_finds_the_same_pairs(monkeypatch):
         assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
         axes = density.cov._replace(basis=_ten_bits(density.cov.basis))
         rounded = dataclasses.replace(density, cov=axes, cross=_ten_bits(density.cross))
-        return project(rounded, _ten_bits(rows))
+        return scores_and_log_joint(rounded, _ten_bits(rows))
 
     before = torch.backends.mkldnn.matmul.fp32_precision
-    monkeypatch.setattr(_sharp, "_may_be_coarse", lambda rows: True)
-    monkeypatch.setattr(_sharp, "project", coarse)
+    monkeypatch.setattr(fisher, "_may_be_coarse", lambda rows: True)
+    monkeypatch.setattr(fisher, "scores_and_log_joint", coarse)
     found_mean, found, _ = sharp_gradient(params, X, weights)
     assert torch.backends.mkldnn.matmul.fp32_precision == before
     assert float(found_mean) == pytest.approx(float(mean), rel=1e-5)
@@ -202,7 +203,7 @@ def test_sharp_and_soft_steps_are_one_ascent(name, monkeypatch):
         return [t.detach() for t in leaves]
 
     found = climb()
-    monkeypatch.setattr("mfa_sklearn.mixture._gradient.sharp_pays", lambda *sizes: False)
+    monkeypatch.setattr("mfa_sklearn.mixture._gradient.ascent.sharp_pays", lambda *sizes: False)
     for one, other in zip(found, climb(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 

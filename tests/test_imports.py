@@ -17,8 +17,8 @@ HEAVY = ("transformers", "transformer_lens", "matplotlib")
 # scikit-learn itself loads pandas where it is installed, so pandas is looked for in the source only.
 OPTIONAL = (*HEAVY, "pandas", "tqdm")
 # What the modules of each folder may import from this package; "" stands for the modules at the top.
-# Below all folders: what a version is called, annotated arrays, and how a file is replaced whole.
-BASE = {"__version__", "_annotated", "_files", "_mapped"}
+# Below all folders: what a version is called, and what every folder uses.
+BASE = {"__version__", "_base"}
 ALLOWED = {
     "mixture": BASE | {"mixture"},
     "activations": BASE | {"activations"},
@@ -118,10 +118,10 @@ def test_import_parser_sees_every_form(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "interpret").mkdir()
     source = tmp_path / "interpret" / "_x.py"
     source.write_text(
-        "import mfa_sklearn.steering._hooks\nfrom .._annotated import annotate\nfrom . import _y\n"
+        "import mfa_sklearn.steering._hooks\nfrom .._base.annotated import annotate\nfrom . import _y\n"
         "def f():\n    from mfa_sklearn import datasets\n    from ..mixture import MFA\n"
     )
-    assert imported_from_package(source) == {"steering", "_annotated", "interpret", "datasets", "mixture"}
+    assert imported_from_package(source) == {"steering", "_base", "interpret", "datasets", "mixture"}
 
 
 def test_every_folder_is_packaged() -> None:

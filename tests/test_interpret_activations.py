@@ -10,7 +10,7 @@ import pytest
 from interpret_fixtures import mixture
 
 from mfa_sklearn import MFA, ActivationArray, ActivationStore
-from mfa_sklearn.activations._rows import LayerRows
+from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_writer import write_store
 from mfa_sklearn.interpret import concept_components, describe_components, project, top_concepts, top_tokens
 

@@ -9,7 +9,7 @@ import pytest
 from interpret_fixtures import LABELS, ExactMixture, annotated, mixture, scores_by_loop
 from scipy.stats import chi2_contingency
 
-from mfa_sklearn._annotated import AnnotatedArray
+from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.interpret import concept_components, top_concepts
 
 
@@ -139,5 +139,5 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
 
 def test_no_labels() -> None:
     mfa = mixture()
-    with pytest.raises(ValueError, match=r"needs labels.*labelled texts"):
+    with pytest.raises(ValueError, match=r"needs labels.*labeled texts"):
         top_concepts(mfa, np.zeros((3, 5)))

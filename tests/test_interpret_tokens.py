@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from mfa_sklearn import MFA
-from mfa_sklearn._annotated import AnnotatedArray
+from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.interpret import _leaderboard as leaderboard
 from mfa_sklearn.interpret import describe_components, format_tokens, top_concepts, top_tokens
 
@@ -197,7 +197,7 @@ def contexts(rows: dict[str, Any], shared: dict[str, Any], width: int) -> list[s
         ),
     ],
 )
-def test_context_from_neighbours(rows: dict[str, Any], expected: list[str]) -> None:
+def test_context_from_neighbors(rows: dict[str, Any], expected: list[str]) -> None:
     assert contexts(rows, {}, 5) == expected
 
 

@@ -23,12 +23,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfa_sklearn import MFA, ActivationArray, KMeansInitializer
-from mfa_sklearn._annotated import shared_fact
-from mfa_sklearn.mixture import _arrays, _kmeans_core
-from mfa_sklearn.mixture._arrays import Conditioner
-from mfa_sklearn.mixture._kmeans import token_weights
-from mfa_sklearn.mixture._kmeans_core import Plan, draw_seeds, lloyd, sample_sizes
-from mfa_sklearn.mixture._kmeans_rows import FiniteBatches, Sample, nested_samples
+from mfa_sklearn._base.annotated import shared_fact
+from mfa_sklearn.mixture import _rows
+from mfa_sklearn.mixture._kmeans_initializer import token_weights
+from mfa_sklearn.mixture._rows import Conditioner
+from mfa_sklearn.mixture._start import kmeans as kmeans_module
+from mfa_sklearn.mixture._start.kmeans import Plan, draw_seeds, lloyd, sample_sizes
+from mfa_sklearn.mixture._start.samples import FiniteBatches, Sample, nested_samples
 
 CPU = torch.device("cpu")
 
@@ -39,15 +40,15 @@ def overlapping(n_rows: int = 600, n_features: int = 5, seed: int = 0, dtype: st
     return (rng.standard_normal((n_rows, n_features)) @ rng.standard_normal((n_features, n_features)) + 3).astype(dtype)
 
 
-def brute_force(X: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest centre of each row and the squared distance to it, from all differences."""
-    distances = ((X.astype(float)[:, None, :] - centres[None]) ** 2).sum(-1)
+def brute_force(X: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest center of each row and the squared distance to it, from all differences."""
+    distances = ((X.astype(float)[:, None, :] - centers[None]) ** 2).sum(-1)
     return distances.argmin(1), distances.min(1)
 
 
 def identity_batches(X: np.ndarray, weights: np.ndarray | None = None, keep: bool = True) -> FiniteBatches:
-    centre, scale = torch.zeros(X.shape[1], dtype=torch.float64), torch.ones(X.shape[1], dtype=torch.float64)
-    return FiniteBatches(X, Conditioner(centre, scale), torch.float64, CPU, weights, keep=keep)
+    center, scale = torch.zeros(X.shape[1], dtype=torch.float64), torch.ones(X.shape[1], dtype=torch.float64)
+    return FiniteBatches(X, Conditioner(center, scale), torch.float64, CPU, weights, keep=keep)
 
 
 def samples_of(batches: FiniteBatches, sizes: list[int], rng: np.random.RandomState) -> Iterator[Sample]:
@@ -114,7 +115,7 @@ def containers(X: np.ndarray, folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["array", "fortran", "reversed", "memory map", "tensor", "store", "frame"])
 @pytest.mark.parametrize("options", [{}, {"pool_size": 150}, {"pool_size": 40, "refine_iter": 0, "batch_size": 64}])
-def test_labels_and_inertia_are_those_of_the_centres(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
+def test_labels_and_inertia_are_those_of_the_centers(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
     X = overlapping()
     given = containers(X, tmp_path)[kind]
     kmeans = KMeansInitializer(7, random_state=0, **options).fit(given)
@@ -220,7 +221,7 @@ def test_streamed_rows_give_what_rows_in_memory_give(
     w = np.random.default_rng(0).uniform(size=900)
     options: dict[str, Any] = {"metric": metric, "pool_size": pool_size, "random_state": 0}
     kept = KMeansInitializer(6, **options).fit(X, sample_weight=w)
-    monkeypatch.setattr(_arrays, "KEEP_BYTES", 0)
+    monkeypatch.setattr(_rows, "KEEP_BYTES", 0)
     streamed = KMeansInitializer(6, batch_size=70, **options).fit(Store(X), sample_weight=w)
     np.testing.assert_allclose(streamed.cluster_centers_, kept.cluster_centers_, rtol=1e-10)
     np.testing.assert_array_equal(streamed.labels_, kept.labels_)
@@ -228,8 +229,8 @@ def test_streamed_rows_give_what_rows_in_memory_give(
 
 
 def test_the_pool_is_read_by_its_rows_and_the_rest_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_arrays, "KEEP_BYTES", 0)
-    monkeypatch.setattr("mfa_sklearn.mixture._kmeans_rows.BATCH_BYTES", 50 * 8 * 5)
+    monkeypatch.setattr(_rows, "KEEP_BYTES", 0)
+    monkeypatch.setattr("mfa_sklearn.mixture._start.samples.BATCH_BYTES", 50 * 8 * 5)
     store = Store(overlapping(1000))
     KMeansInitializer(5, pool_size=60, refine_iter=0, batch_size=100, random_state=0).fit(store)
     scale, pool, *batches = store.reads
@@ -243,7 +244,7 @@ def test_the_pool_is_read_by_its_rows_and_the_rest_batch_by_batch(monkeypatch: p
 def test_blocks_of_scores_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     X = overlapping(2000)
     want = KMeansInitializer(5, random_state=0).fit(X)
-    monkeypatch.setattr(_kmeans_core, "_BLOCK_NUMBERS", 1)
+    monkeypatch.setattr(kmeans_module, "_BLOCK_NUMBERS", 1)
     got = KMeansInitializer(5, random_state=0).fit(X)
     np.testing.assert_array_equal(got.labels_, want.labels_)
     np.testing.assert_allclose(got.cluster_centers_, want.cluster_centers_, rtol=1e-12)
@@ -268,7 +269,7 @@ def test_order_of_rows_does_not_matter() -> None:
     np.testing.assert_array_equal(got.labels_, want.labels_[order])
 
 
-def test_same_random_state_same_centres() -> None:
+def test_same_random_state_same_centers() -> None:
     X = overlapping(500)
     fits = [KMeansInitializer(9, pool_size=100, random_state=s).fit(X) for s in (0, 0, 1)]
     np.testing.assert_array_equal(fits[0].cluster_centers_, fits[1].cluster_centers_)
@@ -291,7 +292,7 @@ def test_samples_are_nested_and_double() -> None:
 
 
 def test_samples_stay_within_the_memory_granted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_kmeans_core, "KEEP_BYTES", 2 * 8 * 250)
+    monkeypatch.setattr(kmeans_module, "KEEP_BYTES", 2 * 8 * 250)
     assert sample_sizes(identity_batches(np.arange(1000.0)[:, None]), 5, Plan(pool_size=100)) == [100, 200]
 
 
@@ -350,32 +351,32 @@ def test_token_frequency_needs_token_ids(X: Any) -> None:
 # Cosine -------------------------------------------------------------------------------------------------------------
 
 
-def spherical_k_means(X: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spherical_k_means(X: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Directions and labels that spherical k-means ends with, written out."""
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     labels = np.full(len(X), -1)
     while True:
-        previous, labels = labels, (unit @ centres.T).argmax(1)
+        previous, labels = labels, (unit @ centers.T).argmax(1)
         if (previous == labels).all():
-            return centres, labels
-        sums = np.stack([unit[labels == k].sum(0) for k in range(len(centres))])
-        centres = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+            return centers, labels
+        sums = np.stack([unit[labels == k].sum(0) for k in range(len(centers))])
+        centers = sums / np.linalg.norm(sums, axis=1, keepdims=True)
 
 
 def test_cosine_is_spherical_k_means() -> None:
     X = overlapping(800, 4) * np.random.default_rng(1).lognormal(size=(800, 1))
     kmeans = KMeansInitializer(6, metric="cosine", tol=0, random_state=0).fit(X)
-    centres = kmeans.cluster_centers_
-    lengths = np.linalg.norm(centres, axis=1)
+    centers = kmeans.cluster_centers_
+    lengths = np.linalg.norm(centers, axis=1)
     np.testing.assert_allclose(lengths, np.sqrt((X**2).sum(1).mean()), rtol=1e-10)
-    directions, labels = spherical_k_means(X, centres / lengths[:, None])
-    np.testing.assert_allclose(centres / lengths[:, None], directions, rtol=1e-9)
+    directions, labels = spherical_k_means(X, centers / lengths[:, None])
+    np.testing.assert_allclose(centers / lengths[:, None], directions, rtol=1e-9)
     np.testing.assert_array_equal(kmeans.labels_, labels)
     np.testing.assert_array_equal(kmeans.predict(X), labels)
-    assert kmeans.inertia_ == pytest.approx(cosine_distances(X, centres).min(1).sum(), rel=1e-9)
+    assert kmeans.inertia_ == pytest.approx(cosine_distances(X, centers).min(1).sum(), rel=1e-9)
     assert kmeans.score(X) == pytest.approx(-kmeans.inertia_, rel=1e-9)
-    # The nearest centre is the most similar one, so that a mixture starts from the same clusters.
-    np.testing.assert_array_equal(brute_force(X, centres)[0], labels)
+    # The nearest center is the most similar one, so that a mixture starts from the same clusters.
+    np.testing.assert_array_equal(brute_force(X, centers)[0], labels)
 
 
 def test_cosine_finds_directions_whatever_the_lengths() -> None:
@@ -429,8 +430,8 @@ def test_one_cluster_is_the_mean() -> None:
 def test_empty_clusters_take_over_far_rows(unit: bool) -> None:
     X = torch.from_numpy(overlapping(300))
     X = torch.nn.functional.normalize(X, dim=1) if unit else X
-    centres = torch.cat([X[:2], -50 * torch.ones(3, 5, dtype=torch.float64)])
-    found = lloyd(Sample(X, None), centres, max_iter=50, tol=0, unit=unit)
+    centers = torch.cat([X[:2], -50 * torch.ones(3, 5, dtype=torch.float64)])
+    found = lloyd(Sample(X, None), centers, max_iter=50, tol=0, unit=unit)
     assert len(found.labels.unique()) == 5
     assert found.inertia < 0.8 * lloyd(Sample(X, None), X[:2], max_iter=50, tol=0, unit=unit).inertia
 
@@ -439,12 +440,12 @@ def test_empty_clusters_are_filled_beyond_the_last_pass_but_not_with_rows_that_d
     X = torch.tensor([0.0, 0.1, 0.2, *range(90, 120)], dtype=torch.float64)[:, None]
     far = torch.tensor([[0.0], [-1e3]], dtype=torch.float64)
     found = lloyd(Sample(X, None), far, max_iter=0, tol=0)
-    assert found.centres.flatten().tolist() == [pytest.approx(X.mean()), 119.0]
+    assert found.centers.flatten().tolist() == [pytest.approx(X.mean()), 119.0]
     assert found.labels.unique().tolist() == [0, 1]
     weights = torch.tensor([1.0] * 3 + [0.0] * 30, dtype=torch.float64)
     found = lloyd(Sample(X, weights), far, max_iter=5, tol=0)
     assert found.inertia < 0.01
-    assert found.centres.max() < 1
+    assert found.centers.max() < 1
 
 
 @pytest.mark.parametrize("value", [0.1, 0.5])
@@ -533,7 +534,7 @@ def activations() -> ActivationArray:
 
 
 @pytest.mark.parametrize("method", ["fit_transform", "transform"])
-def test_transform_hands_rows_and_facts_on_with_the_centres(method: str) -> None:
+def test_transform_hands_rows_and_facts_on_with_the_centers(method: str) -> None:
     X = activations()
     kmeans = KMeansInitializer(4, random_state=0).fit(X)
     got = getattr(kmeans, method)(X)
@@ -571,7 +572,7 @@ def pipeline(memory: Any = None) -> Pipeline:
     return Pipeline(steps, memory=memory)
 
 
-def test_a_mixture_starts_from_the_centres_of_the_step_before() -> None:
+def test_a_mixture_starts_from_the_centers_of_the_step_before() -> None:
     X = overlapping()
     pipe = pipeline().fit(X)
     start = MFA(n_factors=1, max_iter=3, tol=0, init=pipe["init"].cluster_centers_).fit(X)
@@ -591,7 +592,7 @@ def test_without_a_number_of_clusters_there_are_eight() -> None:
     assert KMeansInitializer().fit(overlapping()).cluster_centers_.shape == (8, 5)
 
 
-def test_a_cached_pipeline_hands_the_centres_on(tmp_path: Path) -> None:
+def test_a_cached_pipeline_hands_the_centers_on(tmp_path: Path) -> None:
     X = overlapping()
     want = pipeline().fit(X)
     for _ in range(2):

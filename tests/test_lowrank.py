@@ -8,17 +8,17 @@ import torch
 from mixture_oracles import SIZES, STRUCTURES, as_arrays, dense_covariances, dense_posterior, random_params, random_rows
 from torch.distributions import LowRankMultivariateNormal
 
-from mfa_sklearn.mixture import _blocks, _lowrank
+from mfa_sklearn.mixture._model import blocks, lowrank
 
 NOISES = ["UUU", "UCU"]  # noise per component, (K, D), and shared, (1, D)
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5}
 
 
 def problem(name: str, size: tuple[int, int, int], dtype: torch.dtype = torch.float64):
-    """Parameters, their factorisation, and deviations (K, n, D) of seven rows."""
+    """Parameters, their factorization, and deviations (K, n, D) of seven rows."""
     params = random_params(STRUCTURES[name], size, dtype=dtype)
     X = torch.tensor(random_rows(params, 7), dtype=dtype)
-    return params, _lowrank.factorise(params.loadings, params.noise_variance), X - params.means[:, None, :]
+    return params, lowrank.factorize(params.loadings, params.noise_variance), X - params.means[:, None, :]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -35,9 +35,9 @@ def test_verbs_agree_with_dense_matrices(noise, size, dtype):
 
     d = deviations.double().numpy()
     expected = np.einsum("knd,kde,kne->kn", d, np.linalg.inv(dense), d)
-    np.testing.assert_allclose(_lowrank.mahalanobis(cov, deviations).double(), expected, **close)
+    np.testing.assert_allclose(lowrank.mahalanobis(cov, deviations).double(), expected, **close)
 
-    mean, factor_cov = _lowrank.posterior(cov, deviations)
+    mean, factor_cov = lowrank.posterior(cov, deviations)
     X = (deviations[0] + params.means[0]).double().numpy()
     expected_mean, expected_cov = dense_posterior(params, X)
     np.testing.assert_allclose(mean.double(), expected_mean.transpose(1, 0, 2), **close)
@@ -51,7 +51,7 @@ def test_agrees_with_torch_low_rank_normal(noise, size):
     other = LowRankMultivariateNormal(
         torch.zeros_like(params.means), params.loadings, params.noise_variance.expand_as(params.means)
     )
-    log_prob = -0.5 * (_lowrank.mahalanobis(cov, deviations).T + cov.log_det + size[1] * np.log(2 * np.pi))
+    log_prob = -0.5 * (lowrank.mahalanobis(cov, deviations).T + cov.log_det + size[1] * np.log(2 * np.pi))
     torch.testing.assert_close(log_prob, other.log_prob(deviations.transpose(0, 1)), rtol=1e-11, atol=1e-11)
 
 
@@ -59,7 +59,7 @@ def test_agrees_with_torch_low_rank_normal(noise, size):
 def test_scores_are_the_stationary_point(noise):
     """Mahalanobis = min over z of |d - W z|^2_Psi + |z|^2, reached at the posterior mean."""
     params, cov, deviations = problem(noise, (2, 6, 3))
-    z = _lowrank.scores_from_projection(cov, _lowrank.project(cov, deviations)).requires_grad_()
+    z = lowrank.scores_from_projection(cov, lowrank.whitened_scores(cov, deviations)).requires_grad_()
     residual = deviations - z @ params.loadings.mT
     value = (residual.square() / params.noise_variance[:, None, :]).sum() + z.square().sum()
     assert torch.autograd.grad(value, z)[0].abs().max() < 1e-10
@@ -70,12 +70,12 @@ def test_select_is_the_component_alone(noise):
     params, cov, deviations = problem(noise, (3, 5, 2))
     noise_variance = as_arrays(params)[3]
     for k in range(3):
-        alone = _lowrank.factorise(params.loadings[k : k + 1], torch.tensor(noise_variance[k : k + 1].copy()))
-        for chosen, own in zip(_lowrank.select(cov, k), alone, strict=True):
+        alone = lowrank.factorize(params.loadings[k : k + 1], torch.tensor(noise_variance[k : k + 1].copy()))
+        for chosen, own in zip(lowrank.select(cov, k), alone, strict=True):
             torch.testing.assert_close(chosen, own, rtol=1e-13, atol=1e-13)
         torch.testing.assert_close(
-            _lowrank.mahalanobis(_lowrank.select(cov, k), deviations[k : k + 1]),
-            _lowrank.mahalanobis(cov, deviations)[k : k + 1],
+            lowrank.mahalanobis(lowrank.select(cov, k), deviations[k : k + 1]),
+            lowrank.mahalanobis(cov, deviations)[k : k + 1],
         )
 
 
@@ -85,8 +85,8 @@ def test_gradients(noise, size):
     params, _, deviations = problem(noise, size)
 
     def everything(log_noise, d, loadings=params.loadings):
-        cov = _lowrank.factorise(loadings, log_noise.exp())
-        outputs = cov.log_det, _lowrank.mahalanobis(cov, d), *_lowrank.posterior(cov, d)
+        cov = lowrank.factorize(loadings, log_noise.exp())
+        outputs = cov.log_det, lowrank.mahalanobis(cov, d), *lowrank.posterior(cov, d)
         return tuple(t for t in outputs if t.numel())
 
     inputs = [params.noise_variance.log(), deviations[:, :3]] + [params.loadings] * (size[2] > 0)
@@ -99,26 +99,26 @@ def test_single_precision_survives_a_signal_far_above_its_noise():
     loadings, z = 1e3 * rng.standard_normal((1, 20, 2)), rng.standard_normal((5, 2))
     noise = np.full((1, 20), 1e-6)
     deviations = (z @ loadings[0].T + 1e-3 * rng.standard_normal((5, 20))).astype(np.float32)[None]
-    exact = _lowrank.factorise(torch.tensor(loadings), torch.tensor(noise))
+    exact = lowrank.factorize(torch.tensor(loadings), torch.tensor(noise))
     # In double precision the loadings are those that single precision can hold.
-    single = _lowrank.factorise(torch.tensor(loadings).float(), torch.tensor(noise).float())
-    held = _lowrank.factorise(single.loadings.double(), single.noise_variance.double())
+    single = lowrank.factorize(torch.tensor(loadings).float(), torch.tensor(noise).float())
+    held = lowrank.factorize(single.loadings.double(), single.noise_variance.double())
     assert abs(float(single.log_det[0]) - float(held.log_det[0])) < 1e-3
     assert abs(float(exact.log_det[0]) - float(held.log_det[0])) < 1e-3
     whitener = single.whitener.double().mT @ single.whitener.double()
     torch.testing.assert_close(whitener, held.whitener.mT @ held.whitener, rtol=1e-5, atol=1e-30)
-    scores = _lowrank.posterior(single, torch.tensor(deviations))[0].double()
+    scores = lowrank.posterior(single, torch.tensor(deviations))[0].double()
     np.testing.assert_allclose(scores[0], z, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("noise", NOISES)
 def test_pieces_of_components_make_the_whole(noise, dtype, monkeypatch):
-    """Many components are factorised a few at a time, and rounded as they come."""
+    """Many components are factorized a few at a time, and rounded as they come."""
     params = random_params(STRUCTURES[noise], (7, 5, 2))
-    whole = _lowrank.factorise(params.loadings, params.noise_variance, dtype)
-    monkeypatch.setitem(_blocks._BLOCK_BYTES, "cpu", 3 * 5 * 2 * 8)
-    pieces = _lowrank.factorise(params.loadings, params.noise_variance, dtype)
+    whole = lowrank.factorize(params.loadings, params.noise_variance, dtype)
+    monkeypatch.setitem(blocks._BLOCK_BYTES, "cpu", 3 * 5 * 2 * 8)
+    pieces = lowrank.factorize(params.loadings, params.noise_variance, dtype)
     for found, expected in zip(pieces, whole, strict=True):
         assert found.dtype == expected.dtype
         torch.testing.assert_close(found, expected)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfa_sklearn import _mapped
-from mfa_sklearn._mapped import copy_rows, shared_mapping
+from mfa_sklearn._base import mapped as mapped_module
+from mfa_sklearn._base.mapped import copy_rows, shared_mapping
 
 N_ROWS, WIDTH = 3000, 40
 INDICES = {
@@ -35,20 +35,20 @@ INDICES = {
 @pytest.fixture(autouse=True)
 def short_spans(monkeypatch):
     """A few pages at once, so that every copy has many pieces."""
-    monkeypatch.setattr(_mapped, "_SPAN_BYTES", 3 * mmap.PAGESIZE)
+    monkeypatch.setattr(mapped_module, "_SPAN_BYTES", 3 * mmap.PAGESIZE)
 
 
 @pytest.fixture
 def released(monkeypatch):
     """How many bytes are let go of, piece by piece."""
     sizes = []
-    let_go = _mapped._let_go
+    let_go = mapped_module._let_go
 
     def noted(mapping, view):
         sizes.append(view.nbytes)
         let_go(mapping, view)
 
-    monkeypatch.setattr(_mapped, "_let_go", noted)
+    monkeypatch.setattr(mapped_module, "_let_go", noted)
     return sizes
 
 

@@ -34,7 +34,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from mfa_sklearn import MFA
-from mfa_sklearn._annotated import AnnotatedArray, annotate
+from mfa_sklearn._base.annotated import AnnotatedArray, annotate
 from mfa_sklearn.datasets import make_mfa
 
 SIZES = [(3, 5, 2), (1, 4, 1), (2, 3, 0), (4, 30, 6)]
@@ -95,7 +95,7 @@ def test_pairs_are_the_densities_that_matter(name, missing):
 
 @pytest.mark.parametrize("name", ["UUU", "CCC"])
 def test_log_joint_comes_in_chunks_that_cover_the_rows(name, monkeypatch):
-    monkeypatch.setattr("mfa_sklearn.mixture._posterior._CHUNK_BYTES", 1)  # as small as chunks get
+    monkeypatch.setattr("mfa_sklearn.mixture._model.pairs._CHUNK_BYTES", 1)  # as small as chunks get
     mfa, params, X = exact(name, (3, 5, 2), 100)
     chunks = list(mfa.iter_log_joint(X))
     assert len(chunks) > 3
@@ -211,7 +211,7 @@ def test_rotation_changes_no_density(method, structure):
 # --- where it starts ------------------------------------------------------------------------------------------------
 
 
-def centres_near(y=Y_MADE, X=X_MADE) -> np.ndarray:
+def centers_near(y=Y_MADE, X=X_MADE) -> np.ndarray:
     """The means of the true components."""
     return np.stack([X[y == k].mean(0) for k in range(y.max() + 1)])
 
@@ -236,20 +236,20 @@ def test_random_starts_differ_with_the_seed():
     assert not np.allclose(starts[0], starts[1])
 
 
-def test_given_centres():
-    assert same_components(quick(init=centres_near()))
-    assert same_components(quick(init=centres_near().tolist()))
-    everyone = MFA(None, 2, init=centres_near(), max_iter=3, tol=0).fit(X_MADE)
+def test_given_centers():
+    assert same_components(quick(init=centers_near()))
+    assert same_components(quick(init=centers_near().tolist()))
+    everyone = MFA(None, 2, init=centers_near(), max_iter=3, tol=0).fit(X_MADE)
     assert everyone.n_components_ == 3
 
 
-def test_attached_centres():
-    attached = annotate(X_MADE, cluster_centers=centres_near()[::-1])
+def test_attached_centers():
+    attached = annotate(X_MADE, cluster_centers=centers_near()[::-1])
     assert same_components(quick(attached), 2 - Y_MADE)
     assert MFA(None, 2, max_iter=3, tol=0).fit(attached).n_components_ == 3
     # A named strategy asks for something else.
     np.testing.assert_array_equal(quick(attached, init="kmeans").means_, quick(init="kmeans").means_)
-    with pytest.raises(ValueError, match=r"3 centres, but n_components=4"):
+    with pytest.raises(ValueError, match=r"3 centers, but n_components=4"):
         quick(attached, n_components=4)
 
 
@@ -264,10 +264,10 @@ def test_given_labels(labels):
     assert same_components(mfa)
 
 
-def test_the_start_from_labels_is_the_labelled_rows_moments():
+def test_the_start_from_labels_is_the_labeled_rows_moments():
     mfa = MFA(3, 2, init=Y_MADE, noise="component", max_iter=0).fit(X_MADE)
     np.testing.assert_allclose(mfa.weights_, np.bincount(Y_MADE) / len(Y_MADE), rtol=1e-6)
-    np.testing.assert_allclose(mfa.means_, centres_near(), rtol=1e-9)
+    np.testing.assert_allclose(mfa.means_, centers_near(), rtol=1e-9)
     for k in range(3):
         own = np.cov(X_MADE[k == Y_MADE].T, bias=True)
         # near the rows' covariance: the two strongest directions, and the variance of each feature
@@ -295,10 +295,10 @@ def test_nested_estimator():
 
 
 BAD_STARTS = [
-    (np.zeros((3, 5)), ValueError, r"centres of shape \(3, 5\), but X has n_features=6"),
-    (np.zeros((4, 6)), ValueError, r"4 centres, but n_components=3"),
-    (np.full((3, 6), np.nan), ValueError, "centres that are not finite"),
-    (np.zeros((1, 3, 6)), ValueError, r"centres of shape \(1, 3, 6\)"),
+    (np.zeros((3, 5)), ValueError, r"centers of shape \(3, 5\), but X has n_features=6"),
+    (np.zeros((4, 6)), ValueError, r"4 centers, but n_components=3"),
+    (np.full((3, 6), np.nan), ValueError, "centers that are not finite"),
+    (np.zeros((1, 3, 6)), ValueError, r"centers of shape \(1, 3, 6\)"),
     (np.zeros(5, dtype=int), ValueError, r"5 labels for n_samples=300"),
     (np.full(300, -1), ValueError, "integers from 0.* minimum -1"),
     (Y_MADE.astype(float), ValueError, "integers from 0, got dtype float64"),
@@ -343,10 +343,10 @@ def test_warm_start_with_another_width_is_refused():
 
 
 @pytest.mark.parametrize("max_iter", [0, 5])
-@pytest.mark.parametrize("change", [{"noise": "component"}, {"noise_form": "diagonal"}, {"loadings": "component"}])
+@pytest.mark.parametrize("change", [{"noise": "component"}, {"noise_form": "diagonal"}, {"loading_type": "component"}])
 def test_warm_start_loosens_ties(change, max_iter):
     """A fit with more ties is a start for one with fewer."""
-    tied = quick(warm_start=True, noise="shared", noise_form="isotropic", loadings="common", max_iter=40)
+    tied = quick(warm_start=True, noise="shared", noise_form="isotropic", loading_type="common", max_iter=40)
     before = tied.lower_bound_
     mfa = tied.set_params(max_iter=max_iter, **change).fit(X_MADE)
     assert mfa.noise_variance_.shape == ((3, 6) if "noise" in change else (6,))
@@ -354,7 +354,7 @@ def test_warm_start_loosens_ties(change, max_iter):
     assert mfa.lower_bound_ == pytest.approx(dense_log_prob(params_of(mfa), X_MADE).mean(), rel=1e-10)
 
 
-@pytest.mark.parametrize("change", [{"noise": "shared"}, {"noise_form": "isotropic"}, {"loadings": "common"}])
+@pytest.mark.parametrize("change", [{"noise": "shared"}, {"noise_form": "isotropic"}, {"loading_type": "common"}])
 def test_warm_start_into_more_ties(change):
     mfa = quick(warm_start=True, noise="component").set_params(max_iter=0, **change)
     weights, noise, loadings = mfa.weights_, mfa.noise_variance_, mfa.loadings_
@@ -482,8 +482,8 @@ def test_batches_are_a_matter_of_memory_alone(batch_size):
 
 def test_rows_that_do_not_fit_are_read_again(monkeypatch):
     kept = quick(init=Y_MADE)
-    monkeypatch.setattr("mfa_sklearn.mixture._arrays.KEEP_BYTES", 100)
-    monkeypatch.setattr("mfa_sklearn.mixture._arrays.BATCH_BYTES", 6 * 8 * 40)
+    monkeypatch.setattr("mfa_sklearn.mixture._rows.KEEP_BYTES", 100)
+    monkeypatch.setattr("mfa_sklearn.mixture._rows.BATCH_BYTES", 6 * 8 * 40)
     read = quick(init=Y_MADE)
     np.testing.assert_allclose(read.means_, kept.means_, rtol=1e-9)
     np.testing.assert_allclose(read.score_samples(X_MADE), kept.score_samples(X_MADE), rtol=1e-9)
@@ -614,7 +614,7 @@ def test_rows_come_in_many_containers(kind, tmp_path):
     assert mfa.score_samples(X).dtype == (np.float32 if narrow else np.float64)
     np.testing.assert_allclose(mfa.score_samples(X), mfa.score_samples(X_MADE), atol=500 * ROUNDED.get(kind, 1e-12))
     np.testing.assert_array_equal(mfa.predict(X), mfa.predict(X_MADE))
-    assert quick(X, init=centres_near()).n_components_ == 3
+    assert quick(X, init=centers_near()).n_components_ == 3
     assert mfa.partial_fit(X).n_iter_ == 9
 
 
@@ -643,8 +643,8 @@ class Store:
 
 def test_a_store_is_read_batch_by_batch(monkeypatch):
     expected = quick(init=Y_MADE).means_
-    monkeypatch.setattr("mfa_sklearn.mixture._arrays.KEEP_BYTES", 100)
-    monkeypatch.setattr("mfa_sklearn.mixture._arrays.BATCH_BYTES", 6 * 8 * 40)
+    monkeypatch.setattr("mfa_sklearn.mixture._rows.KEEP_BYTES", 100)
+    monkeypatch.setattr("mfa_sklearn.mixture._rows.BATCH_BYTES", 6 * 8 * 40)
     store = Store(X_MADE)
     mfa = quick(store, init=Y_MADE)
     np.testing.assert_allclose(mfa.means_, expected, rtol=1e-9)
@@ -698,7 +698,7 @@ def spoiled(value: float, row: int = 7, column: int = 2) -> np.ndarray:
 BAD_INPUT = [
     (X_MADE[:2], {}, ValueError, r"n_components=3 is more than n_samples=2"),
     (X_MADE, {"n_factors": 6}, ValueError, r"n_factors=6 must be below n_features=6"),
-    (X_MADE[:2], {"init": centres_near(), "n_components": None}, ValueError, r"n_components=3 is more"),
+    (X_MADE[:2], {"init": centers_near(), "n_components": None}, ValueError, r"n_components=3 is more"),
     (spoiled(-np.inf), {}, ValueError, r"contains infinity \(first at row 7, column 2\)"),
     (torch.tensor(spoiled(np.inf)), {}, ValueError, r"contains infinity \(first at row 7, column 2\)"),
     (sparse.csr_matrix(X_MADE), {}, TypeError, "[Ss]parse"),
@@ -715,7 +715,7 @@ BAD_INPUT = [
     (X_MADE, {"n_factors": 1.5}, ValueError, "'n_factors' parameter"),
     (X_MADE, {"noise": "own"}, ValueError, "'noise' parameter"),
     (X_MADE, {"noise_form": "full"}, ValueError, "'noise_form' parameter"),
-    (X_MADE, {"loadings": "tied"}, ValueError, "'loadings' parameter"),
+    (X_MADE, {"loading_type": "tied"}, ValueError, "'loading_type' parameter"),
     (X_MADE, {"solver": "adam"}, ValueError, "'solver' parameter"),
     (X_MADE, {"annealing": 0.5}, ValueError, "'annealing' parameter"),
     (X_MADE, {"noise_floor": 0.0}, ValueError, "'noise_floor' parameter"),
@@ -791,7 +791,7 @@ def test_a_code_of_another_width():
         quick().inverse_transform(np.zeros((2, 4)))
 
 
-# --- persistence and neighbours -------------------------------------------------------------------------------------
+# --- persistence and neighbors -------------------------------------------------------------------------------------
 
 
 def test_survives_pickle_and_joblib(tmp_path):

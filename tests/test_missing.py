@@ -11,10 +11,14 @@ from sklearn.datasets import load_wine
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.mixture import _e_step, _gradient, _missing, _model
+from mfa_sklearn.mixture._em.sharp import e_step
+from mfa_sklearn.mixture._gradient.ascent import _log_joint
+from mfa_sklearn.mixture._model.density import prepare
+from mfa_sklearn.mixture._model.missing import missing_rows
+from mfa_sklearn.mixture._model.params import MFAParams
 
 STRUCTURES = [
-    {"noise": noise, "noise_form": form, "loadings": loadings}
+    {"noise": noise, "noise_form": form, "loading_type": loadings}
     for noise in ("shared", "component")
     for form in ("diagonal", "isotropic")
     for loadings in ("component", "common")
@@ -70,18 +74,18 @@ def test_fisher_identity():
     """The gradient of the log-likelihood is what the statistics say, holes and all."""
     generator = torch.Generator().manual_seed(0)
     K, D, q = 3, 5, 2
-    params = _model.MFAParams(
+    params = MFAParams(
         torch.randn(K, generator=generator, dtype=torch.float64).log_softmax(0),
         torch.randn(K, D, generator=generator, dtype=torch.float64),
         torch.randn(K, D, q, generator=generator, dtype=torch.float64),
         torch.rand(K, D, generator=generator, dtype=torch.float64) + 0.2,
     )
     X = torch.tensor(with_holes(np.random.default_rng(1).normal(size=(60, D)), 0.3))
-    assert 0 < int(_missing.missing_rows(X).sum()) < 60
-    leaves = _model.MFAParams(*(t.clone().requires_grad_() for t in params))
-    total = _gradient._log_joint(_model.prepare(leaves), X).logsumexp(1).sum()
+    assert 0 < int(missing_rows(X).sum()) < 60
+    leaves = MFAParams(*(t.clone().requires_grad_() for t in params))
+    total = _log_joint(prepare(leaves), X).logsumexp(1).sum()
     weights, means, loadings, noise = torch.autograd.grad(total, leaves)
-    s, log_prob = _e_step.e_step(_model.prepare(params), X)
+    s, log_prob = e_step(prepare(params), X)
     psi = params.noise_variance
     torch.testing.assert_close(log_prob.sum(), total.detach())
     torch.testing.assert_close(weights, s.mass)

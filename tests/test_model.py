@@ -20,9 +20,9 @@ from mixture_oracles import (
     random_rows,
 )
 
-from mfa_sklearn.mixture._gradient import constrain, unconstrain
-from mfa_sklearn.mixture._model import MFAParams, log_joint, mixture_moments, prepare, sample
-from mfa_sklearn.mixture._posterior import (
+from mfa_sklearn.mixture._gradient.ascent import constrain, unconstrain
+from mfa_sklearn.mixture._model.density import log_joint, prepare
+from mfa_sklearn.mixture._model.pairs import (
     _CHUNK_BYTES,
     _TEMPERED_MARGIN,
     Pairs,
@@ -32,6 +32,7 @@ from mfa_sklearn.mixture._posterior import (
     posterior_pairs,
     residuals,
 )
+from mfa_sklearn.mixture._model.params import MFAParams, mixture_moments, sample
 
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 1e-5}
 DTYPES = [torch.float64, torch.float32]

@@ -20,13 +20,18 @@ from mixture_oracles import (
     random_rows,
 )
 
-from mfa_sklearn.mixture import _passes, _posterior
-from mfa_sklearn.mixture._candidates import N_NEIGHBOURS
-from mfa_sklearn.mixture._em import m_step
-from mfa_sklearn.mixture._fit import EMSolver
-from mfa_sklearn.mixture._model import MFAParams, log_joint, prepare
-from mfa_sklearn.mixture._passes import ExactPass, TruncatedPass, best_pass, expected_statistics, nominal_seconds
-from mfa_sklearn.mixture._posterior import find_pairs, normalise, refine
+from mfa_sklearn.mixture._em import exact
+from mfa_sklearn.mixture._em import truncated as truncated_module
+from mfa_sklearn.mixture._em.exact import ExactPass, expected_statistics
+from mfa_sklearn.mixture._em.neighbors import N_NEIGHBORS
+from mfa_sklearn.mixture._em.passes import best_pass, nominal_seconds
+from mfa_sklearn.mixture._em.solver import EMSolver
+from mfa_sklearn.mixture._em.statistics import m_step
+from mfa_sklearn.mixture._em.truncated import TruncatedPass
+from mfa_sklearn.mixture._model import pairs as pairs_module
+from mfa_sklearn.mixture._model.density import log_joint, prepare
+from mfa_sklearn.mixture._model.pairs import find_pairs, normalize, refine
+from mfa_sklearn.mixture._model.params import MFAParams
 
 FLOOR = 1e-6
 MANY = 90
@@ -59,7 +64,7 @@ def moved(params: MFAParams, by: float, seed: int = 0) -> MFAParams:
 @pytest.fixture
 def always_looking(monkeypatch):
     """No pass goes over known pairs only."""
-    monkeypatch.setattr(_passes, "_REVISITS", 0)
+    monkeypatch.setattr(truncated_module, "_REVISITS", 0)
 
 
 def further_pairs(rows: TruncatedPass) -> set[tuple[int, int]]:
@@ -81,8 +86,8 @@ def matter(params: MFAParams, X: np.ndarray) -> set[tuple[int, int]]:
 @pytest.mark.parametrize("kind", [ExactPass, TruncatedPass])
 @pytest.mark.parametrize("name", ["UUU", "CCC"])
 def test_passes_over_few_components_are_exact(name, kind, temperature, monkeypatch, always_looking):
-    """Whatever the row's home: with no more components than neighbours all are candidates."""
-    monkeypatch.setattr(_posterior, "_TEMPERED_MARGIN", 40.0)
+    """Whatever the row's home: with no more components than neighbors all are candidates."""
+    monkeypatch.setattr(pairs_module, "_TEMPERED_MARGIN", 40.0)
     params = random_params(STRUCTURES[name], (5, 6, 2))
     X, weights = random_rows(params, 100), row_weights(100)
     rows = kind(params, as_they_are(X, weights=weights, keep=True), np.random.RandomState(0), 4.0)
@@ -95,8 +100,8 @@ def test_passes_over_few_components_are_exact(name, kind, temperature, monkeypat
 
 @pytest.mark.parametrize("kind", [ExactPass, TruncatedPass])
 def test_soft_passes_go_over_parts_and_sharp_ones_over_all(kind, monkeypatch):
-    monkeypatch.setattr(_passes, "_LEAST_ROWS", 30)
-    monkeypatch.setattr(_passes, "_ROWS_PER_COLUMN", 5)  # 5 (2 + 1) 3 = 45 rows at once, so two parts
+    monkeypatch.setattr(exact, "_LEAST_ROWS", 30)
+    monkeypatch.setattr(exact, "_ROWS_PER_COLUMN", 5)  # 5 (2 + 1) 3 = 45 rows at once, so two parts
     params = random_params(STRUCTURES["UUU"], (3, 6, 2))
     X, weights = random_rows(params, 100), row_weights(100)
     rows = kind(params, as_they_are(X, weights=weights), np.random.RandomState(0), 1.5)
@@ -189,7 +194,7 @@ def test_bounds_never_fall_at_temperature_one(kind, dtype, seed, weighted, accel
 
 
 def test_every_step_raises_the_likelihood_of_what_the_candidates_are(always_looking):
-    """Without candidates of the pass before, the neighbourhoods alone lose what rows had: the bound would fall."""
+    """Without candidates of the pass before, the neighborhoods alone lose what rows had: the bound would fall."""
     params, X = many(0.6)
     rows = truncated(params, as_they_are(X, keep=True))
     last = -math.inf
@@ -201,13 +206,13 @@ def test_every_step_raises_the_likelihood_of_what_the_candidates_are(always_look
 
 
 def test_pairs_that_mattered_are_looked_at_again():
-    """All of those of the first pass, although few of them are neighbours."""
+    """All of those of the first pass, although few of them are neighbors."""
     params, X = many(0.8)
     rows = truncated(params, as_they_are(X, keep=True))
     rows(params)
     expected = matter(params, X)
     assert further_pairs(rows) == expected
-    assert len(expected) > N_NEIGHBOURS * len(X)
+    assert len(expected) > N_NEIGHBORS * len(X)
     place = rows.state.rows
     assert (place.diff() >= 0).all()
     rows(params)
@@ -245,33 +250,33 @@ def test_homes_are_best_after_a_pass_over_all():
     rows = truncated(params, as_they_are(X, keep=True))
     rows(params)
     np.testing.assert_array_equal(rows.state.home, dense_log_joint(params, X).argmax(1))
-    assert rows.state.neighbours.shape == (MANY, N_NEIGHBOURS)
+    assert rows.state.neighbors.shape == (MANY, N_NEIGHBORS)
 
 
-def test_neighbours_are_distinct_and_a_home_is_its_own_first(always_looking):
+def test_neighbors_are_distinct_and_a_home_is_its_own_first(always_looking):
     params, X = many()
     rows = truncated(params, as_they_are(X, keep=True))
     for n in range(12):
         rows(params)
         params = moved(params, 0.3, n)
-    assert all(len(set(row)) == N_NEIGHBOURS for row in rows.state.neighbours.tolist())
-    assert torch.equal(rows.state.neighbours[:, 0], torch.arange(MANY))
+    assert all(len(set(row)) == N_NEIGHBORS for row in rows.state.neighbors.tolist())
+    assert torch.equal(rows.state.neighbors[:, 0], torch.arange(MANY))
 
 
 def test_candidates_that_are_tried_twice_count_once(monkeypatch, always_looking):
     """No pair is there twice, so that the rows' responsibilities sum to one, and the bound is no more than it is."""
-    monkeypatch.setattr(_passes, "with_some_tried", lambda neighbours, _: torch.cat([neighbours, neighbours], 1))
+    monkeypatch.setattr(truncated_module, "with_some_tried", lambda neighbors, _: torch.cat([neighbors, neighbors], 1))
     params, X = many()
     rows = truncated(params, as_they_are(X, keep=True))
     rows(params)
     places = rows.state
     density = prepare(params)
-    search = _passes._Near(density, places, np.random.RandomState(0), 1.0)
+    search = truncated_module._Near(density, places, np.random.RandomState(0), 1.0)
     found, components = search(slice(0, len(X)), torch.tensor(X), 1.0)
     pairs = torch.stack([found, components], 1)
     assert len(pairs.unique(dim=0)) == len(pairs)
     assert (components.diff() >= 0).all()
-    r, _ = normalise(refine(density, torch.tensor(X), found, components), len(X))
+    r, _ = normalize(refine(density, torch.tensor(X), found, components), len(X))
     np.testing.assert_allclose(np.bincount(found, r, minlength=len(X)), 1, rtol=1e-12)
     total = float(rows(params).log_likelihood)
     assert total == pytest.approx(dense_log_prob(params, X).sum(), rel=1e-9)
@@ -383,8 +388,8 @@ def on_disk(tmp_path):
 @pytest.mark.parametrize("batch_rows", [1, 97, 900])
 @pytest.mark.parametrize("kind", [ExactPass, TruncatedPass])
 def test_streamed_rows_give_the_statistics_of_kept_ones(kind, batch_rows, on_disk, monkeypatch):
-    monkeypatch.setattr(_passes, "_LEAST_ROWS", 50)
-    monkeypatch.setattr(_passes, "_ROWS_PER_COLUMN", 0)
+    monkeypatch.setattr(exact, "_LEAST_ROWS", 50)
+    monkeypatch.setattr(exact, "_ROWS_PER_COLUMN", 0)
     params, X = many(1.0, n_rows=900 if batch_rows > 1 else 60)
     weights = row_weights(len(X))
     kept, streamed = (
@@ -420,7 +425,7 @@ def test_chunks_say_where_their_rows_are(numbers, keep, on_disk):
 
 @pytest.mark.parametrize("watched", [False, True])
 def test_pairs_are_found_and_all_densities_shown(watched, monkeypatch):
-    monkeypatch.setattr(_posterior, "_CHUNK_BYTES", 1)  # the least: 16 rows at once
+    monkeypatch.setattr(pairs_module, "_CHUNK_BYTES", 1)  # the least: 16 rows at once
     params, X = many(1.0, n_rows=50)
     density, rows, seen = prepare(params), torch.tensor(X), []
     found = find_pairs(

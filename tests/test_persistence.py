@@ -24,11 +24,11 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_wine
 
 from mfa_sklearn import MFA
-from mfa_sklearn._annotated import annotate
+from mfa_sklearn._base.annotated import annotate
 
 X = load_wine().data
 STRUCTURES = [
-    {"noise": noise, "noise_form": form, "loadings": loadings}
+    {"noise": noise, "noise_form": form, "loading_type": loadings}
     for noise in ("shared", "component")
     for form in ("diagonal", "isotropic")
     for loadings in ("component", "common")
@@ -173,7 +173,7 @@ def test_unfitted_mixture_is_not_saved(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_saved_mixture_is_replaced_and_its_neighbours_stay(tmp_path):
+def test_saved_mixture_is_replaced_and_its_neighbors_stay(tmp_path):
     fitted().save_pretrained(tmp_path)
     (tmp_path / "README.md").write_text("mine")
     other = fitted(n_factors=3)
@@ -367,7 +367,7 @@ def test_given_numbers_can_be_rotated_saved_and_learned_from(tmp_path):
     assert rotated.partial_fit(rows).score(rows) > before
 
 
-def test_weights_are_normalised_to_rounding():
+def test_weights_are_normalized_to_rounding():
     weights, *rest = random_numbers(shared=True)
     assert MFA.from_params(weights.astype(np.float32), *rest).weights_.sum() == pytest.approx(1, abs=1e-15)
 
@@ -405,7 +405,7 @@ def test_tied_numbers_are_accepted_as_such():
     weights, means, loadings, _ = random_numbers(shared=True)
     common = np.broadcast_to(loadings[:1], loadings.shape)
     mfa = MFA.from_params(weights, means, common, np.full(4, 2.0), noise_form="isotropic")
-    assert mfa.loadings == "common"
+    assert mfa.loading_type == "common"
     assert mfa._n_parameters() == 2 + 12 + (8 - 1) + 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mfa_sklearn.mixture._precision import BF16_EPS, coarse_products, search_may_be_coarse
+from mfa_sklearn.mixture._model.rounding import BF16_EPS, coarse_products, search_may_be_coarse
 
 SETTINGS = {
     "cpu": (torch.backends.mkldnn.matmul, "bf16"),

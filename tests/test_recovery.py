@@ -12,8 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.mixture._em import Structure, n_parameters
-from mfa_sklearn.mixture._model import MFAParams
+from mfa_sklearn.mixture._model.params import MFAParams, Structure, n_parameters
 
 K, D, Q = 3, 8, 2
 ROWS = (300, 3_000, 30_000)
@@ -55,7 +54,7 @@ def recovery(noise: str, seed: int) -> list[Errors]:
     truth = MFAParams(
         *(torch.as_tensor(a) for a in (np.log(bunch.weights), bunch.means, bunch.loadings, noise_variance))
     )
-    # Of p / 2n nats, 1e-3 where there are most rows, the optimiser's error is to be nothing. One start is not always
+    # Of p / 2n nats, 1e-3 where there are most rows, the optimizer's error is to be nothing. One start is not always
     # enough: k-means cuts the second mixture's largest component in two.
     fits = (MFA(K, Q, noise=noise, n_init=2, tol=1e-5, max_iter=200, random_state=0).fit(X[:n]) for n in ROWS)
     return [errors(mfa, truth, X[ROWS[-1] :]) for mfa in fits]

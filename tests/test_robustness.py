@@ -21,9 +21,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.mixture._fit import EMSolver
-from mfa_sklearn.mixture._passes import ExactPass
-from mfa_sklearn.mixture._problem import pose
+from mfa_sklearn.mixture._em.exact import ExactPass
+from mfa_sklearn.mixture._em.solver import EMSolver
+from mfa_sklearn.mixture._fit.problem import pose
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -106,7 +106,7 @@ def test_single_precision_evaluation_agrees_with_dense_oracles(name, shift, outl
 
 
 def test_single_precision_rows_are_evaluated_in_double_where_that_is_asked_for():
-    """The centring too, which shows where components are ten thousand deviations apart in one column."""
+    """The centering too, which shows where components are ten thousand deviations apart in one column."""
     params = random_params(STRUCTURES["UUC"], (3, 10, 0))
     params = params._replace(means=params.means * torch.where(torch.arange(10) == 4, 1e4, 1.0))
     X = random_rows(params, 60).astype(np.float32)
@@ -306,9 +306,9 @@ def test_clusters_of_one_row():
 
 @pytest.mark.parametrize("acceleration", [False, True])
 def test_a_component_that_loses_its_rows_is_given_others(acceleration):
-    """A centre nowhere near the rows holds none; it is given half of a heavy component, and that is reported."""
-    centres = np.concatenate([ROWS[LABELS == 0][:1], ROWS[LABELS == 1][:1], np.full((1, 8), 1e5)])
-    mfa = quick(ROWS, init=centres, annealing=1, max_iter=40, acceleration=acceleration)
+    """A center nowhere near the rows holds none; it is given half of a heavy component, and that is reported."""
+    centers = np.concatenate([ROWS[LABELS == 0][:1], ROWS[LABELS == 1][:1], np.full((1, 8), 1e5)])
+    mfa = quick(ROWS, init=centers, annealing=1, max_iter=40, acceleration=acceleration)
     assert mfa.n_reseeded_ >= 1
     assert mfa.weights_.min() > 0.05
     assert_sound(mfa, ROWS)
@@ -324,7 +324,7 @@ def test_a_revival_is_not_undone_by_the_acceleration(monkeypatch):
     for _ in range(4):
         solver.step()
     assert solver.reseeded == 0
-    monkeypatch.setattr("mfa_sklearn.mixture._fit._DEAD_ROWS", 200.0)  # the smallest of three now counts as dead
+    monkeypatch.setattr("mfa_sklearn.mixture._em.solver._DEAD_ROWS", 200.0)  # the smallest of three now counts as dead
     before = solver.step().bound
     assert solver.reseeded >= 1
     monkeypatch.undo()

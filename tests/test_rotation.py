@@ -14,8 +14,8 @@ from sklearn.decomposition._factor_analysis import _ortho_rotation
 from sklearn.exceptions import ConvergenceWarning
 
 from mfa_sklearn import MFA
-from mfa_sklearn.mixture import _rotation
-from mfa_sklearn.mixture._rotation import canonical, rotate
+from mfa_sklearn.mixture._model import rotation
+from mfa_sklearn.mixture._model.rotation import canonical, rotate
 
 METHODS = ["varimax", "quartimax"]
 
@@ -33,7 +33,7 @@ def random_rotations(n_components: int, n_factors: int, seed: int) -> torch.Tens
 
 
 def criterion(loadings: np.ndarray, method: str) -> float:
-    """The variance (or sum) of squared loadings that the rotation maximises, written as a statistician would."""
+    """The variance (or sum) of squared loadings that the rotation maximizes, written as a statistician would."""
     squares = loadings**2
     return float(squares.var(axis=0).sum() if method == "varimax" else (squares**2).sum())
 
@@ -177,7 +177,7 @@ def test_many_factors_and_extreme_sizes():
 
 
 def test_rotation_that_does_not_settle_is_told(monkeypatch):
-    monkeypatch.setattr(_rotation, "_MOST_SWEEPS", 1)
+    monkeypatch.setattr(rotation, "_MOST_SWEEPS", 1)
     loadings, noise = make_loadings(2, 20, 5)
     with pytest.warns(ConvergenceWarning, match="the rotation of 2 of 2 components still moved after 1 sweeps"):
         turned = rotate(loadings, noise, "varimax")
@@ -189,10 +189,10 @@ def test_unknown_method_is_refused():
         rotate(*make_loadings(1, 3, 2), "promax")
 
 
-@pytest.mark.parametrize("structure", [{}, {"noise": "component"}, {"loadings": "common", "noise": "component"}])
+@pytest.mark.parametrize("structure", [{}, {"noise": "component"}, {"loading_type": "common", "noise": "component"}])
 def test_estimator_rotates_without_changing_a_density(structure):
     X = load_wine().data
-    common = structure.get("loadings") == "common"
+    common = structure.get("loading_type") == "common"
     settings = {"n_components": 2, "n_factors": 3, "max_iter": 15, "tol": 0, "random_state": 0, **structure}
     plain = MFA(**settings).fit(X)
     noise = torch.tensor(np.atleast_2d(plain.noise_variance_))

@@ -8,10 +8,10 @@ import pytest
 import torch
 from mixture_oracles import STRUCTURES, dense_log_joint, random_params, random_rows
 
-from mfa_sklearn.mixture import _screen
-from mfa_sklearn.mixture._model import prepare
-from mfa_sklearn.mixture._posterior import compare_with_all, normalise
-from mfa_sklearn.mixture._screen import Screen, best_search, directions
+from mfa_sklearn.mixture._model import screen
+from mfa_sklearn.mixture._model.density import prepare
+from mfa_sklearn.mixture._model.pairs import compare_with_all, normalize
+from mfa_sklearn.mixture._model.screen import Screen, best_search, directions
 
 SIZE = (70, 12, 2)
 
@@ -39,7 +39,7 @@ def test_bounds_are_no_less_than_the_densities(name, n_directions):
 @pytest.mark.parametrize("apart", [0.5, 4.0])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_pairs_are_those_of_a_comparison_with_all(name, apart, dtype, monkeypatch):
-    monkeypatch.setattr(_screen, "_BOUND_BYTES", 70 * 8 * 90)  # several parts
+    monkeypatch.setattr(screen, "_BOUND_BYTES", 70 * 8 * 90)  # several parts
     params, X = problem(name, apart)
     density, rows = prepare(params, dtype), X.to(dtype)
     expected, found = compare_with_all(density, rows), Screen(density, directions(density)[:, :4])(rows)
@@ -47,10 +47,10 @@ def test_pairs_are_those_of_a_comparison_with_all(name, apart, dtype, monkeypatc
     assert found.counts == torch.bincount(found.components, minlength=70).tolist()
     dense = torch.zeros(2, len(rows), 70, dtype=dtype)
     for n, pairs in enumerate((expected, found)):
-        dense[n, pairs.rows, pairs.components] = normalise(pairs, len(rows))[0]
+        dense[n, pairs.rows, pairs.components] = normalize(pairs, len(rows))[0]
     # Log densities of tens of nats, rounded in single precision, differ by some 1e-6 with the order of their sums.
     torch.testing.assert_close(dense[1], dense[0], rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-12)
-    torch.testing.assert_close(normalise(found, len(rows))[1], normalise(expected, len(rows))[1])
+    torch.testing.assert_close(normalize(found, len(rows))[1], normalize(expected, len(rows))[1])
 
 
 def test_a_screen_is_chosen_where_it_saves_work():

@@ -20,8 +20,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_valid
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfa_sklearn import MFA, MFASearch
-from mfa_sklearn._annotated import annotate
-from mfa_sklearn.mixture import _start
+from mfa_sklearn._base.annotated import annotate
+from mfa_sklearn.mixture._start import start as start_module
 from mfa_sklearn.mixture._trial import information_criteria
 
 X = load_wine().data
@@ -172,7 +172,7 @@ class CountedKMeans(KMeans):
         return super().fit(X, y, sample_weight)
 
 
-def test_an_initialiser_runs_once_per_size_and_split():
+def test_an_initializer_runs_once_per_size_and_split():
     init = CountedKMeans(n_init=1, random_state=0)
     CountedKMeans.fits.clear()
     search = MFASearch(small(init=init), (2, 3), (0, 1, 2), structures=["UCU", "UUC"]).fit(X)
@@ -186,13 +186,13 @@ def test_an_initialiser_runs_once_per_size_and_split():
 @pytest.mark.parametrize("structures, runs", [(None, [2, 3]), (["UCU", "CUU"], [2, 3]), (["UCU", "UCC"], [2, 2, 3, 3])])
 def test_the_named_start_runs_once_per_size(monkeypatch, structures, runs):
     """Once more for isotropic noise, whose rows are in other units."""
-    seen, plain = [], _start.k_means
+    seen, plain = [], start_module.k_means
 
     def counted(batches, n_clusters, *args, **kwargs):
         seen.append(n_clusters)
         return plain(batches, n_clusters, *args, **kwargs)
 
-    monkeypatch.setattr(_start, "k_means", counted)
+    monkeypatch.setattr(start_module, "k_means", counted)
     MFASearch(small(), (2, 3), (0, 1, 2), structures=structures).fit(X)
     assert seen == runs
 
@@ -258,11 +258,11 @@ def test_names_of_features_are_kept():
 
 
 @pytest.mark.parametrize("criterion", ["bic", "likelihood"])
-def test_centres_of_an_earlier_step_are_used(criterion):
-    centres = KMeans(3, n_init=1, random_state=0).fit(X).cluster_centers_
-    rows = annotate(X, cluster_centers=centres, source={"layer": 4})
+def test_centers_of_an_earlier_step_are_used(criterion):
+    centers = KMeans(3, n_init=1, random_state=0).fit(X).cluster_centers_
+    rows = annotate(X, cluster_centers=centers, source={"layer": 4})
     search = MFASearch(small(), (3,), (1, 2), criterion=criterion, cv=2).fit(rows)
-    given = MFASearch(small(init=centres), (3,), (1, 2), criterion=criterion, cv=2).fit(X)
+    given = MFASearch(small(init=centers), (3,), (1, 2), criterion=criterion, cv=2).fit(X)
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], given.cv_results_["mean_test_score"])
     assert search.best_estimator_.source_ == {"layer": 4}
 

@@ -15,9 +15,9 @@ from mixture_oracles import (
     random_rows,
 )
 
-from mfa_sklearn.mixture import _soft
-from mfa_sklearn.mixture._passes import Parts
-from mfa_sklearn.mixture._soft import soft_statistics
+from mfa_sklearn.mixture._em import soft
+from mfa_sklearn.mixture._em.exact import Parts
+from mfa_sklearn.mixture._em.soft import soft_statistics
 
 
 def problem(name: str, size: tuple[int, int, int] = (3, 5, 2), n_rows: int = 70):
@@ -62,7 +62,7 @@ def test_single_precision_is_good_enough_for_a_search(name):
 def test_chunks_make_no_difference(batch_rows, keep, monkeypatch):
     params, X, weights = problem("UUU", n_rows=200)
     whole = soft_statistics(params, as_they_are(X, weights=weights), None, 3.0)
-    monkeypatch.setitem(_soft._CHUNK_BYTES, "cpu", 1)  # the least: 64 rows at once
+    monkeypatch.setitem(soft._CHUNK_BYTES, "cpu", 1)  # the least: 64 rows at once
     rows = as_they_are(X, weights=weights, batch_rows=batch_rows, keep=keep)
     assert_same_statistics(soft_statistics(params, rows, None, 3.0), whole, 1e-11)
 

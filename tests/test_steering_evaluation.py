@@ -12,7 +12,7 @@ import torch
 from lm_fixtures import save_tiny_model
 
 from mfa_sklearn import datasets
-from mfa_sklearn.steering import NEUTRAL_PROMPTS, MFASteerer, evaluate_steering, summarise_steering
+from mfa_sklearn.steering import NEUTRAL_PROMPTS, MFASteerer, evaluate_steering, summarize_steering
 from mfa_sklearn.steering._shares import count_words, log_prob_of_text, next_slot, read_vocabulary
 
 WORDS = {"water": ["river", "boats"], "money": ["bank", "money"], "birds": ["birds", "bank"]}
@@ -193,7 +193,7 @@ def test_shares_are_those_of_the_steered_logits(model: Any, table: Any, alpha: f
 
 
 def test_summaries_are_medians_best_first(table: Any) -> None:
-    summary = summarise_steering(table)
+    summary = summarize_steering(table)
     assert summary.loc[0, "target"] == "concept" and summary.loc[0, "alpha"] == 1
     rows = table[(table.target == "none")]
     line = summary[summary.target == "none"].iloc[0]

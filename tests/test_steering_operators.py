@@ -10,9 +10,9 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 
-from mfa_sklearn.mixture._model import MFAParams
+from mfa_sklearn.mixture._model.params import MFAParams
 from mfa_sklearn.steering import _operators as ops
-from mfa_sklearn.steering._mixture import Mixture, Move
+from mfa_sklearn.steering._move import Mixture, Move
 
 K, D, Q = 4, 7, 2
 

@@ -10,8 +10,8 @@ import torch
 from mixture_oracles import STRUCTURES, dense_responsibilities, random_params, random_rows
 from scipy.stats import entropy
 
-from mfa_sklearn.mixture._annealing import entropy_share, starting_temperature
-from mfa_sklearn.mixture._stopping import DEFAULT_TOL, Extrapolation, Patience, Worthwhile
+from mfa_sklearn.mixture._em.annealing import entropy_share, starting_temperature
+from mfa_sklearn.mixture._fit.stopping import DEFAULT_TOL, Extrapolation, Patience, Worthwhile
 
 
 def steps_until_done(monitor, bounds) -> int | None:

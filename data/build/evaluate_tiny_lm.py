@@ -1,4 +1,4 @@
-"""Has the tiny language model learnt topics? Its topic share, and its perplexity beside a bigram model's.
+"""Has the tiny language model learned topics? Its topic share, and its perplexity beside a bigram model's.
 
     python data/build/evaluate_tiny_lm.py
 
@@ -78,7 +78,7 @@ def measure(model, tokenizer, sentences: list[tuple[str, str]]) -> dict[str, flo
 
 
 def bigram_perplexity(tokenizer, sentences: list[tuple[str, str]], count: int = 100_000) -> float:
-    """Interpolated bigram of `count` documents; its weight is tuned, in its favour, on the test itself."""
+    """Interpolated bigram of `count` documents; its weight is tuned, in its favor, on the test itself."""
     size = len(tokenizer)
     pairs, singles = np.zeros((size, size), dtype=np.float32), np.ones(size)
     texts = [text for _, text in documents(BIGRAM_SEED, count)]
@@ -101,7 +101,7 @@ def bigram_perplexity(tokenizer, sentences: list[tuple[str, str]], count: int = 
 
 @torch.inference_mode()
 def region_nmi(model, tokenizer, sentences: list[tuple[str, str]], clusters: int = 60) -> list[float]:
-    """After the embedding and each block: normalised mutual information of k-means regions and concepts.
+    """After the embedding and each block: normalized mutual information of k-means regions and concepts.
 
     Rows are the residuals of content words; the last entry is read after the final norm.
     """

@@ -23,22 +23,22 @@ _SMALLEST_NOISE = 1e-6
 
 
 class AdamMFA(torch.nn.Module):
-    """The mixture; rows are centred at `origin`, so that single precision is enough.
+    """The mixture; rows are centered at `origin`, so that single precision is enough.
 
     Parameters
     ----------
-    centres : Tensor (K, D)
+    centers : Tensor (K, D)
     variance : Tensor (D,)
-        Of rows about their centres: where the noise starts.
+        Of rows about their centers: where the noise starts.
     n_factors : int
     origin : Tensor (D,)
     """
 
-    def __init__(self, centres: Tensor, variance: Tensor, n_factors: int, origin: Tensor) -> None:
+    def __init__(self, centers: Tensor, variance: Tensor, n_factors: int, origin: Tensor) -> None:
         super().__init__()
-        n_components, n_features = centres.shape
+        n_components, n_features = centers.shape
         self.register_buffer("origin", origin)
-        self.mu = torch.nn.Parameter(centres - origin)
+        self.mu = torch.nn.Parameter(centers - origin)
         self.dir_raw = torch.nn.Parameter(torch.randn(n_components, n_features, n_factors))
         deviation = variance.mean().sqrt()
         self.scale_rho = torch.nn.Parameter(_inverse_softplus(deviation).repeat(n_components, n_factors))
@@ -82,10 +82,10 @@ class Training(NamedTuple):
     seconds_per_epoch: float
 
 
-def model_at(X: Tensor, centres: np.ndarray, n_factors: int, seed: int) -> AdamMFA:
-    """Where training starts: at given centres (K, D)."""
+def model_at(X: Tensor, centers: np.ndarray, n_factors: int, seed: int) -> AdamMFA:
+    """Where training starts: at given centers (K, D)."""
     torch.manual_seed(seed)
-    means = torch.as_tensor(centres, dtype=torch.float32)
+    means = torch.as_tensor(centers, dtype=torch.float32)
     nearest = torch.cat([torch.cdist(some, means).argmin(1) for some in X.split(4096)])
     variance = torch.stack([(X[nearest == k] - means[k]).square().sum(0) for k in range(len(means))]).sum(0) / len(X)
     return AdamMFA(means, variance, n_factors, X.mean(0))

@@ -18,13 +18,14 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.mixture import GaussianMixture
 
 from mfa_sklearn import MFA, KMeansInitializer, datasets
-from mfa_sklearn.mixture._fit import EMSolver, run
-from mfa_sklearn.mixture._model import MFAParams
-from mfa_sklearn.mixture._passes import ExactPass
-from mfa_sklearn.mixture._problem import Problem, pose
+from mfa_sklearn.mixture._em.exact import ExactPass
+from mfa_sklearn.mixture._em.solver import EMSolver
+from mfa_sklearn.mixture._fit.loop import run
+from mfa_sklearn.mixture._fit.problem import Problem, pose
+from mfa_sklearn.mixture._model.params import MFAParams
 from mfa_sklearn.mixture._validation import check_rows
 
-# Of noise per component, for all that have a floor: 5 % of the mean residual variance. Around 100 k-means centres with
+# Of noise per component, for all that have a floor: 5 % of the mean residual variance. Around 100 k-means centers with
 # 10 principal components each, that is 35 % of the features' variance (first 20,000 rows).
 NOISE_FLOOR = 0.017
 # Of exact EM: temperatures fall from 20 by this factor per iteration.
@@ -101,11 +102,11 @@ def exact_em(setting: Setting, noise: str) -> dict[str, Any]:
 
 
 def adam(setting: Setting) -> dict[str, Any]:
-    """The plain trainer, from our own k-means centres, which it is given free of charge."""
+    """The plain trainer, from our own k-means centers, which it is given free of charge."""
     X, held_out = train_rows(setting, setting.sizes.rows), torch.from_numpy(held_out_rows(setting))
     problem, params = posed(mixture(setting, "shared", MFA), X)
-    centres, rows = problem.conditioner.outward(params).means.numpy(), torch.from_numpy(X)
-    model = model_at(rows, centres, setting.sizes.factors, setting.seed)
+    centers, rows = problem.conditioner.outward(params).means.numpy(), torch.from_numpy(X)
+    model = model_at(rows, centers, setting.sizes.factors, setting.seed)
     training, figures = measured(lambda: train(model, rows, held_out, setting.epochs))
     figures |= {"train_nll": mean_nll(training.model, rows), "held_out_nll": mean_nll(training.model, held_out)}
     told = {"best_epoch": training.best_epoch, "epochs": training.epochs}
@@ -167,7 +168,7 @@ def scaling(setting: Setting, times: int) -> dict[str, Any]:
 
 
 def iteration_seconds(X: np.ndarray, n_components: int, setting: Setting) -> tuple[float, dict[str, Any]]:
-    """Mean over the last eight iterations of a plain fit, two turns of all kinds, from centres that cost little."""
+    """Mean over the last eight iterations of a plain fit, two turns of all kinds, from centers that cost little."""
     seed, pool = setting.seed, min(len(X), max(20_000, 8 * n_components))
     kmeans = KMeansInitializer(n_components, pool_size=pool, max_iter=3, refine_iter=0, random_state=seed)
     mfa = TimedMFA(

@@ -81,9 +81,9 @@ def score_samples(setting: Setting, n_features: int) -> dict[str, Any]:
     return figures | {"gflops": rate / 1e9, "percent_of_matrix_rate": 100 * rate / matrix}
 
 
-def inertia_per_row(X: np.ndarray, centres: np.ndarray) -> float:
-    """Mean squared distance to the nearest centre, in double precision."""
-    c = torch.as_tensor(centres, dtype=torch.float64)
+def inertia_per_row(X: np.ndarray, centers: np.ndarray) -> float:
+    """Mean squared distance to the nearest center, in double precision."""
+    c = torch.as_tensor(centers, dtype=torch.float64)
     nearest = [torch.cdist(some.double(), c).amin(1).square() for some in torch.from_numpy(X).split(2048)]
     return float(torch.cat(nearest).mean())
 

@@ -12,7 +12,7 @@ _NLL = (("train_nll", 11), ("held_out_nll", 10))  # and the widths of their colu
 _PLACED = ("seconds", "peak_mib", "start_mib", "train_nll", "held_out_nll")
 
 
-def summarise(repeats: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def summarize(repeats: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Each contender's medians and repeats, and how many times the first one's seconds it takes."""
     summary = {
         name: {"median": {key: median(r[key] for r in runs) for key in runs[0]}, "repeats": runs}
@@ -31,7 +31,7 @@ def table(results: dict[str, Any]) -> str:
     rates = ", ".join(f"{rate:.0f} GFLOP/s (D = {d})" for d, rate in machine["matrix_gflops"].items())
     pools = ", ".join(f"{pool['internal_api']} {pool['num_threads']}" for pool in machine["thread_pools"])
     torch, repeat = machine["versions"]["torch"], results["settings"]["repeat"]
-    # The start is what libraries, rows and given centres took before the work began.
+    # The start is what libraries, rows and given centers took before the work began.
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores; threads: torch {machine['torch_threads']}, {pools}",
         f"torch {torch}; float32 matrix rate: {rates}; medians of {repeat}",
@@ -113,7 +113,7 @@ def _draw_scaling(ax: Any, contenders: dict[str, Any]) -> None:
     sizes = [c["median"]["components"] for c in contenders.values()]
     seconds = [c["median"]["seconds"] for c in contenders.values()]
     ax.plot(sizes, seconds, "o-", label="measured")
-    ax.plot(sizes, [seconds[0] * k / sizes[0] for k in sizes], ":", color="grey", label="proportional to K")
+    ax.plot(sizes, [seconds[0] * k / sizes[0] for k in sizes], ":", color="gray", label="proportional to K")
     ax.set(xscale="log", yscale="log", xlabel="components K", ylabel="seconds per EM iteration")
     ax.set_xticks(sizes, [f"{int(k):,}" for k in sizes])
     ax.set_yticks([])

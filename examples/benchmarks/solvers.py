@@ -1,8 +1,8 @@
-"""Do EM and the gradient reach the same neighbourhood? Held-out log-likelihood on the demo's activations.
+"""Do EM and the gradient reach the same neighborhood? Held-out log-likelihood on the demo's activations.
 
     python examples/benchmarks/solvers.py [--components 100] [--factors 6] [--epochs 40]
 
-Every fifth sentence is held out. Both solvers start from the same k-means centres.
+Every fifth sentence is held out. Both solvers start from the same k-means centers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     X = ActivationExtractor(model=datasets.tiny_lm(), layer=2).fit_transform(texts)
     held_out = X.text_index % 5 == 0
     train, test = X[~held_out], X[held_out]
-    centred = KMeansInitializer(n_clusters=arguments.components, random_state=0).fit_transform(train)
+    centered = KMeansInitializer(n_clusters=arguments.components, random_state=0).fit_transform(train)
     print(f"{len(train):,} rows to fit, {len(test):,} held out, {X.shape[1]} features")
     runs = {
         "EM, annealed": {"tol": 1e-3},
@@ -38,7 +38,7 @@ def main() -> None:
         begun = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mfa = MFA(n_factors=arguments.factors, random_state=0, **settings).fit(centred)
+            mfa = MFA(n_factors=arguments.factors, random_state=0, **settings).fit(centered)
         seconds = time.perf_counter() - begun
         line = f"train {mfa.lower_bound_:9.3f}   held out {mfa.score(np.asarray(test)):9.3f} nats per row"
         print(f"{name:14} {line}   {mfa.n_iter_:4d} iterations {seconds:7.1f} s", flush=True)

@@ -25,7 +25,7 @@ import pandas as pd
 
 from mfa_sklearn import MFA, ActivationExtractor, KMeansInitializer, MFASteerer, datasets
 from mfa_sklearn.interpret import concept_components
-from mfa_sklearn.steering import NEUTRAL_PROMPTS, evaluate_steering, summarise_steering
+from mfa_sklearn.steering import NEUTRAL_PROMPTS, evaluate_steering, summarize_steering
 
 CHOOSE_ON, REPORT_ON = NEUTRAL_PROMPTS[::2], NEUTRAL_PROMPTS[1::2]
 FLUENT = 1.0
@@ -37,8 +37,8 @@ def fit(layer: int, n_components: int, n_factors: int) -> tuple[MFASteerer, dict
     data, start = datasets.load_concepts(), time.perf_counter()
     extractor = ActivationExtractor(datasets.tiny_lm(), layer=layer)
     X = extractor.fit_transform(data.texts, data.labels)
-    centred = KMeansInitializer(n_components, random_state=0).fit_transform(X)
-    mfa = MFA(n_factors=n_factors, tol=1e-3, max_iter=60, random_state=0).fit(centred)
+    centered = KMeansInitializer(n_components, random_state=0).fit_transform(X)
+    mfa = MFA(n_factors=n_factors, tol=1e-3, max_iter=60, random_state=0).fit(centered)
     found = concept_components(mfa, X)
     said = f"layer {layer}: {len(X):,} rows, {len(found)} of {len(data.target_names)} concepts have a component"
     print(f"{said} ({time.perf_counter() - start:.0f} s)", flush=True)
@@ -55,7 +55,7 @@ def report(fitted: dict[int, Any], words: dict[str, list[str]], setting: dict[st
     """Medians on the prompts that chose nothing."""
     steerer, components = fitted[setting["layer"]]
     move = {"alphas": [setting["alpha"]], "positions": [setting["positions"]], "method": setting["method"]}
-    summary = summarise_steering(evaluate_steering(steerer, components, words, REPORT_ON, **move))
+    summary = summarize_steering(evaluate_steering(steerer, components, words, REPORT_ON, **move))
     return summary.set_index("target").loc[["none", "random", "concept"]].drop(columns=SETTING)
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     if asked.csv:
         table.to_csv(asked.csv, index=False)
 
-    summary = summarise_steering(table)
+    summary = summarize_steering(table)
     own = summary.loc[summary.target == "none", "log_prob_generated"].iloc[0]
     print(f"\nOn the {len(CHOOSE_ON)} prompts that choose (medians over {table.concept.nunique()} concepts):")
     print(summary[summary.target == "concept"].round(3).to_string(index=False))

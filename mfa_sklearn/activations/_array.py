@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfa_sklearn._annotated import AnnotatedArray
+from .._base.annotated import AnnotatedArray
 
 if TYPE_CHECKING:
     import pandas as pd

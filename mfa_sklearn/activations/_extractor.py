@@ -12,10 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from mfa_sklearn.activations._array import ActivationArray
-from mfa_sklearn.activations._checks import check_count, check_keep, check_labels, check_texts
-from mfa_sklearn.activations._forward import run_batches
-from mfa_sklearn.activations._model import (
+from ._array import ActivationArray
+from ._checks import check_count, check_keep, check_labels, check_texts
+from ._forward import run_batches
+from ._language_model import (
     PROCESSINGS,
     check_model_name,
     describe_model,
@@ -25,15 +25,12 @@ from mfa_sklearn.activations._model import (
     resolve_device,
     site_width,
 )
-from mfa_sklearn.activations._rows import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
-from mfa_sklearn.activations._sites import check_hook, check_layers, check_site, hook_name
-from mfa_sklearn.activations._tokens import (
-    check_max_length,
-    tokenize,
-)
+from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
+from ._sites import check_hook, check_layers, check_site, hook_name
+from ._tokenize import check_max_length, tokenize
 
 if TYPE_CHECKING:
-    from mfa_sklearn.activations._store import ActivationStore
+    from ._store import ActivationStore
 
 POOLINGS = (None, "last", "mean", "first")
 
@@ -142,7 +139,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, texts: Iterable[str], y: Any = None) -> ActivationExtractor:
-        """Check the parameters against the model's configuration, and the texts; nothing is learnt.
+        """Check the parameters against the model's configuration, and the texts; nothing is learned.
 
         Parameters
         ----------
@@ -229,7 +226,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             As `transform`; also if the directory holds activations of other texts or parameters, or a number is too
             large for `dtype`.
         """
-        from mfa_sklearn.activations._store_writer import check_store_options, write_store
+        from ._store_writer import check_store_options, write_store
 
         found = check_texts(texts)
         check_labels(labels, len(found))

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mfa_sklearn._mapped import copy_rows
-from mfa_sklearn.activations._array import ActivationArray
+from .._base.mapped import copy_rows
+from ._array import ActivationArray
 
 FORMAT = "mfa-sklearn activations"
 VERSION = 1

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from mfa_sklearn._files import replacing
-from mfa_sklearn.activations._rows import LayerRows
-from mfa_sklearn.activations._store import DTYPES, FACTS, FORMAT, VERSION, ActivationStore, read_manifest
+from .._base.files import replacing
+from ._row_plan import LayerRows
+from ._store import DTYPES, FACTS, FORMAT, VERSION, ActivationStore, read_manifest
 
 
 def write_store(

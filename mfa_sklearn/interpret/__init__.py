@@ -7,7 +7,7 @@ from ._display import SubspaceDisplay
 from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
-from ._tokens import format_tokens, top_tokens
+from ._top_tokens import format_tokens, top_tokens
 
 __all__ = [
     "Projection",

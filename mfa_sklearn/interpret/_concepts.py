@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import xlogy
 
-from ._inputs import (
-    as_rows,
-    check_choice,
-    check_count,
-    check_mixture,
-    import_pandas,
-    required_fact,
-    selected_components,
-)
+from .._base.checks import check_choice, check_count, import_pandas
+from ._inputs import as_rows, check_mixture, required_fact, selected_components
 from ._scan import Chunk, scan
 
 if TYPE_CHECKING:
@@ -124,7 +117,7 @@ def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts
     return counted.by_concept()
 
 
-def statistics(count: np.ndarray) -> dict[str, np.ndarray]:
+def association(count: np.ndarray) -> dict[str, np.ndarray]:
     """What a table of counts (K, L) says: the columns of `top_concepts`, each of shape (K, L)."""
     total = count.sum()
     size = np.broadcast_to(count.sum(1, keepdims=True), count.shape)
@@ -172,7 +165,7 @@ class ConceptCounts:
 
     def by_component(self, components: np.ndarray, n_concepts: int | None) -> pd.DataFrame:
         """The table that `top_concepts` returns."""
-        llr = statistics(self.count)["llr"][components]
+        llr = association(self.count)["llr"][components]
         order = np.argsort(-llr, axis=1, kind="stable")[:, :n_concepts]
         place, rank = np.nonzero(np.take_along_axis(llr, order, axis=1) > 0)
         lines = self._lines(components[place], order[place, rank])
@@ -181,13 +174,13 @@ class ConceptCounts:
 
     def by_concept(self) -> pd.DataFrame:
         """The table that `concept_components` returns."""
-        llr = statistics(self.count)["llr"]
+        llr = association(self.count)["llr"]
         best = llr.argmax(0)
         codes = np.flatnonzero(llr[best, np.arange(len(best))] > 0)
         return self._lines(best[codes], codes).set_index("label")
 
     def _lines(self, components: np.ndarray, codes: np.ndarray) -> pd.DataFrame:
         pd = import_pandas("top_concepts")
-        facts = {name: field[components, codes] for name, field in statistics(self.count).items()}
+        facts = {name: field[components, codes] for name, field in association(self.count).items()}
         table = pd.DataFrame({"component": components, "label": self.labels[codes], **facts})
         return table if self._soft else table.astype({"count": int, "size": int})

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ._inputs import check_count
+from .._base.checks import check_count
 from ._project import Projection, project
 from ._text import label_text, visible
 
 _FONT_SIZE = 6.5
 # Between a point and its label, in points.
 _GAP = 1.5
-# Labels that get a colour and a line in the legend; the rest share a grey.
-_MAX_COLOURS = 9
+# Labels that get a color and a line in the legend; the rest share a gray.
+_MAX_COLORS = 9
 _MAX_CHARACTERS = 24
 # Points to choose labels among; picking them costs this many times the number of labels.
 _POOL = 5_000
@@ -44,7 +44,7 @@ class SubspaceDisplay:
     text_ : list of Text
         The tokens that are written out.
     legend_ : Legend or None
-        Of the labels' colours.
+        Of the labels' colors.
 
     Examples
     --------
@@ -134,8 +134,8 @@ class SubspaceDisplay:
         points = self.projection.coordinates[:, _check_factors(self.factors, self.projection.coordinates.shape[1])]
         self.ax_ = _axes_for(points.shape[1], ax)
         self.figure_ = self.ax_.get_figure()
-        colours, key = _colours(self.projection.labels)
-        options = {"s": _marker_size(len(points)), "c": colours, "linewidths": 0, **(scatter_kwargs or {})}
+        colors, key = _colors(self.projection.labels)
+        options = {"s": _marker_size(len(points)), "c": colors, "linewidths": 0, **(scatter_kwargs or {})}
         if "color" in options or "facecolors" in options:
             options.pop("c")
         self.scatter_ = self.ax_.scatter(*points.T, **options)
@@ -221,22 +221,22 @@ def _axes_for(n_dimensions: int, ax: Any) -> Any:
     return ax
 
 
-def _colours(labels: np.ndarray | None) -> tuple[Any, list[tuple[str, Any]]]:
-    """A colour per row, and the legend: the most frequent labels, then what is left."""
+def _colors(labels: np.ndarray | None) -> tuple[Any, list[tuple[str, Any]]]:
+    """A color per row, and the legend: the most frequent labels, then what is left."""
     from matplotlib import colormaps
     from matplotlib.colors import to_rgba
 
     if labels is None or not len(labels):
         return [to_rgba("C0", 0.5)], []
     names, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
-    palette = colormaps["tab10"]([0, 1, 2, 3, 4, 5, 6, 8, 9, 7], alpha=[*[0.7] * _MAX_COLOURS, 0.25])
+    palette = colormaps["tab10"]([0, 1, 2, 3, 4, 5, 6, 8, 9, 7], alpha=[*[0.7] * _MAX_COLORS, 0.25])
     rank = np.empty(len(names), dtype=int)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))
-    shown = np.argsort(rank)[:_MAX_COLOURS]
+    shown = np.argsort(rank)[:_MAX_COLORS]
     key = [(f"{_shorten(visible(names[i]))} ({counts[i]:,})", palette[rank[i]]) for i in shown]
-    if len(names) > _MAX_COLOURS:
-        key.append((f"{len(names) - _MAX_COLOURS} others ({len(labels) - counts[shown].sum():,})", palette[-1]))
-    return palette[np.minimum(rank[codes], _MAX_COLOURS)], key
+    if len(names) > _MAX_COLORS:
+        key.append((f"{len(names) - _MAX_COLORS} others ({len(labels) - counts[shown].sum():,})", palette[-1]))
+    return palette[np.minimum(rank[codes], _MAX_COLORS)], key
 
 
 def _marker_size(n_points: int) -> float:
@@ -251,7 +251,7 @@ def _shorten(name: str) -> str:
 def _legend(ax: Any, key: list[tuple[str, Any]], place: dict[str, Any]) -> Any:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], marker="o", linestyle="", color=colour, markersize=5) for _, colour in key]
+    handles = [Line2D([], [], marker="o", linestyle="", color=color, markersize=5) for _, color in key]
     legend = ax.legend(handles, [" "] * len(key), fontsize="small", framealpha=0.8, handletextpad=0.1, **place)
     for text, (label, _) in zip(legend.get_texts(), key, strict=True):
         # Set afterwards: a label may hold dollars, or start with the underscore that would hide it.

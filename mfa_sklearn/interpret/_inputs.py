@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..mixture._validation import check_component
-
-
-def import_pandas(caller: str) -> ModuleType:
-    """The package pandas, or an error that says how to get it."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} returns a pandas DataFrame; install pandas with pip install 'mfa-sklearn[plot]' (or [lm])"
-        ) from error
-    return pandas
+from .._base.checks import check_component
 
 
 def check_mixture(mfa: Any) -> int:
@@ -66,7 +54,7 @@ def required_fact(activations: Any, name: str, given: Any, caller: str) -> np.nd
         raise ValueError(
             f"{caller} needs {name}, and these activations ({type(activations).__name__}) carry none; pass {name}=..., "
             "one entry per row, or use the ActivationArray that ActivationExtractor returns"
-            + (" for labelled texts" if name == "labels" else "")
+            + (" for labeled texts" if name == "labels" else "")
         )
     return fact
 
@@ -81,18 +69,3 @@ def selected_components(components: Any, n_components: int) -> np.ndarray:
     if not chosen:
         raise ValueError("components is empty; name at least one, or pass None for all")
     return np.unique(chosen)
-
-
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
-
-
-def check_count(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least `least`."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} must be an integer")
-    if value < least:
-        raise ValueError(f"{name}={value} must be at least {least}")
-    return int(value)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._inputs import check_count, check_mixture, import_pandas, selected_components
+from .._base.checks import check_count, import_pandas
+from ._inputs import check_mixture, selected_components
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ def neighbors(mfa: Any, n_neighbors: int = 5, *, components: Any = None) -> pd.D
     ----------
     mfa : fitted MFA
     n_neighbors : int, default=5
-        Most neighbours per component.
+        Most neighbors per component.
     components : int or array-like of int, optional
         Which components to list; by default all.
 
@@ -49,9 +50,9 @@ def neighbors(mfa: Any, n_neighbors: int = 5, *, components: Any = None) -> pd.D
     >>> import numpy as np
     >>> from mfa_sklearn import MFA
     >>> from mfa_sklearn.interpret import neighbors
-    >>> centres = np.array([[0.0, 0], [3, 0], [90, 0]])
-    >>> X = np.random.default_rng(0).normal(centres, 1, size=(500, 3, 2)).reshape(-1, 2)
-    >>> neighbors(MFA(3, 1, init=centres, max_iter=0).fit(X), 1)[["component", "neighbor"]].to_numpy().tolist()
+    >>> centers = np.array([[0.0, 0], [3, 0], [90, 0]])
+    >>> X = np.random.default_rng(0).normal(centers, 1, size=(500, 3, 2)).reshape(-1, 2)
+    >>> neighbors(MFA(3, 1, init=centers, max_iter=0).fit(X), 1)[["component", "neighbor"]].to_numpy().tolist()
     [[0, 1], [1, 0], [2, 1]]
     """
     pd = import_pandas("neighbors")

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from sklearn.utils.extmath import svd_flip
 
-from ..mixture._arrays import read_rows
-from ..mixture._validation import check_component
-from ._inputs import as_rows, check_choice, check_mixture, import_pandas, row_fact
+from .._base.checks import check_choice, check_component, import_pandas
+from .._base.mapped import read_rows
+from ._inputs import as_rows, check_mixture, row_fact
 from ._scan import POSTERIOR_FLOOR, Chunk, scan
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def project(
     threshold : float, optional
         Take the rows whose posterior of the component is at least this (1e-6 to 1) instead.
     axes : {"factors", "principal"}, default="factors"
-        The loadings as they were fitted, or rotated to the subspace's principal axes (the largest modelled variance
+        The loadings as they were fitted, or rotated to the subspace's principal axes (the largest modeled variance
         first): loadings are only a basis of the subspace, and any rotation of them is the same model.
     tokens, labels : array-like of shape (n,), optional
         By default those that the activations carry.

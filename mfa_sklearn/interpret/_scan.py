@@ -2,7 +2,7 @@
 
 Every table of this folder is an accumulator that is shown the rows chunk by chunk, so that several of them cost one
 evaluation of the mixture and nothing of size N x K exists whole. Posteriors are nearly one-hot: only the (row,
-component) pairs that matter are evaluated in full, normalised and handed on, unless a table asks for all densities.
+component) pairs that matter are evaluated in full, normalized and handed on, unless a table asks for all densities.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 
 # Posteriors below this are left out of every table; sums of n posteriors are therefore too low by at most n times it.
 POSTERIOR_FLOOR = 1e-6
-# Components this many nats below a row's best are left out of its normaliser: 1e-9 of it each.
+# Components this many nats below a row's best are left out of its normalizer: 1e-9 of it each.
 _MARGIN = 20.7
 
 
-class Pairs(NamedTuple):
+class PosteriorPairs(NamedTuple):
     """Rows and the components that they may belong to, ordered by row."""
 
     rows: np.ndarray  # (P,) int64, row numbers in the whole array
@@ -57,13 +57,14 @@ class Chunk:
         return self._components[best[first]]
 
     @cached_property
-    def pairs(self) -> Pairs:
+    def pairs(self) -> PosteriorPairs:
         """The pairs whose posterior is at least `POSTERIOR_FLOOR`."""
         joint = self._log_joint.astype(np.float64)
         relative = np.exp(joint - self._best[self._numbers])
         posterior = relative / np.add.reduceat(relative, self._starts)[self._numbers]
         keep = posterior >= POSTERIOR_FLOOR
-        return Pairs(self._numbers[keep] + self.rows.start, self._components[keep], posterior[keep], joint[keep])
+        rows = self._numbers[keep] + self.rows.start
+        return PosteriorPairs(rows, self._components[keep], posterior[keep], joint[keep])
 
 
 class DenseChunk(Chunk):

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._base.checks import check_count, import_pandas
 from ._concepts import ConceptCounts
-from ._inputs import as_rows, check_count, check_mixture, import_pandas, row_fact
+from ._inputs import as_rows, check_mixture, row_fact
 from ._scan import Accumulator, Assignments, scan
 from ._text import label_text, visible
-from ._tokens import TokenRanking
+from ._top_tokens import TokenRanking
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +63,8 @@ def describe_components(
     check_count("n_concepts", n_concepts)
     activations = as_rows(activations)
     ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, tokens=tokens)
-    labelled = row_fact(activations, "labels", labels) is not None
-    counted = ConceptCounts(mfa, activations, labels) if labelled else None
+    labeled = row_fact(activations, "labels", labels) is not None
+    counted = ConceptCounts(mfa, activations, labels) if labeled else None
     assignments = Assignments(len(activations))
     accumulators: list[Accumulator] = [assignments, ranking, *([counted] if counted else [])]
     scan(mfa, activations, *accumulators)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._annotated import shared_fact
+from .._base.annotated import shared_fact
 from ._inputs import row_fact
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -66,7 +66,7 @@ class Contexts:
         """The context of one row."""
         if self._texts is not None and self._starts is not None and self._ends is not None:
             return self._from_text(row)
-        return self._from_neighbours(row)
+        return self._from_neighbors(row)
 
     def _from_text(self, row: int) -> str:
         assert self._texts is not None and self._text_index is not None
@@ -76,7 +76,7 @@ class Contexts:
         token = text[start:end] or str(self._tokens[row])
         return _marked(text[:start], token, text[end:], self._width)
 
-    def _from_neighbours(self, row: int) -> str:
+    def _from_neighbors(self, row: int) -> str:
         if self._order is None:
             self._arrange()
         assert self._order is not None

@@ -1,6 +1,6 @@
-"""Mixtures of factor analyzers: the estimator, its solvers and its initialisation."""
+"""Mixtures of factor analyzers: the estimator, its solvers and its initialization."""
 
-from ._kmeans import KMeansInitializer
+from ._kmeans_initializer import KMeansInitializer
 from ._mfa import MFA
 from ._search import MFASearch
 

@@ -10,11 +10,12 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from ._arrays import to_numpy
-from ._density import Evaluation
-from ._missing import observe
-from ._posterior import exact_log_joint, factor_scores
-from ._validation import check_component, check_rows
+from .._base.checks import check_component
+from .._base.devices import to_numpy
+from ._fitted import Evaluation
+from ._model.missing import observe
+from ._model.pairs import exact_log_joint, factor_scores
+from ._validation import check_rows
 
 
 class CodeMethods:

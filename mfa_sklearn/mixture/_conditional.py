@@ -21,9 +21,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
-from ._arrays import read_rows, to_numpy
-from ._lowrank import factorise, mahalanobis, posterior, select
-from ._model import MFAParams
+from .._base.devices import to_numpy
+from .._base.mapped import read_rows
+from ._model.lowrank import factorize, mahalanobis, posterior, select
+from ._model.params import MFAParams
 from ._validation import check_rows
 
 
@@ -111,7 +112,7 @@ class ConditionalMixture:
             raise ValueError(f"X has shape {X.shape}, but there are {expected[0]} rows and {expected[1]} columns")
         joint = np.empty_like(self.weights)
         noise = np.atleast_2d(self.noise_variance)
-        cov = factorise(torch.from_numpy(self.loadings), torch.from_numpy(noise))
+        cov = factorize(torch.from_numpy(self.loadings), torch.from_numpy(noise))
         for k in range(joint.shape[1]):
             mean = self._prior_means[k] + self.scores[:, k] @ self._prior_loadings[k].T
             distance = mahalanobis(select(cov, k), torch.from_numpy(X - mean)[None])[0]
@@ -213,7 +214,7 @@ def _columns(params: MFAParams, chosen: Tensor) -> MFAParams:
 def _given(params: MFAParams, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Log joint densities (n, K) up to a constant, factor scores (n, K, q), and ``L^-1`` (K, q, q)."""
     n_components, _, n_factors = params.loadings.shape
-    cov = factorise(params.loadings, params.noise_variance)
+    cov = factorize(params.loadings, params.noise_variance)
     joint = X.new_empty(len(X), n_components)
     scores = X.new_empty(len(X), n_components, n_factors)
     for k in range(n_components):

@@ -13,30 +13,22 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._annotated import shared_fact
-from ._annealing import starting_temperature
-from ._arrays import (
-    to_numpy,
-)
+from .._base.annotated import shared_fact
+from .._base.devices import to_numpy
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
-from ._density import DensityMethods
-from ._em import tie
-from ._epochs import GradientSolver
-from ._fit import (
-    EMSolver,
-    FitResult,
-    Solver,
-    Step,
-    run,
-)
-from ._model import MFAParams
-from ._passes import best_pass, nominal_seconds
+from ._em.annealing import starting_temperature
+from ._em.passes import best_pass, nominal_seconds
+from ._em.solver import EMSolver
+from ._fit.loop import FitResult, Solver, Step, run
+from ._fit.problem import Problem, pose
+from ._fit.stopping import DEFAULT_TOL, Extrapolation, Monitor, Patience, Worthwhile
+from ._fitted import DensityMethods
+from ._gradient.solver import GradientSolver
+from ._model.params import MFAParams, tie
+from ._model.rotation import rotate
 from ._persistence import PersistenceMethods
-from ._problem import Problem, pose
-from ._rotation import rotate
-from ._start import STRATEGIES
-from ._stopping import DEFAULT_TOL, Extrapolation, Monitor, Patience, Worthwhile
+from ._start.start import STRATEGIES
 from ._stream import Stream
 from ._validation import check_rows, check_weights
 
@@ -61,12 +53,12 @@ class MFA(
 
         x | k ~ N(mu_k, W_k W_k^T + Psi_k),    z ~ N(0, I_q),    x = mu_k + W_k z + eps,
 
-    fitted by closed-form expectation-maximisation or by minibatch gradients, in memory proportional to a batch.
+    fitted by closed-form expectation-maximization or by minibatch gradients, in memory proportional to a batch.
 
     Parameters
     ----------
     n_components : int, default=None
-        Number of components K. None takes as many as the centres that `init` or an earlier pipeline step gives, else 1.
+        Number of components K. None takes as many as the centers that `init` or an earlier pipeline step gives, else 1.
     n_factors : int or sequence of K int, default=1
         Factors q per component, below the number of features; 0 is the diagonal Gaussian mixture. With one number for
         each component, `loadings_` is as wide as the largest and zero where a component has fewer.
@@ -75,14 +67,14 @@ class MFA(
     noise_form : {"diagonal", "isotropic"}, default="diagonal"
         Whether the noise variance is one per feature or one for all. Isotropic noise is the mixture of probabilistic
         principal component analysers.
-    loadings : {"component", "common"}, default="component"
+    loading_type : {"component", "common"}, default="component"
         Whether each component has its own loadings. With `noise` and `noise_form` this gives the eight parsimonious
         structures of McNicholas & Murphy (2008).
     solver : {"em", "gradient"}, default="em"
         Closed-form EM, or Adam on minibatches of the log-likelihood.
     init : {"auto", "kmeans", "k-means++", "random_from_data", "random"}, array or estimator, default="auto"
-        Where to start. "auto" takes the centres attached by an earlier pipeline step (`KMeansInitializer`), else
-        "kmeans" on standardised rows. An array (K, D) holds centres, an integer array (n_samples,) labels. An estimator
+        Where to start. "auto" takes the centers attached by an earlier pipeline step (`KMeansInitializer`), else
+        "kmeans" on standardized rows. An array (K, D) holds centers, an integer array (n_samples,) labels. An estimator
         is cloned and fitted for its ``cluster_centers_``, or used as it is if it has them already.
     tol : "auto" or float, default="auto"
         EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
@@ -92,7 +84,7 @@ class MFA(
     max_iter : int, default=100
         Most iterations (EM) or epochs (gradient).
     n_init : int, default=1
-        Starts to try; the one with the highest likelihood is kept. From given centres or labels the first start has
+        Starts to try; the one with the highest likelihood is kept. From given centers or labels the first start has
         principal components for loadings, the others random ones.
     annealing : "auto" or float, default="auto"
         Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T halves at
@@ -105,7 +97,7 @@ class MFA(
     rotation : {"varimax", "quartimax"}, default=None
         Rotate each component's loadings to simple structure; no density changes.
     learning_rate : float, default=None
-        Of Adam, on standardised features. None is 1e-3 for each 128 rows of a gradient step, but at least 1e-3 and at
+        Of Adam, on standardized features. None is 1e-3 for each 128 rows of a gradient step, but at least 1e-3 and at
         most 4e-3.
     batch_size : int, default=None
         Rows per gradient step, or rows per batch that EM reads at once (None: sized to a budget). For the gradient None
@@ -176,7 +168,7 @@ class MFA(
         "n_factors": [Interval(Integral, 0, None, closed="left"), "array-like"],
         "noise": [StrOptions({"shared", "component"})],
         "noise_form": [StrOptions({"diagonal", "isotropic"})],
-        "loadings": [StrOptions({"component", "common"})],
+        "loading_type": [StrOptions({"component", "common"})],
         "solver": [StrOptions({"em", "gradient"})],
         "init": [StrOptions(set(STRATEGIES)), "array-like", HasMethods("fit")],
         "tol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -206,7 +198,7 @@ class MFA(
         *,
         noise: str = "shared",
         noise_form: str = "diagonal",
-        loadings: str = "component",
+        loading_type: str = "component",
         solver: str = "em",
         init: Any = "auto",
         tol: Any = "auto",
@@ -232,7 +224,7 @@ class MFA(
         self.n_factors = n_factors
         self.noise = noise
         self.noise_form = noise_form
-        self.loadings = loadings
+        self.loading_type = loading_type
         self.solver = solver
         self.init = init
         self.tol = tol
@@ -317,8 +309,8 @@ class MFA(
         start = problem.start
         if problem.labels is not None:
             params = start.from_labels(problem.labels)
-        elif problem.centres is not None:
-            params = start.from_centres(problem.centres)
+        elif problem.centers is not None:
+            params = start.from_centers(problem.centers)
         else:
             return start.draw("kmeans" if self.init == "auto" else self.init)
         return start.redraw_loadings(params) if attempt else params

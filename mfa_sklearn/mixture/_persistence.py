@@ -15,10 +15,10 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from ._arrays import to_numpy
-from ._folder import read_folder, write_folder
-from ._reference import read_reference
-from ._rotation import rotate
+from .._base.devices import to_numpy
+from ._model.rotation import rotate
+from ._saving.folder import read_folder, write_folder
+from ._saving.reference import read_reference
 from ._validation import factor_counts
 
 _ARRAYS = {"weights": (1,), "means": (2,), "loadings": (3,), "noise_variance": (1, 2)}
@@ -240,7 +240,7 @@ def _params_for(arrays: dict[str, np.ndarray], params: dict[str, Any]) -> dict[s
         "n_components": loadings.shape[0],
         "n_factors": loadings.shape[2],
         "noise": "shared" if noise.ndim == 1 else "component",
-        "loadings": "common"
+        "loading_type": "common"
         if len(loadings) > 1 and loadings.size and (loadings == loadings[0]).all()
         else "component",
     }
@@ -268,7 +268,7 @@ def _set_learned(estimator: Any, learned: dict[str, Any]) -> None:
 def _rotate_if_asked(estimator: Any) -> None:
     if estimator.rotation is None:
         return
-    params, common = estimator._params(), estimator.loadings == "common"
+    params, common = estimator._params(), estimator.loading_type == "common"
     loadings = rotate(params.loadings, params.noise_variance, estimator.rotation, common)
     estimator.loadings_ = to_numpy(loadings)
 

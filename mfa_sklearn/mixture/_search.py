@@ -28,7 +28,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     """Search over numbers of components and factors and over structures, by an information criterion or by held-out
     likelihood.
 
-    Candidates with the same number of components start from the same centres: k-means (or the estimator that `init`
+    Candidates with the same number of components start from the same centers: k-means (or the estimator that `init`
     is) runs once per number of components and split, not once per candidate. Each fit is what it would be alone.
 
     Parameters
@@ -311,7 +311,7 @@ def _structure(code: str) -> dict[str, str]:
     if code not in STRUCTURES:
         raise ValueError(f"structures holds {code!r}; a structure is one of {STRUCTURES}")
     return {
-        "loadings": "common" if code[0] == "C" else "component",
+        "loading_type": "common" if code[0] == "C" else "component",
         "noise": "shared" if code[1] == "C" else "component",
         "noise_form": "isotropic" if code[2] == "C" else "diagonal",
     }
@@ -319,7 +319,7 @@ def _structure(code: str) -> dict[str, str]:
 
 def _code(estimator: Any, params: dict[str, Any]) -> str:
     """The letters of a candidate's structure."""
-    loadings, noise, form = (params.get(name, getattr(estimator, name)) for name in ("loadings", "noise", "noise_form"))
+    loadings, noise, form = (params.get(name, getattr(estimator, name)) for name in ("loading_type", "noise", "noise_form"))
     return "".join("C" if tied else "U" for tied in (loadings == "common", noise == "shared", form == "isotropic"))
 
 

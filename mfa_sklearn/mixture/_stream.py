@@ -7,20 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._arrays import (
-    Batches,
-    Conditioner,
-    check_within_reach,
-    column_moments,
-    conditioner_for,
-    reach,
-    resolve_device,
-    resolve_dtype,
-)
-from ._em import Statistics, m_step, rebase, zero_statistics
-from ._epochs import GradientSolver
-from ._model import MFAParams, mixture_moments
-from ._passes import expected_statistics
+from .._base.devices import resolve_device, resolve_dtype
+from ._em.exact import expected_statistics
+from ._em.statistics import Statistics, m_step, rebase, zero_statistics
+from ._gradient.solver import GradientSolver
+from ._model.params import MFAParams, mixture_moments
+from ._rows import Batches, Conditioner, check_within_reach, column_moments, conditioner_for, reach
 
 # With equal batches step sizes fall as t^-0.6: they forget the start and still average the noise away (any exponent in
 # (0.5, 1] does).

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
-from ._start import given_centres
+from ._start.start import given_centers
 
 CRITERIA = ("aic", "bic", "icl", "likelihood")
 
@@ -26,7 +26,7 @@ class Trial(NamedTuple):
 
 
 class _SharedDraws:
-    """Centres drawn once and handed to every later fit to the same rows with as many components.
+    """Centers drawn once and handed to every later fit to the same rows with as many components.
 
     The generator's state after a draw is kept with it, so that a later fit is what it would have been alone.
     """
@@ -39,7 +39,7 @@ class _SharedDraws:
         plain, draws = estimator._starting_params, itertools.count()
 
         def starting_params(problem: Any, *args: Any) -> Any:
-            start, draw = problem.start, type(problem.start)._draw_centres
+            start, draw = problem.start, type(problem.start)._draw_centers
 
             def draw_once(*rows: Any) -> Any:
                 # Isotropic noise has its rows in other units.
@@ -52,7 +52,7 @@ class _SharedDraws:
                     start._rng.set_state(state)
                 return drawn
 
-            start._draw_centres = draw_once
+            start._draw_centers = draw_once
             return plain(problem, *args)
 
         estimator._starting_params = starting_params
@@ -76,13 +76,13 @@ def fit_group(
     shared = _SharedDraws()
     # An estimator as init is fitted here, once; what else init may be, the mixture reads itself.
     fitted = hasattr(estimator.init, "fit")
-    centres = given_centres(estimator.init, train[0], group[0][1]["n_components"]) if fitted else None
+    centers = given_centers(estimator.init, train[0], group[0][1]["n_components"]) if fitted else None
     trials: list[Trial] = []
     for candidate, params in group:
         trial = clone(estimator).set_params(**params)
         own_init = trial.init
         if fitted:
-            trial.init = centres
+            trial.init = centers
         shared.attach(trial)
         began = time.perf_counter()
         try:

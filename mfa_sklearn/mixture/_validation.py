@@ -76,12 +76,3 @@ def check_sizes(n_rows: int, n_features: int, n_components: int, n_factors: int)
             f"n_factors={n_factors} must be below n_features={n_features}; a factor analyzer with as many factors as "
             "features is a full covariance (sklearn.mixture.GaussianMixture fits that)."
         )
-
-
-def check_component(component: int, n_components: int) -> int:
-    """A component's index, refused out of range."""
-    if not isinstance(component, (int, np.integer)) or isinstance(component, bool):
-        raise TypeError(f"component={component!r} must be an integer from 0 to {n_components - 1}")
-    if not 0 <= component < n_components:
-        raise ValueError(f"component={component} is out of range; this mixture has components 0 to {n_components - 1}")
-    return int(component)

@@ -1,6 +1,6 @@
-"""From meaning to behaviour: steering a language model towards the regions of a mixture."""
+"""From meaning to behavior: steering a language model towards the regions of a mixture."""
 
-from ._evaluation import NEUTRAL_PROMPTS, evaluate_steering, summarise_steering
+from ._evaluation import NEUTRAL_PROMPTS, evaluate_steering, summarize_steering
 from ._operators import TransportMap, interpolate, shift, subspace_offset, transport, transport_map, two_stage
 from ._steerer import MFASteerer
 from ._tables import SteeredTokens
@@ -14,7 +14,7 @@ __all__ = [
     "interpolate",
     "shift",
     "subspace_offset",
-    "summarise_steering",
+    "summarize_steering",
     "transport",
     "transport_map",
     "two_stage",

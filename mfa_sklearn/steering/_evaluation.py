@@ -115,7 +115,7 @@ def evaluate_steering(
 
     See Also
     --------
-    summarise_steering : Medians over the concepts.
+    summarize_steering : Medians over the concepts.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def evaluate_steering(
     >>> import numpy as np
     >>> from mfa_sklearn import MFA, ActivationExtractor, MFASteerer, datasets
     >>> from mfa_sklearn.interpret import concept_components
-    >>> from mfa_sklearn.steering import evaluate_steering, summarise_steering
+    >>> from mfa_sklearn.steering import evaluate_steering, summarize_steering
     >>> data = datasets.load_concepts()
     >>> some = np.flatnonzero(np.isin(data.labels, ["river", "court"]))[:100]
     >>> extractor = ActivationExtractor(datasets.tiny_lm(), layer=0)
@@ -136,7 +136,7 @@ def evaluate_steering(
     ...                           positions=["prompt"], max_new_tokens=0)
     >>> table["target"].tolist()
     ['none', 'none', 'random', 'random', 'concept', 'concept']
-    >>> share = summarise_steering(table).set_index("target")["share_next"]
+    >>> share = summarize_steering(table).set_index("target")["share_next"]
     >>> bool(share["concept"] > 10 * share["none"])
     True
     """
@@ -155,7 +155,7 @@ def evaluate_steering(
     return pandas().DataFrame([line for setting in settings for line in run.lines(setting)])
 
 
-def summarise_steering(table: Any) -> Any:
+def summarize_steering(table: Any) -> Any:
     """Medians over the concepts of what `evaluate_steering` measured, best setting first.
 
     Parameters

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..mixture._model import Density, MFAParams, log_joint, prepare
+from ..mixture._model.density import Density, log_joint, prepare
+from ..mixture._model.params import MFAParams
 
 
 def interpolate(x: Tensor, target: Tensor, alpha: float) -> Tensor:

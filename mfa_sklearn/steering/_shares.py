@@ -34,7 +34,7 @@ class Vocabulary(NamedTuple):
 
 
 def read_vocabulary(model: Any, words: Mapping[str, Sequence[str]]) -> Vocabulary:
-    """Which tokens and words belong to which concept: single tokens, with and without space, capitalised or not."""
+    """Which tokens and words belong to which concept: single tokens, with and without space, capitalized or not."""
     concepts = list(words)
     of_token = torch.zeros(int(model.cfg.d_vocab), len(concepts), dtype=torch.bool)
     of_word: dict[str, list[int]] = {}

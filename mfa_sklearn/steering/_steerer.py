@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._mixture import Mixture, Move
+from ._move import Mixture, Move
+from ._place import resolve_place, resolve_prepend_bos
 from ._positions import PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode, token_strings
-from ._source import resolve_place, resolve_prepend_bos
 from ._tables import SteeredTokens, pandas
 
 

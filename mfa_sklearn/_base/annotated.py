@@ -1,0 +1,138 @@
+"""An ndarray that carries facts beside its numbers.
+
+Two kinds of facts exist: *row facts*, one entry per row (a token, a label), which are sliced with the rows, and *shared
+facts*, which belong to the array as a whole (where it came from, the centers an initializer found for it). Anything
+but a selection of rows - arithmetic, a reduction, a selection of columns - drops them: a fact that may no longer be
+true is worse than none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class AnnotatedArray(np.ndarray):
+    """A two-dimensional array with facts about its rows and about itself.
+
+    Parameters
+    ----------
+    data : array-like of shape (n, d)
+    rows : dict of str to array-like of length n, optional
+        Facts per row.
+    shared : dict of str to object, optional
+        Facts about the whole array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn._annotated import AnnotatedArray
+    >>> X = AnnotatedArray(np.eye(3), rows={"name": ["a", "b", "c"]})
+    >>> X[1:].rows["name"].tolist()
+    ['b', 'c']
+    >>> type(X + 1).__name__
+    'ndarray'
+    """
+
+    _rows: dict[str, np.ndarray]
+    _shared: dict[str, Any]
+
+    def __new__(
+        cls, data: Any, rows: dict[str, Any] | None = None, shared: dict[str, Any] | None = None
+    ) -> AnnotatedArray:
+        values = np.asarray(data)
+        if values.ndim != 2:
+            raise ValueError(f"expected a two-dimensional array of rows, got shape {values.shape}")
+        array = values.view(cls)
+        array._rows = {name: np.asarray(fact) for name, fact in (rows or {}).items() if fact is not None}
+        array._shared = dict(shared or {})
+        for name, fact in array._rows.items():
+            if len(fact) != len(array):
+                raise ValueError(f"row fact {name!r} has {len(fact)} entries for {len(array)} rows")
+        return array
+
+    def __array_finalize__(self, obj: Any) -> None:
+        # Views and copies come through here without their facts; only __getitem__ and copy hand them on.
+        self._rows = {}
+        self._shared = {}
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Facts per row, each of length ``len(self)``."""
+        return self._rows
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """Facts about the array as a whole."""
+        return self._shared
+
+    def __getitem__(self, key: Any) -> Any:
+        selected = super().__getitem__(key)
+        row_key, keeps_columns = _row_selection(key)
+        if not (keeps_columns and isinstance(selected, AnnotatedArray) and selected.ndim == 2):
+            return np.asarray(selected) if isinstance(selected, np.ndarray) else selected
+        selected._rows = {name: fact[row_key] for name, fact in self._rows.items()}
+        selected._shared = dict(self._shared)
+        return selected
+
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+        """Rows by their indices, with their facts; along another axis a plain array."""
+        if axis == 0 and out is None and mode == "raise":
+            return self[np.asarray(indices)]
+        return np.asarray(self).take(indices, axis=axis, out=out, mode=mode)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        plain = [np.asarray(x) if isinstance(x, AnnotatedArray) else x for x in inputs]
+        if out is not None:
+            kwargs["out"] = tuple(np.asarray(x) if isinstance(x, AnnotatedArray) else x for x in out)
+        return getattr(ufunc, method)(*plain, **kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        result = super().__array_function__(func, types, args, kwargs)
+        if isinstance(result, AnnotatedArray) and not result._rows and not result._shared:
+            return np.asarray(result)
+        return result
+
+    def copy(self, order: Any = "C") -> AnnotatedArray:
+        """A copy of numbers and facts."""
+        copied = super().copy(order)
+        copied._rows = {name: fact.copy() for name, fact in self._rows.items()}
+        copied._shared = dict(self._shared)
+        return copied
+
+    def with_shared(self, **facts: Any) -> AnnotatedArray:
+        """The same numbers (not copied) and row facts, with these shared facts added."""
+        view = self.view()
+        view._rows = dict(self._rows)
+        view._shared = {**self._shared, **facts}
+        return view
+
+    def __reduce__(self) -> Any:
+        reduced: Any = super().__reduce__()
+        return reduced[0], reduced[1], (reduced[2], self._rows, self._shared)
+
+    def __setstate__(self, state: Any) -> None:
+        numbers, self._rows, self._shared = state
+        super().__setstate__(numbers)
+
+
+def _row_selection(key: Any) -> tuple[Any, bool]:
+    """The part of an index that selects rows, and whether every column is kept."""
+    if not isinstance(key, tuple):
+        return key, key is not None
+    if len(key) == 1:
+        return key[0], True
+    whole = len(key) == 2 and (key[1] is Ellipsis or (isinstance(key[1], slice) and key[1] == slice(None)))
+    return key[0], whole
+
+
+def annotate(X: Any, **facts: Any) -> AnnotatedArray:
+    """`X` with shared facts attached; its numbers are not copied and facts it already has are kept."""
+    array = X if isinstance(X, AnnotatedArray) else AnnotatedArray(X)
+    return array.with_shared(**facts)
+
+
+def shared_fact(X: Any, name: str) -> Any:
+    """A shared fact of `X`, or None where it has none."""
+    return X.shared.get(name) if isinstance(X, AnnotatedArray) else None

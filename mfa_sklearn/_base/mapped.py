@@ -1,0 +1,87 @@
+"""Rows of memory maps, read without keeping their pages.
+
+The pages of a mapped file that were touched count as resident memory, so that going through a map once makes the
+process as large as the file. They are let go of after each piece that is copied; the page cache still has them.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Bytes of a map that are resident at once.
+_SPAN_BYTES = 32 * 2**20
+
+
+def copy_rows(X: np.ndarray, index: slice | np.ndarray) -> np.ndarray:
+    """Rows of an array by a slice, or by row numbers from 0; of a memory map a copy, whose pages are let go of.
+
+    Row numbers may be in any order; ascending ones are read fastest.
+    """
+    mapping = shared_mapping(X)
+    if mapping is None:
+        return np.asarray(X[index])
+    plain = np.asarray(X)
+    start, stop, step = index.indices(len(plain)) if isinstance(index, slice) else (0, 0, 0)
+    rows = slice(start, max(start, stop)) if step == 1 else np.arange(len(plain))[index]
+    n_rows = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+    out = np.empty((n_rows, *plain.shape[1:]), dtype=plain.dtype)
+    at_once = max(1, _SPAN_BYTES // max(1, out[:1].nbytes))
+    for place, some in _pieces(rows, at_once):
+        out[place] = plain[some]
+        _let_go(mapping, plain[some] if isinstance(some, slice) else plain[some.min() : some.max() + 1])
+    return out
+
+
+def shared_mapping(X: Any) -> mmap.mmap | None:
+    """The mapping that an array is a view of, if its pages may be let go of without losing anything.
+
+    Those of a copy-on-write map may not: what was written to them is nowhere else.
+    """
+    mode = None
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            mode = X.mode
+        X = X.base
+    can = isinstance(X, mmap.mmap) and mode in ("r", "r+", "w+") and hasattr(mmap, "MADV_DONTNEED")
+    return X if can else None
+
+
+def _pieces(rows: slice | np.ndarray, at_once: int) -> Iterator[tuple[slice, slice | np.ndarray]]:
+    """Places in the result, and rows for them that lie within `at_once` neighbors."""
+    if isinstance(rows, slice):
+        for start in range(rows.start, rows.stop, at_once):
+            stop = min(start + at_once, rows.stop)
+            yield slice(start - rows.start, stop - rows.start), slice(start, stop)
+        return
+    start = 0
+    for some in np.split(rows, np.flatnonzero(np.diff(rows // at_once)) + 1):
+        if len(some):
+            yield slice(start, start + len(some)), some
+        start += len(some)
+
+
+def _let_go(mapping: mmap.mmap, view: np.ndarray) -> None:
+    """Make the pages behind `view`, a part of a shared mapping, not resident."""
+    reach = [(n - 1) * stride for n, stride in zip(view.shape, view.strides, strict=True)]
+    origin = np.frombuffer(mapping, dtype=np.uint8).__array_interface__["data"][0]
+    first = view.__array_interface__["data"][0] - origin
+    low = first + sum(min(0, r) for r in reach)
+    high = first + sum(max(0, r) for r in reach) + view.itemsize
+    low -= low % mmap.PAGESIZE
+    mapping.madvise(mmap.MADV_DONTNEED, low, high - low)
+
+
+def read_rows(X: Any, index: Any, device: torch.device) -> Tensor:
+    """Rows of `X` as a tensor in their own precision."""
+    if isinstance(X, Tensor):
+        rows = X.detach()[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+        return rows.to(device)
+    values = copy_rows(X, index) if isinstance(X, np.ndarray) else np.asarray(X[index])
+    own = values if values.flags.writeable and values.flags.c_contiguous else values.copy()
+    return torch.from_numpy(own).to(device)

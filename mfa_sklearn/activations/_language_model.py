@@ -1,0 +1,262 @@
+"""Loading a language model with hook points, by name or from a local directory, and saying which one it was.
+
+A local directory never leads to a network call: its configuration, weights and tokenizer are all read from it. A name
+is looked up as `transformers` does it: in the local cache first, then on the hub unless ``HF_HUB_OFFLINE=1`` is set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROCESSINGS = ("raw", "compatibility")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+_WEIGHTS = (".safetensors", ".bin")
+_EDGE = 1 << 20  # bytes read at either end of a weight file to tell it from others
+
+
+def load_model(
+    model: str | os.PathLike[str],
+    device: Any = "auto",
+    dtype: Any = "float32",
+    processing: str = "raw",
+    revision: str | None = None,
+) -> Any:
+    """Load a language model as a TransformerLens ``TransformerBridge``.
+
+    Parameters
+    ----------
+    model : str or path
+        A local directory as `save_pretrained` writes it (configuration, weights, tokenizer), or a model name.
+    device : str or torch.device, default="auto"
+        "auto" is CUDA where there is one, else the CPU.
+    dtype : {"float32", "float64", "float16", "bfloat16"} or torch.dtype, default="float32"
+        Of the weights and the computation.
+    processing : {"raw", "compatibility"}, default="raw"
+        "raw" keeps the weights as published, so that activations are those of `transformers`. "compatibility" folds
+        layer norms and centers what is written to the residual stream, as TransformerLens before 3.0 did by default.
+    revision : str, optional
+        Branch, tag or commit of a model that is given by name.
+
+    Returns
+    -------
+    transformer_lens.model_bridge.TransformerBridge
+        In evaluation mode. Its attribute ``mfa_source`` is the dict of `describe_model`.
+
+    Raises
+    ------
+    ImportError
+        If transformers or transformer_lens is missing.
+    ValueError
+        If there is no such directory or model, or it cannot be loaded; the message names it and the remedy.
+
+    Examples
+    --------
+    >>> from mfa_sklearn import datasets
+    >>> from mfa_sklearn.activations import load_model
+    >>> model = load_model(datasets.tiny_lm())
+    >>> model("The river").shape[-1] == model.cfg.d_vocab
+    True
+    """
+    bridge_class = _import_bridge()
+    source = describe_model(model, dtype, processing, revision)
+    with _explained(model), _quiet():
+        bridge = bridge_class.boot_transformers(
+            os.fspath(model), device=str(resolve_device(device)), dtype=resolve_dtype(dtype), revision=revision
+        )
+    if processing == "compatibility":
+        bridge.enable_compatibility_mode(disable_warnings=True)
+    bridge.eval()
+    bridge.mfa_source = source
+    return bridge
+
+
+def load_config(model: str | os.PathLike[str], revision: str | None = None) -> Any:
+    """The `transformers` configuration of a model: small, and read without its weights.
+
+    Raises
+    ------
+    ImportError
+        If transformers is missing.
+    ValueError
+        If there is no such directory or model.
+    """
+    name = check_model_name(model)
+    try:
+        from transformers import AutoConfig
+    except ImportError as error:
+        raise ImportError(_NEEDS_LM) from error
+    with _explained(name):
+        return AutoConfig.from_pretrained(name, revision=revision)
+
+
+def check_model_name(model: Any) -> str:
+    """`model` as a string, if it is a directory with a model in it or could be the name of one.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a string nor a path.
+    ValueError
+        If it is a path to nothing, or a directory without ``config.json``.
+    """
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"model must be a name or a directory, got {type(model).__name__}: "
+            "a live model cannot be cloned, pickled or hashed, so pass what it was loaded from"
+        )
+    name = os.fspath(model)
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ValueError(f"directory {name!r} holds no model: it has no config.json (as save_pretrained writes it)")
+    elif not name or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
+        raise ValueError(f"there is no model directory {name!r}: give an existing directory or a model's name")
+    return name
+
+
+def describe_model(
+    model: str | os.PathLike[str],
+    dtype: Any = "float32",
+    processing: str = "raw",
+    revision: str | None = None,
+    config: Any = None,
+) -> dict[str, Any]:
+    """What identifies a loaded model: two models with the same revision, processing and dtype act the same.
+
+    Returns
+    -------
+    dict
+        "model" (str, the name or directory as given), "revision" (str: the commit of a model from the hub; for a
+        directory a digest of its configuration and weights, the same wherever the directory lies), "processing",
+        "dtype", "d_model" (int) and "n_layers" (int).
+    """
+    name = check_model_name(model)
+    if processing not in PROCESSINGS:
+        raise ValueError(f"processing must be one of {PROCESSINGS}, got {processing!r}")
+    config = load_config(name, revision) if config is None else config
+    found = directory_digest(name) if Path(name).is_dir() else getattr(config, "_commit_hash", None)
+    text = config.get_text_config()
+    return {
+        "model": name,
+        "revision": found or revision,
+        "processing": processing,
+        "dtype": dtype_name(dtype),
+        "d_model": int(text.hidden_size),
+        "n_layers": int(text.num_hidden_layers),
+    }
+
+
+def directory_digest(directory: str | os.PathLike[str]) -> str:
+    """A digest of a model directory: configuration, and the size and both ends of every weight file."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in Path(directory).iterdir() if p.name == "config.json" or p.suffix in _WEIGHTS)
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as stream:
+            digest.update(stream.read(_EDGE))
+            stream.seek(max(_EDGE, size - _EDGE))
+            digest.update(stream.read(_EDGE))
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def site_width(config: Any, site: str) -> int:
+    """How many numbers a site has per token: the model's width, or that of its MLP."""
+    text = config.get_text_config()
+    if site != "mlp":
+        return int(text.hidden_size)
+    for name in ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "ffn_hidden_size"):
+        if getattr(text, name, None):
+            return int(getattr(text, name))
+    return 4 * int(text.hidden_size)
+
+
+def dtype_name(dtype: Any) -> str:
+    """The plain name of a dtype given as a string or a torch.dtype.
+
+    Examples
+    --------
+    >>> dtype_name("float16")
+    'float16'
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be one of {DTYPES} or such a torch.dtype, got {dtype!r}")
+    return name
+
+
+def resolve_dtype(dtype: Any) -> Any:
+    """The torch.dtype of a dtype given by name."""
+    import torch
+
+    return getattr(torch, dtype_name(dtype))
+
+
+def resolve_device(device: Any) -> Any:
+    """The torch.device of "auto", a name or a torch.device.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device, or it is CUDA and there is none.
+    """
+    import torch
+
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"unknown device {device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for but torch finds no CUDA here: use device='auto' or 'cpu'")
+    return found
+
+
+_NEEDS_LM = "language models need transformers and transformer_lens: pip install 'mfa-sklearn[lm]'"
+
+
+def _import_bridge() -> Any:
+    try:
+        from transformer_lens.model_bridge import TransformerBridge
+    except ImportError as error:
+        raise ImportError(_NEEDS_LM) from error
+    return TransformerBridge
+
+
+@contextmanager
+def _explained(model: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the loaders raise into an error that names the model and what to do."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        name = os.fspath(model)
+        said = str(error).strip().split("\n")[0]
+        if Path(name).is_dir():
+            remedy = "it must hold config.json, the weights and the tokenizer of an architecture TransformerLens knows"
+            raise ValueError(f"cannot load a model from directory {name!r} ({said}): {remedy}") from error
+        raise ValueError(
+            f"cannot load model {name!r} ({said}): it is not a directory here, and neither in the local cache nor "
+            f"reachable by that name. Check the spelling; on a machine without network pass a directory, or download "
+            f"it once where there is one (`hf download {name}`)"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loaders' own progress bars out of the way."""
+    from transformers.utils import logging
+
+    if not logging.is_progress_bar_enabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()

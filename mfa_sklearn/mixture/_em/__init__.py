@@ -1,0 +1,1 @@
+"""Expectation-maximization: passes over the rows, their statistics, the solver."""

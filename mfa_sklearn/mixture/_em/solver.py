@@ -1,0 +1,149 @@
+"""The EM solver: a step of the loop in `_fit` each, annealed, accelerated, dead components revived."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._fit.loop import Step
+from .._model.params import MFAParams, Structure
+from .acceleration import Anderson, flatten, unflatten
+from .exact import Pass
+from .statistics import m_step
+
+# A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
+_DEAD_ROWS = 0.5
+
+
+_RESEED_UNTIL = 10
+
+
+# What the temperature is multiplied by at each step.
+_DECAY = 0.5
+
+
+class _Safe(NamedTuple):
+    """Where to fall back to when an extrapolation fails."""
+
+    bound: float  # the best so far
+    params: MFAParams  # the plain EM step from there
+    state: Any  # of the pass, after it found that bound
+
+
+class EMSolver:
+    """Closed-form EM, from a temperature down to one, and accelerated from there.
+
+    Each step costs one E-step. An extrapolated point whose likelihood turns out below the best one is dropped for the
+    plain EM step from there, so that the bounds never fall once the temperature is one.
+
+    Parameters
+    ----------
+    params : MFAParams
+        In conditioned space.
+    rows : Pass
+        Gives statistics of the rows at parameters and a temperature.
+    structure, floor
+        As in `m_step`.
+    temperature, decay : float
+        Where the temperature starts, and what it is multiplied by at each step down to one.
+    row_weight : float
+        Mean weight of a row.
+    """
+
+    def __init__(
+        self,
+        params: MFAParams,
+        rows: Pass,
+        structure: Structure,
+        floor: float,
+        temperature: float = 1.0,
+        decay: float = _DECAY,
+        acceleration: bool = True,
+        row_weight: float = 1.0,
+    ) -> None:
+        self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
+        self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
+        self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
+        self._safe: _Safe | None = None
+        self._last = -math.inf  # bound of the last comparable step
+        self._steps = self.reseeded = 0
+
+    def step(self) -> Step:
+        """One E-step over all batches and one M-step."""
+        temperature = self._temperature
+        statistics = self._pass(self._params, temperature)
+        bound = float(statistics.log_likelihood / statistics.weight)
+        if self._safe is not None and not bound >= self._safe.bound:
+            assert self._accelerator is not None
+            self._accelerator.restart()
+            best = self._fall_back(self._safe)
+            return Step(best, False, "extrapolation dropped")
+        params = m_step(self._params, statistics, self._structure, self._floor)
+        self._steps += 1
+        dead = statistics.mass < _DEAD_ROWS * self._row_weight
+        revive = bool(dead.any()) and self._steps <= _RESEED_UNTIL
+        if revive:
+            params = split_heaviest(params, dead)
+            self.reseeded += int(dead.sum())
+        slow = bound - self._last < self._pass.slow_gain
+        self._last = bound if temperature == 1 and not revive else -math.inf
+        self._advance(params, bound, temperature == 1 and not revive and slow)
+        cooler = temperature * self._decay
+        # One less than half a step away is one.
+        self._temperature = cooler if cooler > self._decay**-0.5 else 1.0
+        note = f"temperature {temperature:.2f}" if temperature > 1 else ""
+        # Between passes that look for pairs the bound lags behind what a look would give.
+        return Step(bound, temperature == 1 and not revive and self._pass.looked, note)
+
+    def _advance(self, params: MFAParams, bound: float, settled: bool) -> None:
+        if self._accelerator is None or not settled:
+            # What a revival or a temperature moves is not for the acceleration to undo.
+            self._params, self._safe = params, None
+            if self._accelerator is not None:
+                self._accelerator.restart()
+            return
+        ahead = self._accelerator.propose(flatten(self._params), flatten(params))
+        extrapolated = self._accelerator.extrapolates and bool(ahead.isfinite().all())
+        self._safe = _Safe(bound, params, self._pass.state) if extrapolated else None
+        self._params = unflatten(ahead, params, self._floor) if extrapolated else params
+
+    def _fall_back(self, safe: _Safe) -> float:
+        self._params, self._pass.state, self._safe = safe.params, safe.state, None
+        return safe.bound
+
+    def finish(self) -> tuple[MFAParams, float]:
+        """The parameters and their mean log-likelihood."""
+        bound = self._bound()
+        if self._safe is not None and not bound >= self._safe.bound:
+            self._fall_back(self._safe)
+            bound = self._bound()
+        return self._params, bound
+
+    def _bound(self) -> float:
+        statistics = self._pass(self._params)
+        return float(statistics.log_likelihood / statistics.weight)
+
+
+def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:
+    """Give each dead component half of one of the heaviest, moved apart along its strongest loading."""
+    weights, means = params.log_weights.clone(), params.means.clone()
+    loadings = params.loadings.clone()
+    noise = params.noise_variance.clone() if len(params.noise_variance) > 1 else None
+    for k in dead.nonzero()[:, 0].tolist():
+        source = int(weights.masked_fill(dead, -torch.inf).argmax())
+        strongest = loadings[source].square().sum(0).argmax() if loadings.shape[2] else None
+        spread = (
+            loadings[source, :, strongest]
+            if strongest is not None
+            else params.noise_variance[min(source, len(params.noise_variance) - 1)].sqrt()
+        )
+        means[k], means[source] = means[source] + spread / 2, means[source] - spread / 2
+        loadings[k] = loadings[source] * (loadings[k] != 0).any(0)  # a factor it may not have stays zero
+        weights[source] = weights[source] - math.log(2)
+        weights[k] = weights[source]
+        if noise is not None:
+            noise[k] = noise[source]
+    return MFAParams(weights.log_softmax(0), means, loadings, params.noise_variance if noise is None else noise)

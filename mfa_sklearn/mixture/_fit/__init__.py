@@ -1,0 +1,1 @@
+"""What a fit is made of whatever the solver: the problem, the loop, when to stop."""

@@ -1,0 +1,110 @@
+"""What a fit works on: rows in conditioned space, where to start, and how to get back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ..._base.devices import resolve_device, resolve_dtype
+from .._rows import Batches, Conditioner, column_moments, conditioner_for
+from .._start.start import Start, given_centers, given_labels
+from .._validation import check_sizes, factor_counts
+
+
+class Problem(NamedTuple):
+    """Checked and conditioned input of a fit."""
+
+    batches: Batches
+    validation: Batches | None  # rows held out
+    conditioner: Conditioner
+    start: Start
+    centers: np.ndarray | None  # (K, D), in the space of the data, where the start is given
+    labels: np.ndarray | None  # (n,), likewise
+    rng: np.random.RandomState
+    log_scale: float  # what the mean log density of the original rows is lower by
+    weight: float  # of all rows
+    missing: bool  # whether rows may miss values
+
+
+def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Problem:
+    """The problem that an estimator's parameters and rows pose.
+
+    Parameters
+    ----------
+    estimator : MFA
+    X : array-like
+        As the user gave it, with what an earlier step attached.
+    rows : array-like of shape (n, D)
+        The same, checked.
+    weights : ndarray (n,), optional
+    """
+    e = estimator
+    device, dtype = resolve_device(e.device), resolve_dtype(e.dtype, rows)
+    rng = check_random_state(e.random_state)
+    n_rows, n_features = rows.shape
+    asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
+    check_sizes(n_rows, n_features, asked or 1, int(np.max(e.n_factors, initial=0)))
+    moments = column_moments(rows, weights, device)
+    if not bool((moments.observed > 0).all()):
+        empty = (moments.observed == 0).nonzero()[:, 0].tolist()
+        raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
+    conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
+    labels = given_labels(e.init, n_rows)
+    centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
+    n_components = _n_components(asked, labels, centers)
+    ranks = factor_counts(e.n_factors, n_components)
+    check_sizes(n_rows if weights is None else int((weights > 0).sum()), n_features, n_components, max(ranks))
+    if e._structure.common_loadings and len(set(ranks)) > 1:
+        raise ValueError(f"loading_type='common' needs one n_factors for all components, got n_factors={e.n_factors!r}")
+    kept, held_out = _split(e, n_rows, rng)
+    if weights is not None and held_out is not None and not weights[held_out].sum() * weights[kept].sum() > 0:
+        raise ValueError("sample_weight is zero for all rows held out (or all kept); set early_stopping=False")
+
+    def batches(place: np.ndarray | None) -> Batches:
+        w = weights if weights is None or place is None else weights[place]
+        size = e.batch_size if e.solver == "em" else None
+        return Batches(rows, conditioner, dtype, device, w, size, keep=True, places=place)
+
+    train = batches(kept)
+    if labels is not None and kept is not None:
+        labels = labels[kept]
+    start = Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing)
+    validation = None if held_out is None else batches(held_out)
+    log_scale = float(moments.observed @ conditioner.scale.log())
+    return Problem(
+        train,
+        validation,
+        conditioner,
+        start,
+        centers,
+        labels,
+        rng,
+        log_scale,
+        float(n_rows if weights is None else weights.sum()),
+        moments.missing,
+    )
+
+
+def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None) -> int:
+    if labels is not None:
+        found = int(labels.max()) + 1
+        if asked is not None and asked < found:
+            raise ValueError(f"init holds labels up to {found - 1}, but n_components={asked}")
+        return asked or found
+    return asked or 1 if centers is None else len(centers)
+
+
+def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Row numbers to fit on and to hold out; None for all and for none."""
+    if estimator.solver != "gradient" or not estimator.early_stopping:
+        return None, None
+    n_held = max(1, round(estimator.validation_fraction * n_rows))
+    if n_held >= n_rows:
+        raise ValueError(
+            f"validation_fraction={estimator.validation_fraction} holds out all of n_samples={n_rows} rows; "
+            "give more rows or set early_stopping=False"
+        )
+    order = rng.permutation(n_rows)
+    return np.sort(order[n_held:]), np.sort(order[:n_held])

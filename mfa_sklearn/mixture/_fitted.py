@@ -1,0 +1,268 @@
+"""What a fitted mixture says of rows: densities, assignments, draws, criteria. Part of the estimator `MFA`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._base.checks import check_component
+from .._base.devices import resolve_device, resolve_dtype, to_numpy
+from ._model.density import Density, prepare
+from ._model.lowrank import factorize
+from ._model.pairs import Pairs, Search, best_components, chunk_rows, exact_log_joint, posterior_pairs
+from ._model.params import MFAParams, Structure, mixture_moments, n_parameters
+from ._model.params import sample as draw
+from ._model.screen import best_search
+from ._rows import Batches, Conditioner, check_within_reach, conditioner_for, reach
+from ._validation import check_rows, check_weights, factor_counts
+
+
+class Evaluation:
+    """A prepared mixture and the batches of rows to evaluate it on."""
+
+    def __init__(self, estimator: Any, X: Any) -> None:
+        check_is_fitted(estimator)
+        X = check_rows(estimator, X, reset=False)
+        device = resolve_device(estimator.device)
+        params = estimator._params(device)
+        self.dtype = resolve_dtype(estimator.dtype, X)
+        self.out_dtype = np.float32 if self.dtype == torch.float32 else np.float64
+        self.conditioner: Conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
+        inner = self.conditioner.inward(params)
+        self.density: Density = prepare(inner, self.dtype)
+        self._reach = reach(inner.noise_variance, self.dtype)
+        self.n_rows = X.shape[0]
+        self._search: Search | None = None  # chosen for the first batch's rows
+        self._batches = Batches(X, self.conditioner, self.dtype, device)
+
+    def batches(self, small: bool = False) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Conditioned rows, batch by batch; small ones where something of size n x K is made of each."""
+        step = chunk_rows(self.density, self.dtype.itemsize) if small else self._batches.batch_rows
+        for rows, X, _ in self._batches:
+            check_within_reach(X, self._reach, rows.start)
+            for start in range(0, len(X), step):
+                stop = min(start + step, len(X))
+                yield slice(rows.start + start, rows.start + stop), X[start:stop]
+
+    @torch.no_grad()
+    def posterior(self, X: torch.Tensor) -> tuple[Pairs, torch.Tensor, torch.Tensor]:
+        """The pairs of the rows of a batch, their responsibilities and the rows' log densities."""
+        if self._search is None:
+            self._search = best_search(self.density, X, self.n_rows)
+        return posterior_pairs(self.density, X, search=self._search)
+
+
+class DensityMethods:
+    """Densities, assignments, draws and information criteria of a fitted mixture."""
+
+    weights_: np.ndarray
+    means_: np.ndarray
+    loadings_: np.ndarray
+    noise_variance_: np.ndarray
+    device: Any
+    dtype: Any
+    random_state: Any
+    noise: str
+    noise_form: str
+    n_factors: Any
+    loading_type: str
+
+    @property
+    def _structure(self) -> Structure:
+        return Structure(self.loading_type == "common", self.noise == "shared", self.noise_form == "isotropic")
+
+    def _params(self, device: torch.device | str = "cpu") -> MFAParams:
+        def tensor(array: Any) -> torch.Tensor:
+            return torch.as_tensor(np.asarray(array), dtype=torch.float64, device=device)
+
+        noise = tensor(self.noise_variance_)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights_)
+        return MFAParams(
+            tensor(log_weights),
+            tensor(self.means_),
+            tensor(self.loadings_),
+            noise if noise.ndim == 2 else noise[None],
+        )
+
+    @torch.no_grad()
+    def iter_log_joint(self, X: Any) -> Iterator[tuple[slice, np.ndarray]]:
+        """Log joint densities ``log w_k + log N(x | k)``, chunk after chunk.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Yields
+        ------
+        rows : slice
+            The rows of `X` that the chunk is of.
+        log_joint : ndarray of shape (n_rows, n_components)
+        """
+        evaluation = Evaluation(self, X)
+        for rows, chunk in evaluation.batches(small=True):
+            with torch.no_grad():
+                joint = exact_log_joint(evaluation.density, chunk)
+            yield rows, to_numpy(joint - evaluation.conditioner.log_scale(chunk)[:, None].to(joint))
+
+    @torch.no_grad()
+    def iter_pairs(self, X: Any) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """The pairs of a row and a component whose responsibility is more than rounding, batch after batch.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Yields
+        ------
+        rows : slice
+            The rows of `X` that the batch is of.
+        numbers : ndarray of shape (P,)
+            The row of each pair, counted from the batch's first, ascending. Every row has a pair.
+        components : ndarray of shape (P,)
+            Their components, ascending for each row.
+        log_joint : ndarray of shape (P,)
+            Log joint densities ``log w_k + log N(x | k)``.
+        """
+        evaluation = Evaluation(self, X)
+        for rows, batch in evaluation.batches():
+            pairs = evaluation.posterior(batch)[0]
+            numbers, order = pairs.rows.sort(stable=True)
+            joint = pairs.log_joint[order] - evaluation.conditioner.log_scale(batch).to(pairs.log_joint)[numbers]
+            yield rows, to_numpy(numbers), to_numpy(pairs.components[order]), to_numpy(joint)
+
+    @torch.no_grad()
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log density of each row, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n_samples,)
+        """
+        evaluation = Evaluation(self, X)
+        out = np.empty(evaluation.n_rows, dtype=evaluation.out_dtype)
+        for rows, batch in evaluation.batches():
+            log_prob = evaluation.posterior(batch)[2]
+            out[rows] = to_numpy(log_prob.double() - evaluation.conditioner.log_scale(batch))
+        return out
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-likelihood per row, in nats; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+        """
+        log_prob = self.score_samples(X).astype(np.float64)
+        return float(np.average(log_prob, weights=check_weights(sample_weight, log_prob[:, None])))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Posterior probability of each component, the responsibilities.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_components)
+            Rows sum to one.
+        """
+        evaluation = Evaluation(self, X)
+        out = np.empty((evaluation.n_rows, len(self.weights_)), dtype=evaluation.out_dtype)
+        for rows, chunk in evaluation.batches(small=True):
+            with torch.no_grad():
+                out[rows] = to_numpy(exact_log_joint(evaluation.density, chunk).softmax(1))
+        return out
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable component of each row; the first of equals.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        evaluation = Evaluation(self, X)
+        out = np.empty(evaluation.n_rows, dtype=np.int64)
+        for rows, batch in evaluation.batches():
+            out[rows] = to_numpy(best_components(evaluation.posterior(batch)[0], len(batch)))
+        return out
+
+    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the mixture; reproducible under `random_state`.
+
+        Parameters
+        ----------
+        n_samples : int
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Grouped by component.
+        y : ndarray of shape (n_samples,)
+            The component of each row.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"n_samples={n_samples} must be at least 1")
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        X, components = draw(self._params(), n_samples, torch.Generator().manual_seed(int(seed)))
+        return to_numpy(X), to_numpy(components)
+
+    def _n_parameters(self) -> int:
+        n_components, n_features, n_factors = self.loadings_.shape
+        ranks = n_factors if np.ndim(self.n_factors) == 0 else factor_counts(self.n_factors, n_components)
+        return n_parameters(self._structure, n_components, n_features, ranks)
+
+    def aic(self, X: Any) -> float:
+        """Akaike's information criterion, ``-2 log L + 2 p``; lower is better."""
+        return -2 * self._total(X)[0] + 2 * self._n_parameters()
+
+    def bic(self, X: Any) -> float:
+        """Bayesian information criterion, ``-2 log L + p log n``; lower is better."""
+        total, n_rows = self._total(X)
+        return -2 * total + self._n_parameters() * float(np.log(n_rows))
+
+    def icl(self, X: Any) -> float:
+        """Integrated completed likelihood: the BIC plus twice the entropy of the responsibilities; lower is better.
+
+        Biernacki, Celeux & Govaert, IEEE Trans. PAMI 22 (2000).
+        """
+        entropy = 0.0
+        for _, joint in self.iter_log_joint(X):
+            log_r = torch.from_numpy(joint).double().log_softmax(1)
+            entropy -= float(torch.where(log_r > -700, log_r.exp() * log_r, 0.0).sum())
+        return self.bic(X) + 2 * entropy
+
+    def _total(self, X: Any) -> tuple[float, int]:
+        log_prob = self.score_samples(X)
+        return float(log_prob.sum(dtype=np.float64)), len(log_prob)
+
+    def get_covariance(self, component: int | None = None) -> np.ndarray:
+        """Covariance ``W_k W_k^T + Psi_k`` of one component (D, D), or of the whole mixture if none is named."""
+        check_is_fitted(self)
+        if component is None:
+            centered = self.means_ - self.weights_ @ self.means_
+            within = sum(w * self.get_covariance(k) for k, w in enumerate(self.weights_))
+            return within + (self.weights_[:, None] * centered).T @ centered
+        k = check_component(component, len(self.weights_))
+        noise = self.noise_variance_ if self.noise_variance_.ndim == 1 else self.noise_variance_[k]
+        return self.loadings_[k] @ self.loadings_[k].T + np.diag(noise)
+
+    def get_precision(self, component: int | None = None) -> np.ndarray:
+        """Inverse of `get_covariance`; for one component by the Woodbury identity."""
+        check_is_fitted(self)
+        if component is None:
+            return np.linalg.inv(self.get_covariance())
+        k = check_component(component, len(self.weights_))
+        params = self._params()
+        cov = factorize(params.loadings[k : k + 1], params.noise_variance[k % len(params.noise_variance)][None])
+        basis = to_numpy(cov.basis[0])
+        return np.diag(1 / to_numpy(cov.noise_variance[0])) - basis @ basis.T

@@ -1,0 +1,1 @@
+"""Minibatch gradient ascent on the log-likelihood: the gradient, its step, the solver."""

@@ -1,0 +1,122 @@
+"""Minibatch gradient ascent on the log-likelihood: unconstrained parameters, and one step.
+
+The constraints are those of the reference implementation of arXiv 2602.02464: weights by a softmax, noise variances
+by a softplus above the floor. What components share is one tensor, expanded; its gradient then sums by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._model.density import Density, log_joint, prepare
+from .._model.missing import has_missing, missing_rows, observed_log_joint
+from .._model.pairs import margin_of
+from .._model.params import MFAParams, Structure
+from .fisher import sharp_gradient, sharp_pays
+
+
+class Unconstrained(NamedTuple):
+    """Leaves of the optimization; any real values give valid parameters."""
+
+    logits: Tensor  # (K,)
+    means: Tensor  # (K, D)
+    loadings: Tensor  # (K, D, q) or (1, D, q)
+    noise: Tensor  # (K or 1, D or 1), before the softplus
+
+
+def unconstrain(params: MFAParams, structure: Structure, floor: float, dtype: torch.dtype) -> Unconstrained:
+    """Leaves whose `constrain` is `params`."""
+    loadings = params.loadings[:1] if structure.common_loadings else params.loadings
+    noise = params.noise_variance[:1] if structure.shared_noise else params.noise_variance
+    noise = noise[:, :1] if structure.isotropic_noise else noise
+    excess = (noise - floor).clamp(min=1e-3 * floor + 1e-12)
+    rho = excess + torch.log(-torch.expm1(-excess))  # the inverse of the softplus
+    leaves = (params.log_weights, params.means, loadings, rho)
+    return Unconstrained(*(t.detach().to(dtype).clone().requires_grad_() for t in leaves))
+
+
+def constrain(leaves: Unconstrained, floor: float) -> MFAParams:
+    """Parameters of the mixture, differentiable in the leaves."""
+    n_components, n_features = leaves.means.shape
+    noise = floor + torch.nn.functional.softplus(leaves.noise)
+    rows = n_components if len(noise) > 1 else 1
+    return MFAParams(
+        leaves.logits.log_softmax(0),
+        leaves.means,
+        leaves.loadings.expand(n_components, -1, -1),
+        noise.expand(rows, n_features),
+    )
+
+
+def _log_joint(density: Density, X: Tensor) -> Tensor:
+    """Log joint densities (n, K), differentiable, of rows that may miss values."""
+    if not has_missing(X):
+        return log_joint(density, X)
+    missing = missing_rows(X)
+    order = torch.cat([missing.nonzero()[:, 0], (~missing).nonzero()[:, 0]])
+    joint = torch.cat([observed_log_joint(density, X[missing]), log_joint(density, X[~missing])])
+    return joint[order.argsort()]
+
+
+class Ascent:
+    """Steps of an optimizer up the mean log-likelihood of minibatches.
+
+    The gradient is `sharp_gradient` while posteriors leave few pairs, else that of automatic differentiation: the same
+    to rounding. Which it is follows from the last step's pairs.
+
+    Parameters
+    ----------
+    leaves : Unconstrained
+        Changed in place.
+    optimizer : torch.optim.Optimizer
+        Of the leaves.
+    floor : float
+        Smallest noise variance.
+    """
+
+    def __init__(self, leaves: Unconstrained, optimizer: torch.optim.Optimizer, floor: float) -> None:
+        self._leaves, self._optimizer, self._floor = leaves, optimizer, floor
+        self._sharp = sharp_pays(1, 1, len(leaves.means))
+
+    def step(self, X: Tensor, weights: Tensor | None) -> tuple[float, float]:
+        """One step.
+
+        Returns
+        -------
+        log_likelihood, weight : float
+            Of the minibatch before the step: the weighted sum of log densities, and the sum of weights.
+        """
+        w = X.new_ones(len(X)) if weights is None else weights.to(X)
+        mass = float(w.sum())
+        if mass == 0:
+            return 0.0, 0.0
+        self._optimizer.zero_grad(set_to_none=True)
+        params = constrain(self._leaves, self._floor)
+        missing = has_missing(X)
+        climb = self._by_pairs if self._sharp and not missing else self._by_autograd
+        value = float(climb(params, X, w / mass)) * mass
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                "the log-likelihood of a minibatch is not finite; use a lower learning_rate or a higher noise_floor"
+            )
+        self._optimizer.step()
+        return value, mass
+
+    def _by_pairs(self, params: MFAParams, X: Tensor, w: Tensor) -> Tensor:
+        fall, gradient, n_pairs = sharp_gradient(MFAParams(*(t.detach() for t in params)), X, -w)
+        torch.autograd.backward(params, gradient)
+        self._sharp = sharp_pays(n_pairs, len(X), len(params.means))
+        return -fall
+
+    def _by_autograd(self, params: MFAParams, X: Tensor, w: Tensor) -> Tensor:
+        joint = _log_joint(prepare(params), X)
+        mean = w @ joint.logsumexp(1)
+        (-mean).backward()
+        joint = joint.detach()
+        n_pairs = int((joint >= joint.amax(1, keepdim=True) - margin_of(X, 1.0)).sum())
+        self._sharp = sharp_pays(n_pairs, len(X), len(params.means))
+        return mean.detach()

@@ -1,0 +1,89 @@
+"""The gradient solver: epochs of Adam on minibatches, a step of the loop in `_fit` each."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .._em.exact import expected_statistics
+from .._fit.loop import Step
+from .._model.params import MFAParams, Structure
+from .._rows import Batches
+from .ascent import Ascent, Unconstrained, constrain, unconstrain
+
+# Devices that have an Adam which updates all parameters in one go.
+_FUSED = ("cpu", "cuda")
+# Rows beyond which a step's time is its matrix products', and no longer that of updating the parameters: the two grow
+# alike with the size of the mixture. Fewer where an epoch would have fewer steps than this.
+_LARGE_BATCH = {"cpu": 512, "cuda": 4096}
+_SMALL_BATCH = 128
+_LEAST_STEPS = 64
+# Learning rates of Adam for small batches, and for any.
+_SMALL_RATE, _LARGEST_RATE = 1e-3, 4e-3
+
+
+def fitting_batch_size(batches: Batches) -> int:
+    """Rows per step that suit the machine and the number of rows."""
+    large = _LARGE_BATCH.get(batches.device.type, 4096)
+    return max(_SMALL_BATCH, min(large, batches.n_rows // _LEAST_STEPS))
+
+
+def fitting_learning_rate(batch_size: int) -> float:
+    """Of Adam: the less noise there is in a gradient, the larger a step it is worth."""
+    return min(_LARGEST_RATE, max(1.0, batch_size / _SMALL_BATCH) * _SMALL_RATE)
+
+
+class GradientSolver:
+    """Adam on minibatches; a step is an epoch. With validation rows, theirs is the bound, and the best is kept."""
+
+    def __init__(
+        self,
+        params: MFAParams,
+        batches: Batches,
+        structure: Structure,
+        floor: float,
+        learning_rate: float | None,
+        batch_size: int | None,
+        rng: np.random.RandomState,
+        validation: Batches | None = None,
+    ) -> None:
+        self._batches, self._validation, self._floor = batches, validation, floor
+        self._batch_size, self._rng = batch_size or fitting_batch_size(batches), rng
+        rate = learning_rate or fitting_learning_rate(min(self._batch_size, batches.n_rows))
+        self._leaves: Unconstrained = unconstrain(params, structure, floor, batches.dtype)
+        optimizer = torch.optim.Adam(list(self._leaves), lr=rate, fused=batches.device.type in _FUSED)
+        self._ascent = Ascent(self._leaves, optimizer, floor)
+        self._best: tuple[float, MFAParams] | None = None
+        self.reseeded = 0
+
+    def step(self) -> Step:
+        """One epoch."""
+        total = mass = 0.0
+        for X, weights in self._batches.shuffled(self._batch_size, self._rng):
+            value, weight = self._ascent.step(X, weights)
+            total, mass = total + value, mass + weight
+        train = total / mass
+        if self._validation is None:
+            return Step(train, True)
+        params = self._current()
+        bound = mean_log_likelihood(params, self._validation)
+        if self._best is None or bound > self._best[0]:
+            self._best = (bound, params)
+        return Step(bound, True, f"train {train:.6g}")
+
+    def _current(self) -> MFAParams:
+        with torch.no_grad():
+            params = constrain(self._leaves, self._floor).to(torch.float64)
+        return MFAParams(*(t.detach().clone() for t in params))
+
+    def finish(self) -> tuple[MFAParams, float]:
+        """The parameters (the best on the validation rows, if any) and their log-likelihood on the training rows."""
+        params = self._current() if self._best is None else self._best[1]
+        return params, mean_log_likelihood(params, self._batches)
+
+
+@torch.no_grad()
+def mean_log_likelihood(params: MFAParams, batches: Batches) -> float:
+    """Weighted mean log density of all rows."""
+    statistics = expected_statistics(params, batches)
+    return float(statistics.log_likelihood / statistics.weight)

@@ -1,0 +1,351 @@
+"""k-means for the start of a mixture: scikit-learn's contract around the functions of `_kmeans_core`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from .._base.annotated import AnnotatedArray, annotate
+from .._base.devices import resolve_device, resolve_dtype, to_numpy
+from ._rows import Batches, Conditioner
+from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
+from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
+from ._validation import check_rows, check_weights
+
+DEFAULT_CLUSTERS = 8
+
+
+class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+    """k-means centers for a mixture to start from, found in a few passes over the rows.
+
+    Minimizes, over centers c and labels l,
+
+        sum_i w_i d(x_i, c_(l_i)),    d(x, c) = |x - c|^2  or  1 - cos(x, c).
+
+    Seeds are drawn on a pool of rows by greedy k-means++ and improved by Lloyd's steps there, then on samples of twice
+    the size each, then in `refine_iter` passes over all rows. Where all rows fit the pool this is plain k-means. Rows
+    are read in batches and never all held unless they fit a memory budget, so `X` may be a memory map or an activation
+    store larger than memory.
+
+    As a step of a `Pipeline` it hands the rows on as they are, with its centers attached, and `MFA` starts from those;
+    as `MFA(init=KMeansInitializer())` it is cloned and fitted by the estimator.
+
+    Parameters
+    ----------
+    n_clusters : int, default=None
+        Number of clusters K. None takes as many as the estimator asks for that it is the `init` of, and 8 by itself.
+    pool_size : int, default=None
+        Rows that seeds are drawn from, and that the first steps are made on. None takes 32 per cluster, or 20,000 if
+        that is more. All rows, if there are no more than that.
+    sampling : {"uniform", "token_frequency"}, default="uniform"
+        How much a row counts. "token_frequency" divides its weight by the total weight of the rows with its token id,
+        so that rare tokens count as much as frequent ones, in the drawing of samples and in the passes over all rows.
+        It needs the token ids that an `ActivationArray` carries.
+    projection : int, default=128
+        Dimensions of the random orthonormal projection in which seeds are drawn; None draws them in all dimensions.
+        Lloyd's steps always see all dimensions.
+    metric : {"euclidean", "cosine"}, default="euclidean"
+        "cosine" is spherical k-means. Its centers all have one length, the root mean square length of the rows, so
+        that the most similar of them is also the nearest.
+    n_init : int, default=1
+        Drawings of seeds on the pool; the one with the least inertia there is kept.
+    max_iter : int, default=300
+        Most steps on the pool and on each sample.
+    refine_iter : int, default=3
+        Most steps over all rows, where these are more than the pool. 0 leaves the centers of the pool.
+    tol : float, default=1e-4
+        Steps end when one lowers the inertia by no more than this share of it.
+    batch_size : int, default=None
+        Rows read at once (None: sized to a budget).
+    random_state : int, RandomState or None, default=None
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" is CUDA where there is one.
+    dtype : {"auto", "float32", "float64"}, default="auto"
+        Working precision; "auto" is double for double input and single for narrower. Sums are double in any case.
+    verbose : int, default=0
+        Whether to print the inertia after each stage.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (K, D)
+        In double precision.
+    labels_ : ndarray of shape (n_samples,)
+        The nearest center of each row, int32.
+    inertia_ : float
+        The minimum found: squared distances (or cosine distances) to the nearest center, summed with the rows' weights.
+        Under "token_frequency" these are scaled to the same total.
+    n_iter_ : int
+        Lloyd's steps made, on samples and on all rows.
+    n_features_in_ : int
+
+    References
+    ----------
+    Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
+    Newling & Fleuret, "Nested mini-batch k-means", NIPS 2016.
+    Dhillon & Modha, "Concept decompositions for large sparse text data using clustering", Mach. Learn. 42, 2001.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from mfa_sklearn import MFA, KMeansInitializer
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> kmeans = KMeansInitializer(n_clusters=3, random_state=0).fit(X)
+    >>> kmeans.cluster_centers_.shape, kmeans.labels_.shape
+    ((3, 13), (178,))
+    >>> pipe = make_pipeline(KMeansInitializer(n_clusters=3, random_state=0), MFA(n_factors=2)).fit(X)
+    >>> pipe[-1].means_.shape
+    (3, 13)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "pool_size": [Interval(Integral, 1, None, closed="left"), None],
+        "sampling": [StrOptions({"uniform", "token_frequency"})],
+        "projection": [Interval(Integral, 1, None, closed="left"), None],
+        "metric": [StrOptions({"euclidean", "cosine"})],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "refine_iter": [Interval(Integral, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+        "device": [str, torch.device],
+        "dtype": [StrOptions({"auto", "float32", "float64"}), torch.dtype, type, np.dtype],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        pool_size: int | None = None,
+        sampling: str = "uniform",
+        projection: int | None = 128,
+        metric: str = "euclidean",
+        n_init: int = 1,
+        max_iter: int = 300,
+        refine_iter: int = 3,
+        tol: float = 1e-4,
+        batch_size: int | None = None,
+        random_state: Any = None,
+        device: Any = "auto",
+        dtype: Any = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.pool_size = pool_size
+        self.sampling = sampling
+        self.projection = projection
+        self.metric = metric
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.refine_iter = refine_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeansInitializer:
+        """Find the centers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Numpy array, memory map, torch tensor or activation store.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            A weight of 2 counts as the row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or infinity, has fewer rows than there are clusters, lacks token ids that `sampling` needs,
+            or has a row of zeros under the cosine metric.
+        """
+        rows = check_rows(self, X, reset=True)
+        n_clusters = self._check_sizes(rows.shape[0])
+        weights = check_weights(sample_weight, rows)
+        if self.sampling == "token_frequency":
+            weights = token_weights(X, weights)
+        device, rng = resolve_device(self.device), check_random_state(self.random_state)
+        conditioner = row_conditioner(rows, weights, device, rng, centered=self.metric == "euclidean")
+        batches = self._batches(rows, conditioner, weights, keep=True)
+        found = k_means(batches, n_clusters, rng, self._plan(), self._report(conditioner))
+        self._keep(found, conditioner)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> AnnotatedArray:
+        """Find the centers, and hand the rows on with them attached.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        AnnotatedArray of shape (n_samples, n_features)
+            See `transform`.
+        """
+        self.fit(X, sample_weight=sample_weight)
+        return self._attach(_whole(X, check_rows(self, X, reset=False)))
+
+    def transform(self, X: Any) -> AnnotatedArray:
+        """Hand the rows on as they are, with the centers attached.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            An activation store is read into memory.
+
+        Returns
+        -------
+        AnnotatedArray of shape (n_samples, n_features)
+            The numbers of `X`, not copied, with what facts it carries; the centers are ``shared["cluster_centers"]``.
+        """
+        check_is_fitted(self)
+        array = _whole(X, check_rows(self, X, reset=False))
+        check_all_finite(array)
+        return self._attach(array)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The nearest center of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int32
+        """
+        return to_numpy(self._assign(X)[0].labels)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the inertia of the rows: higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        found, conditioner = self._assign(X, sample_weight)
+        return -found.inertia * self._unit(conditioner)
+
+    def _check_sizes(self, n_rows: int) -> int:
+        n_clusters = DEFAULT_CLUSTERS if self.n_clusters is None else self.n_clusters
+        if n_rows < n_clusters:
+            raise ValueError(
+                f"n_samples={n_rows} should be >= n_clusters={n_clusters}; give more rows or ask for fewer clusters."
+            )
+        if self.pool_size is not None and self.pool_size < n_clusters:
+            raise ValueError(f"pool_size={self.pool_size} should be >= n_clusters={n_clusters}, better 32 times that.")
+        return int(n_clusters)
+
+    def _plan(self) -> Plan:
+        unit = self.metric == "cosine"
+        return Plan(self.pool_size, self.projection, self.n_init, self.max_iter, self.refine_iter, self.tol, unit)
+
+    def _batches(self, rows: Any, conditioner: Conditioner, weights: np.ndarray | None, keep: bool = False) -> Batches:
+        kind = UnitBatches if self.metric == "cosine" else FiniteBatches
+        dtype, device = resolve_dtype(self.dtype, rows), conditioner.center.device
+        return kind(rows, conditioner, dtype, device, weights, self.batch_size, keep)
+
+    def _assign(self, X: Any, sample_weight: Any = None) -> tuple[Assignment, Conditioner]:
+        check_is_fitted(self)
+        rows = check_rows(self, X, reset=False)
+        device = resolve_device(self.device)
+        conditioner = Conditioner(*(torch.as_tensor(part, device=device) for part in self._conditioner))
+        centers = (torch.as_tensor(self.cluster_centers_, device=device) - conditioner.center) / conditioner.scale
+        if self.metric == "cosine":
+            centers = torch.nn.functional.normalize(centers, dim=1)
+        return assign(self._batches(rows, conditioner, check_weights(sample_weight, rows)), centers), conditioner
+
+    def _unit(self, conditioner: Conditioner) -> float:
+        """What the squared distances of conditioned rows are to be multiplied by."""
+        return 0.5 if self.metric == "cosine" else float(conditioner.scale[0]) ** 2
+
+    def _keep(self, found: Clustering, conditioner: Conditioner) -> None:
+        centers = found.centers * conditioner.scale + conditioner.center
+        if self.metric == "cosine":
+            # Rows have this length in the root mean square, because the unit is that of one of D columns.
+            centers = centers * centers.shape[1] ** 0.5
+        self._conditioner = tuple(to_numpy(part) for part in conditioner)
+        self.cluster_centers_ = to_numpy(centers)
+        self.labels_ = to_numpy(found.labels)
+        self.inertia_ = found.inertia * self._unit(conditioner)
+        self.n_iter_ = found.n_iter
+        distinct = len(np.unique(self.labels_))
+        if distinct < len(self.cluster_centers_):
+            warnings.warn(
+                f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
+                f"({len(self.cluster_centers_)}). Possibly due to duplicate points in X.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _report(self, conditioner: Conditioner) -> Callable[[int, Clustering], None]:
+        def report(n_rows: int, found: Clustering) -> None:
+            if self.verbose:
+                inertia = found.inertia * self._unit(conditioner)
+                print(f"[KMeansInitializer] {n_rows} rows, {found.n_iter} steps: inertia {inertia:.6g}")
+
+        return report
+
+    def _attach(self, array: Any) -> AnnotatedArray:
+        return annotate(array, cluster_centers=self.cluster_centers_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _whole(X: Any, rows: Any) -> np.ndarray:
+    """The rows as an array, with the facts that `X` carries."""
+    if isinstance(X, AnnotatedArray):
+        return X
+    if isinstance(rows, Tensor):
+        return to_numpy(rows)
+    return rows[:]
+
+
+def token_weights(X: Any, weights: np.ndarray | None) -> np.ndarray:
+    """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`."""
+    facts = getattr(X, "rows", None)
+    ids = facts.get("token_ids") if isinstance(facts, dict) else None
+    if ids is None:
+        raise ValueError(
+            "sampling='token_frequency' needs the token ids of the rows: pass the ActivationArray of an "
+            "ActivationExtractor, or use sampling='uniform'."
+        )
+    given = np.ones(len(ids)) if weights is None else weights
+    kinds, place = np.unique(ids, return_inverse=True)
+    totals = np.bincount(place, weights=given, minlength=len(kinds))
+    share = np.divide(given, totals[place], out=np.zeros(len(ids)), where=given > 0)
+    return share * (given.sum() / share.sum())

@@ -1,0 +1,294 @@
+"""The door between what users hold and torch: devices, precision, batches of rows, and their conditioning.
+
+Rows come from numpy arrays, memory maps, torch tensors on any device, or anything with ``shape`` and row slicing (the
+on-disk activation store). They are read batch by batch, centered and scaled on the way, so that single precision is
+safe whatever the units of the columns; what fits a budget is kept so that later passes need not read it again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._base.mapped import read_rows
+from ._model.missing import has_missing
+from ._model.params import MFAParams
+
+BATCH_BYTES = 64 * 2**20
+KEEP_BYTES = 2**30
+# What is read and conditioned at once on a processor: about what its caches take.
+_PIECE_BYTES = 2**21
+# Numbers that the pass for the columns' moments reads at once: about what a processor's caches take.
+_MOMENT_NUMBERS = 2**20
+
+
+class Conditioner(NamedTuple):
+    """An affine map to columns of mean zero and unit size: ``(x - center) / scale``."""
+
+    center: Tensor  # (D,) double
+    scale: Tensor  # (D,) double, positive
+
+    def log_scale(self, X: Tensor) -> Tensor:
+        """``sum(log scale)`` over the observed features: what the log density of each original row (n,) is lower by."""
+        log_scale = self.scale.log()
+        return (~X.isnan()).double() @ log_scale if has_missing(X) else log_scale.sum().expand(len(X))
+
+    def rows(self, X: Tensor, dtype: torch.dtype) -> Tensor:
+        """Conditioned rows; the center is taken off in two parts, so that single precision loses nothing."""
+        work = X.to(torch.promote_types(X.dtype, dtype))
+        high = self.center.to(work.dtype)
+        low = (self.center - high.double()).to(work.dtype)
+        return (work - high).sub_(low).div_(self.scale.to(work.dtype)).to(dtype)
+
+    def inward(self, params: MFAParams) -> MFAParams:
+        """Parameters of the conditioned rows from those of the original ones."""
+        return params._replace(
+            means=(params.means - self.center) / self.scale,
+            loadings=params.loadings / self.scale[:, None],
+            noise_variance=params.noise_variance / self.scale.square(),
+        )
+
+    def outward(self, params: MFAParams) -> MFAParams:
+        """Parameters of the original rows from those of the conditioned ones."""
+        return params._replace(
+            means=params.means * self.scale + self.center,
+            loadings=params.loadings * self.scale[:, None],
+            noise_variance=params.noise_variance * self.scale.square(),
+        )
+
+
+class Batches:
+    """Conditioned rows of `X` in batches, with their weights.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, D)
+    conditioner : Conditioner
+    dtype, device
+        Of the batches.
+    weights : ndarray (n,), optional
+    batch_rows : int, optional
+        Rows per batch; by default what `BATCH_BYTES` holds.
+    keep : bool
+        Keep all conditioned rows if they fit `KEEP_BYTES`; for data that are gone through more than once.
+    places : ndarray (n,), optional
+        Ascending numbers of the rows of `X` that these batches are of; by default all. `weights` are theirs.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        conditioner: Conditioner,
+        dtype: torch.dtype,
+        device: torch.device,
+        weights: np.ndarray | None = None,
+        batch_rows: int | None = None,
+        keep: bool = False,
+        places: np.ndarray | None = None,
+    ) -> None:
+        self.n_rows, self.n_features = int(X.shape[0]) if places is None else len(places), int(X.shape[1])
+        self.dtype, self.device = dtype, device
+        self.weights = None if weights is None else torch.as_tensor(weights, dtype=torch.float64, device=device)
+        self._X, self._places, self._conditioner = X, places, Conditioner(*(t.to(device) for t in conditioner))
+        row_bytes = self.n_features * dtype.itemsize
+        self.batch_rows = batch_rows or max(1, min(self.n_rows, BATCH_BYTES // row_bytes))
+        self._kept: Tensor | None = None
+        if keep and self.n_rows * row_bytes <= KEEP_BYTES:
+            self._kept = self.read(slice(0, self.n_rows))
+            self._X = self._places = None
+
+    def slices(self) -> Iterator[slice]:
+        """The batches' places, in order."""
+        for start in range(0, self.n_rows, self.batch_rows):
+            yield slice(start, min(start + self.batch_rows, self.n_rows))
+
+    def read(self, index: Any) -> Tensor:
+        """Conditioned rows by slice or by ascending indices."""
+        if self._kept is not None:
+            return self._kept[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+        places = range(self.n_rows)[index] if isinstance(index, slice) else index
+        # Piece by piece, so that only the result is large and a processor's caches hold what is worked on.
+        step = self.batch_rows
+        if self.device.type == "cpu":
+            step = min(step, max(1, _PIECE_BYTES // (self.n_features * self.dtype.itemsize)))
+        if len(places) <= step:
+            return self._fresh(index)
+        rows = torch.empty(len(places), self.n_features, dtype=self.dtype, device=self.device)
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
+            rows[start : start + len(some)] = self._fresh(
+                slice(some.start, some.stop, some.step) if isinstance(some, range) else some
+            )
+        return rows
+
+    def _fresh(self, index: Any) -> Tensor:
+        """Rows as they are read and conditioned."""
+        places = index if self._places is None else self._places[index]
+        return self._conditioner.rows(read_rows(self._X, places, self.device), self.dtype)
+
+    def weights_of(self, index: Any) -> Tensor | None:
+        """Weights of rows by slice or indices."""
+        if self.weights is None:
+            return None
+        return self.weights[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
+
+    def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+        for rows in self.slices():
+            yield rows, self.read(rows), self.weights_of(rows)
+
+    def chunks(self, rows: np.ndarray | None = None) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
+        """Rows, all or by ascending numbers, and where they are, in one piece if they are kept, else in batches."""
+        n_rows = self.n_rows if rows is None else len(rows)
+        step = n_rows if self._kept is not None else self.batch_rows
+        for start in range(0, n_rows, max(1, step)):
+            place = slice(start, min(start + step, n_rows))
+            some: Any = place if rows is None else rows[place]
+            yield some, self.read(some), self.weights_of(some)
+
+    def draw(self, rng: np.random.RandomState, n_bytes: int = BATCH_BYTES * 8) -> np.ndarray:
+        """Ascending numbers of a uniform sample of rows that fits `n_bytes`; of all rows if they do."""
+        size = min(self.n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))
+        return np.arange(self.n_rows) if size == self.n_rows else np.sort(rng.choice(self.n_rows, size, replace=False))
+
+    def drawn(self, rows: np.ndarray) -> Tensor:
+        """The rows that `draw` gave the numbers of."""
+        return self.read(slice(0, self.n_rows) if len(rows) == self.n_rows else rows)
+
+    def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """One epoch of minibatches in random order: rows shuffled in large blocks, and the blocks among themselves."""
+        block = self.n_rows if self._kept is not None else max(size, self.batch_rows)
+        starts = rng.permutation(np.arange(0, self.n_rows, block))
+        for start in starts:
+            place = slice(int(start), int(min(start + block, self.n_rows)))
+            rows, weights = self.read(place), self.weights_of(place)
+            for chosen in torch.from_numpy(rng.permutation(len(rows))).to(rows.device).split(size):
+                yield rows[chosen], None if weights is None else weights[chosen]
+
+
+class ColumnMoments(NamedTuple):
+    """What is known of the columns of a table."""
+
+    mean: Tensor  # (D,) of the observed values
+    variance: Tensor  # (D,)
+    observed: Tensor  # (D,)  share of the rows' weight that has a value there
+    missing: bool  # whether any row, of whatever weight, misses a value
+
+
+def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> ColumnMoments:
+    """ColumnMoments of the columns' observed values, in double precision, in one pass over batches.
+
+    Raises
+    ------
+    ValueError
+        If a value is infinite, or so large that the variance of its column is.
+    """
+    n_rows, n_features = X.shape
+    step = max(1, _MOMENT_NUMBERS // n_features)
+    mean = torch.zeros(n_features, dtype=torch.float64, device=device)
+    square, total = torch.zeros_like(mean), torch.zeros_like(mean)
+    low, high = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
+    missing = False
+    for start in range(0, n_rows, step):
+        rows = read_rows(X, slice(start, min(start + step, n_rows)), device).double()
+        check_not_infinite(rows, start)
+        w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[start : start + step]).to(rows)
+        part = _partial_moments(rows, w)
+        missing = missing or part.missing
+        shift = part.mean - mean
+        both = torch.where(total + part.mass > 0, total + part.mass, 1.0)
+        square += part.square + shift.square() * (total * part.mass / both)
+        mean = mean + shift * (part.mass / both)
+        total = total + part.mass
+        low, high = torch.minimum(low, part.low), torch.maximum(high, part.high)
+    # Rounding is no variance: what a sum makes of a constant would be taken for the unit of its column.
+    constant = low == high
+    mean, square = torch.where(constant, low, mean), torch.where(constant, 0.0, square)
+    variance = square / torch.where(total > 0, total, 1.0)
+    _check_variance(variance, low, high)
+    observed = total / (n_rows if weights is None else weights.sum())
+    return ColumnMoments(mean, variance, observed, missing)
+
+
+def _check_variance(variance: Tensor, low: Tensor, high: Tensor) -> None:
+    """Refuse columns whose variance double precision cannot hold, with room for products of a few."""
+    too_large = (~(variance < torch.finfo(torch.float64).max * torch.finfo(torch.float64).eps)).nonzero()[:, 0].tolist()
+    if too_large:
+        d = too_large[0]
+        raise ValueError(
+            f"column {d} of X goes from {float(low[d]):.3g} to {float(high[d]):.3g}: its variance overflows. "
+            "Drop the rows that are not measurements, or scale the column down."
+        )
+
+
+class _PartialMoments(NamedTuple):
+    mass: Tensor  # (D,)  weight of the rows that have a value
+    mean: Tensor  # (D,)
+    square: Tensor  # (D,)  weighted sum of squared deviations from the mean
+    low: Tensor  # (D,)  of the rows that have a weight
+    high: Tensor  # (D,)
+    missing: bool
+
+
+def _partial_moments(rows: Tensor, w: Tensor) -> _PartialMoments:
+    """ColumnMoments of some rows (n, D) with weights (n,)."""
+    missing = has_missing(rows)
+    if not missing and bool((w > 0).all()):
+        mean = (w @ rows) / w.sum()
+        square = w @ (rows - mean).square_()
+        return _PartialMoments(w.sum().expand_as(mean), mean, square, rows.amin(0), rows.amax(0), missing)
+    seen = ~rows.isnan()
+    mass = w @ seen.double()
+    mean = (w @ rows.nan_to_num()) / torch.where(mass > 0, mass, 1.0)
+    square = w @ torch.where(seen, rows - mean, 0.0).square_()
+    counted = seen & (w > 0)[:, None]
+    low = torch.where(counted, rows, torch.inf).amin(0)
+    return _PartialMoments(mass, mean, square, low, torch.where(counted, rows, -torch.inf).amax(0), missing)
+
+
+def check_not_infinite(rows: Tensor, start: int = 0) -> None:
+    """Refuse rows that hold infinity; NaN stands for a missing value."""
+    # A finite sum says that all are finite, in one pass; another may come of NaN.
+    if bool(rows.sum().isfinite()) or not bool(rows.isinf().any()):
+        return
+    row, column = rows.isinf().nonzero()[0].tolist()
+    raise ValueError(f"Input X contains infinity (first at row {start + row}, column {column}). Drop such rows first.")
+
+
+def reach(noise_variance: Tensor, dtype: torch.dtype) -> float:
+    """How large a conditioned value may be for its squared distances to be finite in a precision."""
+    return math.sqrt(torch.finfo(dtype).max * float(noise_variance.min()) / noise_variance.shape[1]) / 4
+
+
+def check_within_reach(rows: Tensor, farthest: float, start: int = 0) -> None:
+    """Refuse conditioned rows (n, D) beyond `reach`, the infinite among them; NaN stands for a missing value."""
+    # Without a copy as large as the rows; a value missing among them makes both ends NaN.
+    low, high = rows.aminmax() if rows.numel() else (rows.new_zeros(()), rows.new_zeros(()))
+    if bool(low >= -farthest) and bool(high <= farthest):
+        return
+    beyond = rows.abs() > farthest
+    if not bool(beyond.any()):
+        return
+    check_not_infinite(rows, start)
+    row, column = beyond.nonzero()[0].tolist()
+    raise ValueError(
+        f"row {start + row} of X lies {float(rows[row, column].abs()):.1e} standard deviations from the mean in column "
+        f"{column}: squared distances overflow in {str(rows.dtype).removeprefix('torch.')}. Drop such rows"
+        + (", or set dtype='float64'." if rows.dtype == torch.float32 else ".")
+    )
+
+
+def conditioner_for(mean: Tensor, variance: Tensor, isotropic: bool) -> Conditioner:
+    """The map that centers columns and scales each by its deviation (all by one, where noise is to be isotropic)."""
+    if isotropic:
+        variance = variance.mean().expand_as(variance)
+    # A constant column has rounding for a variance; its own unit is as good as any. A variance below 1e-292 counts as
+    # rounding too: a noise that is a millionth of it has no digits left.
+    double = torch.finfo(torch.float64)
+    tiny = (double.eps * mean.abs()).square().clamp(min=double.tiny / double.eps)
+    scale = torch.where(variance > 4 * tiny, variance, torch.ones_like(variance)).sqrt()
+    return Conditioner(mean, scale)

@@ -1,0 +1,1 @@
+"""Where a fit starts: k-means, and parameters from labels or centers."""

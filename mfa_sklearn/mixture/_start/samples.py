@@ -1,0 +1,137 @@
+"""Rows for k-means: all of them batch by batch, or a sample in memory, in a space that is safe in single precision.
+
+Euclidean rows are centered and share one unit; the rows of spherical k-means have length one. Samples are nested and
+weighted so that any sum over them estimates the sum over all rows without bias (priority sampling: Duffield, Lund &
+Thorup, "Priority sampling for estimation of arbitrary subset sums", J. ACM 54, 2007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..._base.mapped import read_rows
+from .._rows import BATCH_BYTES, Batches, Conditioner
+
+
+class Rows(Protocol):
+    """What a pass reads: `Batches`, or a `Sample`."""
+
+    n_rows: int
+    dtype: torch.dtype
+    weights: Tensor | None
+
+    def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor | None]]: ...
+
+    def read(self, index: Any) -> Tensor: ...
+
+
+class Sample:
+    """Rows (m, D) in memory with their weights (m,)."""
+
+    def __init__(self, X: Tensor, weights: Tensor | None) -> None:
+        self.X, self.weights = X, weights
+        self.n_rows, self.dtype = len(X), X.dtype
+
+    def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+        yield slice(0, self.n_rows), self.X, self.weights
+
+    def read(self, index: Any) -> Tensor:
+        """Rows by index."""
+        return self.X[torch.as_tensor(index)]
+
+
+class FiniteBatches(Batches):
+    """Batches that refuse what is not finite."""
+
+    def _fresh(self, index: Any) -> Tensor:
+        rows = super()._fresh(index)
+        check_finite(rows, index)
+        return rows
+
+
+class UnitBatches(FiniteBatches):
+    """Batches of rows scaled to length one."""
+
+    def _fresh(self, index: Any) -> Tensor:
+        rows = super()._fresh(index)
+        # Scaled by the largest entry first: the squares of a short row would underflow.
+        largest = rows.abs().amax(1, keepdim=True)
+        if bool((largest == 0).any()):
+            number = _row_number(index, largest[:, 0] == 0)
+            raise ValueError(f"row {number} of X is all zeros and has no direction: drop it, or use metric='euclidean'")
+        rows = rows / largest
+        return rows.div_(rows.norm(dim=1, keepdim=True))
+
+
+def check_finite(rows: Tensor, index: Any) -> None:
+    """Refuse rows, read from `index`, that hold NaN or infinity."""
+    # A sum is finite only if its terms are; one that overflows is looked at again.
+    suspect = ~rows.sum(1).isfinite()
+    if not bool(suspect.any()):
+        return
+    wrong = ~rows.isfinite().all(1)
+    if bool(wrong.any()):
+        kind = "NaN" if bool(rows[wrong][0].isnan().any()) else "infinity"
+        raise ValueError(
+            f"Input X contains {kind} (first at row {_row_number(index, wrong)}): drop or impute such rows."
+        )
+
+
+def check_all_finite(X: np.ndarray) -> None:
+    """`check_finite` for all rows of an array, batch by batch."""
+    step = max(1, BATCH_BYTES // max(1, X[:1].nbytes))
+    for start in range(0, len(X) if X.dtype.kind == "f" else 0, step):
+        rows = slice(start, min(start + step, len(X)))
+        check_finite(read_rows(X, rows, torch.device("cpu")), rows)
+
+
+def _row_number(index: Any, where: Tensor) -> int:
+    place = int(where.nonzero()[0])
+    return place + (index.start or 0) if isinstance(index, slice) else int(index[place])
+
+
+def row_conditioner(
+    X: Any, weights: np.ndarray | None, device: torch.device, rng: np.random.RandomState, centered: bool
+) -> Conditioner:
+    """A center (the origin, if not `centered`) and one unit for all columns, from a sample of many rows."""
+    n_rows, n_features = X.shape
+    size = max(1, BATCH_BYTES // (8 * n_features))
+    index: Any = slice(0, n_rows)
+    if n_rows > size:
+        share = None if weights is None else weights / weights.sum()
+        index, weights = np.unique(rng.choice(n_rows, size, p=share)), None
+    rows = read_rows(X, index, device)
+    check_finite(rows, index)
+    rows = rows.double()
+    w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights, device=device)
+    mean = (w / w.sum()) @ rows if centered else rows.new_zeros(n_features)
+    unit = ((w / w.sum()) @ (rows - mean).square()).mean().sqrt()
+    # Constant rows differ by rounding alone; their own unit is as good as any.
+    if not unit > torch.finfo(torch.float64).eps * mean.abs().max():
+        unit = torch.ones_like(unit)
+    return Conditioner(mean, unit.expand(n_features))
+
+
+def nested_samples(
+    batches: Batches, sizes: list[int], rng: np.random.RandomState
+) -> Iterator[tuple[slice | np.ndarray, Tensor | None]]:
+    """Rows of samples of ascending `sizes`, each part of the next, and their weights.
+
+    Row i has priority w_i / u_i with u_i uniform; the m highest are sampled, and their weights are raised to the
+    highest priority that is not among them.
+    """
+    if sizes[0] == batches.n_rows:
+        yield slice(0, batches.n_rows), batches.weights
+        return
+    w = None if batches.weights is None else batches.weights.cpu().numpy()
+    priority = (1.0 if w is None else w) / (1 - rng.random_sample(batches.n_rows))
+    for size in sizes:
+        split = np.argpartition(-priority, size)
+        rows = np.sort(split[:size])
+        raised = None if w is None else np.maximum(w[rows], priority[split[size]])
+        yield rows, None if raised is None else torch.as_tensor(raised, device=batches.device)

@@ -1,0 +1,176 @@
+"""From the `init` parameter of the estimator to the parameters a fit starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.cluster import kmeans_plusplus
+from torch import Tensor
+
+from ..._base.annotated import shared_fact
+from .._model.params import MFAParams, Structure, tie
+from .._rows import Batches, Conditioner
+from .clusters import nearest_center, params_from_labels
+from .kmeans import Plan, k_means
+
+STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
+
+
+def given_centers(init: Any, X: Any, n_components: int | None) -> np.ndarray | None:
+    """Centers (K, D) that the user, an estimator or an earlier pipeline step brings; None where there are none.
+
+    Raises
+    ------
+    ValueError
+        If there are other than `n_components` centers, or their width is not that of `X`.
+    """
+    if isinstance(init, str):
+        centers = shared_fact(X, "cluster_centers") if init == "auto" else None
+    elif hasattr(init, "fit"):
+        centers = _centers_of(init, X, n_components)
+    else:
+        centers = np.asarray(init)
+        if centers.ndim == 1:
+            return None  # labels
+    if centers is None:
+        return None
+    centers = np.ascontiguousarray(centers, dtype=np.float64)
+    if centers.ndim != 2 or centers.shape[1] != X.shape[1]:
+        raise ValueError(f"init gives centers of shape {centers.shape}, but X has n_features={X.shape[1]}")
+    if n_components is not None and len(centers) != n_components:
+        raise ValueError(
+            f"init gives {len(centers)} centers, but n_components={n_components}; n_components=None takes them all"
+        )
+    if not np.isfinite(centers).all():
+        raise ValueError("init gives centers that are not finite")
+    return centers
+
+
+def _centers_of(initializer: Any, X: Any, n_components: int | None) -> np.ndarray:
+    if hasattr(initializer, "cluster_centers_"):
+        return initializer.cluster_centers_
+    fresh = clone(initializer)
+    if n_components is not None and "n_clusters" in fresh.get_params(deep=False):
+        fresh.set_params(n_clusters=n_components)
+    fresh.fit(X)
+    if not hasattr(fresh, "cluster_centers_"):
+        raise ValueError(f"init={initializer!r} has no cluster_centers_ after fit; use a clusterer that has centers")
+    return fresh.cluster_centers_
+
+
+def given_labels(init: Any, n_rows: int) -> np.ndarray | None:
+    """Labels (n,) from 0 that the user starts from; None where `init` is something else."""
+    if isinstance(init, str) or hasattr(init, "fit") or np.ndim(init) != 1:
+        return None
+    labels = np.asarray(init)
+    if labels.shape != (n_rows,):
+        raise ValueError(f"init holds {len(labels)} labels for n_samples={n_rows} rows; give one label per row")
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(f"init labels must be integers from 0, got dtype {labels.dtype} and minimum {labels.min()}")
+    return labels
+
+
+class Start:
+    """Draws starting parameters, in conditioned space; each draw is another one where the strategy is random."""
+
+    def __init__(
+        self,
+        batches: Batches,
+        conditioner: Conditioner,
+        ranks: tuple[int, ...],
+        structure: Structure,
+        floor: float,
+        rng: np.random.RandomState,
+        missing: bool = False,
+    ) -> None:
+        self._missing = missing  # whether the rows may miss values
+        self._batches, self._conditioner, self._rng = batches, conditioner, rng
+        self._ranks, self._sizes = ranks, (len(ranks), max(ranks))
+        self._structure, self._floor = structure, floor
+
+    def from_labels(self, labels: np.ndarray) -> MFAParams:
+        """Local principal components of labeled rows."""
+        rows = self._batches.draw(self._rng)
+        X = self._batches.drawn(rows)
+        return self._build(rows, X, torch.as_tensor(labels[rows], device=X.device, dtype=torch.int64), None)
+
+    def from_centers(self, centers: np.ndarray) -> MFAParams:
+        """Local principal components around centers in the space of the data; rows go to the nearest there."""
+        rows = self._batches.draw(self._rng)
+        X = self._batches.drawn(rows)
+        conditioner = Conditioner(*(t.to(X.device) for t in self._conditioner))
+        c = torch.as_tensor(centers, dtype=torch.float64, device=X.device)
+        labels = nearest_center(X, (c - conditioner.center).to(X), conditioner.scale.to(X))
+        return self._build(rows, X, labels, (c - conditioner.center) / conditioner.scale)
+
+    def draw(self, strategy: str) -> MFAParams:
+        """Parameters by one of the named strategies."""
+        rows = self._batches.draw(self._rng)
+        centers, labels = self._draw_centers(strategy, rows)
+        X = self._batches.drawn(rows)
+        return self._build(rows, X, nearest_center(X, centers) if labels is None else labels, centers)
+
+    def _draw_centers(self, strategy: str, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """Centers (K, D) found on the rows numbered or on all, and the nearest (n,) of those numbered where known."""
+        batches = self._batches
+        # One pass over all rows after the samples: EM moves the centers further than more of them would.
+        plan = Plan(refine_iter=1)
+        if strategy == "kmeans" and not self._missing:
+            found = k_means(batches, self._sizes[0], self._rng, plan)
+            return found.centers, found.labels[torch.as_tensor(rows, device=batches.device)].long()
+        n_components = self._sizes[0]
+        if strategy == "random":
+            normal = self._rng.standard_normal((n_components, batches.n_features))
+            return torch.as_tensor(normal, dtype=batches.dtype, device=batches.device), None
+        weights = batches.weights_of(rows)
+        w = None if weights is None else weights.cpu().numpy()
+        if strategy == "random_from_data":
+            p = None if w is None else w / w.sum()
+            chosen = rows[self._rng.choice(len(rows), n_components, replace=False, p=p)]
+            # Rows are read in ascending order, and come in the order they were drawn in.
+            drawn = batches.read(np.sort(chosen))[torch.as_tensor(chosen.argsort().argsort(), device=batches.device)]
+            return drawn, None
+        X = batches.drawn(rows)  # conditioned rows: a missing value goes to the mean
+        X = X.nan_to_num() if len(rows) == batches.n_rows else X.nan_to_num_()
+        if strategy == "k-means++":
+            values = X.cpu().numpy()
+            centers, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
+            return torch.as_tensor(centers, device=X.device).to(X), None
+        unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
+        filled = Batches(X, unit, X.dtype, X.device, w)
+        return k_means(filled, n_components, self._rng, plan).centers.to(X), None
+
+    def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
+        generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))
+        n_components, n_factors = self._sizes
+        params = params_from_labels(
+            X,
+            labels,
+            n_components,
+            n_factors,
+            self._structure,
+            self._floor,
+            generator,
+            self._batches.weights_of(rows),
+            means,
+        )
+        return params._replace(loadings=params.loadings * self._allowed(X.device))
+
+    def _allowed(self, device: torch.device) -> Tensor:
+        """One where a component has the factor, else zero, (K, 1, q). EM keeps zero columns at zero."""
+        ranks = torch.tensor(self._ranks, device=device)[:, None, None]
+        return (torch.arange(self._sizes[1], device=device) < ranks).double()
+
+    def redraw_loadings(self, params: MFAParams) -> MFAParams:
+        """Another start from the same centers: half of each variance given to random factors."""
+        K, D, q = params.loadings.shape
+        if q == 0:
+            return params
+        variance = params.loadings.square().sum(-1) + params.noise_variance
+        random = self._rng.standard_normal((1 if self._structure.common_loadings else K, D, q)) / q**0.5
+        axes = torch.as_tensor(random, device=params.means.device).expand(K, D, q) * self._allowed(params.means.device)
+        loadings = (variance / 2).sqrt()[:, :, None] * axes
+        return tie(params._replace(loadings=loadings, noise_variance=variance / 2), self._structure)

@@ -1,0 +1,235 @@
+"""A mixture as steering needs it: its parameters checked, and what is derived from them kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..mixture._model.density import Density
+from ..mixture._model.params import MFAParams
+from ._operators import (
+    TransportMap,
+    evaluable,
+    responsibilities,
+    shift,
+    subspace_offset,
+    transport,
+    transport_map,
+    two_stage,
+    weighted_centroid,
+)
+
+METHODS = ("centroid", "transport")
+_PARAMETERS = ("weights_", "means_", "loadings_", "noise_variance_")
+
+
+class Mixture:
+    """Parameters of a fitted mixture in double precision, with factorizations and transport maps made once.
+
+    Parameters
+    ----------
+    mfa : object
+        Anything with `weights_` (K,), `means_` (K, D), `loadings_` (K, D, q) and `noise_variance_`, of shape (D,) where
+        the components share it or (K, D).
+    """
+
+    def __init__(self, mfa: Any) -> None:
+        self.params = read_params(mfa)
+        self.n_components, self.n_features, self.n_factors = self.params.loadings.shape
+        self._densities: dict[torch.device, Density] = {}
+        self._routes: dict[tuple[int, int], TransportMap] = {}
+
+    def density(self, device: torch.device) -> Density:
+        """The mixture, ready to be evaluated on rows of `device`."""
+        if device not in self._densities:
+            self._densities[device] = evaluable(self.params, device)
+        return self._densities[device]
+
+    def route(self, source: int, target: int) -> TransportMap:
+        """The transport map between two components."""
+        if (source, target) not in self._routes:
+            self._routes[source, target] = transport_map(self.params, source, target)
+        return self._routes[source, target]
+
+
+def read_params(mfa: Any) -> MFAParams:
+    """Parameters of a fitted mixture as tensors.
+
+    Raises
+    ------
+    TypeError
+        If it has not all of them: not fitted, or no mixture of factor analyzers.
+    ValueError
+        If their shapes disagree or a value is not finite.
+    """
+    missing = [name for name in _PARAMETERS if not hasattr(mfa, name)]
+    if missing:
+        raise TypeError(
+            f"{type(mfa).__name__} has no {', '.join(missing)}: give a fitted MFA, or an object with "
+            f"{', '.join(_PARAMETERS)}"
+        )
+    weights, means, loadings, noise = (_tensor(getattr(mfa, name)) for name in _PARAMETERS)
+    noise = noise[None] if noise.ndim == 1 else noise
+    n_components, n_features = means.shape if means.ndim == 2 else (-1, -1)
+    fits = weights.shape == (n_components,) and loadings.shape[:2] == means.shape and loadings.ndim == 3
+    if not fits or noise.shape not in ((1, n_features), (n_components, n_features)):
+        shapes = {name: np.shape(getattr(mfa, name)) for name in _PARAMETERS}
+        raise ValueError(f"shapes of the mixture's parameters disagree: {shapes}")
+    if not all(bool(torch.isfinite(part).all()) for part in (weights, means, loadings, noise)):
+        raise ValueError("the mixture's parameters hold NaN or infinity: fit it again")
+    return MFAParams(weights.log(), means, loadings, noise)
+
+
+def _tensor(value: Any) -> Tensor:
+    array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    return torch.as_tensor(array, dtype=torch.float64)
+
+
+class Move:
+    """One move of activations, checked when it is made and applied to rows (n, D) of any precision and device.
+
+    Parameters
+    ----------
+    mixture : Mixture
+    component : int, sequence of int (one per row of the batch), or None for the responsibility-weighted centroid
+    alpha : float, or None for 0
+    z : dict of int to float, vector of length q, or None
+    method : {"centroid", "transport"}
+    source : int or None
+        Where transport starts from; None takes each activation's most responsible component.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        component: Any,
+        alpha: float | None,
+        z: Any,
+        method: str,
+        source: int | None,
+    ) -> None:
+        if alpha is None and z is None:
+            raise ValueError("nothing to do: give alpha, z or both (alpha=0 looks at the model as it is)")
+        self._mixture = mixture
+        self.components = None if component is None else _components(component, mixture.n_components)
+        self._alpha = _alpha(0.0 if alpha is None else alpha)
+        self._offsets = self._offset(z)
+        self._method, self._source = self._checked(method, source)
+        self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor | None, Tensor | None]] = {}
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether every activation stays as it is."""
+        return self._alpha == 0 and self._offsets is None
+
+    def __call__(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        """Rows `x` (n, D) moved; `batch_row` (n,) says which row of the batch each comes from."""
+        if x.shape[-1] != self._mixture.n_features:
+            raise ValueError(
+                f"the mixture has {self._mixture.n_features} features, but activations at this hook have {x.shape[-1]}"
+            )
+        means, offsets = self._parts(x)
+        index = batch_row if self.components is not None and len(self.components) > 1 else torch.zeros_like(batch_row)
+        offset = None if offsets is None else offsets[index]
+        if self._method == "transport":
+            return shift(self._transported(x, index), offset)
+        if self._alpha == 0:
+            return shift(x, offset)
+        target = weighted_centroid(self._mixture.density(x.device), x) if means is None else means[index]
+        return two_stage(x, target, self._alpha, offset)
+
+    def check_rows(self, n_rows: int) -> None:
+        """Refuse a batch of another size than there are components."""
+        if self.components is not None and len(self.components) not in (1, n_rows):
+            raise ValueError(f"{len(self.components)} components were given for a batch of {n_rows} prompts")
+
+    def _parts(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        key = (x.dtype, x.device)
+        if key not in self._cast:
+            means = None if self.components is None else self._mixture.params.means[self.components].to(x)
+            self._cast[key] = means, None if self._offsets is None else self._offsets.to(x)
+        return self._cast[key]
+
+    def _transported(self, x: Tensor, index: Tensor) -> Tensor:
+        assert self.components is not None
+        if self._alpha == 0:
+            return x
+        targets = self.components.to(x.device)[index]
+        if self._source is None:
+            sources = responsibilities(self._mixture.density(x.device), x).argmax(-1).to(x.device)
+        else:
+            sources = torch.full_like(targets, self._source)
+        moved = x.clone()
+        pairs, place = torch.stack([sources, targets], dim=1).unique(dim=0, return_inverse=True)
+        for number, (source, target) in enumerate(pairs.tolist()):
+            rows = place == number
+            moved[rows] = transport(x[rows], self._mixture.route(source, target), self._alpha)
+        return moved
+
+    def _offset(self, z: Any) -> Tensor | None:
+        if z is None:
+            return None
+        scores = read_scores(z, self._mixture.n_factors)
+        if self.components is None:
+            raise ValueError("z is in the coordinates of one component: give component=")
+        return subspace_offset(self._mixture.params.loadings[self.components], scores) if scores.any() else None
+
+    def _checked(self, method: str, source: int | None) -> tuple[str, int | None]:
+        if method not in METHODS:
+            raise ValueError(f"method={method!r} is unknown; use one of {', '.join(METHODS)}")
+        if method == "centroid" and source is not None:
+            raise ValueError("source= belongs to method='transport'; the centroid move has no source")
+        if method == "transport":
+            if self.components is None:
+                raise ValueError("method='transport' needs a target: give component=")
+            if not 0 <= self._alpha <= 1:
+                raise ValueError(f"alpha={self._alpha} is outside [0, 1], where transport is defined")
+        n_components = self._mixture.n_components
+        return method, None if source is None else int(_components(source, n_components, "source")[0])
+
+
+def _alpha(alpha: Any) -> float:
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not np.isfinite(float(alpha)):
+        raise ValueError(f"alpha={alpha!r} must be a finite number: 0 changes nothing, 1 goes all the way")
+    return float(alpha)
+
+
+def _components(component: Any, n_components: int, name: str = "component") -> Tensor:
+    given: Sequence[Any] = np.asarray(component).reshape(-1).tolist()
+    if not given or any(isinstance(k, bool) or not isinstance(k, Integral) for k in given):
+        raise TypeError(f"{name}={component!r} must be an integer, or one integer per prompt")
+    for k in given:
+        if not 0 <= k < n_components:
+            raise ValueError(f"{name}={k} is out of range: the mixture has {n_components}, numbered from 0")
+    return torch.as_tensor(given)
+
+
+def read_scores(z: Any, n_factors: int) -> Tensor:
+    """Factor scores (q,) from a dict of a few of them or from a whole vector.
+
+    Raises
+    ------
+    ValueError
+        If the vector is not of length q, a factor of the dict does not exist, or a score is not finite.
+    """
+    if isinstance(z, Mapping):
+        scores = torch.zeros(n_factors, dtype=torch.float64)
+        for factor, value in z.items():
+            if isinstance(factor, bool) or not isinstance(factor, Integral) or not 0 <= int(factor) < n_factors:
+                raise ValueError(f"z names factor {factor!r}, but factors are numbered 0 to {n_factors - 1}")
+            scores[int(factor)] = float(value)
+    else:
+        scores = _tensor(z)
+        if scores.shape != (n_factors,):
+            raise ValueError(
+                f"z has shape {tuple(scores.shape)}, but the mixture has {n_factors} factors: give a vector of "
+                f"length {n_factors}, or a dict of factor to value"
+            )
+    if not bool(torch.isfinite(scores).all()):
+        raise ValueError(f"z={z!r} holds NaN or infinity")
+    return scores
