@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 import warnings
 
@@ -11,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from search_cases import X, small
 from sklearn import config_context
-from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_wine
 from sklearn.exceptions import NotFittedError
@@ -21,15 +20,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfa_sklearn import MFA, MFASearch
 from mfa_sklearn._base.annotated import annotate
-from mfa_sklearn.mixture._start import start as start_module
-from mfa_sklearn.mixture._trial import information_criteria
 
-X = load_wine().data
 WHOLE = [(np.arange(len(X)), np.arange(len(X)))]
-
-
-def small(**params) -> MFA:
-    return MFA(**({"tol": 0, "max_iter": 5, "random_state": 0, "annealing": 1.0} | params))
 
 
 def three_groups(n: int = 90) -> np.ndarray:
@@ -121,17 +113,6 @@ def test_missing_values_and_factors_per_component():
     assert search.results_["n_factors"].tolist() == [1, (1, 2)]
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_criteria_in_one_pass_are_those_of_the_estimator(dtype):
-    rows = ((X - X.mean(0)) / X.std(0)).astype(dtype)
-    mfa = small(n_components=3, n_factors=2).fit(rows)
-    criteria = information_criteria(mfa, rows)
-    for name in ("aic", "bic", "icl"):
-        assert criteria[name] == pytest.approx(getattr(mfa, name)(rows), rel=1e-6)
-    assert criteria["icl"] > criteria["bic"]
-    assert criteria["log_likelihood"] == pytest.approx(mfa.score(rows) * len(rows), rel=1e-6)
-
-
 @pytest.mark.parametrize("criterion", ["bic", "likelihood"])
 def test_weight_two_is_the_row_twice(criterion):
     rows, weights = three_groups(), np.r_[np.full(30, 2.0), np.ones(60)]
@@ -160,61 +141,6 @@ def test_the_true_size_is_found(criterion):
 
 
 # ---------------------------------------------------------------- what is shared
-
-
-class CountedKMeans(KMeans):
-    """k-means that counts how often it is fitted."""
-
-    fits: list[int] = []  # noqa: RUF012
-
-    def fit(self, X, y=None, sample_weight=None):
-        self.fits.append(self.n_clusters)
-        return super().fit(X, y, sample_weight)
-
-
-def test_an_initializer_runs_once_per_size_and_split():
-    init = CountedKMeans(n_init=1, random_state=0)
-    CountedKMeans.fits.clear()
-    search = MFASearch(small(init=init), (2, 3), (0, 1, 2), structures=["UCU", "UUC"]).fit(X)
-    assert CountedKMeans.fits == [2, 3]
-    assert type(search.best_estimator_.init) is CountedKMeans
-    CountedKMeans.fits.clear()
-    MFASearch(small(init=init), (2, 3), (0, 1, 2), criterion="likelihood", cv=2).fit(X)
-    assert CountedKMeans.fits[:4] == [2, 3, 2, 3] and len(CountedKMeans.fits) == 4 + 1  # and the last fit
-
-
-@pytest.mark.parametrize("structures, runs", [(None, [2, 3]), (["UCU", "CUU"], [2, 3]), (["UCU", "UCC"], [2, 2, 3, 3])])
-def test_the_named_start_runs_once_per_size(monkeypatch, structures, runs):
-    """Once more for isotropic noise, whose rows are in other units."""
-    seen, plain = [], start_module.k_means
-
-    def counted(batches, n_clusters, *args, **kwargs):
-        seen.append(n_clusters)
-        return plain(batches, n_clusters, *args, **kwargs)
-
-    monkeypatch.setattr(start_module, "k_means", counted)
-    MFASearch(small(), (2, 3), (0, 1, 2), structures=structures).fit(X)
-    assert seen == runs
-
-
-def test_fits_leave_no_trace_in_the_estimators():
-    estimator = small(init=KMeans(n_init=1))
-    search = MFASearch(estimator, (2,), (0, 1)).fit(X)
-    assert not hasattr(estimator, "weights_")
-    assert "_starting_params" not in vars(search.best_estimator_)
-    assert isinstance(search.best_estimator_.init, KMeans)
-    copied = pickle.loads(pickle.dumps(search))
-    np.testing.assert_array_equal(copied.predict(X), search.predict(X))
-    assert clone(search).get_params()["n_components"] == (2,)
-
-
-def test_the_global_generator_is_not_turned_back():
-    states = []
-    for n_factors in ((1,), (1, 2)):
-        np.random.seed(0)
-        MFASearch(small(random_state=None, init="random_from_data"), (2,), n_factors).fit(X)
-        states.append(np.random.get_state()[2])
-    assert states[0] != states[1]
 
 
 def test_processes_change_nothing():

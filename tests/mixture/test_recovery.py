@@ -75,3 +75,14 @@ def test_parameters_are_recovered_as_rows_grow(noise):
     lacking = table[:, :, Errors._fields.index("likelihood")].mean(0)
     assert (lacking > 0).all()
     np.testing.assert_allclose(lacking[1:], cost[1:], rtol=0.5)
+
+
+def test_recovers_the_parameters_it_was_drawn_from():
+    X, y, truth = make_mfa(20_000, 8, 3, 2, noise="component", random_state=3, return_params=True)
+    mfa = MFA(3, 2, noise="component", init=y, max_iter=200, tol=1e-6, random_state=0).fit(X)
+    np.testing.assert_allclose(mfa.weights_, truth.weights, atol=0.02)
+    np.testing.assert_allclose(mfa.means_, truth.means, atol=0.1)
+    for k in range(3):
+        expected = truth.loadings[k] @ truth.loadings[k].T + np.diag(truth.noise_variance[k])
+        np.testing.assert_allclose(mfa.get_covariance(k), expected, atol=0.2)
+    np.testing.assert_allclose(mfa.noise_variance_, truth.noise_variance, atol=0.12)

@@ -16,7 +16,6 @@ from mixture_oracles import (
 )
 
 from mfa_sklearn.mixture._em import soft
-from mfa_sklearn.mixture._em.exact import Parts
 from mfa_sklearn.mixture._em.soft import soft_statistics
 
 
@@ -74,24 +73,3 @@ def test_only_the_rows_that_were_asked_for_count(keep):
     batches = as_they_are(X, weights=weights, batch_rows=2, keep=keep)
     expected = dense_statistics(params, params, X[rows], weights[rows], 2.0)
     assert_same_statistics(soft_statistics(params, batches, rows, 2.0), expected, 1e-9)
-
-
-@pytest.mark.parametrize(("n_rows", "size"), [(100, 30), (100, 50), (101, 7), (10, 1), (3, 0)])
-def test_parts_are_disjoint_cover_all_rows_and_come_again(n_rows, size):
-    parts = Parts(n_rows, size, np.random.RandomState(0))
-    n_parts = n_rows // max(size, 1)
-    first = [parts.next() for _ in range(n_parts)]
-    assert all((np.diff(p) > 0).all() for p in first)
-    assert {len(p) for p in first} <= {n_rows // n_parts, n_rows // n_parts + 1}
-    assert np.sort(np.concatenate(first)).tolist() == list(range(n_rows))
-    assert any(p.max() - p.min() >= len(p) for p in first) or size < 2, "drawn from all over"
-    for p in first:
-        np.testing.assert_array_equal(parts.next(), p)
-
-
-@pytest.mark.parametrize(("n_rows", "size"), [(100, 100), (100, 51), (100, 1000), (0, 5)])
-def test_few_rows_are_taken_all_at_once_and_nothing_is_drawn(n_rows, size):
-    rng = np.random.RandomState(0)
-    parts = Parts(n_rows, size, rng)
-    assert [parts.next() for _ in range(3)] == [None] * 3
-    assert rng.randint(10**6) == np.random.RandomState(0).randint(10**6)

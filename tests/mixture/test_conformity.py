@@ -47,7 +47,7 @@ def expected_to_fail(estimator: MFA) -> dict[str, str]:
         return {}
     reason = (
         "a row of weight two is in one minibatch, the same row twice may be in two, as for scikit-learn's own SGD and "
-        "MiniBatchKMeans; with a batch of all rows they agree (tests/test_gradient.py)"
+        "MiniBatchKMeans; with a batch of all rows they agree (tests/mixture/test_gradient_solver.py)"
     )
     return {"check_sample_weight_equivalence_on_dense_data": reason}
 

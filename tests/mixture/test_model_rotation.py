@@ -7,6 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from mixture_cases import X_MADE, quick
+from mixture_oracles import STRUCTURES, estimator_arguments
 from scipy.stats import ortho_group
 from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import FactorAnalysis
@@ -203,3 +205,14 @@ def test_estimator_rotates_without_changing_a_density(structure):
         np.testing.assert_allclose(rotated.score_samples(X), plain.score_samples(X), rtol=1e-11)
         assert np.abs(rotated.loadings_ - plain.loadings_).max() > 1e-3
         assert not common or (rotated.loadings_ == rotated.loadings_[0]).all()
+
+
+@pytest.mark.parametrize("method", ["varimax", "quartimax"])
+@pytest.mark.parametrize("structure", ["UUU", "CCC"])
+def test_rotation_changes_no_density(method, structure):
+    arguments = estimator_arguments(STRUCTURES[structure])
+    plain, rotated = quick(**arguments), quick(rotation=method, **arguments)
+    assert not np.allclose(plain.loadings_, rotated.loadings_)
+    np.testing.assert_allclose(rotated.score_samples(X_MADE), plain.score_samples(X_MADE), rtol=1e-10)
+    for k in range(3):
+        np.testing.assert_allclose(rotated.get_covariance(k), plain.get_covariance(k), atol=1e-9)

@@ -11,7 +11,6 @@ from mfa_sklearn.mixture._em.sharp import e_step
 from mfa_sklearn.mixture._model import blocks as blocks_module
 from mfa_sklearn.mixture._model.blocks import blocks, gather
 from mfa_sklearn.mixture._model.density import prepare
-from mfa_sklearn.mixture._model.pairs import PairList
 
 COUNTS = {
     "even": [5] * 12,
@@ -79,19 +78,6 @@ def test_a_row_wider_than_the_budget_is_a_block_of_its_own():
     assert found == [([0], [[0]]), ([0], [[1]]), ([2], [[2]])]
     found = [(b.components.tolist(), b.place.tolist()) for b in blocks([2, 0, 1], torch.zeros(1, 1))]
     assert found == [([0, 2], [[0, 1], [2, 3]])]
-
-
-def test_pairs_come_by_component_whatever_room_there_was():
-    rng = np.random.default_rng(0)
-    pieces = [(rng.integers(99, size=n), rng.integers(7, size=n)) for n in (0, 1, 3, 50, 2)]
-    pairs = PairList(0, torch.device("cpu"))
-    for rows, components in pieces:
-        pairs.add(torch.tensor(rows), torch.tensor(components))
-    rows, components = map(np.concatenate, zip(*pieces, strict=True))
-    order = components.argsort(kind="stable")
-    for found, expected in zip(pairs.by_component(), (rows[order], components[order]), strict=True):
-        np.testing.assert_array_equal(found, expected)
-    assert len(PairList(5, torch.device("cpu")).by_component()[0]) == 0
 
 
 def test_gathered_rows_are_those_of_their_numbers():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mixture_oracles import STRUCTURES, dense_log_prob, estimator_arguments, fitted, params_of
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.decomposition import FactorAnalysis
+from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.mixture import GaussianMixture
 
 from mfa_sklearn import MFA
@@ -123,6 +123,14 @@ def test_probabilistic_principal_components_of_iris(n_factors, expected):
     np.testing.assert_allclose(
         (mfa.loadings_[0] ** 2).sum(0), eigenvalues[:n_factors] - mfa.noise_variance_[0], rtol=1e-4
     )
+
+
+def test_the_isotropic_subspace_is_that_of_principal_components():
+    X = load_iris().data
+    mfa = MFA(1, 2, noise_form="isotropic", tol=1e-10, max_iter=2000).fit(X)
+    axes = PCA(2).fit(X).components_
+    found = np.linalg.qr(mfa.loadings_[0])[0]
+    np.testing.assert_allclose(np.linalg.svd(axes @ found)[1], 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_factors", [1, 2, 4])

@@ -1,0 +1,61 @@
+"""Codes, reconstructions and factor scores against dense posteriors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mixture_cases import SIZES, X_MADE, exact, quick
+from mixture_oracles import as_arrays, dense_posterior, dense_responsibilities
+from scipy import sparse
+from sklearn.base import clone
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["UUU", "CCC"])
+def test_code_and_reconstruction(name, size):
+    mfa, params, X = exact(name, size)
+    K, D, q = size
+    _, means, loadings, _ = as_arrays(params)
+    r, z = dense_responsibilities(params, X), dense_posterior(params, X)[0]
+    expected = np.concatenate([r[:, :, None], r[:, :, None] * z], axis=2).reshape(len(X), -1)
+    code = mfa.transform(X)
+    assert sparse.issparse(code)
+    assert code.format == "csr"
+    np.testing.assert_allclose(code.toarray(), expected, atol=1e-11)
+
+    assert mfa.dictionary_.shape == (K * (1 + q), D)
+    np.testing.assert_array_equal(mfa.dictionary_[0], means[0])
+    seen = np.einsum("nk,nkd->nd", r, means + np.einsum("nkq,kdq->nkd", z, loadings))
+    np.testing.assert_allclose(code @ mfa.dictionary_, seen, atol=1e-10)
+    np.testing.assert_allclose(mfa.reconstruct(X), seen, atol=1e-10)
+    np.testing.assert_allclose(mfa.inverse_transform(code), seen, atol=1e-10)
+    np.testing.assert_allclose(mfa.inverse_transform(expected), seen, atol=1e-10)
+
+    dense = clone(mfa).set_params(sparse_output=False)
+    dense.__dict__.update({k: v for k, v in vars(mfa).items() if k.endswith("_")})
+    np.testing.assert_array_equal(dense.transform(X), code.toarray())
+    np.testing.assert_allclose(dense.reconstruct(X), mfa.reconstruct(X), atol=1e-12)
+
+
+def test_the_code_of_a_one_hot_posterior_is_sparse():
+    mfa = quick()
+    code = mfa.transform(X_MADE)
+    assert code.nnz < 2 * 3 * len(X_MADE)
+    names = mfa.get_feature_names_out()
+    assert names.shape == (9,)
+    assert names.tolist()[:4] == ["mfa0", "mfa0_factor0", "mfa0_factor1", "mfa1"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_factor_scores(size):
+    mfa, params, X = exact("UUU", size)
+    scores = dense_posterior(params, X)[0]
+    for k in range(size[0]):
+        np.testing.assert_allclose(mfa.posterior_mean(X, k), scores[:, k], atol=1e-11)
+    best = dense_responsibilities(params, X).argmax(1)
+    np.testing.assert_allclose(mfa.posterior_mean(X), scores[np.arange(len(X)), best], atol=1e-11)
+
+
+def test_a_code_of_another_width():
+    with pytest.raises(ValueError, match=r"code has 4 columns, but codes of this mixture have 9"):
+        quick().inverse_transform(np.zeros((2, 4)))
