@@ -13,7 +13,9 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from mfa_sklearn import MFA
+from mfa_sklearn.mixture._em.sharp import SharpSums
 from mfa_sklearn.mixture._em.statistics import Statistics
+from mfa_sklearn.mixture._model.density import Density
 from mfa_sklearn.mixture._model.params import MFAParams, Structure
 from mfa_sklearn.mixture._rows import Batches, Conditioner
 
@@ -171,3 +173,12 @@ def as_they_are(X: np.ndarray, dtype: torch.dtype = torch.float64, **arguments: 
     n_features = X.shape[1]
     unmoved = Conditioner(torch.zeros(n_features, dtype=torch.float64), torch.ones(n_features, dtype=torch.float64))
     return Batches(X, unmoved, dtype, torch.device("cpu"), **arguments)
+
+
+def e_step(
+    density: Density, X: torch.Tensor, weights: torch.Tensor | None = None, temperature: float = 1.0
+) -> tuple[Statistics, torch.Tensor]:
+    """What the sharp E-step makes of rows (n, D): their statistics and log densities (n,)."""
+    sums = SharpSums(density)
+    log_prob = sums.add(X, weights, temperature)
+    return sums.statistics(), log_prob

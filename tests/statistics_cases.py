@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from mixture_oracles import STRUCTURES, random_params, random_rows
+from mixture_oracles import STRUCTURES, e_step, random_params, random_rows
 
-from mfa_sklearn.mixture._em.sharp import e_step
 from mfa_sklearn.mixture._model.density import prepare
 from mfa_sklearn.mixture._model.params import MFAParams
 

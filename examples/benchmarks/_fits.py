@@ -23,6 +23,7 @@ from mfa_sklearn.mixture._em.solver import EMSolver
 from mfa_sklearn.mixture._fit.loop import run
 from mfa_sklearn.mixture._fit.problem import Problem, pose
 from mfa_sklearn.mixture._model.params import MFAParams
+from mfa_sklearn.mixture._solvers import starting_params
 from mfa_sklearn.mixture._validation import check_rows
 
 # Of noise per component, for all that have a floor: 5 % of the mean residual variance. Around 100 k-means centers with
@@ -71,7 +72,7 @@ def ours(setting: Setting, noise: str) -> dict[str, Any]:
 def posed(estimator: MFA, X: np.ndarray) -> tuple[Problem, MFAParams]:
     """What the estimator would fit, and from where."""
     problem = pose(estimator, X, check_rows(estimator, X, reset=True), None)
-    return problem, estimator._starting_params(problem, 0)
+    return problem, starting_params(estimator, problem, 0)
 
 
 class _Never:

@@ -12,20 +12,16 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._base.checks import check_component
 from .._base.devices import to_numpy
-from ._fitted import Evaluation
+from ._fitted import Evaluation, FittedMixture
 from ._model.missing import observe
 from ._model.pairs import exact_log_joint, factor_scores
 from ._validation import check_rows
 
 
-class CodeMethods:
+class CodeMethods(FittedMixture):
     """The code of arXiv 2602.02464: per component its responsibility, and its factor scores weighted by it."""
 
-    weights_: np.ndarray
-    means_: np.ndarray
-    loadings_: np.ndarray
     sparse_output: bool
-    random_state: Any
 
     @property
     def dictionary_(self) -> np.ndarray:

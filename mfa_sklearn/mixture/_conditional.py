@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .._base.devices import to_numpy
 from .._base.mapped import read_rows
+from ._fitted import FittedMixture
 from ._model.lowrank import factorize, mahalanobis, posterior, select
 from ._model.params import MFAParams
 from ._validation import check_rows
@@ -124,11 +125,8 @@ class ConditionalMixture:
         return f"ConditionalMixture({n_rows} rows, {n_components} components, columns={self.columns.tolist()})"
 
 
-class ConditionalMethods:
+class ConditionalMethods(FittedMixture):
     """Conditioning on some columns of a fitted mixture."""
-
-    noise_variance_: np.ndarray
-    _params: Any
 
     def condition(self, X: Any) -> ConditionalMixture:
         """The mixture of the unobserved columns given the observed ones, exactly.

@@ -15,7 +15,7 @@ from .._base.devices import resolve_device, resolve_dtype, to_numpy
 from ._model.density import Density, prepare
 from ._model.lowrank import factorize
 from ._model.pairs import Pairs, Search, best_components, chunk_rows, exact_log_joint, posterior_pairs
-from ._model.params import MFAParams, Structure, mixture_moments, n_parameters
+from ._model.params import MFAParams, Structure, mixture_moments, n_parameters, to_params
 from ._model.params import sample as draw
 from ._model.screen import best_search
 from ._rows import Batches, Conditioner, check_within_reach, conditioner_for, reach
@@ -57,8 +57,8 @@ class Evaluation:
         return posterior_pairs(self.density, X, search=self._search)
 
 
-class DensityMethods:
-    """Densities, assignments, draws and information criteria of a fitted mixture."""
+class FittedMixture:
+    """Parameters of a fitted mixture, and its densities, assignments, draws and information criteria."""
 
     weights_: np.ndarray
     means_: np.ndarray
@@ -77,18 +77,7 @@ class DensityMethods:
         return Structure(self.loading_type == "common", self.noise == "shared", self.noise_form == "isotropic")
 
     def _params(self, device: torch.device | str = "cpu") -> MFAParams:
-        def tensor(array: Any) -> torch.Tensor:
-            return torch.as_tensor(np.asarray(array), dtype=torch.float64, device=device)
-
-        noise = tensor(self.noise_variance_)
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(self.weights_)
-        return MFAParams(
-            tensor(log_weights),
-            tensor(self.means_),
-            tensor(self.loadings_),
-            noise if noise.ndim == 2 else noise[None],
-        )
+        return to_params(self.weights_, self.means_, self.loadings_, self.noise_variance_).to(device=device)
 
     @torch.no_grad()
     def iter_log_joint(self, X: Any) -> Iterator[tuple[slice, np.ndarray]]:
@@ -222,28 +211,62 @@ class DensityMethods:
         return n_parameters(self._structure, n_components, n_features, ranks)
 
     def aic(self, X: Any) -> float:
-        """Akaike's information criterion, ``-2 log L + 2 p``; lower is better."""
-        return -2 * self._total(X)[0] + 2 * self._n_parameters()
+        """Akaike's information criterion, ``-2 log L + 2 p``; lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        float
+        """
+        return self._criteria(X)["aic"]
 
     def bic(self, X: Any) -> float:
-        """Bayesian information criterion, ``-2 log L + p log n``; lower is better."""
-        total, n_rows = self._total(X)
-        return -2 * total + self._n_parameters() * float(np.log(n_rows))
+        """Bayesian information criterion, ``-2 log L + p log n``; lower is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        float
+        """
+        return self._criteria(X)["bic"]
 
     def icl(self, X: Any) -> float:
         """Integrated completed likelihood: the BIC plus twice the entropy of the responsibilities; lower is better.
 
         Biernacki, Celeux & Govaert, IEEE Trans. PAMI 22 (2000).
-        """
-        entropy = 0.0
-        for _, joint in self.iter_log_joint(X):
-            log_r = torch.from_numpy(joint).double().log_softmax(1)
-            entropy -= float(torch.where(log_r > -700, log_r.exp() * log_r, 0.0).sum())
-        return self.bic(X) + 2 * entropy
 
-    def _total(self, X: Any) -> tuple[float, int]:
-        log_prob = self.score_samples(X)
-        return float(log_prob.sum(dtype=np.float64)), len(log_prob)
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        float
+        """
+        return self._criteria(X)["icl"]
+
+    @torch.no_grad()
+    def _criteria(self, X: Any, weights: np.ndarray | None = None) -> dict[str, float]:
+        """Log-likelihood (a sum over rows of weights (n,)), AIC, BIC and ICL, in one pass over the rows."""
+        evaluation = Evaluation(self, X)
+        log_likelihood = entropy = n_rows = 0.0
+        for rows, batch in evaluation.batches():
+            pairs, responsibility, log_prob = evaluation.posterior(batch)
+            w = torch.ones(len(batch)) if weights is None else torch.as_tensor(weights[rows])
+            w, r = w.to(batch.device, torch.float64), responsibility.double()
+            log_likelihood += float(w @ (log_prob.double() - evaluation.conditioner.log_scale(batch)))
+            entropy -= float(w[pairs.rows] @ torch.xlogy(r, r))
+            n_rows += float(w.sum())
+        p = self._n_parameters()
+        bic = -2 * log_likelihood + p * float(np.log(n_rows))
+        criteria = {"aic": -2 * log_likelihood + 2 * p, "bic": bic, "icl": bic + 2 * entropy}
+        return {"log_likelihood": log_likelihood, **criteria}
 
     def get_covariance(self, component: int | None = None) -> np.ndarray:
         """Covariance ``W_k W_k^T + Psi_k`` of one component (D, D), or of the whole mixture if none is named."""

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._base.annotated import AnnotatedArray, annotate
 from .._base.devices import resolve_device, resolve_dtype, to_numpy
+from .._base.sklearn_private import Interval, StrOptions, fit_context
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
@@ -159,7 +159,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         self.dtype = dtype
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeansInitializer:
         """Find the centers.
 

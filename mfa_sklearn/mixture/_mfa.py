@@ -8,40 +8,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from .._base.annotated import shared_fact
 from .._base.devices import to_numpy
+from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
-from ._em.annealing import starting_temperature
-from ._em.passes import best_pass, nominal_seconds
-from ._em.solver import EMSolver
-from ._fit.loop import FitResult, Solver, Step, run
+from ._fit.loop import FitResult, Step, run
 from ._fit.problem import Problem, pose
-from ._fit.stopping import DEFAULT_TOL, Extrapolation, Monitor, Patience, Worthwhile
-from ._fitted import DensityMethods
-from ._gradient.solver import GradientSolver
-from ._model.params import MFAParams, tie
+from ._model.params import MFAParams
 from ._model.rotation import rotate
 from ._persistence import PersistenceMethods
-from ._start.start import STRATEGIES
+from ._solvers import previous_params, solver_from, starting_params
+from ._start.start import STRATEGIES, Draws
 from ._stream import Stream
 from ._validation import check_rows, check_weights
 
 # EM nears a noise variance of zero ever more slowly; below this share of the feature's variance it is on its way there.
 _HEYWOOD_SHARE = 1e-4
-# Rows that the annealing schedule is read off.
-_SCHEDULE_ROWS = 1000
 
 
 class MFA(
     CodeMethods,
     ConditionalMethods,
-    DensityMethods,
     PersistenceMethods,
     DensityMixin,
     TransformerMixin,
@@ -246,7 +237,7 @@ class MFA(
         self.dtype = dtype
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFA:
         """Fit the mixture.
 
@@ -269,93 +260,23 @@ class MFA(
         """
         return self._fit(X, sample_weight)
 
-    def _fit(self, X: Any, sample_weight: Any) -> MFA:
+    def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
+        """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
         rows = check_rows(self, X, reset=True)
-        problem = pose(self, X, rows, check_weights(sample_weight, rows))
-        previous = self._previous(problem) if self.warm_start and hasattr(self, "weights_") else None
+        problem = pose(self, X, rows, check_weights(sample_weight, rows), draws)
+        goes_on = self.warm_start and hasattr(self, "weights_")
         best: FitResult | None = None
-        for attempt in range(1 if previous is not None else self.n_init):
-            params = (
-                self._starting_params(problem, attempt) if previous is None else problem.conditioner.inward(previous)
-            )
-            result = run(
-                self._solver(params, problem, previous is None),
-                self._monitor(problem, len(params.means)),
-                self.max_iter,
-                self._report(attempt, problem.log_scale),
-            )
-            if best is None or result.bound > best.bound:
-                best = result
+        for attempt in range(1 if goes_on else self.n_init):
+            params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
+            solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
+            result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
+            best = result if best is None else best.better(result)
             if result.interrupted:
                 break
         assert best is not None
         self._keep(best, problem, shared_fact(X, "source"))
         self._warn(best)
         return self
-
-    def _previous(self, problem: Problem) -> MFAParams:
-        """Parameters of the last fit, with the ties of the structure asked for now."""
-        K, D, q = self.loadings_.shape
-        asked = (self.n_components or K, int(np.max(self.n_factors)), problem.batches.n_features)
-        if asked != (K, q, D):
-            raise ValueError(
-                f"warm_start: the last fit had n_components={K}, n_factors={q} and {D} features, asked for now are "
-                f"n_components={self.n_components}, n_factors={self.n_factors} and {problem.batches.n_features} "
-                "features; set warm_start=False to start anew."
-            )
-        return tie(self._params(problem.batches.device), self._structure)
-
-    def _starting_params(self, problem: Problem, attempt: int) -> MFAParams:
-        start = problem.start
-        if problem.labels is not None:
-            params = start.from_labels(problem.labels)
-        elif problem.centers is not None:
-            params = start.from_centers(problem.centers)
-        else:
-            return start.draw("kmeans" if self.init == "auto" else self.init)
-        return start.redraw_loadings(params) if attempt else params
-
-    def _solver(self, params: MFAParams, problem: Problem, fresh: bool) -> Solver:
-        if self.solver == "gradient":
-            return GradientSolver(
-                params,
-                problem.batches,
-                self._structure,
-                self.noise_floor,
-                self.learning_rate,
-                self.batch_size,
-                problem.rng,
-                problem.validation,
-            )
-        temperature = self._temperature(params, problem) if fresh else 1.0
-        return EMSolver(
-            params,
-            best_pass(params, problem.batches, problem.rng, temperature, problem.missing),
-            self._structure,
-            self.noise_floor,
-            temperature,
-            acceleration=self.acceleration,
-            row_weight=problem.weight / problem.batches.n_rows,
-        )
-
-    def _temperature(self, params: MFAParams, problem: Problem) -> float:
-        if self.annealing != "auto":
-            return float(self.annealing)
-        if problem.labels is not None:
-            return 1.0
-        size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
-        rows = problem.batches.draw(problem.rng, size)
-        X, weights = problem.batches.drawn(rows), problem.batches.weights_of(rows)
-        # Halved at each step, it has to be down at one by the middle of the iterations.
-        return min(starting_temperature(params, X, weights), 2.0 ** min(self.max_iter // 2, 64))
-
-    def _monitor(self, problem: Problem, n_components: int) -> Monitor:
-        if self.solver == "gradient":
-            return Patience(DEFAULT_TOL if self.tol == "auto" else self.tol, self.n_iter_no_change)
-        if self.tol == "auto":
-            batches = problem.batches
-            return Worthwhile(nominal_seconds(batches, n_components, int(np.max(self.n_factors))), batches.n_features)
-        return Extrapolation(self.tol)
 
     def _report(self, attempt: int, log_scale: float) -> Any:
         def report(n_iter: int, step: Step) -> None:
@@ -415,7 +336,7 @@ class MFA(
                 stacklevel=4,
             )
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFA:
         """Update the mixture with one more batch of a stream.
 
@@ -458,8 +379,3 @@ class MFA(
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        check_is_fitted(self)
-        return len(self.dictionary_)

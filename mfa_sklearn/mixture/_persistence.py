@@ -16,19 +16,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._base.devices import to_numpy
+from .._base.sklearn_private import validate_params
+from ._fitted import FittedMixture
+from ._model.params import check_params
 from ._model.rotation import rotate
 from ._saving.folder import read_folder, write_folder
 from ._saving.reference import read_reference
 from ._validation import factor_counts
 
-_ARRAYS = {"weights": (1,), "means": (2,), "loadings": (3,), "noise_variance": (1, 2)}
+_ARRAYS = ("weights", "means", "loadings", "noise_variance")
 _LEARNED = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]_")
 
 
-class PersistenceMethods:
+class PersistenceMethods(FittedMixture):
     """Ways to a fitted mixture that are no fit, and to files that hold one."""
-
-    _validate_params: Any
 
     @classmethod
     def from_params(
@@ -79,10 +80,10 @@ class PersistenceMethods:
         """
         given = {"weights": weights, "means": means, "loadings": loadings, "noise_variance": noise_variance}
         arrays = {name: np.array(value, dtype=np.float64) for name, value in given.items()}
-        _check_arrays(arrays)
+        check_params(**arrays)
         arrays["weights"] /= arrays["weights"].sum()
         estimator = cls(**_params_for(arrays, params))
-        estimator._validate_params()
+        validate_params(estimator)
         n_components, n_features, n_factors = arrays["loadings"].shape
         sizes = {"n_components_": n_components, "n_factors_": n_factors, "n_features_in_": n_features}
         history = {"lower_bounds_": [], "n_iter_": 0, "converged_": False, "n_reseeded_": 0}
@@ -197,7 +198,7 @@ class PersistenceMethods:
         learned = {name: value for name, value in values.items() if name.endswith("_")}
         params = {name: value for name, value in values.items() if name not in learned}
         try:
-            _check_arrays({name: learned.get(f"{name}_") for name in _ARRAYS})
+            check_params(*(learned.get(f"{name}_") for name in _ARRAYS))
             estimator = cls(**params | {"device": device})
             _set_learned(estimator, learned)
         except (TypeError, ValueError) as error:
@@ -206,31 +207,6 @@ class PersistenceMethods:
                 f"written by {versions}): {error}"
             ) from error
         return estimator
-
-
-def _check_arrays(arrays: dict[str, Any]) -> None:
-    """Refuse parameters whose shapes do not fit together or whose values are out of range."""
-    for name, n_dims in _ARRAYS.items():
-        value = arrays[name]
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim not in n_dims:
-            raise ValueError(f"{name} must be an array of {n_dims} dimensions, got shape {np.shape(value)}")
-        if not np.isfinite(value).all():
-            raise ValueError(f"{name} holds NaN or infinity")
-    weights, means, loadings, noise = (arrays[name] for name in _ARRAYS)
-    n_components, n_features = means.shape
-    if weights.shape != (n_components,) or loadings.shape[:2] != means.shape:
-        raise ValueError(
-            f"shapes do not fit together: weights {weights.shape}, means {means.shape}, loadings {loadings.shape}; "
-            "expected (K,), (K, D) and (K, D, q)"
-        )
-    if noise.shape not in ((n_features,), means.shape):
-        raise ValueError(f"noise_variance has shape {noise.shape}; expected ({n_features},) or {means.shape}")
-    if (weights < 0).any() or abs(weights.sum() - 1) > 1e-4:
-        raise ValueError(
-            f"weights must not be negative and sum to one; got {weights.min()} and a sum of {weights.sum()}"
-        )
-    if not (noise > 0).all():
-        raise ValueError(f"noise_variance must be positive; the least is {noise.min()}")
 
 
 def _params_for(arrays: dict[str, np.ndarray], params: dict[str, Any]) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class Batches:
         return np.arange(self.n_rows) if size == self.n_rows else np.sort(rng.choice(self.n_rows, size, replace=False))
 
     def drawn(self, rows: np.ndarray) -> Tensor:
-        """The rows that `draw` gave the numbers of."""
+        """The rows that `draw` gave the numbers of; not to be written to, they may be the ones that are kept."""
         return self.read(slice(0, self.n_rows) if len(rows) == self.n_rows else rows)
 
     def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -180,7 +180,7 @@ class ColumnMoments(NamedTuple):
 
 
 def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> ColumnMoments:
-    """ColumnMoments of the columns' observed values, in double precision, in one pass over batches.
+    """Moments of the columns' observed values, in double precision, in one pass over batches.
 
     Raises
     ------

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.model_selection import KFold, check_cv
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
 from ._trial import CRITERIA, Trial, fit_group
 from ._validation import check_rows, check_sizes, check_weights
 
@@ -122,7 +121,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFASearch:
         """Fit all candidates and keep the best.
 
@@ -194,7 +193,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
             values = np.reshape([trial.facts[name] for trial in trials], (-1, n_splits))
             more[name] = values.all(1) if values.dtype == bool else values.mean(1)
         self.n_splits_ = n_splits
-        self.cv_results_ = self._format_results(candidates, n_splits, [trial.scores for trial in trials], more)
+        self.cv_results_ = format_results(self, candidates, n_splits, [trial.scores for trial in trials], more)
         self.best_index_ = int(self.cv_results_["mean_test_score"].argmax())
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
         self.best_params_ = dict(candidates[self.best_index_])
@@ -278,7 +277,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
 
     def get_metadata_routing(self) -> Any:
         """What metadata `fit` and `score` take; `sample_weight` is handed on to the mixtures."""
-        return self._get_metadata_request()
+        return BaseEstimator.get_metadata_routing(self)
 
     def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
         raise NotImplementedError("fit groups candidates by their number of components and does not come here")
@@ -319,7 +318,9 @@ def _structure(code: str) -> dict[str, str]:
 
 def _code(estimator: Any, params: dict[str, Any]) -> str:
     """The letters of a candidate's structure."""
-    loadings, noise, form = (params.get(name, getattr(estimator, name)) for name in ("loading_type", "noise", "noise_form"))
+    loadings, noise, form = (
+        params.get(name, getattr(estimator, name)) for name in ("loading_type", "noise", "noise_form")
+    )
     return "".join("C" if tied else "U" for tied in (loadings == "common", noise == "shared", form == "isotropic"))
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_n_features, _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 from torch import Tensor
+
+from .._base.sklearn_private import check_n_features, check_sample_weight
 
 
 def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
@@ -22,7 +24,7 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
             raise ValueError(f"Found array with 0 sample(s) (shape={tuple(X.shape)}) while a minimum of 1 is required.")
         if isinstance(X, Tensor) and not (X.is_floating_point() or not X.is_complex()):
             raise ValueError("Complex data not supported")
-        _check_n_features(estimator, X, reset=reset)
+        check_n_features(estimator, X, reset=reset)
         return X
     # skip_check_array would also skip the feature names
     array = np.asarray(validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False))
@@ -46,7 +48,7 @@ def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     """Weights (n,) in double precision, or None; they must not be negative, nor all zero."""
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(
+    weights = check_sample_weight(
         sample_weight, np.broadcast_to(0.0, X.shape), dtype=np.float64, ensure_non_negative=True
     )
     if not weights.sum() > 0:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..mixture._model.density import Density
-from ..mixture._model.params import MFAParams
+from ..mixture._model.params import MFAParams, check_params
 from ._operators import (
     TransportMap,
     evaluable,
@@ -73,16 +73,7 @@ def read_params(mfa: Any) -> MFAParams:
             f"{type(mfa).__name__} has no {', '.join(missing)}: give a fitted MFA, or an object with "
             f"{', '.join(_PARAMETERS)}"
         )
-    weights, means, loadings, noise = (_tensor(getattr(mfa, name)) for name in _PARAMETERS)
-    noise = noise[None] if noise.ndim == 1 else noise
-    n_components, n_features = means.shape if means.ndim == 2 else (-1, -1)
-    fits = weights.shape == (n_components,) and loadings.shape[:2] == means.shape and loadings.ndim == 3
-    if not fits or noise.shape not in ((1, n_features), (n_components, n_features)):
-        shapes = {name: np.shape(getattr(mfa, name)) for name in _PARAMETERS}
-        raise ValueError(f"shapes of the mixture's parameters disagree: {shapes}")
-    if not all(bool(torch.isfinite(part).all()) for part in (weights, means, loadings, noise)):
-        raise ValueError("the mixture's parameters hold NaN or infinity: fit it again")
-    return MFAParams(weights.log(), means, loadings, noise)
+    return check_params(*(getattr(mfa, name) for name in _PARAMETERS))
 
 
 def _tensor(value: Any) -> Tensor:

@@ -13,7 +13,7 @@ from mixture_oracles import (
     random_params,
     random_rows,
 )
-from passes_cases import further_pairs, many, moved, row_weights
+from passes_cases import further_pairs, many, moved, row_weights, walk
 
 from mfa_sklearn.mixture._em import exact
 from mfa_sklearn.mixture._em.exact import ExactPass, Parts
@@ -29,7 +29,7 @@ def test_passes_over_few_components_are_exact(name, kind, temperature, monkeypat
     monkeypatch.setattr(pairs_module, "_TEMPERED_MARGIN", 40.0)
     params = random_params(STRUCTURES[name], (5, 6, 2))
     X, weights = random_rows(params, 100), row_weights(100)
-    rows = kind(params, as_they_are(X, weights=weights, keep=True), np.random.RandomState(0), 4.0)
+    rows = walk(kind, params, as_they_are(X, weights=weights, keep=True), 0, 4.0)
     rows(moved(params, 3.0), temperature)
     for _ in range(3):
         expected = dense_statistics(params, params, X, weights, temperature)
@@ -43,7 +43,7 @@ def test_soft_passes_go_over_parts_and_sharp_ones_over_all(kind, monkeypatch):
     monkeypatch.setattr(exact, "_ROWS_PER_COLUMN", 5)  # 5 (2 + 1) 3 = 45 rows at once, so two parts
     params = random_params(STRUCTURES["UUU"], (3, 6, 2))
     X, weights = random_rows(params, 100), row_weights(100)
-    rows = kind(params, as_they_are(X, weights=weights), np.random.RandomState(0), 1.5)
+    rows = walk(kind, params, as_they_are(X, weights=weights), 0, 1.5)
     first, second, again = rows(params, 4.0), rows(params, 4.0), rows(params, 4.0)
     assert_same_statistics(first + second, dense_statistics(params, params, X, weights, 4.0), 1e-9)
     assert_same_statistics(first, again, 1e-12)
@@ -55,7 +55,7 @@ def test_soft_passes_go_over_parts_and_sharp_ones_over_all(kind, monkeypatch):
 def test_soft_passes_take_all_rows_where_they_are_few(kind):
     params = random_params(STRUCTURES["UUU"], (3, 6, 2))
     X = random_rows(params, 100)
-    found = kind(params, as_they_are(X), np.random.RandomState(0), 1.5)(params, 4.0)
+    found = walk(kind, params, as_they_are(X), 0, 1.5)(params, 4.0)
     assert_same_statistics(found, dense_statistics(params, params, X, np.ones(100), 4.0), 1e-9)
 
 
@@ -67,7 +67,7 @@ def test_streamed_rows_give_the_statistics_of_kept_ones(kind, batch_rows, on_dis
     params, X = many(1.0, n_rows=900 if batch_rows > 1 else 60)
     weights = row_weights(len(X))
     kept, streamed = (
-        kind(params, batches, np.random.RandomState(0), 2.0)
+        walk(kind, params, batches, 0, 2.0)
         for batches in (
             as_they_are(X, weights=weights, keep=True),
             as_they_are(on_disk(X), weights=weights, batch_rows=batch_rows),
@@ -77,7 +77,7 @@ def test_streamed_rows_give_the_statistics_of_kept_ones(kind, batch_rows, on_dis
         assert_same_statistics(streamed(params, temperature), kept(params, temperature), 1e-9)
         params = moved(params, 0.2, n)
     if kind is TruncatedPass:
-        assert torch.equal(kept.state.home, streamed.state.home)
+        assert torch.equal(kept.memory.home, streamed.memory.home)
         assert further_pairs(kept) == further_pairs(streamed)
 
 

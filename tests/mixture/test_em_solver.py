@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mixture_oracles import STRUCTURES, as_they_are, dense_log_prob, dense_statistics, random_params, random_rows
-from passes_cases import FLOOR, many, moved, row_weights, truncated
+from passes_cases import FLOOR, many, moved, pass_of, row_weights
 
 from mfa_sklearn.mixture._em.exact import ExactPass, expected_statistics
 from mfa_sklearn.mixture._em.solver import EMSolver
@@ -27,7 +27,7 @@ def test_bounds_never_fall_at_temperature_one(kind, dtype, seed, weighted, accel
     params, X = many(1.0, seed=seed)
     weights = row_weights(len(X)) if weighted else None
     batches = as_they_are(X, dtype, weights=weights, keep=True)
-    rows = kind(params, batches, np.random.RandomState(seed), 1.0)
+    rows = pass_of(kind, params, batches, seed)
     # Components without rows are not revived here: that does lower the likelihood.
     solver = EMSolver(moved(params, 1.0), rows, STRUCTURES["UCU"], FLOOR, acceleration=acceleration, row_weight=0.0)
     steps = [solver.step() for _ in range(21)]
@@ -42,7 +42,7 @@ def test_bounds_never_fall_at_temperature_one(kind, dtype, seed, weighted, accel
 
 def test_progress_is_judged_from_look_to_look():
     params, X = many(0.8)
-    rows = truncated(params, as_they_are(X, keep=True))
+    rows = pass_of(TruncatedPass, params, as_they_are(X, keep=True))
     solver = EMSolver(moved(params, 0.5), rows, STRUCTURES["UCU"], FLOOR, acceleration=False, row_weight=0.0)
     assert [solver.step().comparable for _ in range(6)] == [True, False, False, False, True, False]
 
@@ -52,7 +52,7 @@ def test_em_steps_are_dense_em_steps(kind, always_looking):
     """A few components, without acceleration: the parameters of each step are those of the textbook."""
     params = random_params(STRUCTURES["UCU"], (3, 5, 2))
     X = random_rows(params, 150)
-    rows = kind(params, as_they_are(X, keep=True), np.random.RandomState(0), 1.0)
+    rows = pass_of(kind, params, as_they_are(X, keep=True))
     solver = EMSolver(params, rows, STRUCTURES["UCU"], FLOOR, acceleration=False)
     for _ in range(4):
         assert solver.step().bound == pytest.approx(dense_log_prob(params, X).mean(), rel=1e-12)
@@ -65,7 +65,7 @@ def test_em_steps_are_dense_em_steps(kind, always_looking):
 @pytest.mark.parametrize("kind", [ExactPass, TruncatedPass])
 def test_em_from_a_temperature_ends_at_one_and_reports_its_own_bound(kind):
     params, X = many(1.5, n_rows=600)
-    rows = kind(params, as_they_are(X, keep=True), np.random.RandomState(0), 2.0)
+    rows = pass_of(kind, params, as_they_are(X, keep=True), 0, 2.0)
     solver = EMSolver(moved(params, 1.0), rows, STRUCTURES["UCU"], FLOOR, temperature=8.0)
     steps = [solver.step() for _ in range(14)]
     assert [s.note for s in steps[:3]] == ["temperature 8.00", "temperature 4.00", "temperature 2.00"]
@@ -79,17 +79,17 @@ def test_em_from_a_temperature_ends_at_one_and_reports_its_own_bound(kind):
 def test_an_interrupted_anneal_has_a_bound_without_any_places():
     """Finished while hot: a truncated pass then looks at all components."""
     params, X = many()
-    rows = truncated(params, as_they_are(X, keep=True), soft_above=2.0)
+    rows = pass_of(TruncatedPass, params, as_they_are(X, keep=True), 0, 2.0)
     solver = EMSolver(params, rows, STRUCTURES["UCU"], FLOOR, temperature=8.0)
     solver.step()
-    assert rows.state is None
+    assert solver._memory is None
     final, bound = solver.finish()
     assert bound == pytest.approx(dense_log_prob(final, X).mean(), rel=1e-9)
 
 
 def test_a_dropped_extrapolation_puts_the_places_back():
     params, X = many()
-    rows = truncated(params, as_they_are(X, keep=True))
+    rows = pass_of(TruncatedPass, params, as_they_are(X, keep=True))
     solver = EMSolver(moved(params, 0.5), rows, STRUCTURES["UCU"], FLOOR)
     for _ in range(20):
         solver.step()
@@ -100,5 +100,5 @@ def test_a_dropped_extrapolation_puts_the_places_back():
     solver._params = moved(solver._params, 20.0)  # no extrapolation is as bad as this
     step = solver.step()
     assert (step.bound, step.comparable, step.note) == (safe.bound, False, "extrapolation dropped")
-    assert rows.state is safe.state
+    assert solver._memory is safe.memory
     assert solver.step().bound >= safe.bound

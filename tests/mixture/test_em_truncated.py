@@ -83,7 +83,7 @@ def test_pairs_that_mattered_are_looked_at_again():
     expected = matter(params, X)
     assert further_pairs(rows) == expected
     assert len(expected) > N_NEIGHBORS * len(X)
-    place = rows.state.rows
+    place = rows.memory.rows
     assert (place.diff() >= 0).all()
     rows(params)
     assert further_pairs(rows) == expected
@@ -109,18 +109,18 @@ def test_true_homes_are_found_where_components_are_well_apart(seed, always_looki
     rows = truncated(params, as_they_are(X, keep=True), seed)
     rows(moved(params, 5.0, seed))
     best = dense_log_joint(params, X).argmax(1)
-    assert (rows.state.home.numpy() != best).mean() > 0.1
+    assert (rows.memory.home.numpy() != best).mean() > 0.1
     for _ in range(5):
         rows(params)
-    np.testing.assert_array_equal(rows.state.home, best)
+    np.testing.assert_array_equal(rows.memory.home, best)
 
 
 def test_homes_are_best_after_a_pass_over_all():
     params, X = many()
     rows = truncated(params, as_they_are(X, keep=True))
     rows(params)
-    np.testing.assert_array_equal(rows.state.home, dense_log_joint(params, X).argmax(1))
-    assert rows.state.neighbors.shape == (MANY, N_NEIGHBORS)
+    np.testing.assert_array_equal(rows.memory.home, dense_log_joint(params, X).argmax(1))
+    assert rows.memory.neighbors.shape == (MANY, N_NEIGHBORS)
 
 
 def test_neighbors_are_distinct_and_a_home_is_its_own_first(always_looking):
@@ -129,8 +129,8 @@ def test_neighbors_are_distinct_and_a_home_is_its_own_first(always_looking):
     for n in range(12):
         rows(params)
         params = moved(params, 0.3, n)
-    assert all(len(set(row)) == N_NEIGHBORS for row in rows.state.neighbors.tolist())
-    assert torch.equal(rows.state.neighbors[:, 0], torch.arange(MANY))
+    assert all(len(set(row)) == N_NEIGHBORS for row in rows.memory.neighbors.tolist())
+    assert torch.equal(rows.memory.neighbors[:, 0], torch.arange(MANY))
 
 
 def test_candidates_that_are_tried_twice_count_once(monkeypatch, always_looking):
@@ -139,10 +139,11 @@ def test_candidates_that_are_tried_twice_count_once(monkeypatch, always_looking)
     params, X = many()
     rows = truncated(params, as_they_are(X, keep=True))
     rows(params)
-    places = rows.state
+    places = rows.memory
     density = prepare(params)
-    search = truncated_module._Near(density, places, np.random.RandomState(0), 1.0)
-    found, components = search(slice(0, len(X)), torch.tensor(X), 1.0)
+    candidates = torch.cat([places.neighbors, places.neighbors], 1)
+    search = truncated_module._Near(density, 1.0, 1.0, places, candidates)
+    found, components = search(slice(0, len(X)), torch.tensor(X))
     pairs = torch.stack([found, components], 1)
     assert len(pairs.unique(dim=0)) == len(pairs)
     assert (components.diff() >= 0).all()
@@ -159,12 +160,12 @@ def test_a_state_put_back_gives_at_least_the_bound_of_what_it_holds(always_looki
     rows(params)
     rows(moved(params, 0.5, 1))
     bound = float(rows(params).log_likelihood)
-    held, kept = rows.state, [t.clone() for t in rows.state[:4]]
+    held, kept = rows.memory, [t.clone() for t in rows.memory[:4]]
     pairs = further_pairs(rows)
     for n in range(2):
         rows(moved(params, 3.0, n))
     assert all(torch.equal(a, b) for a, b in zip(held[:4], kept, strict=True)), "states are never changed in place"
-    rows.state = held
+    rows.memory = held
     assert float(rows(params).log_likelihood) >= bound - 1e-9
     assert further_pairs(rows) >= pairs
 
@@ -198,7 +199,7 @@ def test_after_a_look_three_passes_go_over_what_it_found():
     for n in range(9):
         rows(moved(params, 0.1, n))
         looked.append(rows.looked)
-        known.append(rows.state.home)
+        known.append(rows.memory.home)
     assert looked == [True, False, False, False] * 2 + [True]
     assert [a is b for a, b in itertools.pairwise(known)] == [True, True, True, False] * 2
 
@@ -209,7 +210,7 @@ def test_a_pass_over_known_pairs_is_exact_for_these():
     weights = row_weights(len(X))
     rows = truncated(params, as_they_are(X, weights=weights, keep=True))
     rows(params)
-    mattered = further_pairs(rows) | set(enumerate(rows.state.home.tolist()))
+    mattered = further_pairs(rows) | set(enumerate(rows.memory.home.tolist()))
     later = moved(params, 10.0)
     found = rows(later)
     assert not rows.looked

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mixture_oracles import STRUCTURES, as_arrays, random_params, random_rows
+from mixture_oracles import STRUCTURES, as_arrays, e_step, random_params, random_rows
 
-from mfa_sklearn.mixture._em.sharp import e_step
 from mfa_sklearn.mixture._model import blocks as blocks_module
-from mfa_sklearn.mixture._model.blocks import blocks, gather
+from mfa_sklearn.mixture._model.blocks import Block, blocks, gather
 from mfa_sklearn.mixture._model.density import prepare
 
 COUNTS = {
@@ -29,6 +28,11 @@ ROW = torch.zeros(1, 2, dtype=torch.float64)
 BUDGET = 40
 
 
+def in_blocks(counts, X=ROW) -> list[Block]:
+    """Members that are rows 7, 8, ... of `X`."""
+    return list(blocks(counts, X, 7 + torch.arange(int(np.sum(counts)))))
+
+
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setitem(blocks_module._BLOCK_BYTES, "cpu", BUDGET * 2 * 8)
@@ -39,19 +43,21 @@ def test_each_member_is_in_one_block_under_its_own_component(kind):
     counts = COUNTS[kind]
     owner = np.repeat(np.arange(len(counts)), counts)
     seen = np.zeros(len(owner), dtype=int)
-    for block in blocks(counts, ROW):
+    for block in in_blocks(counts):
         for component, members in zip(block.components.tolist(), block.place.numpy(), strict=True):
             filled = members[members < len(owner)]
             assert len(filled) > 0
             assert (owner[filled] == component).all()
             seen[filled] += 1
+        members, numbers = block.place.numpy(), block.numbers.numpy()
+        np.testing.assert_array_equal(numbers, np.where(members < len(owner), members + 7, 7), "padding is the first's")
     assert (seen == 1).all()
 
 
 @pytest.mark.parametrize("kind", COUNTS)
 def test_blocks_fit_their_budget_and_are_mostly_full(kind):
     nowhere = sum(COUNTS[kind])
-    for block in blocks(COUNTS[kind], ROW):
+    for block in in_blocks(COUNTS[kind]):
         assert block.place.numel() <= BUDGET
         assert int(block.place.max()) <= nowhere
         filled = (block.place < nowhere).sum(1)
@@ -61,22 +67,22 @@ def test_blocks_fit_their_budget_and_are_mostly_full(kind):
 
 def test_small_components_share_a_block():
     """A block for each size would cost far more than what pads them."""
-    found = list(blocks([9, 1, 5, 3, 7], ROW))
+    found = in_blocks([9, 1, 5, 3, 7])
     assert [b.components.tolist() for b in found] == [[0, 4, 2], [3, 1]]
-    assert len(list(blocks([3] * 5 + [2] * 5 + [1] * 2, ROW))) == 1
+    assert len(in_blocks([3] * 5 + [2] * 5 + [1] * 2)) == 1
 
 
 def test_a_huge_component_comes_in_even_pieces():
-    sizes = [(b.place < 1010).sum(1) for b in blocks(COUNTS["one huge"], ROW) if 1 in b.components]
+    sizes = [(b.place < 1010).sum(1) for b in in_blocks(COUNTS["one huge"]) if 1 in b.components]
     assert torch.cat(sizes).tolist() == [BUDGET] * 25
-    sizes = [(b.place < 82).sum(1) for b in blocks(COUNTS["one too many"], ROW) if 0 in b.components]
+    sizes = [(b.place < 82).sum(1) for b in in_blocks(COUNTS["one too many"]) if 0 in b.components]
     assert torch.cat(sizes).tolist() == [21, 20]
 
 
 def test_a_row_wider_than_the_budget_is_a_block_of_its_own():
-    found = [(b.components.tolist(), b.place.tolist()) for b in blocks([2, 0, 1], torch.zeros(1, 1000))]
+    found = [(b.components.tolist(), b.place.tolist()) for b in in_blocks([2, 0, 1], torch.zeros(1, 1000))]
     assert found == [([0], [[0]]), ([0], [[1]]), ([2], [[2]])]
-    found = [(b.components.tolist(), b.place.tolist()) for b in blocks([2, 0, 1], torch.zeros(1, 1))]
+    found = [(b.components.tolist(), b.place.tolist()) for b in in_blocks([2, 0, 1], torch.zeros(1, 1))]
     assert found == [([0, 2], [[0, 1], [2, 3]])]
 
 

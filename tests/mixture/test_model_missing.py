@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from mixture_oracles import e_step
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_wine
 
 from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.mixture._em.sharp import e_step
 from mfa_sklearn.mixture._gradient.ascent import _log_joint
 from mfa_sklearn.mixture._model.density import prepare
 from mfa_sklearn.mixture._model.missing import missing_rows

@@ -9,6 +9,8 @@ from mixture_oracles import (
     SIZES,
     STRUCTURES,
     as_arrays,
+    as_they_are,
+    dense_log_joint,
     dense_log_prob,
     dense_posterior,
     dense_responsibilities,
@@ -18,6 +20,7 @@ from mixture_oracles import (
 from model_cases import DTYPES, TOLERANCE, problem
 from passes_cases import many
 
+from mfa_sklearn.mixture._em.exact import expected_statistics
 from mfa_sklearn.mixture._model import pairs as pairs_module
 from mfa_sklearn.mixture._model.density import log_joint, prepare
 from mfa_sklearn.mixture._model.pairs import (
@@ -27,9 +30,13 @@ from mfa_sklearn.mixture._model.pairs import (
     Pairs,
     best_components,
     chunk_rows,
+    compared,
+    evaluated,
     exact_log_joint,
     find_pairs,
+    mean_log_prob,
     posterior_pairs,
+    refine,
     residuals,
 )
 from mfa_sklearn.mixture._model.params import MFAParams
@@ -137,19 +144,57 @@ def test_the_best_component_is_the_first_of_equals():
     assert best_components(pairs, 3).tolist() == [1, 4, 0]
 
 
-@pytest.mark.parametrize("watched", [False, True])
-def test_pairs_are_found_and_all_densities_shown(watched, monkeypatch):
+def test_pairs_are_found_and_compared_chunk_by_chunk(monkeypatch):
     monkeypatch.setattr(pairs_module, "_CHUNK_BYTES", 1)  # the least: 16 rows at once
     params, X = many(1.0, n_rows=50)
-    density, rows, seen = prepare(params), torch.tensor(X), []
-    found = find_pairs(
-        density, rows, 1.0, (lambda place, joint: seen.append((place, joint.clone()))) if watched else None
-    )
+    density, rows = prepare(params), torch.tensor(X)
+    found = find_pairs(density, rows, 1.0)
     r = dense_responsibilities(params, X)
     assert set(zip(*(i.tolist() for i in found), strict=True)) >= set(
         zip(*(i.tolist() for i in (r > 1e-17).nonzero()), strict=True)
     )
     assert (found[1].diff() >= 0).all()
-    if watched:
-        assert [(p.start, p.stop) for p, _ in seen] == [(0, 16), (16, 32), (32, 48), (48, 50)]
-        torch.testing.assert_close(torch.cat([j for _, j in seen]), log_joint(density, rows), rtol=1e-12, atol=1e-12)
+    seen = list(compared(density, rows))
+    assert [(p.start, p.stop) for p, _, _ in seen] == [(0, 16), (16, 32), (32, 48), (48, 50)]
+    torch.testing.assert_close(torch.cat([chunk for _, chunk, _ in seen]), rows)
+    torch.testing.assert_close(torch.cat([j for _, _, j in seen]), log_joint(density, rows), rtol=1e-12, atol=1e-12)
+
+
+def test_evaluated_blocks_are_the_pairs_they_say_they_are():
+    """Every pair once, with its density, its factor scores and what they leave over."""
+    params, X = many(1.0, n_rows=200)
+    density, rows = prepare(params), torch.tensor(X)
+    number, component = find_pairs(density, rows)
+    pairs = refine(density, rows, number, component)
+    seen = torch.zeros(len(number) + 1)
+    for block in evaluated(density, rows, number, pairs.counts):
+        filled = block.place < len(number)
+        seen[block.place[filled]] += 1
+        place = block.place[filled]
+        owner = block.components[:, None].expand_as(block.place)[filled]
+        assert torch.equal(component[place], owner)
+        torch.testing.assert_close(block.log_joint[filled], pairs.log_joint[place], rtol=0, atol=0)
+        e = (
+            rows[number[place]]
+            - params.means[owner]
+            - (params.loadings[owner] @ block.scores[filled][..., None])[..., 0]
+        )
+        torch.testing.assert_close(block.residual[filled], e, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(block.squares[filled], e.square(), rtol=1e-9, atol=1e-9)
+    assert (seen[:-1] == 1).all()
+    dense = dense_log_joint(params, X)
+    np.testing.assert_allclose(pairs.log_joint, dense[number, component], rtol=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("holes", [False, True])
+def test_the_mean_log_density_takes_no_statistics(weighted, holes):
+    params, X = many(1.0, n_rows=200)
+    weights = np.random.default_rng(0).uniform(0, 2, 200) if weighted else None
+    if holes:
+        X[::7, 2] = np.nan
+    batches = as_they_are(X, weights=weights, batch_rows=33)
+    expected = float(expected_statistics(params, batches).log_likelihood) / (200 if weights is None else weights.sum())
+    assert mean_log_prob(prepare(params), batches) == pytest.approx(expected, rel=1e-12)
+    if not holes:
+        assert expected == pytest.approx(np.average(dense_log_prob(params, X), weights=weights), rel=1e-9)

@@ -113,9 +113,9 @@ def test_reading_a_checkpoint_runs_nothing(tmp_path):
     "state, meta, message",
     [
         ({"mu": None}, {}, "is not a checkpoint of the reference: it holds .*expected tensors"),
-        ({"psi_rho": torch.ones(4)}, {}, "shapes that do not fit together"),
-        ({"scale_rho": torch.ones(3)}, {}, "shapes that do not fit together"),
-        ({"dir_raw": torch.ones(3, 5)}, {}, r"dir_raw of shape \(3, 5\)"),
+        ({"psi_rho": torch.ones(4)}, {}, "shapes do not fit together"),
+        ({"scale_rho": torch.ones(3)}, {}, r"scale_rho has shape \(3,\); expected \(3, 2\)"),
+        ({"dir_raw": torch.ones(3, 5)}, {}, r"shapes do not fit together: .* dir_raw \(3, 5\)"),
         ({}, {"K": 7}, "says .*'K': 7.* but its tensors have K=3"),
         ({}, {"version": 2}, "version 2; this reader knows version 1"),
         ({"mu": torch.full((3, 5), torch.nan)}, {}, "means holds NaN"),

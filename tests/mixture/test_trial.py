@@ -12,14 +12,13 @@ from sklearn.cluster import KMeans
 
 from mfa_sklearn import MFASearch
 from mfa_sklearn.mixture._start import start as start_module
-from mfa_sklearn.mixture._trial import information_criteria
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_criteria_in_one_pass_are_those_of_the_estimator(dtype):
     rows = ((X - X.mean(0)) / X.std(0)).astype(dtype)
     mfa = small(n_components=3, n_factors=2).fit(rows)
-    criteria = information_criteria(mfa, rows)
+    criteria = mfa._criteria(rows)
     for name in ("aic", "bic", "icl"):
         assert criteria[name] == pytest.approx(getattr(mfa, name)(rows), rel=1e-6)
     assert criteria["icl"] > criteria["bic"]

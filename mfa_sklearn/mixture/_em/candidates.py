@@ -20,7 +20,7 @@ from .._model.lowrank import explained
 from .._model.pairs import rounding
 
 
-class Evaluated(NamedTuple):
+class GroupBlock(NamedTuple):
     """A block of groups, padded to one number of rows."""
 
     groups: Tensor  # (G,)
@@ -46,18 +46,16 @@ class Lookup:
         earlier = (candidates[:, :, None] == candidates[:, None, :]).tril(-1)
         self.repeated = earlier.any(2)  # (H, g)
 
-    def evaluate(self, X: Tensor, group: Tensor) -> Iterator[Evaluated]:
+    def evaluate(self, X: Tensor, group: Tensor) -> Iterator[GroupBlock]:
         """All rows (n, D), each for the candidates of its group (n,)."""
         counts = torch.bincount(group, minlength=len(self.candidates)).tolist()
-        order = group.sort(stable=True).indices
-        order = torch.cat([order, order[:1]])
-        for block in blocks(counts, X):
-            numbers, groups = order[block.place], block.components
-            rows, chosen = gather(X, numbers), self.candidates[groups]
+        for block in blocks(counts, X, group.sort(stable=True).indices):
+            groups = block.components
+            rows, chosen = gather(X, block.numbers), self.candidates[groups]
             projections = self._project(rows, chosen)
             joint, error = self._joint(rows, chosen, projections)
             joint.masked_fill_(self.repeated[groups][:, None], -torch.inf)
-            yield Evaluated(groups, numbers, block.place < len(X), rows, chosen, projections, joint, error)
+            yield GroupBlock(groups, block.numbers, block.place < len(X), rows, chosen, projections, joint, error)
 
     def _project(self, rows: Tensor, chosen: Tensor) -> Tensor:
         n_groups, g = chosen.shape

@@ -1,14 +1,19 @@
-"""EXACT"""
+"""Passes that compare every row with every component, and what a solver asks of any pass.
+
+Above the temperature at which posteriors are sharp, a pass goes over as many rows as its soft statistics need, other
+ones each time; below it over all of them.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from .._model.density import prepare
+from .._model.pairs import mean_log_prob
 from .._model.params import MFAParams
 from .._rows import Batches
 from .sharp import SharpSums
@@ -17,20 +22,30 @@ from .statistics import Statistics
 
 # Rows that soft statistics are taken from, and rows per loading column if that is more: others change only the time.
 _LEAST_ROWS = 10_000
-
-
 _ROWS_PER_COLUMN = 6
+# Floating-point operations per second of a common processor with few cores, and of a common GPU.
+_NOMINAL_RATE = {"cpu": 5e10, "cuda": 1e13}
+
+
+class PassResult(NamedTuple):
+    """What a pass gives."""
+
+    statistics: Statistics
+    memory: Any  # what the next call is to be given; None where nothing is remembered
+    looked: bool = True  # whether pairs were looked for that were not known
 
 
 class Pass(Protocol):
     """What a solver asks of a pass."""
 
-    state: Any  # what the next call depends on; put back to repeat a call
-    looked: bool  # whether the last call looked for pairs that were not known
+    seconds: float  # nominal time from one call that looks for pairs to the next
     slow_gain: float  # gain in nats per row below which acceleration pays
 
-    def __call__(self, params: MFAParams, temperature: float = 1.0) -> Statistics:
-        """Statistics at parameters in conditioned space."""
+    def __call__(self, params: MFAParams, temperature: float = 1.0, memory: Any = None) -> PassResult:
+        """Statistics at parameters in conditioned space, given what the last call remembered."""
+
+    def log_likelihood(self, params: MFAParams, memory: Any = None) -> float:
+        """The bound at temperature one, per row, without statistics."""
 
 
 class Parts:
@@ -55,6 +70,16 @@ class Parts:
         return self._parts[(self._turn - 1) % len(self._parts)]
 
 
+def nominal_seconds(batches: Batches, n_compared: int, n_factors: int) -> float:
+    """Time to compare every row with `n_compared` components, on a common processor or a common GPU.
+
+    Nominal, because how far a fit goes must not depend on what else a machine does.
+    """
+    products = 2 * batches.n_rows * batches.n_features * n_compared * (n_factors + 1)
+    # Finding the pairs, and as much again for their statistics.
+    return 2 * products / _NOMINAL_RATE.get(batches.device.type, _NOMINAL_RATE["cuda"])
+
+
 @torch.no_grad()
 def expected_statistics(params: MFAParams, batches: Batches, temperature: float = 1.0) -> Statistics:
     """Exact statistics of all batches, summed."""
@@ -77,21 +102,22 @@ class ExactPass:
         Temperature above which posteriors are soft; infinity where rows may miss values.
     """
 
-    state: Any = None
-    looked: bool = True
     slow_gain: float = math.inf
 
     def __init__(self, params: MFAParams, batches: Batches, rng: np.random.RandomState, soft_above: float) -> None:
-        self._batches, self._soft_above = batches, soft_above
+        self._batches, self.soft_above = batches, soft_above
         n_components, _, n_factors = params.loadings.shape
         size = max(_LEAST_ROWS, _ROWS_PER_COLUMN * (n_factors + 1) * n_components)
         self._parts = Parts(batches.n_rows, size, rng)
+        self.seconds = nominal_seconds(batches, n_components, n_factors)
 
-    def __call__(self, params: MFAParams, temperature: float = 1.0) -> Statistics:
-        """Statistics of all rows, or where posteriors are soft of the next part."""
-        if temperature > self._soft_above:
-            return soft_statistics(params, self._batches, self._parts.next(), temperature)
-        return self._sharp(params, temperature)
+    def __call__(self, params: MFAParams, temperature: float = 1.0, memory: Any = None) -> PassResult:
+        """Statistics of all rows, or where posteriors are soft of the next part; what is remembered stays."""
+        if temperature > self.soft_above:
+            return PassResult(soft_statistics(params, self._batches, self._parts.next(), temperature), memory)
+        return PassResult(expected_statistics(params, self._batches, temperature), memory)
 
-    def _sharp(self, params: MFAParams, temperature: float) -> Statistics:
-        return expected_statistics(params, self._batches, temperature)
+    @torch.no_grad()
+    def log_likelihood(self, params: MFAParams, memory: Any = None) -> float:
+        """Mean log density per row."""
+        return mean_log_prob(prepare(params, self._batches.dtype), self._batches)

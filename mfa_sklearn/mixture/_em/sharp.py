@@ -13,30 +13,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._model.blocks import blocks, gather, slices
+from .._model.blocks import slices, with_filler
 from .._model.density import Density
 from .._model.missing import has_missing, missing_moments, missing_rows
-from .._model.pairs import Pairs, find_pairs, normalize, posterior_pairs, refine, residuals
+from .._model.pairs import (
+    Evaluated,
+    Pairs,
+    PairValues,
+    count_pairs,
+    evaluated,
+    find_pairs,
+    normalize,
+    posterior_pairs,
+    refine,
+)
 from .statistics import Statistics, zero_statistics
-
-
-def e_step(
-    density: Density, X: Tensor, weights: Tensor | None = None, temperature: float = 1.0
-) -> tuple[Statistics, Tensor]:
-    """Expected statistics of rows `X` (n, D), which may miss values, and their log densities (n,).
-
-    Parameters
-    ----------
-    density : Density
-        Prepared parameters, in the precision of `X`.
-    weights : Tensor (n,), optional
-        Weight of each row; one if not given.
-    temperature : float
-        Above one, the posterior over components is flattened to ``p(k | x)^(1 / temperature)``, renormalized.
-    """
-    sums = SharpSums(density)
-    log_prob = sums.add(X, weights, temperature)
-    return sums.statistics(), log_prob
 
 
 class Claims(NamedTuple):
@@ -93,32 +84,27 @@ class SharpSums:
         return Claims(alone, contested, responsibility, log_prob)
 
     def _add_alone(self, X: Tensor, weights: Tensor | None, rows: Tensor, components: Tensor) -> Pairs:
-        weight = X.new_ones(len(rows)) if weights is None else weights[rows].to(X)
-        weight = torch.cat([weight, weight.new_zeros(1)])  # what only fills a block weighs nothing
-        return refine(
-            self._density,
-            X,
-            rows,
-            components,
-            lambda block, z, e, squares: self._add_block(block.components, weight[block.place], z, e, squares),
-        )
+        weight = with_filler(X.new_ones(len(rows)) if weights is None else weights[rows].to(X), 0)
+        counts = count_pairs(self._density, components)
+        values = PairValues(len(rows), self._seconds.shape[2], X)
+        for block in evaluated(self._density, X, rows, counts):
+            values.put(block)
+            self._add_block(block, weight[block.place])
+        return values.pairs(rows, components, counts)
 
     def _add_evaluated(self, X: Tensor, pairs: Pairs, responsibility: Tensor) -> None:
         """Add complete pairs whose responsibilities (P,), times weights, are known."""
-        # What only fills a block stands after all pairs: the first pair's row (any complete one will do), of no weight.
-        rows = torch.cat([pairs.rows, pairs.rows[:1]])
-        weight = torch.cat([responsibility, responsibility.new_zeros(1)])
-        for block in blocks(pairs.counts, X):
-            z, e = residuals(self._density, gather(X, rows[block.place]), block.components)
-            self._add_block(block.components, weight[block.place], z, e, e.square())
+        weight = with_filler(responsibility, 0)
+        for block in evaluated(self._density, X, pairs.rows, pairs.counts):
+            self._add_block(block, weight[block.place])
 
-    def _add_block(self, components: Tensor, r: Tensor, z: Tensor, e: Tensor, squares: Tensor) -> None:
-        """Pairs' weights r (G, m), scores z (G, m, q), residuals (G, m, D) and their squares."""
-        r = r[:, None]
+    def _add_block(self, block: Evaluated, weight: Tensor) -> None:
+        """Add a block of pairs with weights (G, m), zero for what only fills it."""
+        r, components, z = weight[:, None], block.components, block.scores
         weighted = torch.cat([r * z.mT, r], 1)  # (G, q + 1, m)
-        self._firsts.index_add_(0, components, (weighted @ e).double())
+        self._firsts.index_add_(0, components, (weighted @ block.residual).double())
         self._seconds.index_add_(0, components, (weighted @ z).double())
-        self._squares.index_add_(0, components, (r @ squares)[:, 0].double())
+        self._squares.index_add_(0, components, (r @ block.squares)[:, 0].double())
         self._mass.index_add_(0, components, r.sum((1, 2), dtype=torch.float64))
 
     def _add_incomplete(self, X: Tensor, pairs: Pairs, responsibility: Tensor) -> None:

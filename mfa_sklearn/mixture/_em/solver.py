@@ -16,11 +16,7 @@ from .statistics import m_step
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
-
-
 _RESEED_UNTIL = 10
-
-
 # What the temperature is multiplied by at each step.
 _DECAY = 0.5
 
@@ -30,7 +26,7 @@ class _Safe(NamedTuple):
 
     bound: float  # the best so far
     params: MFAParams  # the plain EM step from there
-    state: Any  # of the pass, after it found that bound
+    memory: Any  # of the pass, after it found that bound
 
 
 class EMSolver:
@@ -67,6 +63,7 @@ class EMSolver:
         self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
         self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
         self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
+        self._memory: Any = None  # what the pass remembers
         self._safe: _Safe | None = None
         self._last = -math.inf  # bound of the last comparable step
         self._steps = self.reseeded = 0
@@ -74,7 +71,7 @@ class EMSolver:
     def step(self) -> Step:
         """One E-step over all batches and one M-step."""
         temperature = self._temperature
-        statistics = self._pass(self._params, temperature)
+        statistics, self._memory, looked = self._pass(self._params, temperature, self._memory)
         bound = float(statistics.log_likelihood / statistics.weight)
         if self._safe is not None and not bound >= self._safe.bound:
             assert self._accelerator is not None
@@ -92,11 +89,11 @@ class EMSolver:
         self._last = bound if temperature == 1 and not revive else -math.inf
         self._advance(params, bound, temperature == 1 and not revive and slow)
         cooler = temperature * self._decay
-        # One less than half a step away is one.
+        # Less than half a step above one, on the scale of logarithms, counts as one.
         self._temperature = cooler if cooler > self._decay**-0.5 else 1.0
         note = f"temperature {temperature:.2f}" if temperature > 1 else ""
         # Between passes that look for pairs the bound lags behind what a look would give.
-        return Step(bound, temperature == 1 and not revive and self._pass.looked, note)
+        return Step(bound, temperature == 1 and not revive and looked, note)
 
     def _advance(self, params: MFAParams, bound: float, settled: bool) -> None:
         if self._accelerator is None or not settled:
@@ -107,24 +104,20 @@ class EMSolver:
             return
         ahead = self._accelerator.propose(flatten(self._params), flatten(params))
         extrapolated = self._accelerator.extrapolates and bool(ahead.isfinite().all())
-        self._safe = _Safe(bound, params, self._pass.state) if extrapolated else None
+        self._safe = _Safe(bound, params, self._memory) if extrapolated else None
         self._params = unflatten(ahead, params, self._floor) if extrapolated else params
 
     def _fall_back(self, safe: _Safe) -> float:
-        self._params, self._pass.state, self._safe = safe.params, safe.state, None
+        self._params, self._memory, self._safe = safe.params, safe.memory, None
         return safe.bound
 
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters and their mean log-likelihood."""
-        bound = self._bound()
+        bound = self._pass.log_likelihood(self._params, self._memory)
         if self._safe is not None and not bound >= self._safe.bound:
             self._fall_back(self._safe)
-            bound = self._bound()
+            bound = self._pass.log_likelihood(self._params, self._memory)
         return self._params, bound
-
-    def _bound(self) -> float:
-        statistics = self._pass(self._params)
-        return float(statistics.log_likelihood / statistics.weight)
 
 
 def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:

@@ -1,33 +1,48 @@
-"""TRUNC"""
+"""Passes that compare every row with a few candidate components.
+
+What a truncated pass raises,
+
+    sum_n log sum_{k in candidates of n} p(x_n, k),
+
+never falls at temperature one: every component that mattered to a row in the last pass is a candidate of the next,
+whatever the neighborhoods have become, and the M-step raises the bound for these. Most passes have no other
+candidates: nearly all rows stay where they are, and several EM steps on known pairs cost as much as a look for others.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._model.density import Density, prepare
-from .._model.pairs import PairList, best_components, find_pairs, margin_of
+from .._model.pairs import (
+    PairList,
+    best_components,
+    compared,
+    contenders,
+    margin_of,
+    mean_over_rows,
+    normalize,
+    refine,
+)
 from .._model.params import MFAParams
 from .._model.rounding import coarse_products, search_may_be_coarse
 from .._rows import Batches
 from .candidates import Lookup
-from .exact import ExactPass
-from .neighbors import Closeness, with_some_tried
+from .exact import ExactPass, PassResult, nominal_seconds
+from .neighbors import N_NEIGHBORS, N_TRIED, Closeness, with_some_tried
 from .sharp import Claims, SharpSums
 from .statistics import Statistics
 
 # How many features' worth of evidence a row is, of however many, when it says which components are close.
 _EVIDENCE = 24
-
-
 # Passes over the pairs known already, after each that looks for others, and what one costs in terms of that.
 _REVISITS = 3
-
-
 _REVISIT_COST = 0.25
 
 
@@ -55,30 +70,58 @@ class Places(NamedTuple):
         return pairs.by_component()
 
 
-class TruncatedPass(ExactPass):
+# Pairs of the rows (n, D) that stand at a slice: rows, counted from its first, and components, sorted by these.
+PairsOf: TypeAlias = Callable[[slice, Tensor], tuple[Tensor, Tensor]]
+
+
+class TruncatedPass:
     """Every row is compared with a few candidates, better ones as passes go. Rows must be complete.
 
     Where posteriors are soft, and once when they no longer are, rows are compared with all components.
+
+    Parameters
+    ----------
+    exact : ExactPass
+        Gives the soft statistics.
+    params : MFAParams
+        Their shape says what a pass costs.
+    batches : Batches
+    rng : RandomState
     """
 
-    state: Places | None = None
     # While rows still change places among many components there is nothing to extrapolate.
-    slow_gain = 0.01
+    slow_gain: float = 0.01
 
-    def __init__(self, params: MFAParams, batches: Batches, rng: np.random.RandomState, soft_above: float) -> None:
-        super().__init__(params, batches, rng, soft_above)
-        self._rng, self._flat = rng, max(1.0, batches.n_features / _EVIDENCE)
+    def __init__(self, exact: ExactPass, params: MFAParams, batches: Batches, rng: np.random.RandomState) -> None:
+        self._exact, self._batches, self._rng = exact, batches, rng
+        self._flat = max(1.0, batches.n_features / _EVIDENCE)
+        look = nominal_seconds(batches, N_NEIGHBORS + N_TRIED, params.loadings.shape[2])
+        self.seconds = (1 + _REVISITS * _REVISIT_COST) * look
 
     @torch.no_grad()
-    def _sharp(self, params: MFAParams, temperature: float) -> Statistics:
-        density, places = prepare(params, self._batches.dtype), self.state
-        self.looked = places is None or places.revisits >= _REVISITS
-        if places is not None and not self.looked:
-            self.state = places._replace(revisits=places.revisits + 1)
-            return self._revisit(density, places, temperature)
-        search = _All(density, self._flat) if places is None else _Near(density, places, self._rng, self._flat)
-        statistics, self.state = self._look(density, search, temperature)
-        return statistics
+    def __call__(self, params: MFAParams, temperature: float = 1.0, memory: Places | None = None) -> PassResult:
+        """Statistics of all rows under the components that may matter, or where posteriors are soft of a part."""
+        if temperature > self._exact.soft_above:
+            return self._exact(params, temperature, memory)
+        density = prepare(params, self._batches.dtype)
+        if memory is not None and memory.revisits < _REVISITS:
+            statistics = self._revisit(density, memory, temperature)
+            return PassResult(statistics, memory._replace(revisits=memory.revisits + 1), looked=False)
+        statistics, places = self._look(density, self._search(density, memory, temperature), temperature)
+        return PassResult(statistics, places)
+
+    @torch.no_grad()
+    def log_likelihood(self, params: MFAParams, memory: Places | None = None) -> float:
+        """The bound per row, by the pairs that the next call would go over."""
+        if memory is None:
+            return self._exact.log_likelihood(params)
+        density = prepare(params, self._batches.dtype)
+        known = memory.revisits < _REVISITS
+        pairs_of: PairsOf = (lambda place, _: memory.pairs(place)) if known else self._search(density, memory)
+        return mean_over_rows(
+            (normalize(refine(density, X, *pairs_of(place, X)), len(X))[1], weights)
+            for place, X, weights in self._batches.chunks()
+        )
 
     def _revisit(self, density: Density, places: Places, temperature: float) -> Statistics:
         sums = SharpSums(density)
@@ -86,11 +129,17 @@ class TruncatedPass(ExactPass):
             sums.add_pairs(X, weights, *places.pairs(place), temperature)
         return sums.statistics()
 
+    def _search(self, density: Density, memory: Places | None, temperature: float = 1.0) -> _All | _Near:
+        if memory is None:
+            return _All(density, temperature, self._flat)
+        candidates = with_some_tried(memory.neighbors, self._rng)
+        return _Near(density, temperature, self._flat, memory, candidates)
+
     def _look(self, density: Density, search: _All | _Near, temperature: float) -> tuple[Statistics, Places]:
         sums = SharpSums(density)
         found: list[tuple[Tensor, ...]] = []
         for place, X, weights in self._batches.chunks():
-            claims = sums.add_pairs(X, weights, *search(place, X, temperature), temperature)
+            claims = sums.add_pairs(X, weights, *search(place, X), temperature)
             home, rows, components = _settle(claims, math.exp(-margin_of(X, temperature) / temperature))
             found.append((home, (rows + place.start).int(), components))
         # While posteriors still cool pairs are too many to be worth revisiting.
@@ -102,38 +151,40 @@ class TruncatedPass(ExactPass):
 class _All:
     """Finds the pairs that matter among all."""
 
-    def __init__(self, density: Density, flat: float) -> None:
+    def __init__(self, density: Density, temperature: float, flat: float) -> None:
         n_components = len(density.constant)
-        self._density = density
+        self._density, self._temperature = density, temperature
         everything = torch.arange(n_components, device=density.constant.device)
         self.closeness = Closeness(everything.expand(n_components, n_components), flat)
 
-    def __call__(self, place: slice, X: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        with coarse_products(X.device, search_may_be_coarse(self._density.precision, temperature)):
-            return find_pairs(
-                self._density, X, temperature, lambda _, joint: self.closeness.add(joint.argmax(1), joint)
-            )
+    def __call__(self, place: slice, X: Tensor) -> tuple[Tensor, Tensor]:
+        pairs = PairList(2 * len(X), X.device)
+        with coarse_products(X.device, search_may_be_coarse(self._density.precision, self._temperature)):
+            for where, chunk, joint in compared(self._density, X):
+                self.closeness.add(joint.argmax(1), joint)
+                pairs.add_where(contenders(self._density, chunk, joint, self._temperature), where.start)
+        return pairs.by_component()
 
 
 class _Near:
     """Finds the pairs that matter among the candidates of each row's home, and adds those that mattered before."""
 
-    def __init__(self, density: Density, places: Places, rng: np.random.RandomState, flat: float) -> None:
-        self._places = places
-        self._lookup = Lookup(density, with_some_tried(places.neighbors, rng))
-        self.closeness = Closeness(self._lookup.candidates, flat)
+    def __init__(self, density: Density, temperature: float, flat: float, places: Places, candidates: Tensor) -> None:
+        self._temperature, self._places = temperature, places
+        self._lookup = Lookup(density, candidates)
+        self.closeness = Closeness(candidates, flat)
 
-    def __call__(self, place: slice, X: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def __call__(self, place: slice, X: Tensor) -> tuple[Tensor, Tensor]:
         home = self._places.home[place].long()
         pairs = PairList(2 * len(X), X.device)
-        self._compare(X, home, temperature, pairs)
+        self._compare(X, home, pairs)
         rows, components = self._places.further(place)
         unseen = (self._lookup.candidates[home[rows]] != components[:, None]).all(1)
         pairs.add(rows[unseen], components[unseen])
         return pairs.by_component()
 
-    def _compare(self, X: Tensor, home: Tensor, temperature: float, pairs: PairList) -> None:
-        margin = margin_of(X, temperature)
+    def _compare(self, X: Tensor, home: Tensor, pairs: PairList) -> None:
+        margin = margin_of(X, self._temperature)
         for block in self._lookup.evaluate(X, home):
             self.closeness.add_block(block.groups, block.joint, block.filled)
             least = (block.joint - block.error).amax(2, keepdim=True) - margin

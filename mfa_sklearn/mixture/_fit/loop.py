@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +28,10 @@ class FitResult(NamedTuple):
     converged: bool
     reseeded: int
     interrupted: bool
+
+    def better(self, other: FitResult) -> FitResult:
+        """The one of higher bound; this one of equals. A bound that is not a number is below all others."""
+        return other if math.isnan(self.bound) or other.bound > self.bound else self
 
 
 class Solver(Protocol):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
 
 from ..._base.devices import resolve_device, resolve_dtype
-from .._rows import Batches, Conditioner, column_moments, conditioner_for
-from .._start.start import Start, given_centers, given_labels
+from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for
+from .._start.start import Draws, Start, given_centers, given_labels
 from .._validation import check_sizes, factor_counts
 
 
@@ -28,7 +29,7 @@ class Problem(NamedTuple):
     missing: bool  # whether rows may miss values
 
 
-def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Problem:
+def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None, draws: Draws | None = None) -> Problem:
     """The problem that an estimator's parameters and rows pose.
 
     Parameters
@@ -39,52 +40,59 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     rows : array-like of shape (n, D)
         The same, checked.
     weights : ndarray (n,), optional
+    draws : Draws, optional
+        What starts on the same rows have drawn.
     """
-    e = estimator
+    e, n_rows = estimator, rows.shape[0]
     device, dtype = resolve_device(e.device), resolve_dtype(e.dtype, rows)
     rng = check_random_state(e.random_state)
-    n_rows, n_features = rows.shape
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
-    check_sizes(n_rows, n_features, asked or 1, int(np.max(e.n_factors, initial=0)))
-    moments = column_moments(rows, weights, device)
-    if not bool((moments.observed > 0).all()):
-        empty = (moments.observed == 0).nonzero()[:, 0].tolist()
-        raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
+    check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
+    moments = _moments(rows, weights, device)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     labels = given_labels(e.init, n_rows)
     centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
-    n_components = _n_components(asked, labels, centers)
-    ranks = factor_counts(e.n_factors, n_components)
-    check_sizes(n_rows if weights is None else int((weights > 0).sum()), n_features, n_components, max(ranks))
-    if e._structure.common_loadings and len(set(ranks)) > 1:
-        raise ValueError(f"loading_type='common' needs one n_factors for all components, got n_factors={e.n_factors!r}")
-    kept, held_out = _split(e, n_rows, rng)
-    if weights is not None and held_out is not None and not weights[held_out].sum() * weights[kept].sum() > 0:
-        raise ValueError("sample_weight is zero for all rows held out (or all kept); set early_stopping=False")
+    ranks = _ranks(e, _n_components(asked, labels, centers), rows.shape, weights)
+    kept, held_out = _split(e, n_rows, weights, rng)
 
-    def batches(place: np.ndarray | None) -> Batches:
-        w = weights if weights is None or place is None else weights[place]
+    def batches(places: np.ndarray | None) -> Batches:
+        w = weights if weights is None or places is None else weights[places]
         size = e.batch_size if e.solver == "em" else None
-        return Batches(rows, conditioner, dtype, device, w, size, keep=True, places=place)
+        return Batches(rows, conditioner, dtype, device, w, size, keep=True, places=places)
 
     train = batches(kept)
-    if labels is not None and kept is not None:
-        labels = labels[kept]
-    start = Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing)
-    validation = None if held_out is None else batches(held_out)
-    log_scale = float(moments.observed @ conditioner.scale.log())
     return Problem(
-        train,
-        validation,
-        conditioner,
-        start,
-        centers,
-        labels,
-        rng,
-        log_scale,
-        float(n_rows if weights is None else weights.sum()),
-        moments.missing,
+        batches=train,
+        validation=None if held_out is None else batches(held_out),
+        conditioner=conditioner,
+        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws),
+        centers=centers,
+        labels=labels if labels is None or kept is None else labels[kept],
+        rng=rng,
+        log_scale=float(moments.observed @ conditioner.scale.log()),
+        weight=float(n_rows if weights is None else weights.sum()),
+        missing=moments.missing,
     )
+
+
+def _moments(rows: Any, weights: np.ndarray | None, device: torch.device) -> ColumnMoments:
+    moments = column_moments(rows, weights, device)
+    empty = (moments.observed == 0).nonzero()[:, 0].tolist()
+    if empty:
+        raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
+    return moments
+
+
+def _ranks(estimator: Any, n_components: int, shape: tuple[int, int], weights: np.ndarray | None) -> tuple[int, ...]:
+    """Factors of each component, if the rows of positive weight can carry them."""
+    ranks = factor_counts(estimator.n_factors, n_components)
+    n_rows = shape[0] if weights is None else int((weights > 0).sum())
+    check_sizes(n_rows, shape[1], n_components, max(ranks))
+    if estimator._structure.common_loadings and len(set(ranks)) > 1:
+        raise ValueError(
+            f"loading_type='common' needs one n_factors for all components, got n_factors={estimator.n_factors!r}"
+        )
+    return ranks
 
 
 def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None) -> int:
@@ -96,7 +104,9 @@ def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndar
     return asked or 1 if centers is None else len(centers)
 
 
-def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _split(
+    estimator: Any, n_rows: int, weights: np.ndarray | None, rng: np.random.RandomState
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Row numbers to fit on and to hold out; None for all and for none."""
     if estimator.solver != "gradient" or not estimator.early_stopping:
         return None, None
@@ -107,4 +117,7 @@ def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.
             "give more rows or set early_stopping=False"
         )
     order = rng.permutation(n_rows)
-    return np.sort(order[n_held:]), np.sort(order[:n_held])
+    kept, held_out = np.sort(order[n_held:]), np.sort(order[:n_held])
+    if weights is not None and not weights[held_out].sum() * weights[kept].sum() > 0:
+        raise ValueError("sample_weight is zero for all rows held out (or all kept); set early_stopping=False")
+    return kept, held_out

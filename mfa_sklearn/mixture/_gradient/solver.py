@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .._em.exact import expected_statistics
 from .._fit.loop import Step
+from .._model.density import prepare
+from .._model.pairs import mean_log_prob
 from .._model.params import MFAParams, Structure
 from .._rows import Batches
 from .ascent import Ascent, Unconstrained, constrain, unconstrain
@@ -66,7 +67,7 @@ class GradientSolver:
         if self._validation is None:
             return Step(train, True)
         params = self._current()
-        bound = mean_log_likelihood(params, self._validation)
+        bound = self._log_likelihood(params, self._validation)
         if self._best is None or bound > self._best[0]:
             self._best = (bound, params)
         return Step(bound, True, f"train {train:.6g}")
@@ -79,11 +80,9 @@ class GradientSolver:
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters (the best on the validation rows, if any) and their log-likelihood on the training rows."""
         params = self._current() if self._best is None else self._best[1]
-        return params, mean_log_likelihood(params, self._batches)
+        return params, self._log_likelihood(params, self._batches)
 
-
-@torch.no_grad()
-def mean_log_likelihood(params: MFAParams, batches: Batches) -> float:
-    """Weighted mean log density of all rows."""
-    statistics = expected_statistics(params, batches)
-    return float(statistics.log_likelihood / statistics.weight)
+    @torch.no_grad()
+    def _log_likelihood(self, params: MFAParams, batches: Batches) -> float:
+        """Mean log density per row."""
+        return mean_log_prob(prepare(params, batches.dtype), batches)

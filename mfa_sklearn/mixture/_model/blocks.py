@@ -24,20 +24,23 @@ class Block(NamedTuple):
 
     components: Tensor  # (G,)  one may come twice, with other members
     place: Tensor  # (G, m)  where their members stand in the sorted list; its length, one past the end, for padding
+    numbers: Tensor  # (G, m)  which rows the members are; for padding the first member's
 
 
-def blocks(counts: Sequence[int], like: Tensor) -> Iterator[Block]:
+def blocks(counts: Sequence[int], X: Tensor, rows: Tensor) -> Iterator[Block]:
     """All members of a list sorted by component, in blocks.
 
     Parameters
     ----------
     counts : sequence of K int
         How many members each component has.
-    like : Tensor (n, D)
-        What a member stands for: its width and kind set the size of a block, and its device that of the indices.
+    X : Tensor (n, D)
+        What members are rows of: its width and kind set the size of a block.
+    rows : Tensor (P,)
+        Which row each member is.
     """
-    device = like.device
-    budget = max(1, _BLOCK_BYTES.get(device.type, 2**28) // (max(1, like.shape[1]) * like.element_size()))
+    device, numbers = X.device, with_filler(rows)
+    budget = max(1, _BLOCK_BYTES.get(device.type, 2**28) // (max(1, X.shape[1]) * X.element_size()))
     components, starts, sizes = _pieces(np.asarray(counts, dtype=np.int64), budget)
     nowhere = int(np.sum(counts))
     first = 0
@@ -47,8 +50,14 @@ def blocks(counts: Sequence[int], like: Tensor) -> Iterator[Block]:
         last = first + int(np.searchsorted(padding, _PADDING * budget, side="right"))
         offsets = np.arange(largest)
         place = np.where(offsets < sizes[first:last, None], starts[first:last, None] + offsets, nowhere)
-        yield Block(torch.from_numpy(components[first:last]).to(device), torch.from_numpy(place).to(device))
+        there = torch.from_numpy(place).to(device)
+        yield Block(torch.from_numpy(components[first:last]).to(device), there, numbers[there])
         first = last
+
+
+def with_filler(values: Tensor, filler: float | None = None) -> Tensor:
+    """Values (P,) and one more for what only fills a block: the first of them, of which any will do, or a number."""
+    return torch.cat([values, values[:1] if filler is None else values.new_full((1,), filler)])
 
 
 def slices(n_components: int, numbers: int, like: Tensor) -> Iterator[slice]:

@@ -75,7 +75,11 @@ def log_joint(density: Density, X: Tensor) -> Tensor:
 
 
 def scores_and_log_joint(density: Density, X: Tensor) -> tuple[Tensor, Tensor]:
-    """Whitened scores ``u = B^T (x - mu)``, (n, q, K), and the `log_joint` (n, K) that they give."""
+    """Whitened scores ``u = B^T (x - mu)``, (n, q, K), and the `log_joint` (n, K) that they give.
+
+    `_em.candidates.Lookup` and `_em.soft.SoftSums` expand the same squares in layouts of their own, which is what makes
+    them fast; what changes here changes there.
+    """
     n_components, _, n_factors = density.cov.basis.shape
     u = torch.addmm(density.basis_offset, X, density.basis, beta=-1).view(len(X), n_factors, n_components)
     squares = (X * X) @ density.precision  # (n, K) or (n, 1)

@@ -105,7 +105,8 @@ def mahalanobis(cov: LowRank, deviations: Tensor) -> Tensor:
     """Squared distances ``(x - mu)^T (Psi + W W^T)^-1 (x - mu)``, (K, n), of deviations (K, n, D).
 
     Computed as ``|x - mu - W z|^2_Psi + |z|^2`` at the posterior mean z: a sum of squares, and stationary in z, hence
-    accurate in single precision where the textbook difference ``|x - mu|^2_Psi - |u|^2`` cancels.
+    accurate in single precision where the textbook difference ``|x - mu|^2_Psi - |u|^2`` cancels. The same sum stands
+    in `pairs.evaluated` and `_gradient.fisher`, for pairs of a row and a component, and in `missing.observe`.
     """
     z = scores_from_projection(cov, whitened_scores(cov, deviations))
     residual = deviations - z @ cov.loadings.mT

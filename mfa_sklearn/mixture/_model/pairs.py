@@ -8,14 +8,14 @@ n x K outlives a chunk, and in single precision the result is as exact as that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from .blocks import Block, blocks, gather
+from .blocks import blocks, gather
 from .density import Density, log_joint
 from .missing import has_missing, missing_rows, observe, observed_log_joint, rows_at_once
 
@@ -49,6 +49,44 @@ class Pairs(NamedTuple):
             start += count
 
 
+class PairList:
+    """Pairs of a row and a component, added piece by piece.
+
+    They are kept in one array that doubles when it is full. Kept one by one, small results between large ones that are
+    let go would pin the memory of these, and a pass over thousands of components could take all there is.
+
+    Parameters
+    ----------
+    capacity : int
+        Pairs to make room for at first.
+    """
+
+    def __init__(self, capacity: int, device: torch.device) -> None:
+        self._pairs = torch.empty(2, max(1, capacity), dtype=torch.int64, device=device)
+        self._n = 0
+
+    def add(self, rows: Tensor, components: Tensor) -> None:
+        """Add pairs (P,)."""
+        stop = self._n + len(rows)
+        if stop > self._pairs.shape[1]:
+            larger = self._pairs.new_empty(2, max(stop, 2 * self._pairs.shape[1]))
+            larger[:, : self._n] = self._pairs[:, : self._n]
+            self._pairs = larger
+        self._pairs[0, self._n : stop] = rows
+        self._pairs[1, self._n : stop] = components
+        self._n = stop
+
+    def add_where(self, keep: Tensor, first: int) -> None:
+        """Add the pairs that a mask (m, K) keeps of rows that are numbered from `first`."""
+        rows, components = keep.nonzero(as_tuple=True)
+        self.add(rows + first, components)
+
+    def by_component(self) -> tuple[Tensor, Tensor]:
+        """Rows and components, sorted by component, in the order they came in within it."""
+        components, order = self._pairs[1, : self._n].sort(stable=True)
+        return self._pairs[0, : self._n][order], components
+
+
 # Finds the pairs of complete rows (n, D) that matter, and evaluates them.
 Search: TypeAlias = Callable[[Tensor], Pairs]
 
@@ -59,23 +97,19 @@ def chunk_rows(density: Density, itemsize: int) -> int:
     return max(16, min(8192, _CHUNK_BYTES // (itemsize * max(width, 1))))
 
 
-def find_pairs(
-    density: Density, X: Tensor, temperature: float = 1.0, watch: Callable[[slice, Tensor], None] | None = None
-) -> tuple[Tensor, Tensor]:
-    """Rows and components of all pairs whose responsibility may matter, sorted by component.
-
-    `watch` is shown the log joint densities of all components, chunk by chunk.
-    """
-    pairs = PairList(2 * len(X), X.device)
+def compared(density: Density, X: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Where a chunk of rows stands, its rows (m, D), and their log joint densities (m, K), chunk by chunk."""
     step = chunk_rows(density, X.element_size())
     for start in range(0, len(X), step):
         chunk = X[start : start + step]
-        joint = log_joint(density, chunk)
-        if watch is not None:
-            watch(slice(start, start + len(chunk)), joint)
-        keep = contenders(density, chunk, joint, temperature)
-        rows, components = keep.nonzero(as_tuple=True)
-        pairs.add(rows + start, components)
+        yield slice(start, start + len(chunk)), chunk, log_joint(density, chunk)
+
+
+def find_pairs(density: Density, X: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Rows and components of all pairs whose responsibility may matter, sorted by component."""
+    pairs = PairList(2 * len(X), X.device)
+    for where, chunk, joint in compared(density, X):
+        pairs.add_where(contenders(density, chunk, joint, temperature), where.start)
     return pairs.by_component()
 
 
@@ -100,32 +134,65 @@ def rounding(squares: Tensor, eps: float | None = None) -> Tensor:
     return 32 * (eps or torch.finfo(squares.dtype).eps) * squares
 
 
-def refine(
-    density: Density,
-    X: Tensor,
-    rows: Tensor,
-    components: Tensor,
-    watch: Callable[[Block, Tensor, Tensor, Tensor], None] | None = None,
-) -> Pairs:
-    """Evaluate pairs without cancellation.
+class Evaluated(NamedTuple):
+    """A block of pairs, and what each row is under its component."""
 
-    `watch` is shown each block of them, its factor scores (G, m, q), residuals (G, m, D) and the residuals' squares.
+    components: Tensor  # (G,)
+    place: Tensor  # (G, m)  where the pairs stand in their list; its length for what only fills the block
+    scores: Tensor  # (G, m, q)  posterior means z of the factors
+    residual: Tensor  # (G, m, D)  x - mu - W z
+    squares: Tensor  # (G, m, D)  of the residuals
+    log_joint: Tensor  # (G, m)
+
+
+def evaluated(density: Density, X: Tensor, rows: Tensor, counts: Sequence[int]) -> Iterator[Evaluated]:
+    """Pairs evaluated without cancellation, block by block.
+
+    Parameters
+    ----------
+    rows : Tensor (P,)
+        Row of each pair, sorted by component.
+    counts : sequence of K int
+        How many pairs each component has.
     """
-    n_factors = density.cov.loadings.shape[2]
-    counts = torch.bincount(components, minlength=len(density.constant)).tolist()
-    # One more place than there are pairs, for what only fills a block.
-    log_joint, scores = X.new_empty(len(rows) + 1), X.new_empty(len(rows) + 1, n_factors)
-    rows_or_any = torch.cat([rows, rows[:1]])
-    for block in blocks(counts, X):
-        z, e = residuals(density, gather(X, rows_or_any[block.place]), block.components)
+    for block in blocks(counts, X, rows):
+        z, e = residuals(density, gather(X, block.numbers), block.components)
         squares = e.square()
         # Multiplied and summed: the product with a single column runs at a tenth of the speed.
         distance = (squares * (1 / noise_of(density, block.components))[:, None]).sum(-1) + z.square().sum(-1)
-        log_joint[block.place] = density.log_peak[block.components, None] - 0.5 * distance
-        scores[block.place] = z
-        if watch is not None:
-            watch(block, z, e, squares)
-    return Pairs(rows, components, counts, log_joint[:-1], scores[:-1])
+        joint = density.log_peak[block.components, None] - 0.5 * distance
+        yield Evaluated(block.components, block.place, z, e, squares, joint)
+
+
+class PairValues:
+    """Room for what is evaluated of P pairs, block by block."""
+
+    def __init__(self, n_pairs: int, n_factors: int, like: Tensor) -> None:
+        # One more place, for what only fills a block.
+        self._log_joint, self._scores = like.new_empty(n_pairs + 1), like.new_empty(n_pairs + 1, n_factors)
+
+    def put(self, block: Evaluated) -> None:
+        """Keep a block's values at its pairs' places."""
+        self._log_joint[block.place] = block.log_joint
+        self._scores[block.place] = block.scores
+
+    def pairs(self, rows: Tensor, components: Tensor, counts: list[int]) -> Pairs:
+        """The pairs with their values, all of which have been put."""
+        return Pairs(rows, components, counts, self._log_joint[:-1], self._scores[:-1])
+
+
+def count_pairs(density: Density, components: Tensor) -> list[int]:
+    """How many of some pairs (P,) each of K components has."""
+    return torch.bincount(components, minlength=len(density.constant)).tolist()
+
+
+def refine(density: Density, X: Tensor, rows: Tensor, components: Tensor) -> Pairs:
+    """Pairs (P,), sorted by component, evaluated without cancellation."""
+    counts = count_pairs(density, components)
+    values = PairValues(len(rows), density.cov.loadings.shape[2], X)
+    for block in evaluated(density, X, rows, counts):
+        values.put(block)
+    return values.pairs(rows, components, counts)
 
 
 def noise_of(density: Density, components: Tensor) -> Tensor:
@@ -191,11 +258,25 @@ def posterior_pairs(
     return pairs, *normalize(pairs, len(X), temperature)
 
 
+def mean_log_prob(density: Density, batches: Iterable[tuple[Any, Tensor, Tensor | None]]) -> float:
+    """Weighted mean log density of rows that come in batches: where they stand, rows (n, D), weights (n,) or None."""
+    return mean_over_rows((posterior_pairs(density, X)[2], weights) for _, X, weights in batches)
+
+
+def mean_over_rows(parts: Iterable[tuple[Tensor, Tensor | None]]) -> float:
+    """Weighted mean of values (n,) that come part by part with their weights, summed in double precision."""
+    total = mass = 0.0
+    for values, weights in parts:
+        total += float(values.double().sum() if weights is None else weights.double() @ values.double())
+        mass += len(values) if weights is None else float(weights.sum())
+    return total / mass
+
+
 def _incomplete_pairs(density: Density, X: Tensor, rows: Tensor, temperature: float) -> Pairs:
     some = X[rows]
     joint = observed_log_joint(density, some)
     components, place = (joint >= joint.amax(1, keepdim=True) - margin_of(X, temperature)).T.nonzero(as_tuple=True)
-    counts = torch.bincount(components, minlength=joint.shape[1]).tolist()
+    counts = count_pairs(density, components)
     scores = X.new_empty(len(place), density.cov.loadings.shape[2])
     pairs = Pairs(rows[place], components, counts, joint[place, components], scores)
     step = rows_at_once(density)
@@ -243,36 +324,3 @@ def exact_log_joint(density: Density, X: Tensor) -> Tensor:
     pairs = refine(density, X, rows, components)
     joint[pairs.rows, pairs.components] = pairs.log_joint
     return joint
-
-
-class PairList:
-    """Pairs of a row and a component, added piece by piece.
-
-    They are kept in one array that doubles when it is full. Kept one by one, small results between large ones that are
-    let go would pin the memory of these, and a pass over thousands of components could take all there is.
-
-    Parameters
-    ----------
-    capacity : int
-        Pairs to make room for at first.
-    """
-
-    def __init__(self, capacity: int, device: torch.device) -> None:
-        self._pairs = torch.empty(2, max(1, capacity), dtype=torch.int64, device=device)
-        self._n = 0
-
-    def add(self, rows: Tensor, components: Tensor) -> None:
-        """Add pairs (P,)."""
-        stop = self._n + len(rows)
-        if stop > self._pairs.shape[1]:
-            larger = self._pairs.new_empty(2, max(stop, 2 * self._pairs.shape[1]))
-            larger[:, : self._n] = self._pairs[:, : self._n]
-            self._pairs = larger
-        self._pairs[0, self._n : stop] = rows
-        self._pairs[1, self._n : stop] = components
-        self._n = stop
-
-    def by_component(self) -> tuple[Tensor, Tensor]:
-        """Rows and components, sorted by component, in the order they came in within it."""
-        components, order = self._pairs[1, : self._n].sort(stable=True)
-        return self._pairs[0, : self._n][order], components

@@ -7,11 +7,23 @@ Torch only, pure functions. Shapes: K components, D features, q factors, n rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+# What the sum of weights may be off by: weights may come from single precision, or from a file's few digits.
+_WEIGHTS_TOLERANCE = 1e-4
+
+
+class Structure(NamedTuple):
+    """What the components share; the eight parsimonious structures are its eight values."""
+
+    common_loadings: bool = False
+    shared_noise: bool = True
+    isotropic_noise: bool = False
 
 
 class MFAParams(NamedTuple):
@@ -25,6 +37,55 @@ class MFAParams(NamedTuple):
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> MFAParams:
         """The same parameters in another precision or on another device."""
         return MFAParams(*(t.to(dtype=dtype, device=device) for t in self))
+
+
+def to_params(weights: Any, means: Any, loadings: Any, noise_variance: Any) -> MFAParams:
+    """Parameters in double precision from arrays or tensors; noise (D,) is noise that all components share."""
+    w, mean, W, noise = map(_double, (weights, means, loadings, noise_variance))
+    return MFAParams(w.log(), mean, W, noise if noise.ndim == 2 else noise[None])
+
+
+def check_params(weights: Any, means: Any, loadings: Any, noise_variance: Any) -> MFAParams:
+    """`to_params` of what a user or a file gives.
+
+    Raises
+    ------
+    TypeError
+        If one of them holds no numbers.
+    ValueError
+        If shapes do not fit together, a number is not finite, weights are no probabilities or noise is not positive.
+    """
+    given = {"weights": weights, "means": means, "loadings": loadings, "noise_variance": noise_variance}
+    parts = {name: _double(value, name) for name, value in given.items()}
+    check_shapes({name: tuple(part.shape) for name, part in parts.items()})
+    for name, part in parts.items():
+        if not bool(part.isfinite().all()):
+            raise ValueError(f"{name} holds NaN or infinity; fit the mixture again, or leave out what is not finite")
+    total, least = float(parts["weights"].sum()), float(parts["weights"].min())
+    if least < 0 or abs(total - 1) > _WEIGHTS_TOLERANCE:
+        raise ValueError(f"weights must not be negative and sum to one; got {least} and a sum of {total}")
+    if not bool((parts["noise_variance"] > 0).all()):
+        raise ValueError(f"noise_variance must be positive; the least is {float(parts['noise_variance'].min())}")
+    return to_params(**parts)
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse shapes of weights, means, loadings and noise variance, in this order, that do not fit together."""
+    weights, means, loadings, noise = shapes.values()
+    fits = len(means) == 2 and len(loadings) == 3 and weights == means[:1] and loadings[:2] == means
+    if not fits or 0 in means or noise not in (means[1:], means):
+        seen = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"shapes do not fit together: {seen}; expected (K,), (K, D), (K, D, q) and (D,) or (K, D)")
+
+
+def _double(values: Any, name: str = "a parameter of the mixture") -> Tensor:
+    if isinstance(values, Tensor):
+        return values.detach().to("cpu", torch.float64)
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be an array of numbers, got {type(values).__name__} of dtype {array.dtype}")
+    # Not shared with an array that may not be written to, such as one that joblib has mapped: torch warns of those.
+    return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=torch.float64)
 
 
 def mixture_moments(params: MFAParams) -> tuple[Tensor, Tensor]:
@@ -49,14 +110,6 @@ def sample(params: MFAParams, n_samples: int, generator: torch.Generator) -> tup
     for k, rows in enumerate(map(slice, [0, *stops], stops)):
         X[rows] = params.means[k] + z[rows] @ params.loadings[k].T + eps[rows] * noise[k]
     return X, components
-
-
-class Structure(NamedTuple):
-    """What the components share; the eight parsimonious structures are its eight values."""
-
-    common_loadings: bool = False
-    shared_noise: bool = True
-    isotropic_noise: bool = False
 
 
 def tie(params: MFAParams, structure: Structure) -> MFAParams:

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._model.params import check_shapes
+
 _NAMES = ("pi_logits", "mu", "dir_raw", "scale_rho", "psi_rho")
 _VERSION = 1
 # What the reference's own reader assumes of a checkpoint that does not say.
@@ -80,13 +82,14 @@ def _check_shapes(path: Any, state: dict[str, Tensor], meta: dict[str, Any]) -> 
     if version != _VERSION:
         raise ValueError(f"{path} has version {version!r}; this reader knows version {_VERSION}")
     shapes = {name: tuple(state[name].shape) for name in _NAMES}
-    if len(shapes["dir_raw"]) != 3:
-        raise ValueError(f"{path} has dir_raw of shape {shapes['dir_raw']}, expected (K, D, q)")
-    K, D, q = shapes["dir_raw"]
-    expected: dict[str, Any] = {"pi_logits": (K,), "mu": (K, D), "dir_raw": (K, D, q), "scale_rho": (K, q)}
-    expected["psi_rho"] = (K, D) if len(shapes["psi_rho"]) == 2 else (D,)
-    if shapes != expected:
-        raise ValueError(f"{path} has shapes that do not fit together: {shapes}, expected {expected}")
+    scale = shapes.pop("scale_rho")
+    try:
+        check_shapes(shapes)
+        K, D, q = shapes["dir_raw"]
+        if scale != (K, q):
+            raise ValueError(f"scale_rho has shape {scale}; expected {(K, q)}")
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     told = {name: meta[name] for name in ("K", "D", "q") if name in meta}
     if any(told[name] != value for name, value in (("K", K), ("D", D), ("q", q)) if name in told):
         raise ValueError(f"{path} says {told} of itself, but its tensors have K={K}, D={D}, q={q}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.cluster import kmeans_plusplus
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..._base.annotated import shared_fact
@@ -15,6 +18,9 @@ from .._model.params import MFAParams, Structure, tie
 from .._rows import Batches, Conditioner
 from .clusters import nearest_center, params_from_labels
 from .kmeans import Plan, k_means
+
+# One pass over all rows after the samples: EM moves the centers further than more of them would.
+_PLAN = Plan(refine_iter=1)
 
 STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
 
@@ -73,8 +79,51 @@ def given_labels(init: Any, n_rows: int) -> np.ndarray | None:
     return labels
 
 
+class Drawn(NamedTuple):
+    """Centers that a strategy found, and the generator's state after it."""
+
+    centers: Tensor  # (K, D)
+    labels: Tensor | None  # (n,)  the nearest center of every row there is, where the strategy gives that too
+    state: Any
+
+
+class Draws:
+    """What starts on one table drew, so that later ones with as many components need not draw it again.
+
+    A draw is known by the rows that it was made on, and by what was asked for. It is handed out with the generator set
+    to where the draw left it: a fit is what it would have been alone.
+    """
+
+    def __init__(self) -> None:
+        self._drawn: dict[Hashable, Drawn] = {}
+
+    def get(self, key: Hashable, rng: np.random.RandomState, draw: Callable[[], tuple[Tensor, Tensor | None]]) -> Drawn:
+        """The draw known by `key`, made now if there is none."""
+        if key not in self._drawn:
+            self._drawn[key] = Drawn(*draw(), rng.get_state())
+        elif rng is not check_random_state(None):
+            # The global generator belongs to everyone and is not turned back.
+            rng.set_state(self._drawn[key].state)
+        return self._drawn[key]
+
+
 class Start:
-    """Draws starting parameters, in conditioned space; each draw is another one where the strategy is random."""
+    """Draws starting parameters, in conditioned space; each draw is another one where the strategy is random.
+
+    Parameters
+    ----------
+    batches : Batches
+    conditioner : Conditioner
+    ranks : tuple of K int
+        Factors of each component.
+    structure, floor
+        As in `m_step`.
+    rng : RandomState
+    missing : bool
+        Whether the rows may miss values.
+    draws : Draws, optional
+        What starts on the same table have drawn.
+    """
 
     def __init__(
         self,
@@ -85,11 +134,12 @@ class Start:
         floor: float,
         rng: np.random.RandomState,
         missing: bool = False,
+        draws: Draws | None = None,
     ) -> None:
-        self._missing = missing  # whether the rows may miss values
         self._batches, self._conditioner, self._rng = batches, conditioner, rng
         self._ranks, self._sizes = ranks, (len(ranks), max(ranks))
-        self._structure, self._floor = structure, floor
+        self._structure, self._floor, self._missing = structure, floor, missing
+        self._draws, self._n_drawn = draws or Draws(), 0
 
     def from_labels(self, labels: np.ndarray) -> MFAParams:
         """Local principal components of labeled rows."""
@@ -109,39 +159,60 @@ class Start:
     def draw(self, strategy: str) -> MFAParams:
         """Parameters by one of the named strategies."""
         rows = self._batches.draw(self._rng)
-        centers, labels = self._draw_centers(strategy, rows)
+        drawn = self._draws.get(self._key(strategy, rows), self._rng, partial(self._draw_centers, strategy, rows))
         X = self._batches.drawn(rows)
-        return self._build(rows, X, nearest_center(X, centers) if labels is None else labels, centers)
+        if drawn.labels is None:
+            return self._build(rows, X, nearest_center(X, drawn.centers), drawn.centers)
+        return self._build(rows, X, drawn.labels[torch.as_tensor(rows, device=X.device)].long(), drawn.centers)
+
+    def _key(self, strategy: str, rows: np.ndarray) -> Hashable:
+        """What a draw depends on, beside the table and the generator's state when the fit began."""
+        self._n_drawn += 1
+        seen = b"" if self._sees_all(strategy) else rows.tobytes()
+        # Isotropic noise has its rows in other units.
+        return strategy, self._n_drawn, self._sizes[0], self._structure.isotropic_noise, seen
+
+    def _sees_all(self, strategy: str) -> bool:
+        """Whether a strategy goes through all rows there are, whichever the parameters are then taken from."""
+        return strategy == "kmeans" and not self._missing
 
     def _draw_centers(self, strategy: str, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """Centers (K, D) found on the rows numbered or on all, and the nearest (n,) of those numbered where known."""
-        batches = self._batches
-        # One pass over all rows after the samples: EM moves the centers further than more of them would.
-        plan = Plan(refine_iter=1)
-        if strategy == "kmeans" and not self._missing:
-            found = k_means(batches, self._sizes[0], self._rng, plan)
-            return found.centers, found.labels[torch.as_tensor(rows, device=batches.device)].long()
-        n_components = self._sizes[0]
-        if strategy == "random":
-            normal = self._rng.standard_normal((n_components, batches.n_features))
-            return torch.as_tensor(normal, dtype=batches.dtype, device=batches.device), None
-        weights = batches.weights_of(rows)
-        w = None if weights is None else weights.cpu().numpy()
-        if strategy == "random_from_data":
-            p = None if w is None else w / w.sum()
-            chosen = rows[self._rng.choice(len(rows), n_components, replace=False, p=p)]
-            # Rows are read in ascending order, and come in the order they were drawn in.
-            drawn = batches.read(np.sort(chosen))[torch.as_tensor(chosen.argsort().argsort(), device=batches.device)]
-            return drawn, None
-        X = batches.drawn(rows)  # conditioned rows: a missing value goes to the mean
-        X = X.nan_to_num() if len(rows) == batches.n_rows else X.nan_to_num_()
-        if strategy == "k-means++":
-            values = X.cpu().numpy()
-            centers, _ = kmeans_plusplus(values, n_components, sample_weight=w, random_state=self._rng)
-            return torch.as_tensor(centers, device=X.device).to(X), None
+        """Centers (K, D) found on the rows numbered or on all, and the nearest (n,) of every row where known."""
+        if self._sees_all(strategy):
+            found = k_means(self._batches, self._sizes[0], self._rng, _PLAN)
+            return found.centers, found.labels
+        draws = {"random": self._random, "random_from_data": self._random_rows, "k-means++": self._spread_rows}
+        return draws.get(strategy, self._filled_k_means)(rows), None
+
+    def _random(self, rows: np.ndarray) -> Tensor:
+        normal = self._rng.standard_normal((self._sizes[0], self._batches.n_features))
+        return torch.as_tensor(normal, dtype=self._batches.dtype, device=self._batches.device)
+
+    def _random_rows(self, rows: np.ndarray) -> Tensor:
+        w = self._weights(rows)
+        chosen = rows[self._rng.choice(len(rows), self._sizes[0], replace=False, p=None if w is None else w / w.sum())]
+        # Rows are read in ascending order, and come in the order they were drawn in.
+        order = torch.as_tensor(chosen.argsort().argsort(), device=self._batches.device)
+        return self._batches.read(np.sort(chosen))[order]
+
+    def _spread_rows(self, rows: np.ndarray) -> Tensor:
+        X, w = self._filled(rows), self._weights(rows)
+        found, _ = kmeans_plusplus(X.cpu().numpy(), self._sizes[0], sample_weight=w, random_state=self._rng)
+        return torch.as_tensor(found, device=X.device).to(X)
+
+    def _filled_k_means(self, rows: np.ndarray) -> Tensor:
+        X = self._filled(rows)
         unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
-        filled = Batches(X, unit, X.dtype, X.device, w)
-        return k_means(filled, n_components, self._rng, plan).centers.to(X), None
+        batches = Batches(X, unit, X.dtype, X.device, self._weights(rows))
+        return k_means(batches, self._sizes[0], self._rng, _PLAN).centers.to(X)
+
+    def _filled(self, rows: np.ndarray) -> Tensor:
+        """Conditioned rows; a missing value is put at the mean."""
+        return torch.nan_to_num(self._batches.drawn(rows))
+
+    def _weights(self, rows: np.ndarray) -> np.ndarray | None:
+        weights = self._batches.weights_of(rows)
+        return None if weights is None else weights.cpu().numpy()
 
     def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))

@@ -1,0 +1,46 @@
+"""The names of scikit-learn that are not public and that this package uses all the same: all of them, and only here.
+
+They may change with any minor version, which is why ``setup.cfg`` bounds scikit-learn from above. What to check before
+the bound is raised: that this module imports, and that the tests of conformity pass.
+
+* `_fit_context`, `HasMethods`, `Interval`, `StrOptions`: the table of parameters that an estimator validates.
+* `BaseSearchCV`: the manners of a search, and how its results are laid out.
+* `_check_n_features`: the width of rows that are no array, such as those of an activation store.
+* `_check_sample_weight`: weights as all estimators take them.
+* `_safe_indexing`: rows of whatever container.
+* `_validate_params` of an estimator, `_format_results` of a search: methods, called by the functions below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_n_features as check_n_features
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+__all__ = [
+    "BaseSearchCV",
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_n_features",
+    "check_sample_weight",
+    "fit_context",
+    "format_results",
+    "safe_indexing",
+    "validate_params",
+]
+
+
+def validate_params(estimator: Any) -> None:
+    """Check an estimator's parameters against its table, as its `fit` does."""
+    estimator._validate_params()
+
+
+def format_results(search: Any, *results: Any) -> dict[str, Any]:
+    """Results of candidates on splits, as ``cv_results_`` has them."""
+    return search._format_results(*results)

@@ -1,0 +1,99 @@
+"""From what an estimator asks for to where a fit starts, the solver that takes it on, and when that may stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._em.annealing import starting_temperature
+from ._em.passes import best_pass
+from ._em.solver import EMSolver
+from ._fit.loop import Solver
+from ._fit.problem import Problem
+from ._fit.stopping import DEFAULT_TOL, Extrapolation, Monitor, Patience, Worthwhile
+from ._gradient.solver import GradientSolver
+from ._model.params import MFAParams, tie
+
+# Rows that the annealing schedule is read off.
+_SCHEDULE_ROWS = 1000
+
+
+def starting_params(estimator: Any, problem: Problem, attempt: int) -> MFAParams:
+    """Where the `attempt`-th start begins, in conditioned space."""
+    start = problem.start
+    if problem.labels is not None:
+        params = start.from_labels(problem.labels)
+    elif problem.centers is not None:
+        params = start.from_centers(problem.centers)
+    else:
+        return start.draw("kmeans" if estimator.init == "auto" else estimator.init)
+    return start.redraw_loadings(params) if attempt else params
+
+
+def previous_params(estimator: Any, problem: Problem) -> MFAParams:
+    """Where the last fit ended, in conditioned space, with the ties of the structure asked for now.
+
+    Raises
+    ------
+    ValueError
+        If the last fit was of another shape.
+    """
+    e = estimator
+    K, D, q = e.loadings_.shape
+    asked = (e.n_components or K, int(np.max(e.n_factors)), problem.batches.n_features)
+    if asked != (K, q, D):
+        raise ValueError(
+            f"warm_start: the last fit had n_components={K}, n_factors={q} and {D} features, asked for now are "
+            f"n_components={e.n_components}, n_factors={e.n_factors} and {problem.batches.n_features} features; set "
+            "warm_start=False to start anew."
+        )
+    return problem.conditioner.inward(tie(e._params(problem.batches.device), e._structure))
+
+
+def solver_from(estimator: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solver, Monitor]:
+    """The solver, and what says when it has gone far enough; `fresh` parameters are a start, not the last fit's."""
+    return (_gradient if estimator.solver == "gradient" else _em)(estimator, params, problem, fresh)
+
+
+def _gradient(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solver, Monitor]:
+    solver = GradientSolver(
+        params,
+        problem.batches,
+        e._structure,
+        e.noise_floor,
+        e.learning_rate,
+        e.batch_size,
+        problem.rng,
+        problem.validation,
+    )
+    return solver, Patience(DEFAULT_TOL if e.tol == "auto" else e.tol, e.n_iter_no_change)
+
+
+def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solver, Monitor]:
+    temperature = _temperature(e, params, problem) if fresh else 1.0
+    rows = best_pass(params, problem.batches, problem.rng, temperature, problem.missing)
+    solver = EMSolver(
+        params,
+        rows,
+        e._structure,
+        e.noise_floor,
+        temperature,
+        acceleration=e.acceleration,
+        row_weight=problem.weight / problem.batches.n_rows,
+    )
+    if e.tol == "auto":
+        return solver, Worthwhile(rows.seconds, problem.batches.n_features)
+    return solver, Extrapolation(e.tol)
+
+
+def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:
+    if e.annealing != "auto":
+        return float(e.annealing)
+    if problem.labels is not None:
+        return 1.0
+    size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
+    rows = problem.batches.draw(problem.rng, size)
+    X, weights = problem.batches.drawn(rows), problem.batches.weights_of(rows)
+    # Halved at each step, it has to be down at one by the middle of the iterations.
+    return min(starting_temperature(params, X, weights), 2.0 ** min(e.max_iter // 2, 64))
