@@ -1,0 +1,105 @@
+"""What interpretation takes: arrays with their texts, stores on disk, plain lists; and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from interpret_fixtures import annotated, mixture, nothing_is_evaluated
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+
+from mfa_sklearn import MFA, ActivationArray, ActivationStore
+from mfa_sklearn.activations._row_plan import LayerRows
+from mfa_sklearn.activations._store_writer import write_store
+from mfa_sklearn.interpret import concept_components, describe_components, project, top_concepts, top_tokens
+
+TEXTS = [f"The {animal} sat by the {place}." for animal in ("cat", "dog", "owl") for place in ("bank", "barn")] * 5
+VOCABULARY = ["The", *(f" {word}" for word in ["cat", "dog", "owl", "sat", "by", "the", "bank.", "barn."])]
+
+
+def token_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
+    """One row per word; stands for a language model."""
+    facts: dict[str, list] = {
+        name: [] for name in ("token_ids", "tokens", "text_index", "positions", "starts", "ends", "labels")
+    }
+    for i, text in enumerate(texts):
+        start = 0
+        for position, word in enumerate(text.split(" ")):
+            start = text.index(word, start)
+            token = " " * (position > 0) + word
+            found = (VOCABULARY.index(token), token, i, position + 1, start, start + len(word), labels[i])
+            for name, fact in zip(facts, found, strict=True):
+                facts[name].append(fact)
+            start += len(word)
+    X = mixture(5.0).sample(len(facts["tokens"]), np.random.default_rng(len(texts[0])))
+    return LayerRows([X.astype(np.float32)], {name: np.array(fact) for name, fact in facts.items()}, tuple(texts), {})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    directory: Path = tmp_path_factory.mktemp("store")
+    source = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
+    write_store(directory, token_rows, {}, source, TEXTS, ["river", "farm"] * 15, shard_size=7)
+    return ActivationStore(directory)[7]
+
+
+@pytest.fixture(scope="module")
+def mfa(store: Any) -> MFA:
+    return MFA(4, 2, init=mixture(5.0).means_, max_iter=2, tol=0).fit(store)
+
+
+def test_contexts_are_cut_from_the_texts(store: Any, mfa: MFA) -> None:
+    X = store[:]
+    assert isinstance(X, ActivationArray)
+    table = top_tokens(mfa, X, n_tokens=3, context=15)
+    for line in table.itertuples():
+        text = X.texts[X.text_index[line.row]]
+        marked = text[: X.starts[line.row]] + "«" + line.token.strip() + "»" + text[X.ends[line.row] :]
+        assert line.context.strip("…") in marked and f"«{line.token.strip()}»" in line.context
+
+
+@pytest.mark.parametrize("selection", [slice(None), slice(20, 90), np.arange(120)[::-3]])
+def test_rows_may_be_any_selection(store: Any, mfa: MFA, selection: Any) -> None:
+    X = store[selection]
+    table = top_tokens(mfa, X, n_tokens=5)
+    assert (X.tokens[table["row"]] == table["token"]).all()
+
+
+def test_a_store_is_read_as_its_array_is(store: Any, mfa: MFA) -> None:
+    X = store[:]
+    for table in (top_tokens, top_concepts, concept_components, describe_components):
+        assert table(mfa, store).equals(table(mfa, X)), table.__name__
+    on_disk, in_memory = project(mfa, store, 1), project(mfa, X, 1)
+    np.testing.assert_array_equal(on_disk.rows, in_memory.rows)
+    np.testing.assert_allclose(on_disk.coordinates, in_memory.coordinates)
+    assert on_disk.tokens.tolist() == in_memory.tokens.tolist()
+
+
+def test_plain_arrays_and_lists() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    tokens = X.rows["tokens"].tolist()
+    expected = top_tokens(mfa, X)
+    assert top_tokens(mfa, np.asarray(X), tokens=tokens).equals(expected)
+    assert top_tokens(mfa, np.asarray(X).tolist(), tokens=tokens).equals(expected)
+
+
+def test_bad_input() -> None:
+    mfa = nothing_is_evaluated(mixture())
+    X = annotated(mfa)
+    with pytest.raises(ValueError, match=r"pass tokens=\.\.\., one entry per row"):
+        top_tokens(mfa, np.asarray(X))
+    with pytest.raises(ValueError, match=r"two-dimensional.*\(5,\)"):
+        top_tokens(mfa, np.zeros(5), tokens=["a"] * 5)
+    with pytest.raises(NotFittedError):
+        top_tokens(MFA(), X)
+    with pytest.raises(TypeError, match=r"pipe\[-1\]"):
+        top_tokens(make_pipeline(MFA()), X)
+    with pytest.raises(TypeError, match="expected a fitted MFA, got str"):
+        top_tokens("gpt2", X)
+    with pytest.raises(ValueError, match="features"):
+        fitted = MFA(2, 1, tol=1).fit(np.asarray(X))
+        top_tokens(fitted, np.asarray(X)[:, :3], tokens=X.rows["tokens"])
