@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+# They hold no examples, and share a name: read as modules of doctests they would be taken for each other.
+collect_ignore_glob = ["*conftest.py"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests marked `cuda` on a machine without such a device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -106,3 +107,23 @@ def top_tokens_by_loop(mfa: ExactMixture, X: AnnotatedArray, score: str, aggrega
             count = sum(1 for i in range(len(X)) if tokens[i] == tokens[row] and assigned[i] == k)
             lines.append((k, rank, tokens[row], value, count, row))
     return lines
+
+
+MODES = list(itertools.product(("posterior", "likelihood"), ("occurrence", "max", "sum")))
+
+
+def assert_same_table(table: Any, lines: list[tuple]) -> None:
+    assert list(table["component"]) == [line[0] for line in lines]
+    assert list(table["rank"]) == [line[1] for line in lines]
+    assert list(table["token"]) == [line[2] for line in lines]
+    np.testing.assert_allclose(table["score"], [line[3] for line in lines], rtol=1e-6, atol=2e-6)
+    assert list(table["count"]) == [line[4] for line in lines]
+    assert list(table["row"]) == [line[5] for line in lines]
+
+
+def nothing_is_evaluated(mfa: ExactMixture) -> ExactMixture:
+    def refuse(X: Any) -> Any:
+        raise AssertionError("work was spent on bad input")
+
+    mfa.iter_log_joint = refuse  # type: ignore[method-assign]
+    return mfa

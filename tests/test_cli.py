@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pytest
+from cli_cases import PNG, read_csv
 from lm_fixtures import SENTENCES, save_tiny_model
 
 from mfa_sklearn import MFA
-from mfa_sklearn._base.files import check_writable, replacing
 from mfa_sklearn.cli import main
-
-PNG = b"\x89PNG"
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +37,6 @@ def args(folder: Path, *names: str) -> list[str]:
 
 def out(folder: Path, name: str) -> list[str]:
     return ["-o", str(folder / name)]
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_fit_keeps_a_mixture_that_knows_its_source(folder: Path) -> None:
@@ -174,38 +164,3 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         main([name, "--help"] if name else ["--help"])
     printed = capsys.readouterr().out
     assert caught.value.code == 0 and "usage: mfa-sklearn" in printed and "None" not in printed
-
-
-@pytest.mark.slow
-def test_quick_demo_in_an_empty_folder(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mfa_sklearn", "demo", "--quick"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-4000:]
-    kept = tmp_path / "mfa-demo"
-    assert {path.name for path in kept.iterdir()} == {
-        *("components.csv", "concept_components.csv", "generated.csv", "logit_diff.csv", "logit_diff_two_stage.csv"),
-        *("mixture", "pipeline.joblib", "recovery.csv", "steering.csv", "subspace.png", "summary.txt"),
-        *("top_concepts.csv", "top_tokens.csv"),
-    }
-    assert f"All of this is in {kept} " in result.stdout
-    assert (kept / "subspace.png").read_bytes().startswith(PNG)
-    assert (kept / "summary.txt").read_text(encoding="utf-8").strip() in result.stdout
-    nmi = {row["grouping"]: float(row["nmi"]) for row in read_csv(kept / "recovery.csv")}
-    assert nmi["components of the mixture"] > nmi["components, labels shuffled"]
-    labels = joblib.load(kept / "pipeline.joblib").predict(["The river ran under the old bridge."])
-    assert labels.ndim == 1 and len(labels) >= 7
-
-
-def test_replacing_leaves_nothing_behind_on_failure(tmp_path: Path) -> None:
-    target = tmp_path / "a.csv"
-    target.write_text("old")
-    with pytest.raises(RuntimeError), replacing(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
-
-
-def test_check_writable(tmp_path: Path) -> None:
-    assert check_writable(tmp_path / "a.CSV", (".csv",)) == tmp_path / "a.CSV"
-    with pytest.raises(ValueError, match="it is a folder"):
-        check_writable(tmp_path)

@@ -1,4 +1,4 @@
-"""ActivationArray: what is kept by which operation, and the way to pandas."""
+"""Arrays that know facts of their rows: what is kept by which operation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pickle
 import joblib
 import numpy as np
 import pytest
+from activation_cases import four_rows
 from sklearn.decomposition import PCA
 
 from mfa_sklearn._base.annotated import annotate, shared_fact
@@ -15,17 +16,7 @@ from mfa_sklearn.activations import ActivationArray
 
 @pytest.fixture(name="X")
 def activations():
-    return ActivationArray(
-        np.arange(12, dtype=np.float32).reshape(4, 3),
-        rows={
-            "token_ids": np.array([5, 6, 5, 7]),
-            "tokens": np.array(["The", " cat", "The", " dog"]),
-            "text_index": np.array([0, 0, 1, 1]),
-            "positions": np.array([1, 2, 1, 2]),
-            "labels": np.array(["pets", "pets", "dogs", "dogs"]),
-        },
-        shared={"texts": ("The cat", "The dog"), "source": {"layer": 4}},
-    )
+    return four_rows()
 
 
 SELECTIONS = [
@@ -86,30 +77,6 @@ def test_annotating_keeps_the_kind(X):
     assert shared_fact(annotated[:1], "cluster_centers").shape == (3, 3)
 
 
-def test_facts_that_are_not_there_are_none():
-    X = ActivationArray(np.eye(2))
-    names = ("token_ids", "tokens", "text_index", "positions", "labels", "starts", "ends", "texts", "source")
-    assert all(getattr(X, name) is None for name in names)
-
-
 def test_a_fact_has_one_entry_per_row():
     with pytest.raises(ValueError, match=r"row fact 'tokens' has 1 entries for 2 rows"):
         ActivationArray(np.eye(2), rows={"tokens": ["a"]})
-
-
-def test_frame_has_the_facts_as_index(X):
-    frame = X.to_frame()
-    assert frame.index.names == ["text_index", "position", "token", "token_id", "label"]
-    assert frame.loc[(1, 2, " dog")].to_numpy().ravel().tolist() == [9, 10, 11]
-    means = frame.groupby("label").mean()
-    np.testing.assert_allclose(means.loc["pets"], [1.5, 2.5, 3.5])
-    assert frame.dtypes.eq(np.float32).all()
-
-
-def test_frame_of_few_facts():
-    one = ActivationArray(np.eye(2), rows={"labels": ["a", "b"]}).to_frame()
-    assert one.index.name == "label" and one.index.tolist() == ["a", "b"]
-    none = ActivationArray(np.eye(2)).to_frame()
-    assert none.index.tolist() == [0, 1]
-    own = ActivationArray(np.eye(2), rows={"weight": [1, 2], "tokens": ["a", "b"]}).to_frame()
-    assert own.index.names == ["token", "weight"]

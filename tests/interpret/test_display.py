@@ -15,7 +15,7 @@ from mfa_sklearn import SubspaceDisplay
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.interpret import project
 from mfa_sklearn.interpret._display import spread_out
-from mfa_sklearn.interpret._text import label_text, visible
+from mfa_sklearn.interpret._text import label_text
 
 
 @pytest.fixture(autouse=True)
@@ -105,24 +105,6 @@ def test_troublesome_tokens_and_labels_draw() -> None:
     shown = {text.get_text() for text in display.text_}
     assert {"$x$", "$\\bad{$", "\\n", "\\r\\n", "\\x1b", "␣␣", "_"} <= shown
     assert {text.get_text() for text in display.legend_.get_texts()} == {"_a (4)", "$\\b{$ (4)", "c\\nd (4)", "$e (4)"}
-
-
-@pytest.mark.parametrize(
-    ("token", "shown", "label"),
-    [
-        (" cat", " cat", "cat"),
-        ("\n", "\\n", "\\n"),
-        (" a\tb", " a\\tb", "a\\tb"),
-        ("\x1b[0m", "\\x1b[0m", "\\x1b[0m"),
-        ("\u200b", "\\u200b", "\\u200b"),
-        ("日本", "日本", "日本"),
-        ("   ", "   ", "␣␣␣"),
-        ("", "", ""),
-        (7, "7", "7"),
-    ],
-)
-def test_visible(token: Any, shown: str, label: str) -> None:
-    assert (visible(token), label_text(token)) == (shown, label)
 
 
 def test_colors_follow_labels() -> None:

@@ -1,4 +1,4 @@
-"""Interpretation of what the extractor returns: arrays with their texts, and stores on disk."""
+"""What interpretation takes: arrays with their texts, stores on disk, plain lists; and what it refuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interpret_fixtures import mixture
+from interpret_fixtures import annotated, mixture, nothing_is_evaluated
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from mfa_sklearn import MFA, ActivationArray, ActivationStore
 from mfa_sklearn.activations._row_plan import LayerRows
@@ -74,3 +76,30 @@ def test_a_store_is_read_as_its_array_is(store: Any, mfa: MFA) -> None:
     np.testing.assert_array_equal(on_disk.rows, in_memory.rows)
     np.testing.assert_allclose(on_disk.coordinates, in_memory.coordinates)
     assert on_disk.tokens.tolist() == in_memory.tokens.tolist()
+
+
+def test_plain_arrays_and_lists() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    tokens = X.rows["tokens"].tolist()
+    expected = top_tokens(mfa, X)
+    assert top_tokens(mfa, np.asarray(X), tokens=tokens).equals(expected)
+    assert top_tokens(mfa, np.asarray(X).tolist(), tokens=tokens).equals(expected)
+
+
+def test_bad_input() -> None:
+    mfa = nothing_is_evaluated(mixture())
+    X = annotated(mfa)
+    with pytest.raises(ValueError, match=r"pass tokens=\.\.\., one entry per row"):
+        top_tokens(mfa, np.asarray(X))
+    with pytest.raises(ValueError, match=r"two-dimensional.*\(5,\)"):
+        top_tokens(mfa, np.zeros(5), tokens=["a"] * 5)
+    with pytest.raises(NotFittedError):
+        top_tokens(MFA(), X)
+    with pytest.raises(TypeError, match=r"pipe\[-1\]"):
+        top_tokens(make_pipeline(MFA()), X)
+    with pytest.raises(TypeError, match="expected a fitted MFA, got str"):
+        top_tokens("gpt2", X)
+    with pytest.raises(ValueError, match="features"):
+        fitted = MFA(2, 1, tol=1).fit(np.asarray(X))
+        top_tokens(fitted, np.asarray(X)[:, :3], tokens=X.rows["tokens"])

@@ -1,0 +1,38 @@
+"""ActivationArray: facts by name, and the way to pandas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from activation_cases import four_rows
+
+from mfa_sklearn.activations import ActivationArray
+
+
+@pytest.fixture(name="X")
+def activations():
+    return four_rows()
+
+
+def test_facts_that_are_not_there_are_none():
+    X = ActivationArray(np.eye(2))
+    names = ("token_ids", "tokens", "text_index", "positions", "labels", "starts", "ends", "texts", "source")
+    assert all(getattr(X, name) is None for name in names)
+
+
+def test_frame_has_the_facts_as_index(X):
+    frame = X.to_frame()
+    assert frame.index.names == ["text_index", "position", "token", "token_id", "label"]
+    assert frame.loc[(1, 2, " dog")].to_numpy().ravel().tolist() == [9, 10, 11]
+    means = frame.groupby("label").mean()
+    np.testing.assert_allclose(means.loc["pets"], [1.5, 2.5, 3.5])
+    assert frame.dtypes.eq(np.float32).all()
+
+
+def test_frame_of_few_facts():
+    one = ActivationArray(np.eye(2), rows={"labels": ["a", "b"]}).to_frame()
+    assert one.index.name == "label" and one.index.tolist() == ["a", "b"]
+    none = ActivationArray(np.eye(2)).to_frame()
+    assert none.index.tolist() == [0, 1]
+    own = ActivationArray(np.eye(2), rows={"weight": [1, 2], "tokens": ["a", "b"]}).to_frame()
+    assert own.index.names == ["token", "weight"]

@@ -1,0 +1,21 @@
+"""One line per component agrees with the tables."""
+
+from __future__ import annotations
+
+import numpy as np
+from interpret_fixtures import annotated, mixture
+
+from mfa_sklearn.interpret import describe_components, top_concepts, top_tokens
+
+
+def test_description_agrees_with_the_tables() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    lines = describe_components(mfa, X, n_tokens=2, n_concepts=1)
+    top = top_tokens(mfa, X, aggregate="sum", n_tokens=2)
+    concepts = top_concepts(mfa, X, n_concepts=1).set_index("component")
+    assert lines["size"].tolist() == np.bincount(mfa.log_joint(X).argmax(1), minlength=4).tolist()
+    for component, line in lines.iterrows():
+        assert len(line["tokens"].split(" · ")) == (top["component"] == component).sum()
+        assert line["concepts"].startswith(concepts["label"].get(component, ""))
+    assert "concepts" not in describe_components(mfa, np.asarray(X), tokens=X.rows["tokens"])

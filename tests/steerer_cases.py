@@ -1,0 +1,90 @@
+"""A small model beside transformers with a hook written by hand, choices of positions, and words of concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from lm_fixtures import save_tiny_model
+
+from mfa_sklearn.steering import MFASteerer
+
+LAYER, ALPHA, D, K, Q = 1, 0.6, 32, 5, 3
+WORDS = {"water": ["river", "boats"], "money": ["bank", "money"], "birds": ["birds", "bank"]}
+PROMPTS = ["The cat sat on", "The", "Two boats, three birds"]
+
+
+def make_mixture(width: int = D, **source: Any) -> SimpleNamespace:
+    rng = np.random.default_rng(0)
+    return SimpleNamespace(
+        weights_=np.full(K, 1 / K),
+        means_=rng.normal(0, 3, (K, width)),
+        loadings_=rng.normal(0, 1, (K, width, Q)),
+        noise_variance_=rng.uniform(0.5, 1, width),
+        source_=source or None,
+    )
+
+
+class Pair:
+    """The same small model as a bridge and as transformers has it."""
+
+    def __init__(self, directory: Any, architecture: str) -> None:
+        from transformer_lens.model_bridge import TransformerBridge
+        from transformers import AutoModelForCausalLM
+
+        path = str(save_tiny_model(directory / architecture, architecture))
+        self.path, self.architecture = path, architecture
+        self.bridge = TransformerBridge.boot_transformers(path, device="cpu", dtype=torch.float32)
+        self.bridge.eval()
+        self.plain = AutoModelForCausalLM.from_pretrained(path).eval()
+        self.steerer = MFASteerer(self.bridge, make_mixture(), layer=LAYER)
+
+    def tokens(self, prompt: str) -> torch.Tensor:
+        return self.bridge.to_tokens(prompt)
+
+    @contextmanager
+    def by_hand(self, place: Callable[[int], bool], component: int = 2, alpha: float = ALPHA) -> Iterator[Any]:
+        """transformers' model with the layer's output moved at the columns that `place` accepts."""
+        mean = torch.as_tensor(make_mixture().means_[component], dtype=torch.float32)
+        inner = self.plain.transformer.h if self.architecture == "gpt2" else self.plain.model.layers
+
+        def hook(module: Any, args: Any, output: Any) -> Any:
+            x = output[0] if isinstance(output, tuple) else output
+            columns = torch.tensor([place(c) for c in range(x.shape[1])])
+            moved = torch.where(columns[None, :, None], (1 - alpha) * x + alpha * mean, x)
+            return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+        handle = inner[LAYER].register_forward_hook(hook)
+        try:
+            yield self.plain
+        finally:
+            handle.remove()
+
+    def greedy_by_hand(self, prompt: str, place: Callable[[int, int], bool], n: int) -> list[int]:
+        """Greedy tokens without a cache; `place` is told the column and the prompt's length."""
+        ids = self.tokens(prompt)
+        n_prompt = ids.shape[1]
+        with self.by_hand(lambda c: place(c, n_prompt)) as model, torch.no_grad():
+            for _ in range(n):
+                ids = torch.cat([ids, model(ids, use_cache=False).logits[:, -1:].argmax(-1)], dim=1)
+        return ids[0].tolist()
+
+
+def bos(pair: Pair) -> int:
+    """How many tokens stand before the text."""
+    return 0 if pair.architecture == "qwen2" else 1
+
+
+# What each choice of positions means, of column c and prompt length n, for a model with `b` tokens before the text.
+CHOICES: dict[str, tuple[Any, Callable[[int, int, int], bool]]] = {
+    "all": ("all", lambda c, n, b: c >= b),
+    "prompt": ("prompt", lambda c, n, b: b <= c < n),
+    "last": ("last", lambda c, n, b: c == n - 1),
+    "first": (0, lambda c, n, b: c == 0),
+    "from the end": ([-2, -1], lambda c, n, b: c in (n - 2, n - 1)),
+    "generated": ([9, 10], lambda c, n, b: c in (9, 10)),
+}

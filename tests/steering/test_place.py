@@ -1,0 +1,76 @@
+"""Where a mixture steers: sites, layers, and mixtures that were fitted elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from steerer_cases import LAYER, D, Pair, make_mixture
+
+from mfa_sklearn.steering import MFASteerer
+
+
+@pytest.mark.parametrize("site", ["residual_pre", "mlp", "mlp_out", "attn_out"])
+def test_other_sites(pair: Pair, site: str) -> None:
+    steerer = MFASteerer(pair.bridge, make_mixture(128 if site == "mlp" else D), layer=LAYER, site=site)
+    with steerer.steer(component=1, alpha=1.0, positions="last"):
+        _, cache = pair.bridge.run_with_cache(pair.tokens("The cat"), names_filter=steerer.hook_name)
+    got = cache[steerer.hook_name][0, -1].numpy()
+    np.testing.assert_allclose(got, make_mixture(len(got)).means_[1], atol=1e-5)
+
+
+BAD_STEERERS = [
+    ({"layer": None}, ValueError, "give layer="),
+    ({"layer": 3}, ValueError, "layer 3 is out of range"),
+    ({"layer": -1}, ValueError, "layer -1 is out of range"),
+    ({"layer": 1.5}, TypeError, "layer must be an integer"),
+    ({"layer": [1, 2]}, ValueError, "stacked layers"),
+    ({"layer": 1, "site": "resid"}, ValueError, "unknown site 'resid'"),
+    ({"layer": 1, "site": "mlp"}, ValueError, "has 32 features, but activations at .* have 128"),
+]
+
+
+@pytest.mark.parametrize(("asked", "error", "match"), BAD_STEERERS)
+def test_places_that_do_not_exist_are_refused(
+    llama: Pair, asked: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        MFASteerer(llama.bridge, make_mixture(), **asked)
+
+
+SOURCES = [
+    ({"layer": 2, "site": "residual"}, {"layer": 1}, "fitted on layer 2, but is to steer 1"),
+    ({"layer": 1, "site": "mlp_out"}, {"site": "residual"}, "fitted on site 'mlp_out', but is to steer 'residual'"),
+    ({"layer": 1, "site": "residual", "model": "gpt2"}, {}, "fitted on model 'gpt2'"),
+    ({"layer": 1, "site": "residual", "processing": "compatibility"}, {}, "processed as 'compatibility'"),
+]
+
+
+@pytest.mark.parametrize(("source", "asked", "match"), SOURCES)
+def test_mixtures_fitted_elsewhere_are_refused_unless_told(
+    llama: Pair, source: dict[str, Any], asked: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        MFASteerer(llama.bridge, make_mixture(**source), **asked)
+    steerer = MFASteerer(llama.bridge, make_mixture(**source), check_source=False, **asked)
+    assert steerer.logits("The cat", component=0, alpha=0.5).shape == (1, llama.bridge.cfg.d_vocab)
+
+
+def test_width_is_checked_even_when_the_source_is_not(llama: Pair) -> None:
+    with pytest.raises(ValueError, match="has 31 features"):
+        MFASteerer(llama.bridge, make_mixture(31), layer=1, check_source=False)
+
+
+def test_the_place_is_taken_from_where_the_mixture_was_fitted(llama: Pair, tmp_path: Any) -> None:
+    import shutil
+
+    moved = shutil.copytree(llama.path, tmp_path / "llama")
+    steerer = MFASteerer(llama.bridge, make_mixture(layer=[2], site="attn_out", model=str(moved)))
+    assert (steerer.layer, steerer.site, steerer.hook_name) == (2, "attn_out", "blocks.2.hook_attn_out")
+
+
+def test_a_model_without_hooks_is_refused() -> None:
+    with pytest.raises(TypeError, match="Linear, which has no hooks"):
+        MFASteerer(torch.nn.Linear(2, 2), make_mixture(), layer=0)

@@ -1,0 +1,38 @@
+"""Test files are named after the modules they test, so that a module leads to its tests and a failure to its module."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import mfa_sklearn
+
+PACKAGE = Path(mfa_sklearn.__file__).parent
+TESTS = Path(__file__).parent
+# What is no module: the repository, and what the modules of a folder do together.
+SUBJECTS = {
+    *("test_benchmarks.py", "test_examples.py", "test_imports.py", "test_layout.py"),
+    *("mixture/test_anchors.py", "mixture/test_conformity.py", "mixture/test_recovery.py"),
+    *("mixture/test_robustness.py", "mixture/test_scales.py"),
+}
+
+
+def file_for(module: Path) -> str:
+    """The file for a module: ``mixture/test_em_sharp.py`` for ``mixture/_em/sharp.py``."""
+    *folders, name = (part.lstrip("_") for part in module.with_suffix("").parts)
+    inner = folders if folders == ["base"] else folders[1:]
+    return "/".join([*folders[:1], f"test_{'_'.join([*inner, name])}.py"])
+
+
+def test_every_file_is_named_after_a_module_or_a_subject() -> None:
+    modules = {file_for(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+    files = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    assert {"mixture/test_em_sharp.py", "base/test_base_files.py", "test_cli.py"} <= files & modules
+    assert files - modules - SUBJECTS == set()
+    assert files - modules >= SUBJECTS
+
+
+def test_no_two_files_share_a_name() -> None:
+    """Folders without `__init__.py` are imported by the names of their files alone."""
+    names = Counter(path.name for path in TESTS.rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, count in names.items() if count > 1] == []
