@@ -85,6 +85,18 @@ def test_load_time_imports_are_told_from_lazy_ones(source: str, expected: set[st
     assert imported_at_load(ast.parse(source).body) == expected
 
 
+def test_private_names_of_scikit_learn_stand_in_one_module() -> None:
+    """They may change with any minor version, so there is one place to look at."""
+    strays = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                if any(name.startswith("_") for name in names):
+                    strays.setdefault(path.name, set()).add(ast.unparse(node))
+    assert set(strays) == {"sklearn_private.py"}, strays
+
+
 def test_every_public_name_exists() -> None:
     assert [name for name in mfa_sklearn.__all__ if not hasattr(mfa_sklearn, name)] == []
     with pytest.raises(AttributeError, match="no_such_name"):

@@ -27,7 +27,7 @@ class AnnotatedArray(np.ndarray):
     Examples
     --------
     >>> import numpy as np
-    >>> from mfa_sklearn._annotated import AnnotatedArray
+    >>> from mfa_sklearn._base.annotated import AnnotatedArray
     >>> X = AnnotatedArray(np.eye(3), rows={"name": ["a", "b", "c"]})
     >>> X[1:].rows["name"].tolist()
     ['b', 'c']

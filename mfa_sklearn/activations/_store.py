@@ -48,7 +48,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     >>> import tempfile
     >>> import numpy as np
     >>> from mfa_sklearn.activations import ActivationStore
-    >>> from mfa_sklearn.activations._rows import LayerRows
+    >>> from mfa_sklearn.activations._row_plan import LayerRows
     >>> from mfa_sklearn.activations._store_writer import write_store
     >>> def extract(texts, labels, first):  # stands for a language model
     ...     facts = {"text_index": np.arange(len(texts)), "labels": labels}

@@ -1,12 +1,17 @@
-"""The loop of steps: an interrupt keeps what was reached."""
+"""The loop of steps: an interrupt keeps what was reached, and the better of two results."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 from mixture_cases import X_MADE, quick
+from mixture_oracles import STRUCTURES, random_params
 
 from mfa_sklearn import MFA
+from mfa_sklearn.mixture import _mfa as mfa_module
+from mfa_sklearn.mixture._fit.loop import FitResult
 
 
 def test_an_interrupt_keeps_the_fit_so_far(monkeypatch):
@@ -22,3 +27,29 @@ def test_an_interrupt_keeps_the_fit_so_far(monkeypatch):
         mfa = quick(n_init=5)
     assert mfa.n_iter_ == 3
     assert np.isfinite(mfa.score(X_MADE))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "best"),
+    [(-2.0, -1.0, -1.0), (-1.0, -2.0, -1.0), (math.nan, -5.0, -5.0), (-5.0, math.nan, -5.0), (-math.inf, -9.0, -9.0)],
+)
+def test_the_better_result_is_one_with_a_number(first, second, best):
+    """A first start that ended in NaN once could not be beaten."""
+    params = random_params(STRUCTURES["UCU"], (2, 3, 1))
+    one, other = (FitResult(params, bound, [bound], 1, False, 0, False) for bound in (first, second))
+    assert one.better(other).bound == best
+    assert one.better(one) is one
+
+
+def test_a_start_that_ends_in_nan_is_beaten_by_the_next(monkeypatch):
+    results, plain = [], mfa_module.run
+
+    def spoiled_at_first(*args):
+        result = plain(*args)
+        results.append(result._replace(bound=math.nan) if not results else result)
+        return results[-1]
+
+    monkeypatch.setattr(mfa_module, "run", spoiled_at_first)
+    mfa = quick(n_init=3)
+    assert np.isfinite(mfa.lower_bound_)
+    assert mfa.n_iter_ in {result.n_iter for result in results[1:]}

@@ -9,7 +9,15 @@ from mixture_oracles import STRUCTURES, as_arrays, dense_covariances, dense_log_
 
 from mfa_sklearn.mixture._model.density import prepare
 from mfa_sklearn.mixture._model.pairs import exact_log_joint, posterior_pairs
-from mfa_sklearn.mixture._model.params import MFAParams, mixture_moments, n_parameters, sample, tie
+from mfa_sklearn.mixture._model.params import (
+    MFAParams,
+    check_params,
+    mixture_moments,
+    n_parameters,
+    sample,
+    tie,
+    to_params,
+)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -125,3 +133,47 @@ def test_tying_what_is_tied_changes_nothing(name):
     tied = tie(params, STRUCTURES[name])
     assert torch.equal(tied.loadings, params.loadings)
     torch.testing.assert_close(tied.noise_variance, params.noise_variance, rtol=1e-14, atol=0)
+
+
+GIVEN = (np.array([0.25, 0.75]), np.zeros((2, 3)), np.ones((2, 3, 1)), np.ones(3))
+
+
+@pytest.mark.parametrize("noise", [np.full(3, 2.0), np.full((2, 3), 2.0)])
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, lambda a: a.tolist(), lambda a: a.astype(np.float32)])
+def test_parameters_from_arrays(noise, kind):
+    found = check_params(*(kind(part) for part in (*GIVEN[:3], noise)))
+    assert all(part.dtype == torch.float64 for part in found)
+    np.testing.assert_allclose(found.log_weights.exp(), GIVEN[0])
+    assert found.noise_variance.shape == ((1, 3) if noise.ndim == 1 else (2, 3))
+    for part, expected in zip(found, to_params(*GIVEN[:3], noise), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_arrays_that_may_not_be_written_to_are_read_without_a_warning(recwarn):
+    parts = [part.copy() for part in GIVEN]
+    for part in parts:
+        part.flags.writeable = False
+    check_params(*parts)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "error", "message"),
+    [
+        (0, np.ones((2, 1)) / 2, ValueError, r"shapes do not fit together: weights \(2, 1\), means \(2, 3\)"),
+        (0, np.array([0.5, 0.6]), ValueError, "weights must not be negative and sum to one; got 0.5 and a sum of 1.1"),
+        (0, np.array([1.5, -0.5]), ValueError, "weights must not be negative .* got -0.5"),
+        (1, np.zeros(3), ValueError, "shapes do not fit together"),
+        (1, np.full((2, 3), np.nan), ValueError, "means holds NaN or infinity"),
+        (1, np.empty((0, 3)), ValueError, "shapes do not fit together"),
+        (2, np.ones((2, 4, 1)), ValueError, r"loadings \(2, 4, 1\)"),
+        (2, np.full((2, 3, 1), np.inf), ValueError, "loadings holds NaN or infinity"),
+        (2, None, TypeError, "loadings must be an array of numbers, got NoneType"),
+        (2, np.full((2, 3, 1), "1"), TypeError, "loadings must be an array of numbers, got ndarray of dtype <U1"),
+        (3, np.ones((1, 3)), ValueError, r"noise_variance \(1, 3\)"),
+        (3, np.array([1.0, 0.0, 1.0]), ValueError, "noise_variance must be positive; the least is 0.0"),
+    ],
+)
+def test_what_is_no_mixture_is_refused(place, value, error, message):
+    with pytest.raises(error, match=message):
+        check_params(*(value if i == place else part for i, part in enumerate(GIVEN)))
