@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from ._base.files import check_folder, check_writable, replacing
+from ._base.files import check_writable, replacing
+from ._base.sites import SITES
 
 _PROGRAM = "mfa-sklearn"
-_SITES = ("residual", "residual_pre", "mlp", "mlp_out", "attn_out")
 _PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -115,7 +115,7 @@ def _add_extract(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--model", required=True, help="a model's name or a local directory")
     parser.add_argument("--layer", type=int, nargs="+", required=True, help="one or more, counted from 0")
-    parser.add_argument("--site", choices=_SITES, default="residual", help="where in the layer")
+    parser.add_argument("--site", choices=tuple(SITES), default="residual", help="where in the layer")
     parser.add_argument("--keep", nargs="+", metavar="TOKEN", help="keep only these tokens, as '.' or ' cat'")
     parser.add_argument("--max-norm-ratio", type=float, help="leave out rows this many times the median norm (100)")
     parser.add_argument("--batch-size", type=int, default=32, help="texts per forward pass")
@@ -239,8 +239,9 @@ def _extract(arguments: argparse.Namespace) -> None:
 
 def _fit(arguments: argparse.Namespace) -> None:
     from .mixture import MFA
+    from .mixture._saving.folder import check_target
 
-    output = check_folder(arguments.output, "config.json")
+    output = check_target(arguments.output)
     rows = _read_rows(arguments.data, arguments.layer)
     mfa = MFA(
         n_components=arguments.components,
@@ -290,13 +291,11 @@ def _concepts(arguments: argparse.Namespace) -> None:
 
 
 def _plot(arguments: argparse.Namespace) -> None:
+    from ._base.checks import import_optional
+
     output = check_writable(arguments.output, _PICTURES)
     mfa = _read_mixture(arguments.mixture)
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("plot needs matplotlib: pip install 'mfa-sklearn[plot]'") from error
-    matplotlib.use("agg")
+    import_optional("matplotlib", "plot").use("agg")
     from .interpret import SubspaceDisplay
 
     display = SubspaceDisplay.from_estimator(

@@ -12,17 +12,17 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
+from .._base.checks import check_choice, check_count
+from .._base.devices import model_dtype_name, resolve_device
 from ._array import ActivationArray
-from ._checks import check_count, check_keep, check_labels, check_texts
+from ._checks import check_keep, check_labels, check_texts
 from ._forward import run_batches
 from ._language_model import (
     PROCESSINGS,
     check_model_name,
     describe_model,
-    dtype_name,
     load_config,
     load_model,
-    resolve_device,
     site_width,
 )
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
@@ -259,7 +259,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         -------
         transformer_lens.model_bridge.TransformerBridge
         """
-        key = (str(self.model), self.revision, str(self.device), dtype_name(self.dtype), self.processing)
+        key = (str(self.model), self.revision, str(self.device), model_dtype_name(self.dtype), self.processing)
         if getattr(self, "_loaded", (None,))[0] != key:
             model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
             self._loaded: tuple[Any, Any] = (key, model)
@@ -314,11 +314,10 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     def _check_own_parameters(self) -> None:
         check_site(self.site)
         check_layers(self.layer)
-        dtype_name(self.dtype)
+        model_dtype_name(self.dtype)
         resolve_device(self.device)
-        for name, choices in (("pooling", POOLINGS), ("processing", PROCESSINGS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("processing", self.processing, PROCESSINGS)
         check_count("batch_size", self.batch_size)
         if self.max_length is not None:
             check_count("max_length", self.max_length)
@@ -374,7 +373,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         from tqdm import tqdm
 
         n_rows = len(plan.positions) if pooling else plan.offsets[-1]
-        dtype = np.float64 if dtype_name(self.dtype) == "float64" else np.float32
+        dtype = np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32
         wanted = np.flatnonzero(np.diff(plan.offsets))
         running = run_batches(model, [plan.sequences[i].ids for i in wanted], hooks, int(self.batch_size))
         bar = tqdm(total=len(wanted), desc="activations", unit="text", disable=not progress)

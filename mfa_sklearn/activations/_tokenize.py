@@ -120,16 +120,19 @@ def token_strings(tokenizer: Any, ids: Any) -> np.ndarray:
 
     Parameters
     ----------
-    tokenizer : transformers tokenizer
+    tokenizer : transformers tokenizer, or None
+        None, of a model that has none, gives the ids as strings.
     ids : array of int of shape (n,)
+        A negative one is a token that is not known, and gives "".
 
     Returns
     -------
     ndarray of str of shape (n,)
     """
     distinct, inverse = np.unique(np.asarray(ids, dtype=np.int64), return_inverse=True)
-    pieces = tokenizer.convert_ids_to_tokens(distinct.tolist())
-    return np.array([_decode(tokenizer, i, p) for i, p in zip(distinct.tolist(), pieces, strict=True)])[inverse]
+    known = distinct[distinct >= 0].tolist()
+    strings = [str(i) for i in known] if tokenizer is None else _decode(tokenizer, known)
+    return np.array([""] * (len(distinct) - len(known)) + strings, dtype=str)[inverse]
 
 
 def kept_tokens(
@@ -223,9 +226,11 @@ def _truncated(sequence: TokenSequence, limit: int) -> TokenSequence:
     return sequence.select(np.r_[0 : limit - n_tail, n - n_tail : n])
 
 
-def _decode(tokenizer: Any, token_id: int, piece: str | None) -> str:
-    string = tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+def _decode(tokenizer: Any, ids: list[int]) -> list[str]:
+    strings = [tokenizer.decode([token_id], clean_up_tokenization_spaces=False) for token_id in ids]
     # Sentencepiece decoders drop the space a sequence starts with, which is part of this token.
-    if piece is not None and piece.startswith("\u2581") and not string.startswith(" "):
-        return " " + string
-    return string
+    lost = [
+        piece is not None and piece.startswith("\u2581") and not string.startswith(" ")
+        for piece, string in zip(tokenizer.convert_ids_to_tokens(ids), strings, strict=True)
+    ]
+    return [" " + string if dropped else string for string, dropped in zip(strings, lost, strict=True)]

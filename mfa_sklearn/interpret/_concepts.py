@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import xlogy
 
-from .._base.checks import check_choice, check_count, import_pandas
+from .._base.checks import check_choice, check_count, import_optional
 from ._inputs import as_rows, check_mixture, required_fact, selected_components
 from ._scan import Chunk, scan
 
@@ -146,7 +146,7 @@ class ConceptCounts:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
         values = required_fact(as_rows(activations), "labels", labels, "top_concepts")
-        self._codes, self.labels = import_pandas("top_concepts").factorize(values, sort=True)
+        self._codes, self.labels = import_optional("pandas", "top_concepts").factorize(values, sort=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")
         self._soft = counts == "soft"
@@ -180,7 +180,7 @@ class ConceptCounts:
         return self._lines(best[codes], codes).set_index("label")
 
     def _lines(self, components: np.ndarray, codes: np.ndarray) -> pd.DataFrame:
-        pd = import_pandas("top_concepts")
+        pd = import_optional("pandas", "top_concepts")
         facts = {name: field[components, codes] for name, field in association(self.count).items()}
         table = pd.DataFrame({"component": components, "label": self.labels[codes], **facts})
         return table if self._soft else table.astype({"count": int, "size": int})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .._base.checks import check_count
+from .._base.checks import check_count, import_optional
 from ._project import Projection, project
 from ._text import label_text, visible
 
@@ -198,21 +197,12 @@ def _check_factors(factors: Sequence[int], n_factors: int | None) -> list[int]:
     return chosen
 
 
-def _import_pyplot() -> ModuleType:
-    try:
-        import matplotlib.pyplot
-    except ImportError as error:
-        raise ImportError(
-            "SubspaceDisplay needs matplotlib; install it with pip install 'mfa-sklearn[plot]'"
-        ) from error
-    return matplotlib.pyplot
-
-
 def _axes_for(n_dimensions: int, ax: Any) -> Any:
     """The given axes if they have that many dimensions, else new ones."""
     if ax is None:
+        pyplot = import_optional("matplotlib.pyplot", "SubspaceDisplay")
         kind = {"projection": "3d"} if n_dimensions == 3 else {"aspect": "equal", "adjustable": "datalim"}
-        return _import_pyplot().subplots(figsize=(9, 6), subplot_kw=kind, layout="constrained")[1]
+        return pyplot.subplots(figsize=(9, 6), subplot_kw=kind, layout="constrained")[1]
     if (ax.name == "3d") != (n_dimensions == 3):
         raise ValueError(
             f"ax has projection {ax.name!r}, but {n_dimensions} factors are to be drawn; three need "

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils.extmath import svd_flip
 
-from .._base.checks import check_choice, check_component, import_pandas
+from .._base.checks import check_choice, check_component, import_optional
 from .._base.mapped import read_rows
 from ._inputs import as_rows, check_mixture, row_fact
 from ._scan import POSTERIOR_FLOOR, Chunk, scan
@@ -76,7 +76,7 @@ class Projection:
         facts = {"row": self.rows, "token": self.tokens, "label": self.labels, "responsibility": self.responsibilities}
         known = {name: fact for name, fact in facts.items() if fact is not None}
         names = {f"z{j}": self.coordinates[:, j] for j in range(self.coordinates.shape[1])}
-        return import_pandas("Projection.to_frame").DataFrame({**known, **names})
+        return import_optional("pandas", "Projection.to_frame").DataFrame({**known, **names})
 
 
 def project(

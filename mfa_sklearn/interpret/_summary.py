@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.checks import check_count, import_pandas
+from .._base.checks import check_count, import_optional
 from ._concepts import ConceptCounts
 from ._inputs import as_rows, check_mixture, row_fact
 from ._scan import Accumulator, Assignments, scan
@@ -58,7 +58,7 @@ def describe_components(
     0            20    cat   a 100%
     1            20    dog   b 100%
     """
-    pd = import_pandas("describe_components")
+    pd = import_optional("pandas", "describe_components")
     n_components = check_mixture(mfa)
     check_count("n_concepts", n_concepts)
     activations = as_rows(activations)

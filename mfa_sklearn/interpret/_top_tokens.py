@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._base.checks import check_choice, check_count, import_pandas
+from .._base.checks import check_choice, check_count, import_optional
 from ._inputs import as_rows, check_mixture, required_fact, row_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
 from ._scan import Assignments, Chunk, DenseChunk, scan
@@ -96,7 +96,7 @@ def top_tokens(
     """
     ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, components, tokens, pool)
     assignments = Assignments(len(ranking.tokens))
-    import_pandas("top_tokens")
+    import_optional("pandas", "top_tokens")
     check_count("context", context, 0)
     random = check_random_state(random_state)
     scan(mfa, activations, assignments, ranking)
@@ -165,7 +165,7 @@ class TokenRanking:
 
     def table(self, assigned: np.ndarray, context: int, random: np.random.RandomState) -> pd.DataFrame:
         """The table that `top_tokens` returns, given each row's component."""
-        pd = import_pandas("top_tokens")
+        pd = import_optional("pandas", "top_tokens")
         entries, rank = self._board.best()
         if self._board.n_best > self._n_tokens:
             drawn = _drawn(entries.components, self._n_tokens, random)
@@ -195,7 +195,7 @@ class TokenRanking:
 def _distinct(activations: Any, tokens: np.ndarray, given: Any) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
     ids = row_fact(activations, "token_ids") if given is None else None
-    codes, _ = import_pandas("top_tokens").factorize(tokens if ids is None else ids, use_na_sentinel=False)
+    codes, _ = import_optional("pandas", "top_tokens").factorize(tokens if ids is None else ids, use_na_sentinel=False)
     return codes.astype(np.int64)
 
 

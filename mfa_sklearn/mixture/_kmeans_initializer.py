@@ -1,4 +1,4 @@
-"""k-means for the start of a mixture: scikit-learn's contract around the functions of `_kmeans_core`."""
+"""k-means for the start of a mixture: scikit-learn's contract around the functions of `_start.kmeans`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._base.annotated import AnnotatedArray, annotate
-from .._base.devices import resolve_device, resolve_dtype, to_numpy
+from .._base.devices import resolve_device, to_numpy, working_dtype
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
@@ -273,7 +273,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
 
     def _batches(self, rows: Any, conditioner: Conditioner, weights: np.ndarray | None, keep: bool = False) -> Batches:
         kind = UnitBatches if self.metric == "cosine" else FiniteBatches
-        dtype, device = resolve_dtype(self.dtype, rows), conditioner.center.device
+        dtype, device = working_dtype(self.dtype, rows), conditioner.center.device
         return kind(rows, conditioner, dtype, device, weights, self.batch_size, keep)
 
     def _assign(self, X: Any, sample_weight: Any = None) -> tuple[Assignment, Conditioner]:

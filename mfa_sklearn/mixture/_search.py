@@ -17,6 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._base.checks import import_optional
 from ._trial import CRITERIA, Trial, fit_group
 from ._validation import check_rows, check_sizes, check_weights
 
@@ -204,10 +205,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     def results_(self) -> Any:
         """A table with a row per candidate, in the order of `cv_results_`."""
         check_is_fitted(self)
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("results_ needs pandas: pip install 'mfa-sklearn[plot]'") from error
+        pd = import_optional("pandas", "results_")
         found = self.cv_results_
         table = pd.DataFrame(
             {
@@ -242,11 +240,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         """
         check_is_fitted(self)
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError("plot needs matplotlib: pip install 'mfa-sklearn[plot]'") from error
-            _, ax = plt.subplots()
+            _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
         params, (values, errors) = self.cv_results_["params"], self._plotted()
         names = [_line(self.estimator, p, self.structures is not None) for p in params]
         for name in dict.fromkeys(names):
@@ -319,7 +313,9 @@ def _structure(code: str) -> dict[str, str]:
 
 def _code(estimator: Any, params: dict[str, Any]) -> str:
     """The letters of a candidate's structure."""
-    loadings, noise, form = (params.get(name, getattr(estimator, name)) for name in ("loading_type", "noise", "noise_form"))
+    loadings, noise, form = (
+        params.get(name, getattr(estimator, name)) for name in ("loading_type", "noise", "noise_form")
+    )
     return "".join("C" if tied else "U" for tied in (loadings == "common", noise == "shared", form == "isotropic"))
 
 

@@ -28,10 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.checks import import_optional
+from .._base.devices import seeded
 from ._prompts import encode
 from ._shares import Vocabulary, count_words, log_prob_of_text, next_slot, read_vocabulary
 from ._steerer import MFASteerer
-from ._tables import pandas
 
 #: Beginnings that suggest no topic, half of them ending where a noun must follow.
 NEUTRAL_PROMPTS = (
@@ -140,6 +141,7 @@ def evaluate_steering(
     >>> bool(share["concept"] > 10 * share["none"])
     True
     """
+    pd = import_optional("pandas", "evaluate_steering")
     vocabulary = read_vocabulary(steerer.model, words)
     unknown = sorted(set(components) - set(vocabulary.concepts))
     if unknown:
@@ -152,7 +154,7 @@ def evaluate_steering(
         for alpha in alphas:
             move = {"alpha": alpha, "positions": place, "method": method}
             settings += [_Setting("random", drawn, move), _Setting("concept", chosen, move)]
-    return pandas().DataFrame([line for setting in settings for line in run.lines(setting)])
+    return pd.DataFrame([line for setting in settings for line in run.lines(setting)])
 
 
 def summarize_steering(table: Any) -> Any:
@@ -275,8 +277,7 @@ class _Run(NamedTuple):
     def _generate(self, tokens: Tensor, setting: _Setting, rows: np.ndarray) -> Tensor:
         """The tokens with their continuations, (b, T + new)."""
         model = self.steerer.model
-        with torch.no_grad(), torch.random.fork_rng(), self._context(setting, rows):
-            torch.manual_seed(self.seed)
+        with torch.no_grad(), seeded(self.seed, tokens.device), self._context(setting, rows):
             return model.generate(
                 tokens,
                 max_new_tokens=self.max_new_tokens,

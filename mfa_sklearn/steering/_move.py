@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.checks import check_choice
 from ..mixture._model.density import Density
 from ..mixture._model.params import MFAParams
 from ._operators import (
@@ -180,8 +181,7 @@ class Move:
         return subspace_offset(self._mixture.params.loadings[self.components], scores) if scores.any() else None
 
     def _checked(self, method: str, source: int | None) -> tuple[str, int | None]:
-        if method not in METHODS:
-            raise ValueError(f"method={method!r} is unknown; use one of {', '.join(METHODS)}")
+        check_choice("method", method, METHODS)
         if method == "centroid" and source is not None:
             raise ValueError("source= belongs to method='transport'; the centroid move has no source")
         if method == "transport":

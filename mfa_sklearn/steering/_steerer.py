@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._base.checks import check_choice, check_count, import_optional
+from .._base.devices import seeded
+from ..activations._tokenize import token_strings
 from ._move import Mixture, Move
 from ._place import resolve_place, resolve_prepend_bos
 from ._positions import PositionTracker, check_positions, watch
-from ._prompts import Encoded, encode, token_strings
-from ._tables import SteeredTokens, pandas
+from ._prompts import Encoded, encode
+from ._tables import SteeredTokens
 
 
 class MFASteerer:
@@ -278,7 +281,7 @@ class MFASteerer:
         options = {"verbose": False, **options}
         if self.prepend_bos is not None:
             options.setdefault("prepend_bos", self.prepend_bos)
-        with context, _seeded(random_state, getattr(getattr(self.model, "cfg", None), "device", None)):
+        with context, seeded(random_state, getattr(getattr(self.model, "cfg", None), "device", None)):
             result = self.model.generate(prompts, max_new_tokens=max_new_tokens, **options)
         return [result] if isinstance(prompts, list) and isinstance(result, str) else result
 
@@ -319,10 +322,8 @@ class MFASteerer:
         ValueError
             If `by` is unknown or `top_k` is not positive; else as `logits`.
         """
-        if by not in ("change", "absolute"):
-            raise ValueError(f"by={by!r} is unknown; use 'change' or 'absolute'")
-        if top_k < 1:
-            raise ValueError(f"top_k={top_k} must be at least 1")
+        check_choice("by", by, ("change", "absolute"))
+        check_count("top_k", top_k)
         context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
         encoded = encode(self.model, prompts, self.prepend_bos)
         encoded.check_places(check_positions(positions).places)
@@ -340,21 +341,12 @@ class MFASteerer:
         else:
             ids = torch.cat([change.topk(top_k).indices, change.topk(top_k, largest=False).indices.flip(0)])
         columns = {"before": before[ids], "after": after[ids], "change": change[ids]}
-        table = {"token": token_strings(self.model, ids.tolist()), "token_id": ids.cpu().numpy()}
-        return pandas().DataFrame({**table, **{name: column.cpu().numpy() for name, column in columns.items()}})
+        tokens = token_strings(getattr(self.model, "tokenizer", None), ids.cpu())
+        table = {"token": tokens, "token_id": ids.cpu().numpy()}
+        numbers = {name: column.cpu().numpy() for name, column in columns.items()}
+        return import_optional("pandas", "logit_diff").DataFrame({**table, **numbers})
 
 
 def _stack(tables: list[Any]) -> Any:
-    stacked = pandas().concat(tables, keys=range(len(tables)), names=["prompt", None])
+    stacked = import_optional("pandas", "logit_diff").concat(tables, keys=range(len(tables)), names=["prompt", None])
     return stacked.reset_index(level="prompt").reset_index(drop=True)
-
-
-@contextmanager
-def _seeded(seed: int | None, device: Any) -> Iterator[None]:
-    if seed is None:
-        yield
-        return
-    on_cuda = device is not None and torch.device(device).type == "cuda"
-    with torch.random.fork_rng(devices=[torch.device(device)] if on_cuda else []):
-        torch.manual_seed(seed)
-        yield

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .._base.checks import import_optional
+from ..activations._tokenize import token_strings
 from ._positions import PositionTracker
-from ._prompts import token_strings
 
 
 class SteeredTokens:
@@ -43,7 +44,7 @@ class SteeredTokens:
         -------
         pandas.DataFrame
         """
-        pd = pandas()
+        pd = import_optional("pandas", "SteeredTokens.to_frame")
         progress = self._tracker.sequence
         if progress is None:
             return pd.DataFrame({"prompt": [], "position": [], "token": [], "steered": []})
@@ -54,16 +55,7 @@ class SteeredTokens:
             {
                 "prompt": row.numpy(),
                 "position": (real.cumsum(1) - 1)[real].numpy(),
-                "token": token_strings(self._model, ids),
+                "token": token_strings(getattr(self._model, "tokenizer", None), ids),
                 "steered": progress.steered.cpu()[real].numpy(),
             }
         )
-
-
-def pandas() -> Any:
-    """The pandas module, or an error that says how to get it."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("tables need pandas: pip install 'mfa-sklearn[lm]'") from error
-    return pd

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..._base.devices import resolve_device, resolve_dtype
+from ..._base.devices import resolve_device, working_dtype
 from .._rows import Batches, Conditioner, column_moments, conditioner_for
 from .._start.start import Start, given_centers, given_labels
 from .._validation import check_sizes, factor_counts
@@ -41,7 +41,7 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None) -> Probl
     weights : ndarray (n,), optional
     """
     e = estimator
-    device, dtype = resolve_device(e.device), resolve_dtype(e.dtype, rows)
+    device, dtype = resolve_device(e.device), working_dtype(e.dtype, rows)
     rng = check_random_state(e.random_state)
     n_rows, n_features = rows.shape
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
