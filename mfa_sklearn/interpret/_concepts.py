@@ -81,6 +81,7 @@ def top_concepts(
     1          1  money     20    20   2.0
     """
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
+    activations = as_rows(activations)
     counted = ConceptCounts(mfa, activations, labels, counts)
     chosen = selected_components(components, counted.n_components)
     scan(mfa, activations, counted)
@@ -112,6 +113,7 @@ def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts
     >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
     {'money': 1, 'river': 0}
     """
+    activations = as_rows(activations)
     counted = ConceptCounts(mfa, activations, labels, counts)
     scan(mfa, activations, counted)
     return counted.by_concept()
@@ -145,7 +147,7 @@ class ConceptCounts:
     def __init__(self, mfa: Any, activations: Any, labels: Any = None, counts: str = "hard") -> None:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
-        values = required_fact(as_rows(activations), "labels", labels, "top_concepts")
+        values = required_fact(activations, "labels", labels, "top_concepts")
         self._codes, self.labels = import_optional("pandas", "top_concepts").factorize(values, sort=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._base.annotated import given_rows, row_fact
 from .._base.checks import check_component
 
 
@@ -25,18 +26,20 @@ def check_mixture(mfa: Any) -> int:
 
 
 def as_rows(activations: Any) -> Any:
-    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional."""
+    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional.
+
+    A store of activations stands for those of its only layer.
+    """
+    activations = given_rows(activations)
     rows = activations if hasattr(activations, "shape") else np.asarray(activations)
     if len(rows.shape) != 2:
         raise ValueError(f"activations must be two-dimensional, one row per token; got shape {tuple(rows.shape)}")
     return rows
 
 
-def row_fact(activations: Any, name: str, given: Any = None) -> np.ndarray | None:
+def optional_fact(activations: Any, name: str, given: Any = None) -> np.ndarray | None:
     """One entry per row: as `given`, else what the activations carry under that name, else None."""
-    facts = getattr(activations, "rows", None)
-    carried = facts.get(name) if isinstance(facts, dict) else getattr(activations, name, None)
-    fact = carried if given is None else given
+    fact = row_fact(activations, name) if given is None else given
     if fact is None:
         return None
     values = np.asarray(fact)
@@ -48,8 +51,8 @@ def row_fact(activations: Any, name: str, given: Any = None) -> np.ndarray | Non
 
 
 def required_fact(activations: Any, name: str, given: Any, caller: str) -> np.ndarray:
-    """As `row_fact`; an error that says how to pass it where there is none."""
-    fact = row_fact(activations, name, given)
+    """As `optional_fact`; an error that says how to pass it where there is none."""
+    fact = optional_fact(activations, name, given)
     if fact is None:
         raise ValueError(
             f"{caller} needs {name}, and these activations ({type(activations).__name__}) carry none; pass {name}=..., "

@@ -11,7 +11,7 @@ from sklearn.utils.extmath import svd_flip
 
 from .._base.checks import check_choice, check_component, import_optional
 from .._base.mapped import read_rows
-from ._inputs import as_rows, check_mixture, row_fact
+from ._inputs import as_rows, check_mixture, optional_fact
 from ._scan import POSTERIOR_FLOOR, Chunk, scan
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def project(
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
     activations = as_rows(activations)
-    facts = {name: row_fact(activations, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
+    facts = {name: optional_fact(activations, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
     if rows is not None:
         if threshold is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._base.checks import check_count, import_optional
 from ._concepts import ConceptCounts
-from ._inputs import as_rows, check_mixture, row_fact
+from ._inputs import as_rows, check_mixture, optional_fact
 from ._scan import Accumulator, Assignments, scan
 from ._text import label_text, visible
 from ._top_tokens import TokenRanking
@@ -63,7 +63,7 @@ def describe_components(
     check_count("n_concepts", n_concepts)
     activations = as_rows(activations)
     ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, tokens=tokens)
-    labeled = row_fact(activations, "labels", labels) is not None
+    labeled = optional_fact(activations, "labels", labels) is not None
     counted = ConceptCounts(mfa, activations, labels) if labeled else None
     assignments = Assignments(len(activations))
     accumulators: list[Accumulator] = [assignments, ranking, *([counted] if counted else [])]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from .._base.annotated import row_fact
 from .._base.checks import check_choice, check_count, import_optional
-from ._inputs import as_rows, check_mixture, required_fact, row_fact, selected_components
+from ._inputs import as_rows, check_mixture, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
 from ._scan import Assignments, Chunk, DenseChunk, scan
 from ._text import Contexts, visible
@@ -94,6 +95,7 @@ def top_tokens(
     0          0     1   cat   20.0     20
     1          1     1   dog   20.0     20
     """
+    activations = as_rows(activations)
     ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, components, tokens, pool)
     assignments = Assignments(len(ranking.tokens))
     import_optional("pandas", "top_tokens")
@@ -123,7 +125,7 @@ class TokenRanking:
         self._n_tokens = check_count("n_tokens", n_tokens)
         n_best = n_tokens if pool is None else check_count("pool", pool, n_tokens)
         chosen = selected_components(components, n_components)
-        self._activations = as_rows(activations)
+        self._activations = activations
         self.tokens = required_fact(self._activations, "tokens", tokens, "top_tokens")
         self._types = _distinct(self._activations, self.tokens, tokens)
         self._score, self._aggregate = score, aggregate
@@ -178,9 +180,10 @@ class TokenRanking:
             "count": self._counts(assigned, entries),
             "row": entries.rows,
         }
-        contexts = Contexts(self._activations, self.tokens, context)
-        if context and contexts.known:
-            columns["context"] = [contexts(row) for row in entries.rows]
+        if context:
+            contexts = Contexts(self._activations, self.tokens, context)
+            if contexts.known:
+                columns["context"] = [contexts(row) for row in entries.rows]
         return pd.DataFrame(columns)
 
     def _counts(self, assigned: np.ndarray, entries: Entries) -> np.ndarray:

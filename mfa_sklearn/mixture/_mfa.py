@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._base.annotated import shared_fact
+from .._base.annotated import given_rows, shared_fact
 from .._base.devices import to_numpy
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
@@ -270,6 +270,7 @@ class MFA(
         return self._fit(X, sample_weight)
 
     def _fit(self, X: Any, sample_weight: Any) -> MFA:
+        X = given_rows(X)
         rows = check_rows(self, X, reset=True)
         problem = pose(self, X, rows, check_weights(sample_weight, rows))
         previous = self._previous(problem) if self.warm_start and hasattr(self, "weights_") else None
