@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 for an error that a person can mend.
+        The exit status: 0; 2 for an error that a person can mend, in the arguments too; 130 after an interrupt.
     """
     arguments = make_parser().parse_args(argv)
     # Read when torch is loaded, later on. Threads that spin while they wait make a fit five times slower as soon as
@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             # The reader of our output has seen enough (`| head`); without this, closing stdout would complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (ValueError, OSError, ImportError) as error:
+        # Nothing but a diverging fit raises the last of these: numpy does so only when it is told to.
+        except (ValueError, OSError, ImportError, FloatingPointError) as error:
             print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
@@ -100,7 +101,12 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
 
 def _tolerance(text: str) -> float | str:
     """What `MFA` takes for its `tol`."""
-    return text if text == "auto" else float(text)
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid value {text!r}: give a number or 'auto'") from None
 
 
 def _add_demo(commands: Any) -> None:
@@ -341,13 +347,16 @@ def _steer(arguments: argparse.Namespace) -> None:
 
 
 def _read_rows(path: Path, layer: int | None) -> Any:
-    """Activations of a folder, or a table of a .npy file."""
+    """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
     import numpy as np
 
     from .activations import ActivationStore
 
     if path.is_dir():
-        return ActivationStore(path).load(layer)
+        store = ActivationStore(path)
+        if layer is None and len(store.layers) > 1:
+            raise ValueError(f"{str(path)!r} holds the layers {list(store.layers)}: name one with --layer")
+        return store.open(layer)
     if not path.exists():
         raise ValueError(f"there is no {str(path)!r}: give a folder that `extract` wrote, or a .npy file")
     if path.suffix.lower() != ".npy":

@@ -23,11 +23,12 @@ from ._language_model import (
     describe_model,
     load_config,
     load_model,
+    load_tokenizer,
     site_width,
 )
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
 from ._sites import check_hook, check_layers, check_site, hook_name
-from ._tokenize import check_max_length, tokenize
+from ._tokenize import check_max_length, keep_digest, tokenize
 
 if TYPE_CHECKING:
     from ._store import ActivationStore
@@ -185,7 +186,15 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         return self._extract(self._describe(), found).stacked()
 
     def fit_transform(self, texts: Iterable[str], y: Any = None, **fit_params: Any) -> ActivationArray:
-        """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row)."""
+        """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row).
+
+        Raises
+        ------
+        TypeError
+            For any `fit_params`, which are there because scikit-learn's own method has them.
+        """
+        if fit_params:
+            raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: it takes texts, and labels as y")
         found = check_texts(texts)
         self.fit(found, y)
         return self._extract((self.source_, self.n_features_out_), found, y).stacked()
@@ -213,8 +222,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         dtype : {"float16", "float32"}, default="float16"
             Of the numbers on disk.
         resume : bool, default=True
-            Go on where an earlier call with the same texts and parameters stopped. With False, start anew, deleting
-            what such a call left.
+            Go on where an earlier call with the same texts and parameters stopped. Functions as `keep` are the same if
+            they keep the same tokens of the model's vocabulary. With False, start anew, deleting what such a call left.
 
         Returns
         -------
@@ -330,7 +339,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
         keep = self.keep
         if callable(keep):
-            keep = f"{getattr(keep, '__module__', '')}.{getattr(keep, '__qualname__', type(keep).__qualname__)}"
+            keep = keep_digest(load_tokenizer(self.model, self.revision), keep)
         elif keep is not None:
             keep = sorted(keep)
         names = ("max_length", "include_special", "max_norm_ratio")

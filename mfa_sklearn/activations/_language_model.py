@@ -93,6 +93,14 @@ def load_config(model: str | os.PathLike[str], revision: str | None = None) -> A
         return transformers.AutoConfig.from_pretrained(name, revision=revision)
 
 
+def load_tokenizer(model: str | os.PathLike[str], revision: str | None = None) -> Any:
+    """The `transformers` tokenizer of a model, read without its weights; errors are those of `load_config`."""
+    name = check_model_name(model)
+    transformers = import_optional("transformers", "a language model")
+    with _explained(name):
+        return transformers.AutoTokenizer.from_pretrained(name, revision=revision)
+
+
 def check_model_name(model: Any) -> str:
     """`model` as a string, if it is a directory with a model in it or could be the name of one.
 

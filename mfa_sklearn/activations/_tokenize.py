@@ -6,6 +6,7 @@ with one token, which a text may also spell out.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -155,6 +156,25 @@ def kept_tokens(
     return [
         np.flatnonzero(np.where(s.special, include_special, yes)) for s, yes in zip(sequences, per_text, strict=True)
     ]
+
+
+def keep_digest(tokenizer: Any, keep: Callable[[str], bool]) -> str:
+    """What a function says of every token of a vocabulary, as a digest.
+
+    It tells functions apart where names do not - lambdas, partials, objects that are called - and is the same in
+    another process.
+    """
+    digest = hashlib.sha256()
+    for string in sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist())):
+        digest.update(f"{string!r}: {_verdict(keep, string)}\n".encode())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _verdict(keep: Callable[[str], bool], string: str) -> str:
+    try:
+        return str(bool(keep(string)))
+    except Exception as error:  # no text need hold this token; where one does, the run says so
+        return type(error).__name__
 
 
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[TokenSequence]:
