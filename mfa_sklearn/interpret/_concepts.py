@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +14,22 @@ from ._scan import Chunk, scan
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from ..activations import ActivationStore
+    from ..activations._store import StoredActivations
+    from ..mixture import MFA
 
 COUNTS = ("hard", "soft")
 
 
 def top_concepts(
-    mfa: Any,
-    activations: Any,
-    labels: Any = None,
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
+    labels: ArrayLike | None = None,
     *,
     n_concepts: int | None = 5,
-    components: Any = None,
+    components: int | Sequence[int] | None = None,
     counts: str = "hard",
 ) -> pd.DataFrame:
     """The labels that each component over-represents.
@@ -31,7 +37,7 @@ def top_concepts(
     Parameters
     ----------
     mfa : fitted MFA
-    activations : ActivationArray or array-like of shape (n, n_features)
+    activations : ActivationArray, activation store or array-like, of shape (n, n_features)
     labels : array-like of shape (n,), optional
         A label per row, of any type; by default those that the activations carry. Rows whose label is missing (None,
         NaN) are not counted.
@@ -81,14 +87,20 @@ def top_concepts(
     1          1  money     20    20   2.0
     """
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
-    activations = as_rows(activations)
-    counted = ConceptCounts(mfa, activations, labels, counts)
+    X = as_rows(activations)
+    counted = ConceptCounts(mfa, X, labels, counts)
     chosen = selected_components(components, counted.n_components)
-    scan(mfa, activations, counted)
+    scan(mfa, X, counted)
     return counted.by_component(chosen, most)
 
 
-def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts: str = "hard") -> pd.DataFrame:
+def concept_components(
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
+    labels: ArrayLike | None = None,
+    *,
+    counts: str = "hard",
+) -> pd.DataFrame:
     """For every label, the component that over-represents it most.
 
     Parameters
@@ -113,9 +125,9 @@ def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts
     >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
     {'money': 1, 'river': 0}
     """
-    activations = as_rows(activations)
-    counted = ConceptCounts(mfa, activations, labels, counts)
-    scan(mfa, activations, counted)
+    X = as_rows(activations)
+    counted = ConceptCounts(mfa, X, labels, counts)
+    scan(mfa, X, counted)
     return counted.by_concept()
 
 
@@ -144,7 +156,7 @@ class ConceptCounts:
 
     dense = False
 
-    def __init__(self, mfa: Any, activations: Any, labels: Any = None, counts: str = "hard") -> None:
+    def __init__(self, mfa: MFA, activations: Any, labels: ArrayLike | None = None, counts: str = "hard") -> None:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
         values = required_fact(activations, "labels", labels, "top_concepts")

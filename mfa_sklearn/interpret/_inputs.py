@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -10,6 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base.annotated import given_rows, row_fact
 from .._base.checks import check_component
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def check_mixture(mfa: Any) -> int:
@@ -37,7 +41,7 @@ def as_rows(activations: Any) -> Any:
     return rows
 
 
-def optional_fact(activations: Any, name: str, given: Any = None) -> np.ndarray | None:
+def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -> np.ndarray | None:
     """One entry per row: as `given`, else what the activations carry under that name, else None."""
     fact = row_fact(activations, name) if given is None else given
     if fact is None:
@@ -50,7 +54,7 @@ def optional_fact(activations: Any, name: str, given: Any = None) -> np.ndarray 
     return values
 
 
-def required_fact(activations: Any, name: str, given: Any, caller: str) -> np.ndarray:
+def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: str) -> np.ndarray:
     """As `optional_fact`; an error that says how to pass it where there is none."""
     fact = optional_fact(activations, name, given)
     if fact is None:
@@ -62,13 +66,11 @@ def required_fact(activations: Any, name: str, given: Any, caller: str) -> np.nd
     return fact
 
 
-def selected_components(components: Any, n_components: int) -> np.ndarray:
+def selected_components(components: int | Sequence[int] | None, n_components: int) -> np.ndarray:
     """Sorted distinct component indices; all of them for None."""
     if components is None:
         return np.arange(n_components)
-    if np.ndim(components) == 0:
-        components = [components]
-    chosen = [check_component(k, n_components) for k in components]
+    chosen = [check_component(k, n_components) for k in np.atleast_1d(np.asarray(components, dtype=object))]
     if not chosen:
         raise ValueError("components is empty; name at least one, or pass None for all")
     return np.unique(chosen)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from ._inputs import check_mixture, selected_components
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..mixture import MFA
+
 # Pairs of components to compare at once, by the bytes of their loadings.
 _BLOCK_BYTES = 2**20
 
 
-def neighbors(mfa: Any, n_neighbors: int = 5, *, components: Any = None) -> pd.DataFrame:
+def neighbors(mfa: MFA, n_neighbors: int = 5, *, components: int | Sequence[int] | None = None) -> pd.DataFrame:
     """The components that each component overlaps most.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,30 +17,35 @@ from ._text import Contexts, visible
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from ..activations import ActivationStore
+    from ..activations._store import StoredActivations
+    from ..mixture import MFA
 
 SCORES = ("posterior", "likelihood")
 AGGREGATES = ("occurrence", "max", "sum")
 
 
 def top_tokens(
-    mfa: Any,
-    activations: Any,
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
     *,
     score: str = "posterior",
     aggregate: str = "occurrence",
     n_tokens: int = 10,
-    components: Any = None,
+    components: int | Sequence[int] | None = None,
     context: int = 40,
-    tokens: Any = None,
+    tokens: ArrayLike | None = None,
     pool: int | None = None,
-    random_state: Any = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
     """The tokens with the highest score in each component.
 
     Parameters
     ----------
     mfa : fitted MFA
-    activations : ActivationArray or array-like of shape (n, n_features)
+    activations : ActivationArray, activation store or array-like, of shape (n, n_features)
         One row per token.
     score : {"posterior", "likelihood"}, default="posterior"
         ``p(k | x)``, in [0, 1]; or ``log N(x | k)``, in nats, which also ranks rows that belong to other components.
@@ -95,13 +101,13 @@ def top_tokens(
     0          0     1   cat   20.0     20
     1          1     1   dog   20.0     20
     """
-    activations = as_rows(activations)
-    ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, components, tokens, pool)
+    X = as_rows(activations)
+    ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, components, tokens, pool)
     assignments = Assignments(len(ranking.tokens))
     import_optional("pandas", "top_tokens")
     check_count("context", context, 0)
     random = check_random_state(random_state)
-    scan(mfa, activations, assignments, ranking)
+    scan(mfa, X, assignments, ranking)
     return ranking.table(assignments.components, context, random)
 
 
@@ -110,13 +116,13 @@ class TokenRanking:
 
     def __init__(
         self,
-        mfa: Any,
+        mfa: MFA,
         activations: Any,
         score: str,
         aggregate: str,
         n_tokens: int,
-        components: Any = None,
-        tokens: Any = None,
+        components: int | Sequence[int] | None = None,
+        tokens: ArrayLike | None = None,
         pool: int | None = None,
     ) -> None:
         n_components = check_mixture(mfa)
@@ -195,7 +201,7 @@ class TokenRanking:
         return np.where(keys[place] == wanted, counts[place], 0)
 
 
-def _distinct(activations: Any, tokens: np.ndarray, given: Any) -> np.ndarray:
+def _distinct(activations: Any, tokens: np.ndarray, given: ArrayLike | None) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
     ids = row_fact(activations, "token_ids") if given is None else None
     codes, _ = import_optional("pandas", "top_tokens").factorize(tokens if ids is None else ids, use_na_sentinel=False)
@@ -243,7 +249,7 @@ def format_tokens(table: pd.DataFrame) -> str:
     return "\n\n".join(blocks)
 
 
-def _right(texts: Any) -> list[str]:
+def _right(texts: Iterable[str]) -> list[str]:
     strings = list(texts)
     width = max(map(len, strings), default=0)
     return [string.rjust(width) for string in strings]
