@@ -12,11 +12,18 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from ._base.files import check_writable, replacing
 from ._base.sites import SITES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from .activations._store import StoredActivations
+    from .mixture import MFA
 
 _PROGRAM = "mfa-sklearn"
 _PICTURES = (".png", ".pdf", ".svg")
@@ -346,7 +353,7 @@ def _steer(arguments: argparse.Namespace) -> None:
 # --- files
 
 
-def _read_rows(path: Path, layer: int | None) -> Any:
+def _read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
     """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
     import numpy as np
 
@@ -364,13 +371,13 @@ def _read_rows(path: Path, layer: int | None) -> Any:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _read_mixture(path: Path) -> Any:
+def _read_mixture(path: Path) -> MFA:
     from .mixture import MFA
 
     return MFA.from_pretrained(path)
 
 
-def _give(table: Any, output: Path | None, as_text: Callable[[Any], str]) -> None:
+def _give(table: pd.DataFrame, output: Path | None, as_text: Callable[[pd.DataFrame], str]) -> None:
     if output is None:
         print(as_text(table))
         return

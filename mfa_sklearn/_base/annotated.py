@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import getattr_static
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class RowSource(Protocol):
@@ -50,7 +53,7 @@ class AnnotatedArray(np.ndarray):
     ----------
     data : array-like of shape (n, d)
     rows : dict of str to array-like of length n, optional
-        Facts per row.
+        Facts per row; those that are None are left out.
     shared : dict of str to object, optional
         Facts about the whole array.
 
@@ -69,7 +72,10 @@ class AnnotatedArray(np.ndarray):
     _shared: dict[str, Any]
 
     def __new__(
-        cls, data: Any, rows: dict[str, Any] | None = None, shared: dict[str, Any] | None = None
+        cls,
+        data: ArrayLike,
+        rows: Mapping[str, ArrayLike | None] | None = None,
+        shared: Mapping[str, Any] | None = None,
     ) -> AnnotatedArray:
         values = np.asarray(data)
         if values.ndim != 2:
@@ -164,7 +170,7 @@ def _row_selection(key: Any) -> tuple[Any, bool]:
     return key[0], whole
 
 
-def annotate(X: Any, **facts: Any) -> AnnotatedArray:
+def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
     """`X` with shared facts attached; its numbers are not copied and facts it already has are kept."""
     array = X if isinstance(X, AnnotatedArray) else AnnotatedArray(X)
     return array.with_shared(**facts)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .checks import check_choice
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 # Of the weights and the computation of a language model.
 MODEL_DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -37,7 +40,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def working_dtype(dtype: Any, X: Any) -> torch.dtype:
+def working_dtype(dtype: DTypeLike | torch.dtype | None, X: Any) -> torch.dtype:
     """What a mixture computes in: as asked for, else double for double input and single for everything narrower."""
     if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
         kind = str(X.dtype).removeprefix("torch.")
@@ -100,7 +103,7 @@ def seeded(seed: int | None, device: str | torch.device | None = None) -> Iterat
         yield
 
 
-def to_numpy(tensor: Tensor, dtype: Any = None) -> np.ndarray:
+def to_numpy(tensor: Tensor, dtype: DTypeLike | None = None) -> np.ndarray:
     """A tensor from any device as a numpy array of its own."""
     array = tensor.detach().cpu().numpy()
     return array if dtype is None else array.astype(dtype, copy=False)

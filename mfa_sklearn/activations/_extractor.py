@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,10 @@ from ._sites import check_hook, check_layers, check_site, hook_name
 from ._tokenize import check_max_length, keep_digest, tokenize
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike
+    from transformer_lens.model_bridge import TransformerBridge
+
     from ._store import ActivationStore
 
 POOLINGS = (None, "last", "mean", "first")
@@ -106,7 +110,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: Any,
+        model: str | os.PathLike[str],
         layer: int | Sequence[int],
         *,
         site: str = "residual",
@@ -119,8 +123,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         max_norm_ratio: float | None = None,
         processing: str = "raw",
         revision: str | None = None,
-        device: Any = "auto",
-        dtype: Any = "float32",
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "float32",
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -139,7 +143,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         self.dtype = dtype
         self.verbose = verbose
 
-    def fit(self, texts: Iterable[str], y: Any = None) -> ActivationExtractor:
+    def fit(self, texts: Iterable[str], y: ArrayLike | None = None) -> ActivationExtractor:
         """Check the parameters against the model's configuration, and the texts; nothing is learned.
 
         Parameters
@@ -185,7 +189,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         found = check_texts(texts)
         return self._extract(self._describe(), found).stacked()
 
-    def fit_transform(self, texts: Iterable[str], y: Any = None, **fit_params: Any) -> ActivationArray:
+    def fit_transform(self, texts: Iterable[str], y: ArrayLike | None = None, **fit_params: Any) -> ActivationArray:
         """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row).
 
         Raises
@@ -201,9 +205,9 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
     def extract_to(
         self,
-        directory: str | Path,
+        directory: str | os.PathLike[str],
         texts: Iterable[str],
-        labels: Any = None,
+        labels: ArrayLike | None = None,
         *,
         shard_size: int = 1000,
         dtype: str = "float16",
@@ -261,7 +265,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             raise ValueError(f"keep leaves no token of the {len(found)} texts: loosen it")
         return store
 
-    def load(self) -> Any:
+    def load(self) -> TransformerBridge:
         """The model itself, a TransformerBridge; loaded once and used by `transform` too.
 
         Returns

@@ -11,10 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._base.checks import check_choice, import_optional
 from .._base.devices import model_dtype, model_dtype_name, resolve_device
+
+if TYPE_CHECKING:
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
 
 PROCESSINGS = ("raw", "compatibility")
 _WEIGHTS = (".safetensors", ".bin")
@@ -23,11 +27,11 @@ _EDGE = 1 << 20  # bytes read at either end of a weight file to tell it from oth
 
 def load_model(
     model: str | os.PathLike[str],
-    device: Any = "auto",
-    dtype: Any = "float32",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "float32",
     processing: str = "raw",
     revision: str | None = None,
-) -> Any:
+) -> TransformerBridge:
     """Load a language model as a TransformerLens ``TransformerBridge``.
 
     Parameters
@@ -128,7 +132,7 @@ def check_model_name(model: Any) -> str:
 
 def describe_model(
     model: str | os.PathLike[str],
-    dtype: Any = "float32",
+    dtype: str | torch.dtype = "float32",
     processing: str = "raw",
     revision: str | None = None,
     config: Any = None,

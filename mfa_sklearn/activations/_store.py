@@ -13,12 +13,15 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 FORMAT = "mfa-sklearn activations"
 VERSION = 1
@@ -189,7 +192,9 @@ class StoredActivations:
             return self.rows.get(name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def batches(self, batch_size: int, shuffle: bool = False, random_state: Any = None) -> Iterator[ActivationArray]:
+    def batches(
+        self, batch_size: int, shuffle: bool = False, random_state: int | np.random.RandomState | None = None
+    ) -> Iterator[ActivationArray]:
         """All rows, `batch_size` at a time.
 
         Parameters
@@ -214,7 +219,7 @@ class StoredActivations:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: slice | ArrayLike) -> Any:
         if isinstance(key, int | np.integer):
             return np.asarray(self[np.array([key])])[0]
         index = _row_numbers(key, len(self))
@@ -223,7 +228,7 @@ class StoredActivations:
             values[where] = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
         return ActivationArray(values, rows=self.read_facts(index, self.fact_names), shared=self.shared)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a store lies on disk, so an array of it is a copy")
         whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
@@ -344,7 +349,7 @@ class _Texts(Sequence[str]):
         return tuple, (self._all,)
 
 
-def _row_numbers(key: Any, n_rows: int) -> np.ndarray:
+def _row_numbers(key: slice | ArrayLike, n_rows: int) -> np.ndarray:
     """Row numbers of a slice, mask or array of indices."""
     if isinstance(key, slice):
         return np.arange(*key.indices(n_rows))
@@ -359,7 +364,7 @@ def _row_numbers(key: Any, n_rows: int) -> np.ndarray:
     return np.where(index < 0, index + n_rows, index).astype(np.int64)
 
 
-def _as_slice(index: np.ndarray) -> Any:
+def _as_slice(index: np.ndarray) -> slice | np.ndarray:
     """A run of rows as a slice, which a memory map reads without an index array."""
     if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
         return slice(int(index[0]), int(index[0]) + len(index))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Encoded(NamedTuple):
@@ -31,7 +34,7 @@ class Encoded(NamedTuple):
                 raise ValueError(f"position {place} lies outside a prompt of {shortest} tokens")
 
 
-def encode(model: Any, prompts: Any, prepend_bos: bool | None) -> Encoded:
+def encode(model: Any, prompts: str | Sequence[str] | ArrayLike | Tensor, prepend_bos: bool | None) -> Encoded:
     """Token ids of prompts.
 
     Parameters

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._base.checks import import_optional
 from ..activations._tokenize import token_strings
 from ._positions import PositionTracker
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SteeredTokens:
@@ -37,7 +40,7 @@ class SteeredTokens:
         progress = self._tracker.sequence
         return None if progress is None or progress.ids is None else progress.ids.cpu().numpy()
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> pd.DataFrame:
         """A table with a line per token read: prompt, position, token, steered. Padding is left out.
 
         Returns
