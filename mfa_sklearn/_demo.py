@@ -119,7 +119,7 @@ def run_demo(output: Path, *, quick: bool = False) -> Path:
 
 def _check_packages() -> None:
     """Heavy packages are needed at the end too; a missing one should not cost the minutes before."""
-    for package in ("transformer_lens", "pandas", "matplotlib"):
+    for package in ("pandas", "matplotlib", "transformer_lens"):
         import_optional(package, "the demo")
 
 
