@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import datasets
+from ._base.checks import import_optional
 from ._base.files import check_folder, replacing
 from .activations import ActivationArray, ActivationExtractor
 from .interpret import SubspaceDisplay, concept_components, describe_components, format_tokens, top_concepts, top_tokens
@@ -98,7 +99,7 @@ def run_demo(output: Path, *, quick: bool = False) -> Path:
 
     Raises
     ------
-    ValueError
+    FileExistsError
         If `output` is a file, or a folder of something else.
     ImportError
         If the language-model or plotting packages are missing.
@@ -118,11 +119,8 @@ def run_demo(output: Path, *, quick: bool = False) -> Path:
 
 def _check_packages() -> None:
     """Heavy packages are needed at the end too; a missing one should not cost the minutes before."""
-    for package, extra in {"transformer_lens": "lm", "pandas": "lm", "matplotlib": "plot"}.items():
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise ImportError(f"the demo needs {package}: pip install 'mfa-sklearn[lm,plot]' ([{extra}])") from error
+    for package in ("pandas", "matplotlib", "transformer_lens"):
+        import_optional(package, "the demo")
 
 
 def fit(report: Report, quick: bool) -> Fitted:

@@ -12,13 +12,20 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from ._base.files import check_folder, check_writable, replacing
+from ._base.files import check_writable, replacing
+from ._base.sites import SITES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from .activations._store import StoredActivations
+    from .mixture import MFA
 
 _PROGRAM = "mfa-sklearn"
-_SITES = ("residual", "residual_pre", "mlp", "mlp_out", "attn_out")
 _PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -33,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 for an error that a person can mend.
+        The exit status: 0; 2 for an error that a person can mend, in the arguments too; 130 after an interrupt.
     """
     arguments = make_parser().parse_args(argv)
     # Read when torch is loaded, later on. Threads that spin while they wait make a fit five times slower as soon as
@@ -46,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             # The reader of our output has seen enough (`| head`); without this, closing stdout would complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (ValueError, OSError, ImportError) as error:
+        # Nothing but a diverging fit raises the last of these: numpy does so only when it is told to.
+        except (ValueError, OSError, ImportError, FloatingPointError) as error:
             print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
@@ -100,7 +108,12 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
 
 def _tolerance(text: str) -> float | str:
     """What `MFA` takes for its `tol`."""
-    return text if text == "auto" else float(text)
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid value {text!r}: give a number or 'auto'") from None
 
 
 def _add_demo(commands: Any) -> None:
@@ -115,7 +128,7 @@ def _add_extract(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--model", required=True, help="a model's name or a local directory")
     parser.add_argument("--layer", type=int, nargs="+", required=True, help="one or more, counted from 0")
-    parser.add_argument("--site", choices=_SITES, default="residual", help="where in the layer")
+    parser.add_argument("--site", choices=tuple(SITES), default="residual", help="where in the layer")
     parser.add_argument("--keep", nargs="+", metavar="TOKEN", help="keep only these tokens, as '.' or ' cat'")
     parser.add_argument("--max-norm-ratio", type=float, help="leave out rows this many times the median norm (100)")
     parser.add_argument("--batch-size", type=int, default=32, help="texts per forward pass")
@@ -239,8 +252,9 @@ def _extract(arguments: argparse.Namespace) -> None:
 
 def _fit(arguments: argparse.Namespace) -> None:
     from .mixture import MFA
+    from .mixture._saving.folder import check_target
 
-    output = check_folder(arguments.output, "config.json")
+    output = check_target(arguments.output)
     rows = _read_rows(arguments.data, arguments.layer)
     mfa = MFA(
         n_components=arguments.components,
@@ -290,13 +304,11 @@ def _concepts(arguments: argparse.Namespace) -> None:
 
 
 def _plot(arguments: argparse.Namespace) -> None:
+    from ._base.checks import import_optional
+
     output = check_writable(arguments.output, _PICTURES)
     mfa = _read_mixture(arguments.mixture)
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("plot needs matplotlib: pip install 'mfa-sklearn[plot]'") from error
-    matplotlib.use("agg")
+    import_optional("matplotlib", "plot").use("agg")
     from .interpret import SubspaceDisplay
 
     display = SubspaceDisplay.from_estimator(
@@ -341,14 +353,17 @@ def _steer(arguments: argparse.Namespace) -> None:
 # --- files
 
 
-def _read_rows(path: Path, layer: int | None) -> Any:
-    """Activations of a folder, or a table of a .npy file."""
+def _read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
+    """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
     import numpy as np
 
     from .activations import ActivationStore
 
     if path.is_dir():
-        return ActivationStore(path).load(layer)
+        store = ActivationStore(path)
+        if layer is None and len(store.layers) > 1:
+            raise ValueError(f"{str(path)!r} holds the layers {list(store.layers)}: name one with --layer")
+        return store.open(layer)
     if not path.exists():
         raise ValueError(f"there is no {str(path)!r}: give a folder that `extract` wrote, or a .npy file")
     if path.suffix.lower() != ".npy":
@@ -356,13 +371,13 @@ def _read_rows(path: Path, layer: int | None) -> Any:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _read_mixture(path: Path) -> Any:
+def _read_mixture(path: Path) -> MFA:
     from .mixture import MFA
 
     return MFA.from_pretrained(path)
 
 
-def _give(table: Any, output: Path | None, as_text: Callable[[Any], str]) -> None:
+def _give(table: pd.DataFrame, output: Path | None, as_text: Callable[[pd.DataFrame], str]) -> None:
     if output is None:
         print(as_text(table))
         return

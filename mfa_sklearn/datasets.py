@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from ._base.checks import check_choice, check_count
+
 __all__ = ["load_concepts", "make_mfa", "read_texts", "tiny_lm"]
 
 TEXT_KEYS = ("prompt", "text", "sentence")
@@ -372,11 +374,9 @@ def _check_sizes(
     n_samples: int, n_features: int, n_components: int, n_factors: int, noise: str, separation: float
 ) -> None:
     for name, value in (("n_samples", n_samples), ("n_features", n_features), ("n_components", n_components)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
-    if not 0 <= n_factors < n_features:
-        raise ValueError(f"n_factors must be at least 0 and below n_features={n_features}, got {n_factors}.")
-    if noise not in ("shared", "component"):
-        raise ValueError(f"noise must be 'shared' or 'component', got {noise!r}.")
+        check_count(name, value)
+    if check_count("n_factors", n_factors, 0) >= n_features:
+        raise ValueError(f"n_factors={n_factors} must be below n_features={n_features}.")
+    check_choice("noise", noise, ("shared", "component"))
     if not separation >= 0:
         raise ValueError(f"separation must not be negative, got {separation}.")

@@ -1,10 +1,10 @@
-"""The structure of the package in figures: how long functions are, who imports whose private modules, how far rows travel.
+"""The structure of the package in figures: lengths of functions, private imports across folders, trips of the rows.
 
     python examples/benchmarks/structure.py
 
-Lengths and imports are read from the source. Trips are recorded while a default fit runs, and while one batch of rows
-enters the sums of the E-step: a stay is a visit of the rows (the tensor, or a view of it) to a module, a return one to a
-module already left.
+Lengths and imports are read from the source. Trips are recorded while fits run, and while one batch of rows enters the
+sums of the E-step: a stay is a visit of the rows (the tensor, or a view of it) to a module, a return one to a module
+already left.
 """
 
 from __future__ import annotations
@@ -77,8 +77,18 @@ def module(frame: FrameType) -> str:
     return str(Path(frame.f_code.co_filename).relative_to(PACKAGE))
 
 
-def trip_of_a_fit() -> tuple[set[str], list[str]]:
-    """Modules that a default fit enters, and the calls from `MFA.fit` to the first product of its first iteration."""
+def stack_of(frame: FrameType | None) -> list[str]:
+    """The package's functions that are being called, from the outermost."""
+    names = []
+    while frame is not None:
+        if str(PACKAGE) in frame.f_code.co_filename:
+            names.append(frame.f_code.co_qualname)
+        frame = frame.f_back
+    return names[::-1]
+
+
+def trip_of_a_fit(annealing: Any) -> tuple[set[str], list[str]]:
+    """Modules that a fit enters, and the calls from `MFA.fit` to the first product of its first iteration."""
     X, _ = datasets.make_mfa(500, 8, n_components=4, random_state=0)
     modules: set[str] = set()
     calls: list[str] = []
@@ -86,16 +96,11 @@ def trip_of_a_fit() -> tuple[set[str], list[str]]:
     def see(frame: FrameType, event: str, arg: Any) -> None:
         modules.add(module(frame))
         if event == "c_call" and arg.__name__ in PRODUCTS and not calls:
-            stack, above = [], frame
-            while above is not None:
-                if str(PACKAGE) in above.f_code.co_filename:
-                    stack.append(above.f_code.co_qualname if hasattr(above.f_code, "co_qualname") else above.f_code.co_name)
-                above = above.f_back  # type: ignore[assignment]
-            if any(name == loop.run.__name__ for name in stack):
-                calls.extend(reversed(stack))
+            names = stack_of(frame)
+            calls.extend(names if loop.run.__name__ in names else [])
 
-    record(lambda: MFA(4, 2, random_state=0).fit(X), see)
-    return modules, [name for name in calls if not name.endswith("wrapper")]
+    record(lambda: MFA(4, 2, annealing=annealing, random_state=0).fit(X), see)
+    return modules, calls
 
 
 def trip_of_a_batch() -> list[str]:
@@ -108,9 +113,9 @@ def trip_of_a_batch() -> list[str]:
     def see(frame: FrameType, event: str, arg: Any) -> None:
         code = frame.f_code
         values = [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]]
-        if any(isinstance(v, torch.Tensor) and v.untyped_storage().data_ptr() == place for v in values):
-            if not stays or stays[-1] != module(frame):
-                stays.append(module(frame))
+        here = any(isinstance(v, torch.Tensor) and v.untyped_storage().data_ptr() == place for v in values)
+        if here and stays[-1:] != [module(frame)]:
+            stays.append(module(frame))
 
     record(lambda: sums.add(rows), see)
     return stays
@@ -124,12 +129,16 @@ def main() -> None:
     lengths = bodies()
     sizes = np.array([lines for lines, _ in lengths])
     print(f"bodies: {len(sizes)}, median {np.median(sizes):.0f}, 90 % up to {np.quantile(sizes, 0.9):.0f} lines")
-    print(f"  {(sizes > LONG).sum()} over {LONG} lines: " + "; ".join(f"{n} {where}" for n, where in lengths if n > LONG))
+    print(
+        f"  {(sizes > LONG).sum()} over {LONG} lines: " + "; ".join(f"{n} {where}" for n, where in lengths if n > LONG)
+    )
     foreign = list(private_imports())
     print(f"private imports across folders: {len(foreign)}", *foreign, sep="\n  ")
-    modules, calls = trip_of_a_fit()
-    print(f"a default fit enters {len(modules)} modules, {Counter(m.split('/')[0] for m in modules)}")
-    print(f"  {len(calls)} calls to the first product: {' > '.join(calls)}")
+    for annealing in ("auto", 1):
+        modules, calls = trip_of_a_fit(annealing)
+        own = Counter(m.split("/")[0] for m in modules)
+        print(f"a fit with annealing={annealing!r} enters {len(modules)} modules: {dict(own)}")
+        print(f"  {len(calls)} calls to the first product: {' > '.join(calls)}")
     stays = trip_of_a_batch()
     print(f"rows entering the sums: {len(stays)} stays, {len(stays) - len(set(stays))} returns: {' > '.join(stays)}")
 

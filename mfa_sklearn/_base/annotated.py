@@ -1,4 +1,4 @@
-"""An ndarray that carries facts beside its numbers.
+"""Tables of rows, and facts that they carry beside their numbers.
 
 Two kinds of facts exist: *row facts*, one entry per row (a token, a label), which are sliced with the rows, and *shared
 facts*, which belong to the array as a whole (where it came from, the centers an initializer found for it). Anything
@@ -8,9 +8,42 @@ true is worse than none.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from inspect import getattr_static
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+class RowSource(Protocol):
+    """A table of shape (n, d) that is read row by row, such as an array on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Rows by a slice, or by ascending row numbers."""
+
+
+class AnnotatedRows(RowSource, Protocol):
+    """A table that carries facts, in memory or on disk."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def rows(self) -> Mapping[str, np.ndarray]:
+        """Facts per row, each of length ``len(self)``."""
+
+    @property
+    def shared(self) -> Mapping[str, Any]:
+        """Facts about the table as a whole."""
 
 
 class AnnotatedArray(np.ndarray):
@@ -20,7 +53,7 @@ class AnnotatedArray(np.ndarray):
     ----------
     data : array-like of shape (n, d)
     rows : dict of str to array-like of length n, optional
-        Facts per row.
+        Facts per row; those that are None are left out.
     shared : dict of str to object, optional
         Facts about the whole array.
 
@@ -39,7 +72,10 @@ class AnnotatedArray(np.ndarray):
     _shared: dict[str, Any]
 
     def __new__(
-        cls, data: Any, rows: dict[str, Any] | None = None, shared: dict[str, Any] | None = None
+        cls,
+        data: ArrayLike,
+        rows: Mapping[str, ArrayLike | None] | None = None,
+        shared: Mapping[str, Any] | None = None,
     ) -> AnnotatedArray:
         values = np.asarray(data)
         if values.ndim != 2:
@@ -53,7 +89,7 @@ class AnnotatedArray(np.ndarray):
         return array
 
     def __array_finalize__(self, obj: Any) -> None:
-        # Views and copies come through here without their facts; only __getitem__ and copy hand them on.
+        # Views and copies come through here without their facts; __getitem__, copy and astype hand them on.
         self._rows = {}
         self._shared = {}
 
@@ -101,6 +137,13 @@ class AnnotatedArray(np.ndarray):
         copied._shared = dict(self._shared)
         return copied
 
+    def astype(self, *args: Any, **kwargs: Any) -> Any:
+        """The numbers in another precision, with their facts; a plain array with ``subok=False``."""
+        cast = super().astype(*args, **kwargs)
+        if isinstance(cast, AnnotatedArray):
+            cast._rows, cast._shared = dict(self._rows), dict(self._shared)
+        return cast
+
     def with_shared(self, **facts: Any) -> AnnotatedArray:
         """The same numbers (not copied) and row facts, with these shared facts added."""
         view = self.view()
@@ -127,12 +170,39 @@ def _row_selection(key: Any) -> tuple[Any, bool]:
     return key[0], whole
 
 
-def annotate(X: Any, **facts: Any) -> AnnotatedArray:
+def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
     """`X` with shared facts attached; its numbers are not copied and facts it already has are kept."""
     array = X if isinstance(X, AnnotatedArray) else AnnotatedArray(X)
     return array.with_shared(**facts)
 
 
+def given_rows(X: Any) -> Any:
+    """`X`, or the table it stands for: a container of tables has a method `__mfa_rows__` that gives it."""
+    find = getattr(type(X), "__mfa_rows__", None)
+    return X if find is None else find(X)
+
+
+def is_row_source(X: Any) -> TypeGuard[RowSource]:
+    """Whether `X` is to be read row by row; arrays, lists, frames and sparse matrices are validated as a whole."""
+    if isinstance(X, np.ndarray) or sparse.issparse(X):
+        return False
+    return _offers(X, "shape", "dtype", "__getitem__") and len(X.shape) == 2
+
+
+def row_fact(X: Any, name: str) -> np.ndarray | None:
+    """A fact per row of `X`, or None where it has none."""
+    return X.rows.get(name) if _is_annotated(X) else None
+
+
 def shared_fact(X: Any, name: str) -> Any:
     """A shared fact of `X`, or None where it has none."""
-    return X.shared.get(name) if isinstance(X, AnnotatedArray) else None
+    return X.shared.get(name) if _is_annotated(X) else None
+
+
+def _is_annotated(X: Any) -> TypeGuard[AnnotatedRows]:
+    return _offers(X, "rows", "shared")
+
+
+def _offers(X: Any, *names: str) -> bool:
+    """Whether `X` has all these attributes, found without computing one: a table on disk would read its facts."""
+    return all(getattr_static(X, name, None) is not None for name in names)

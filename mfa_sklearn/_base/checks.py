@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+# The extra of this package that brings each package that may be missing.
+_EXTRAS = {"matplotlib": "plot", "pandas": "plot", "transformer_lens": "lm", "transformers": "lm"}
 
-def import_pandas(caller: str) -> ModuleType:
-    """The package pandas, or an error that says how to get it."""
+
+def import_optional(module: str, caller: str) -> ModuleType:
+    """A module of a package that may be missing.
+
+    Parameters
+    ----------
+    module : str
+        Such as "matplotlib.pyplot".
+    caller : str
+        What needs it, for the message.
+
+    Raises
+    ------
+    ImportError
+        If it cannot be imported; the message says how to get it.
+    """
     try:
-        import pandas
+        return import_module(module)
     except ImportError as error:
-        raise ImportError(
-            f"{caller} returns a pandas DataFrame; install pandas with pip install 'mfa-sklearn[plot]' (or [lm])"
-        ) from error
-    return pandas
+        package = module.partition(".")[0]
+        advice = f"pip install 'mfa-sklearn[{_EXTRAS[package]}]'"
+        raise ImportError(f"{caller} needs {package}: {advice}") from error
 
 
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Refuse a value that is none of the choices."""
-    if value not in choices:
+    known = value is None or isinstance(value, str)  # anything else may be an array, which `in` cannot compare
+    if not known or value not in choices:
         raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
 
 

@@ -1,16 +1,34 @@
-"""Where and how precisely to compute: devices, precisions, tensors to numpy."""
+"""Where and how precisely to compute: devices, precisions, seeded draws, tensors to numpy."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .checks import check_choice
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+# Of the weights and the computation of a language model.
+MODEL_DTYPES = ("float32", "float64", "float16", "bfloat16")
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The torch device meant by `device`; "auto" is CUDA where there is one."""
+    """The torch device meant by `device`; "auto" is CUDA where there is one.
+
+    None is refused: where `device` is a parameter, "auto" is its default and says the same.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device, or it is CUDA and there is none.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -22,8 +40,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def resolve_dtype(dtype: Any, X: Any) -> torch.dtype:
-    """Working precision: as asked for, else double for double input and single for everything narrower."""
+def working_dtype(dtype: DTypeLike | torch.dtype | None, X: Any) -> torch.dtype:
+    """What a mixture computes in: as asked for, else double for double input and single for everything narrower."""
     if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
         kind = str(X.dtype).removeprefix("torch.")
         wide = kind == "float64" or kind.startswith(("int", "uint", "bool"))
@@ -34,7 +52,58 @@ def resolve_dtype(dtype: Any, X: Any) -> torch.dtype:
     return torch.float32 if name == "float32" else torch.float64
 
 
-def to_numpy(tensor: Tensor, dtype: Any = None) -> np.ndarray:
+def model_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """What a language model computes in.
+
+    Examples
+    --------
+    >>> model_dtype("bfloat16")
+    torch.bfloat16
+    """
+    return getattr(torch, model_dtype_name(dtype))
+
+
+def model_dtype_name(dtype: str | torch.dtype) -> str:
+    """The plain name of what a language model computes in.
+
+    Examples
+    --------
+    >>> model_dtype_name(torch.float16)
+    'float16'
+    """
+    name = str(dtype).removeprefix("torch.")
+    check_choice("dtype", name, MODEL_DTYPES)
+    return name
+
+
+@contextmanager
+def seeded(seed: int | None, device: str | torch.device | None = None) -> Iterator[None]:
+    """Draws of torch's global generators follow `seed` inside the block, and are afterwards as if it had not been.
+
+    Parameters
+    ----------
+    seed : int or None
+        None leaves the generators alone.
+    device : str or torch.device, optional
+        Where there are draws, besides the CPU. Generators of other devices are not touched.
+    """
+    if seed is None:
+        yield
+        return
+    where = torch.device("cpu" if device is None else device)
+    on_cuda = where.type == "cuda"
+    with torch.random.fork_rng(devices=[where] if on_cuda else []):
+        # torch.manual_seed would seed every GPU, of which only one is put back.
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(where):
+                torch.cuda.manual_seed(seed)
+        elif where.type != "cpu":
+            torch.get_device_module(where).manual_seed(seed)  # the state of others than CUDA cannot be put back
+        yield
+
+
+def to_numpy(tensor: Tensor, dtype: DTypeLike | None = None) -> np.ndarray:
     """A tensor from any device as a numpy array of its own."""
     array = tensor.detach().cpu().numpy()
     return array if dtype is None else array.astype(dtype, copy=False)

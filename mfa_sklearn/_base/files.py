@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,17 +53,32 @@ def check_writable(path: str | os.PathLike[str], suffixes: tuple[str, ...] = ())
     return path
 
 
-def check_folder(path: str | os.PathLike[str], mark: str) -> Path:
+def check_folder(path: str | os.PathLike[str], mark: str, read: Callable[[Path], object] = Path.read_bytes) -> Path:
     """`path`, if it is a folder that can be made, is empty, or holds the file `mark` and so an earlier result.
+
+    Parameters
+    ----------
+    path : path
+    mark : str
+        Name of a file that every result has.
+    read : callable
+        Reads that file, and raises OSError or ValueError if it is another program's.
 
     Raises
     ------
-    ValueError
+    FileExistsError
         If it is a file, or a folder of something else.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise ValueError(f"cannot write to {str(path)!r}: it is a file, name a folder")
-    if path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
-        raise ValueError(f"cannot write to {str(path)!r}: it holds other things, name a new or empty folder")
+        raise FileExistsError(f"cannot write to {str(path)!r}: it is a file, name a folder")
+    found = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+    if found:
+        try:
+            read(path / mark)
+        except (OSError, ValueError) as error:
+            raise FileExistsError(
+                f"cannot write to {str(path)!r}: it holds other things ({found[:3]}; {error}), name a new or an empty "
+                "folder"
+            ) from error
     return path

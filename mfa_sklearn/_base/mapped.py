@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .annotated import RowSource
 
 # Bytes of a map that are resident at once.
 _SPAN_BYTES = 32 * 2**20
@@ -77,7 +80,7 @@ def _let_go(mapping: mmap.mmap, view: np.ndarray) -> None:
     mapping.madvise(mmap.MADV_DONTNEED, low, high - low)
 
 
-def read_rows(X: Any, index: Any, device: torch.device) -> Tensor:
+def read_rows(X: RowSource | Tensor, index: slice | np.ndarray, device: torch.device) -> Tensor:
     """Rows of `X` as a tensor in their own precision."""
     if isinstance(X, Tensor):
         rows = X.detach()[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]

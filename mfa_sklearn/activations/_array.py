@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.annotated import AnnotatedArray
+from .._base.checks import import_optional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,10 +112,7 @@ class ActivationArray(AnnotatedArray):
         >>> X.to_frame().loc[("b", "y")].tolist()
         [0.0, 1.0]
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame needs pandas: pip install 'mfa-sklearn[lm]'") from error
+        pd = import_optional("pandas", "to_frame")
         order = [*(name for name in _LEVELS if name in self.rows), *(n for n in self.rows if n not in _LEVELS)]
         levels = [pd.Index(self.rows[name], name=_LEVELS.get(name, name)) for name in order]
         index = pd.MultiIndex.from_arrays(levels) if len(levels) > 1 else (levels[0] if levels else None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -40,14 +39,6 @@ def check_labels(labels: Any, n_texts: int) -> None:
     """Refuse labels that are not one per text."""
     if labels is not None and np.shape(labels)[:1] != (n_texts,):
         raise ValueError(f"labels have shape {np.shape(labels)} for {n_texts} texts: pass one label per text")
-
-
-def check_count(name: str, value: Any) -> None:
-    """Refuse what is not an integer of at least 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def check_keep(keep: Any) -> None:

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from numbers import Integral, Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
+from .._base.checks import check_choice, check_count
+from .._base.devices import model_dtype_name, resolve_device
 from ._array import ActivationArray
-from ._checks import check_count, check_keep, check_labels, check_texts
+from ._checks import check_keep, check_labels, check_texts
 from ._forward import run_batches
 from ._language_model import (
     PROCESSINGS,
     check_model_name,
     describe_model,
-    dtype_name,
     load_config,
     load_model,
-    resolve_device,
+    load_tokenizer,
     site_width,
 )
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
 from ._sites import check_hook, check_layers, check_site, hook_name
-from ._tokenize import check_max_length, tokenize
+from ._tokenize import check_max_length, keep_digest, tokenize
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike
+    from transformer_lens.model_bridge import TransformerBridge
+
     from ._store import ActivationStore
 
 POOLINGS = (None, "last", "mean", "first")
@@ -105,7 +110,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: Any,
+        model: str | os.PathLike[str],
         layer: int | Sequence[int],
         *,
         site: str = "residual",
@@ -118,8 +123,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         max_norm_ratio: float | None = None,
         processing: str = "raw",
         revision: str | None = None,
-        device: Any = "auto",
-        dtype: Any = "float32",
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "float32",
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -138,7 +143,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         self.dtype = dtype
         self.verbose = verbose
 
-    def fit(self, texts: Iterable[str], y: Any = None) -> ActivationExtractor:
+    def fit(self, texts: Iterable[str], y: ArrayLike | None = None) -> ActivationExtractor:
         """Check the parameters against the model's configuration, and the texts; nothing is learned.
 
         Parameters
@@ -184,17 +189,25 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         found = check_texts(texts)
         return self._extract(self._describe(), found).stacked()
 
-    def fit_transform(self, texts: Iterable[str], y: Any = None, **fit_params: Any) -> ActivationArray:
-        """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row)."""
+    def fit_transform(self, texts: Iterable[str], y: ArrayLike | None = None, **fit_params: Any) -> ActivationArray:
+        """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row).
+
+        Raises
+        ------
+        TypeError
+            For any `fit_params`, which are there because scikit-learn's own method has them.
+        """
+        if fit_params:
+            raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: it takes texts, and labels as y")
         found = check_texts(texts)
         self.fit(found, y)
         return self._extract((self.source_, self.n_features_out_), found, y).stacked()
 
     def extract_to(
         self,
-        directory: str | Path,
+        directory: str | os.PathLike[str],
         texts: Iterable[str],
-        labels: Any = None,
+        labels: ArrayLike | None = None,
         *,
         shard_size: int = 1000,
         dtype: str = "float16",
@@ -213,8 +226,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         dtype : {"float16", "float32"}, default="float16"
             Of the numbers on disk.
         resume : bool, default=True
-            Go on where an earlier call with the same texts and parameters stopped. With False, start anew, deleting
-            what such a call left.
+            Go on where an earlier call with the same texts and parameters stopped. Functions as `keep` are the same if
+            they keep the same tokens of the model's vocabulary. With False, start anew, deleting what such a call left.
 
         Returns
         -------
@@ -252,14 +265,14 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             raise ValueError(f"keep leaves no token of the {len(found)} texts: loosen it")
         return store
 
-    def load(self) -> Any:
+    def load(self) -> TransformerBridge:
         """The model itself, a TransformerBridge; loaded once and used by `transform` too.
 
         Returns
         -------
         transformer_lens.model_bridge.TransformerBridge
         """
-        key = (str(self.model), self.revision, str(self.device), dtype_name(self.dtype), self.processing)
+        key = (str(self.model), self.revision, str(self.device), model_dtype_name(self.dtype), self.processing)
         if getattr(self, "_loaded", (None,))[0] != key:
             model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
             self._loaded: tuple[Any, Any] = (key, model)
@@ -314,11 +327,10 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     def _check_own_parameters(self) -> None:
         check_site(self.site)
         check_layers(self.layer)
-        dtype_name(self.dtype)
+        model_dtype_name(self.dtype)
         resolve_device(self.device)
-        for name, choices in (("pooling", POOLINGS), ("processing", PROCESSINGS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_choice("processing", self.processing, PROCESSINGS)
         check_count("batch_size", self.batch_size)
         if self.max_length is not None:
             check_count("max_length", self.max_length)
@@ -331,7 +343,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
         keep = self.keep
         if callable(keep):
-            keep = f"{getattr(keep, '__module__', '')}.{getattr(keep, '__qualname__', type(keep).__qualname__)}"
+            keep = keep_digest(load_tokenizer(self.model, self.revision), keep)
         elif keep is not None:
             keep = sorted(keep)
         names = ("max_length", "include_special", "max_norm_ratio")
@@ -374,7 +386,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         from tqdm import tqdm
 
         n_rows = len(plan.positions) if pooling else plan.offsets[-1]
-        dtype = np.float64 if dtype_name(self.dtype) == "float64" else np.float32
+        dtype = np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32
         wanted = np.flatnonzero(np.diff(plan.offsets))
         running = run_batches(model, [plan.sequences[i].ids for i in wanted], hooks, int(self.batch_size))
         bar = tqdm(total=len(wanted), desc="activations", unit="text", disable=not progress)

@@ -126,12 +126,12 @@ def _forward(model: Any, ids: Any, mask: Any, hooks: Sequence[str], values: dict
     except _AllReadError:
         return
     missing = [name for name in hooks if name not in values]
-    raise RuntimeError(f"this model's forward pass never reached {missing}: choose another site")
+    raise ValueError(f"this model's forward pass never reached {missing}: choose another site")
 
 
 def _check_shape(value: Any, shape: tuple[int, ...], name: str) -> Any:
     if value.ndim != 3 or tuple(value.shape[:2]) != tuple(shape):
-        raise RuntimeError(
+        raise ValueError(
             f"{name} gave activations of shape {tuple(value.shape)} for token ids of shape {tuple(shape)}: "
             "this site has no row per token in this architecture, choose another"
         )

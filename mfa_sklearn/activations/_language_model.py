@@ -11,21 +11,27 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from .._base.checks import check_choice, import_optional
+from .._base.devices import model_dtype, model_dtype_name, resolve_device
+
+if TYPE_CHECKING:
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
 
 PROCESSINGS = ("raw", "compatibility")
-DTYPES = ("float32", "float64", "float16", "bfloat16")
 _WEIGHTS = (".safetensors", ".bin")
 _EDGE = 1 << 20  # bytes read at either end of a weight file to tell it from others
 
 
 def load_model(
     model: str | os.PathLike[str],
-    device: Any = "auto",
-    dtype: Any = "float32",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "float32",
     processing: str = "raw",
     revision: str | None = None,
-) -> Any:
+) -> TransformerBridge:
     """Load a language model as a TransformerLens ``TransformerBridge``.
 
     Parameters
@@ -62,11 +68,11 @@ def load_model(
     >>> model("The river").shape[-1] == model.cfg.d_vocab
     True
     """
-    bridge_class = _import_bridge()
+    bridges = import_optional("transformer_lens.model_bridge", "a language model")
     source = describe_model(model, dtype, processing, revision)
     with _explained(model), _quiet():
-        bridge = bridge_class.boot_transformers(
-            os.fspath(model), device=str(resolve_device(device)), dtype=resolve_dtype(dtype), revision=revision
+        bridge = bridges.TransformerBridge.boot_transformers(
+            os.fspath(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
         )
     if processing == "compatibility":
         bridge.enable_compatibility_mode(disable_warnings=True)
@@ -86,12 +92,17 @@ def load_config(model: str | os.PathLike[str], revision: str | None = None) -> A
         If there is no such directory or model.
     """
     name = check_model_name(model)
-    try:
-        from transformers import AutoConfig
-    except ImportError as error:
-        raise ImportError(_NEEDS_LM) from error
+    transformers = import_optional("transformers", "a language model")
     with _explained(name):
-        return AutoConfig.from_pretrained(name, revision=revision)
+        return transformers.AutoConfig.from_pretrained(name, revision=revision)
+
+
+def load_tokenizer(model: str | os.PathLike[str], revision: str | None = None) -> Any:
+    """The `transformers` tokenizer of a model, read without its weights; errors are those of `load_config`."""
+    name = check_model_name(model)
+    transformers = import_optional("transformers", "a language model")
+    with _explained(name):
+        return transformers.AutoTokenizer.from_pretrained(name, revision=revision)
 
 
 def check_model_name(model: Any) -> str:
@@ -121,7 +132,7 @@ def check_model_name(model: Any) -> str:
 
 def describe_model(
     model: str | os.PathLike[str],
-    dtype: Any = "float32",
+    dtype: str | torch.dtype = "float32",
     processing: str = "raw",
     revision: str | None = None,
     config: Any = None,
@@ -136,8 +147,7 @@ def describe_model(
         "dtype", "d_model" (int) and "n_layers" (int).
     """
     name = check_model_name(model)
-    if processing not in PROCESSINGS:
-        raise ValueError(f"processing must be one of {PROCESSINGS}, got {processing!r}")
+    check_choice("processing", processing, PROCESSINGS)
     config = load_config(name, revision) if config is None else config
     found = directory_digest(name) if Path(name).is_dir() else getattr(config, "_commit_hash", None)
     text = config.get_text_config()
@@ -145,7 +155,7 @@ def describe_model(
         "model": name,
         "revision": found or revision,
         "processing": processing,
-        "dtype": dtype_name(dtype),
+        "dtype": model_dtype_name(dtype),
         "d_model": int(text.hidden_size),
         "n_layers": int(text.num_hidden_layers),
     }
@@ -174,59 +184,6 @@ def site_width(config: Any, site: str) -> int:
         if getattr(text, name, None):
             return int(getattr(text, name))
     return 4 * int(text.hidden_size)
-
-
-def dtype_name(dtype: Any) -> str:
-    """The plain name of a dtype given as a string or a torch.dtype.
-
-    Examples
-    --------
-    >>> dtype_name("float16")
-    'float16'
-    """
-    name = str(dtype).removeprefix("torch.")
-    if name not in DTYPES:
-        raise ValueError(f"dtype must be one of {DTYPES} or such a torch.dtype, got {dtype!r}")
-    return name
-
-
-def resolve_dtype(dtype: Any) -> Any:
-    """The torch.dtype of a dtype given by name."""
-    import torch
-
-    return getattr(torch, dtype_name(dtype))
-
-
-def resolve_device(device: Any) -> Any:
-    """The torch.device of "auto", a name or a torch.device.
-
-    Raises
-    ------
-    ValueError
-        If there is no such device, or it is CUDA and there is none.
-    """
-    import torch
-
-    if device is None or device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"unknown device {device!r}: use 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} was asked for but torch finds no CUDA here: use device='auto' or 'cpu'")
-    return found
-
-
-_NEEDS_LM = "language models need transformers and transformer_lens: pip install 'mfa-sklearn[lm]'"
-
-
-def _import_bridge() -> Any:
-    try:
-        from transformer_lens.model_bridge import TransformerBridge
-    except ImportError as error:
-        raise ImportError(_NEEDS_LM) from error
-    return TransformerBridge
 
 
 @contextmanager

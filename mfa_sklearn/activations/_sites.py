@@ -1,4 +1,4 @@
-"""Where in a transformer activations are read and written: the sites and their hook points."""
+"""Sites, layers and hook points that a user names, checked."""
 
 from __future__ import annotations
 
@@ -6,14 +6,8 @@ from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
-#: Site name -> hook point of a TransformerLens model.
-SITES: dict[str, str] = {
-    "residual": "blocks.{layer}.hook_resid_post",
-    "residual_pre": "blocks.{layer}.hook_resid_pre",
-    "mlp": "blocks.{layer}.mlp.hook_post",
-    "mlp_out": "blocks.{layer}.hook_mlp_out",
-    "attn_out": "blocks.{layer}.hook_attn_out",
-}
+from .._base.checks import check_choice
+from .._base.sites import SITES
 
 
 def check_site(site: Any) -> str:
@@ -29,8 +23,7 @@ def check_site(site: Any) -> str:
     >>> check_site("mlp_out")
     'mlp_out'
     """
-    if not isinstance(site, str) or site not in SITES:
-        raise ValueError(f"unknown site {site!r}: choose one of {', '.join(map(repr, SITES))}")
+    check_choice("site", site, SITES)
     return site
 
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 FORMAT = "mfa-sklearn activations"
 VERSION = 1
@@ -105,11 +108,17 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
             If the layer is not in the store, or there are several and none is named.
         """
         if layer is None and len(self.layers) > 1:
-            raise ValueError(f"this store has the layers {list(self.layers)}: name one")
+            raise ValueError(
+                f"this store has the layers {list(self.layers)}: name one, as in store.open({self.layers[0]})"
+            )
         chosen = self.layers[0] if layer is None else layer
         if chosen not in self.layers:
             raise ValueError(f"layer {chosen} is not in this store, which has {list(self.layers)}")
         return StoredActivations(self, int(chosen))
+
+    def __mfa_rows__(self) -> StoredActivations:
+        """What is read where the store itself is given as rows: its only layer."""
+        return self.open()
 
     def load(self, layer: int | None = None) -> ActivationArray:
         """The array of a layer, read into memory; see `open`."""
@@ -174,16 +183,18 @@ class StoredActivations:
         return {"texts": self.texts, "source": self.source}
 
     @cached_property
-    def rows(self) -> dict[str, np.ndarray]:
-        """Facts per row, as in `ActivationArray`, for all rows."""
-        return self._facts_of(np.arange(len(self)))
+    def rows(self) -> Mapping[str, np.ndarray]:
+        """Facts per row, as in `ActivationArray`, for all rows; each is read when it is first asked for."""
+        return _RowFacts(self)
 
     def __getattr__(self, name: str) -> np.ndarray | None:
         if name in (*FACTS, "tokens"):
             return self.rows.get(name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def batches(self, batch_size: int, shuffle: bool = False, random_state: Any = None) -> Iterator[ActivationArray]:
+    def batches(
+        self, batch_size: int, shuffle: bool = False, random_state: int | np.random.RandomState | None = None
+    ) -> Iterator[ActivationArray]:
         """All rows, `batch_size` at a time.
 
         Parameters
@@ -208,16 +219,16 @@ class StoredActivations:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: slice | ArrayLike) -> Any:
         if isinstance(key, int | np.integer):
             return np.asarray(self[np.array([key])])[0]
         index = _row_numbers(key, len(self))
         values = np.empty((len(index), self.shape[1]), dtype=self.dtype)
         for shard, where, local in self._parts(index):
             values[where] = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
-        return ActivationArray(values, rows=self._facts_of(index), shared=self.shared)
+        return ActivationArray(values, rows=self.read_facts(index, self.fact_names), shared=self.shared)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a store lies on disk, so an array of it is a copy")
         whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
@@ -235,23 +246,29 @@ class StoredActivations:
             where = np.flatnonzero(shards == number)
             yield self._shards[number], where, _as_slice(index[where] - self._offsets[number])
 
-    def _facts_of(self, index: np.ndarray) -> dict[str, np.ndarray]:
-        found: dict[str, list[np.ndarray]] = {}
-        places = [np.empty(0, dtype=np.int64)]
-        for shard, where, local in self._parts(index):
-            places.append(where)
-            for name, fact in self._shard_facts(shard, local).items():
-                found.setdefault(name, []).append(fact)
-        order = np.argsort(np.concatenate(places), kind="stable")
-        return {name: np.concatenate(facts)[order] for name, facts in found.items()}
+    @property
+    def fact_names(self) -> tuple[str, ...]:
+        """Names of the facts per row that there are."""
+        held = next((tuple(shard["facts"]) for shard in self._shards if shard["rows"]), ())
+        return (*held, "tokens") if "token_ids" in held else held
 
-    def _shard_facts(self, shard: dict[str, Any], rows: Any) -> dict[str, np.ndarray]:
-        facts = {name: np.asarray(self._load(shard, name)[rows]) for name in shard["facts"]}
-        wide = {name: fact if name == "labels" else fact.astype(np.int64) for name, fact in facts.items()}
-        if "token_ids" in wide:
+    def read_facts(self, index: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
+        """Facts of the rows numbered; none of no rows."""
+        parts = list(self._parts(index))
+        if not parts:
+            return {}
+        order = np.argsort(np.concatenate([where for _, where, _ in parts]), kind="stable")
+        return {
+            name: np.concatenate([self._shard_fact(shard, name, local) for shard, _, local in parts])[order]
+            for name in names
+        }
+
+    def _shard_fact(self, shard: dict[str, Any], name: str, rows: Any) -> np.ndarray:
+        if name == "tokens":
             ids, tokens = self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")
-            wide["tokens"] = tokens[np.searchsorted(ids, wide["token_ids"])]
-        return wide
+            return tokens[np.searchsorted(ids, self._shard_fact(shard, "token_ids", rows))]
+        fact = np.asarray(self._load(shard, name)[rows])
+        return fact if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
         path = self.store.directory / f"{shard['name']}.{name}.npy"
@@ -259,6 +276,33 @@ class StoredActivations:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(f"{str(path)!r} cannot be read ({error}): delete the store and extract again") from error
+
+
+class _RowFacts(Mapping[str, np.ndarray]):
+    """Facts per row of all rows, each read at first use, so that asking for one does not read the others."""
+
+    def __init__(self, stored: StoredActivations) -> None:
+        self._stored = stored
+        self._read: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self:
+            raise KeyError(name)
+        if name not in self._read:
+            self._read |= self._stored.read_facts(np.arange(len(self._stored)), [name])
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored.fact_names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored.fact_names)
+
+    def __len__(self) -> int:
+        return len(self._stored.fact_names)
+
+    def __repr__(self) -> str:
+        return f"facts of {len(self._stored)} rows: {', '.join(self)}"
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -305,7 +349,7 @@ class _Texts(Sequence[str]):
         return tuple, (self._all,)
 
 
-def _row_numbers(key: Any, n_rows: int) -> np.ndarray:
+def _row_numbers(key: slice | ArrayLike, n_rows: int) -> np.ndarray:
     """Row numbers of a slice, mask or array of indices."""
     if isinstance(key, slice):
         return np.arange(*key.indices(n_rows))
@@ -320,7 +364,7 @@ def _row_numbers(key: Any, n_rows: int) -> np.ndarray:
     return np.where(index < 0, index + n_rows, index).astype(np.int64)
 
 
-def _as_slice(index: np.ndarray) -> Any:
+def _as_slice(index: np.ndarray) -> slice | np.ndarray:
     """A run of rows as a slice, which a memory map reads without an index array."""
     if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
         return slice(int(index[0]), int(index[0]) + len(index))

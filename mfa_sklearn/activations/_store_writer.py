@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._base.checks import check_choice, check_count
 from .._base.files import replacing
 from ._row_plan import LayerRows
 from ._store import DTYPES, FACTS, FORMAT, VERSION, ActivationStore, read_manifest
@@ -76,10 +76,8 @@ def write_store(
 
 def check_store_options(shard_size: Any, dtype: Any) -> None:
     """Refuse what no store can have, before a model is run."""
-    if not isinstance(shard_size, Integral) or isinstance(shard_size, bool) or shard_size < 1:
-        raise ValueError(f"shard_size must be an integer of at least 1, got {shard_size!r}")
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype on disk must be one of {DTYPES}, got {dtype!r}")
+    check_count("shard_size", shard_size)
+    check_choice("dtype", dtype, DTYPES)
 
 
 def _start(path: Path, key: str, source: dict[str, Any], n_texts: int, dtype: str, resume: bool) -> dict[str, Any]:

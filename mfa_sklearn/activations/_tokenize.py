@@ -6,6 +6,7 @@ with one token, which a text may also spell out.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -120,16 +121,19 @@ def token_strings(tokenizer: Any, ids: Any) -> np.ndarray:
 
     Parameters
     ----------
-    tokenizer : transformers tokenizer
+    tokenizer : transformers tokenizer, or None
+        None, of a model that has none, gives the ids as strings.
     ids : array of int of shape (n,)
+        A negative one is a token that is not known, and gives "".
 
     Returns
     -------
     ndarray of str of shape (n,)
     """
     distinct, inverse = np.unique(np.asarray(ids, dtype=np.int64), return_inverse=True)
-    pieces = tokenizer.convert_ids_to_tokens(distinct.tolist())
-    return np.array([_decode(tokenizer, i, p) for i, p in zip(distinct.tolist(), pieces, strict=True)])[inverse]
+    known = distinct[distinct >= 0].tolist()
+    strings = [str(i) for i in known] if tokenizer is None else _decode(tokenizer, known)
+    return np.array([""] * (len(distinct) - len(known)) + strings, dtype=str)[inverse]
 
 
 def kept_tokens(
@@ -152,6 +156,25 @@ def kept_tokens(
     return [
         np.flatnonzero(np.where(s.special, include_special, yes)) for s, yes in zip(sequences, per_text, strict=True)
     ]
+
+
+def keep_digest(tokenizer: Any, keep: Callable[[str], bool]) -> str:
+    """What a function says of every token of a vocabulary, as a digest.
+
+    It tells functions apart where names do not - lambdas, partials, objects that are called - and is the same in
+    another process.
+    """
+    digest = hashlib.sha256()
+    for string in sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist())):
+        digest.update(f"{string!r}: {_verdict(keep, string)}\n".encode())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _verdict(keep: Callable[[str], bool], string: str) -> str:
+    try:
+        return str(bool(keep(string)))
+    except Exception as error:  # no text need hold this token; where one does, the run says so
+        return type(error).__name__
 
 
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[TokenSequence]:
@@ -223,9 +246,11 @@ def _truncated(sequence: TokenSequence, limit: int) -> TokenSequence:
     return sequence.select(np.r_[0 : limit - n_tail, n - n_tail : n])
 
 
-def _decode(tokenizer: Any, token_id: int, piece: str | None) -> str:
-    string = tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+def _decode(tokenizer: Any, ids: list[int]) -> list[str]:
+    strings = [tokenizer.decode([token_id], clean_up_tokenization_spaces=False) for token_id in ids]
     # Sentencepiece decoders drop the space a sequence starts with, which is part of this token.
-    if piece is not None and piece.startswith("\u2581") and not string.startswith(" "):
-        return " " + string
-    return string
+    lost = [
+        piece is not None and piece.startswith("\u2581") and not string.startswith(" ")
+        for piece, string in zip(tokenizer.convert_ids_to_tokens(ids), strings, strict=True)
+    ]
+    return [" " + string if dropped else string for string, dropped in zip(strings, lost, strict=True)]

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import xlogy
 
-from .._base.checks import check_choice, check_count, import_pandas
+from .._base.checks import check_choice, check_count, import_optional
 from ._inputs import as_rows, check_mixture, required_fact, selected_components
 from ._scan import Chunk, scan
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from ..activations import ActivationStore
+    from ..activations._store import StoredActivations
+    from ..mixture import MFA
 
 COUNTS = ("hard", "soft")
 
 
 def top_concepts(
-    mfa: Any,
-    activations: Any,
-    labels: Any = None,
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
+    labels: ArrayLike | None = None,
     *,
     n_concepts: int | None = 5,
-    components: Any = None,
+    components: int | Sequence[int] | None = None,
     counts: str = "hard",
 ) -> pd.DataFrame:
     """The labels that each component over-represents.
@@ -31,7 +37,7 @@ def top_concepts(
     Parameters
     ----------
     mfa : fitted MFA
-    activations : ActivationArray or array-like of shape (n, n_features)
+    activations : ActivationArray, activation store or array-like, of shape (n, n_features)
     labels : array-like of shape (n,), optional
         A label per row, of any type; by default those that the activations carry. Rows whose label is missing (None,
         NaN) are not counted.
@@ -81,13 +87,20 @@ def top_concepts(
     1          1  money     20    20   2.0
     """
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
-    counted = ConceptCounts(mfa, activations, labels, counts)
+    X = as_rows(activations)
+    counted = ConceptCounts(mfa, X, labels, counts)
     chosen = selected_components(components, counted.n_components)
-    scan(mfa, activations, counted)
+    scan(mfa, X, counted)
     return counted.by_component(chosen, most)
 
 
-def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts: str = "hard") -> pd.DataFrame:
+def concept_components(
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
+    labels: ArrayLike | None = None,
+    *,
+    counts: str = "hard",
+) -> pd.DataFrame:
     """For every label, the component that over-represents it most.
 
     Parameters
@@ -112,8 +125,9 @@ def concept_components(mfa: Any, activations: Any, labels: Any = None, *, counts
     >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
     {'money': 1, 'river': 0}
     """
-    counted = ConceptCounts(mfa, activations, labels, counts)
-    scan(mfa, activations, counted)
+    X = as_rows(activations)
+    counted = ConceptCounts(mfa, X, labels, counts)
+    scan(mfa, X, counted)
     return counted.by_concept()
 
 
@@ -142,11 +156,11 @@ class ConceptCounts:
 
     dense = False
 
-    def __init__(self, mfa: Any, activations: Any, labels: Any = None, counts: str = "hard") -> None:
+    def __init__(self, mfa: MFA, activations: Any, labels: ArrayLike | None = None, counts: str = "hard") -> None:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
-        values = required_fact(as_rows(activations), "labels", labels, "top_concepts")
-        self._codes, self.labels = import_pandas("top_concepts").factorize(values, sort=True)
+        values = required_fact(activations, "labels", labels, "top_concepts")
+        self._codes, self.labels = import_optional("pandas", "top_concepts").factorize(values, sort=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")
         self._soft = counts == "soft"
@@ -180,7 +194,7 @@ class ConceptCounts:
         return self._lines(best[codes], codes).set_index("label")
 
     def _lines(self, components: np.ndarray, codes: np.ndarray) -> pd.DataFrame:
-        pd = import_pandas("top_concepts")
+        pd = import_optional("pandas", "top_concepts")
         facts = {name: field[components, codes] for name, field in association(self.count).items()}
         table = pd.DataFrame({"component": components, "label": self.labels[codes], **facts})
         return table if self._soft else table.astype({"count": int, "size": int})

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.checks import check_count
+from .._base.checks import check_count, import_optional
 from ._project import Projection, project
 from ._text import label_text, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
+    from numpy.typing import ArrayLike
+
+    from ..activations import ActivationStore
+    from ..activations._store import StoredActivations
+    from ..mixture import MFA
 
 _FONT_SIZE = 6.5
 # Between a point and its label, in points.
@@ -56,11 +68,11 @@ class SubspaceDisplay:
     200
     """
 
-    ax_: Any
-    figure_: Any
-    scatter_: Any
-    text_: list[Any]
-    legend_: Any
+    ax_: Axes
+    figure_: Figure
+    scatter_: PathCollection
+    text_: list[Text]
+    legend_: Legend | None
 
     def __init__(self, projection: Projection, *, factors: Sequence[int] = (0, 1)) -> None:
         self.projection = projection
@@ -69,18 +81,18 @@ class SubspaceDisplay:
     @classmethod
     def from_estimator(
         cls,
-        mfa: Any,
-        activations: Any,
+        mfa: MFA,
+        activations: ArrayLike | ActivationStore | StoredActivations,
         component: int,
         *,
         factors: Sequence[int] = (0, 1),
         axes: str = "factors",
-        rows: Any = None,
+        rows: ArrayLike | None = None,
         threshold: float | None = None,
-        tokens: Any = None,
-        labels: Any = None,
+        tokens: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
         max_labels: int = 250,
-        ax: Any = None,
+        ax: Axes | None = None,
         scatter_kwargs: dict[str, Any] | None = None,
         text_kwargs: dict[str, Any] | None = None,
     ) -> SubspaceDisplay:
@@ -108,7 +120,7 @@ class SubspaceDisplay:
 
     def plot(
         self,
-        ax: Any = None,
+        ax: Axes | None = None,
         *,
         max_labels: int = 250,
         scatter_kwargs: dict[str, Any] | None = None,
@@ -132,8 +144,8 @@ class SubspaceDisplay:
         """
         check_count("max_labels", max_labels, 0)
         points = self.projection.coordinates[:, _check_factors(self.factors, self.projection.coordinates.shape[1])]
-        self.ax_ = _axes_for(points.shape[1], ax)
-        self.figure_ = self.ax_.get_figure()
+        axes = _axes_for(points.shape[1], ax)
+        self.ax_, self.figure_ = axes, axes.get_figure()
         colors, key = _colors(self.projection.labels)
         options = {"s": _marker_size(len(points)), "c": colors, "linewidths": 0, **(scatter_kwargs or {})}
         if "color" in options or "facecolors" in options:
@@ -155,13 +167,13 @@ class SubspaceDisplay:
         if len(found):
             title += f", {found.captured_energy:.0%} of variance in its subspace"
         else:
-            place = {"xycoords": "axes fraction", "ha": "center"}
+            place: dict[str, Any] = {"xycoords": "axes fraction", "ha": "center"}
             self.ax_.annotate("no rows belong to this component", (0.5, 0.5), **place)
         self.ax_.set_title(title, fontsize="medium")
         self.ax_.grid(True, alpha=0.25, linewidth=0.5)
         self.ax_.set_axisbelow(True)
 
-    def _write_tokens(self, points: np.ndarray, max_labels: int, text_kwargs: dict[str, Any]) -> list[Any]:
+    def _write_tokens(self, points: np.ndarray, max_labels: int, text_kwargs: dict[str, Any]) -> list[Text]:
         tokens = self.projection.tokens
         if tokens is None or not max_labels or not len(points):
             return []
@@ -176,7 +188,8 @@ class SubspaceDisplay:
         places[:, 0] += np.where(left, -gap - sizes[:, 0], gap)
         chosen = spread_out(places, sizes, max_labels)
         sides = {side: {"ha": side, **self._beside(sign), **options} for side, sign in (("left", 1), ("right", -1))}
-        return [self.ax_.text(*points[i], names[i], **sides["right" if left[i] else "left"]) for i in chosen]
+        axes: Any = self.ax_  # in three dimensions a text has three coordinates
+        return [axes.text(*points[i], names[i], **sides["right" if left[i] else "left"]) for i in chosen]
 
     def _beside(self, sign: int) -> dict[str, Any]:
         """Moves a text off its point; in three dimensions matplotlib places texts itself."""
@@ -198,21 +211,12 @@ def _check_factors(factors: Sequence[int], n_factors: int | None) -> list[int]:
     return chosen
 
 
-def _import_pyplot() -> ModuleType:
-    try:
-        import matplotlib.pyplot
-    except ImportError as error:
-        raise ImportError(
-            "SubspaceDisplay needs matplotlib; install it with pip install 'mfa-sklearn[plot]'"
-        ) from error
-    return matplotlib.pyplot
-
-
 def _axes_for(n_dimensions: int, ax: Any) -> Any:
     """The given axes if they have that many dimensions, else new ones."""
     if ax is None:
+        pyplot = import_optional("matplotlib.pyplot", "SubspaceDisplay")
         kind = {"projection": "3d"} if n_dimensions == 3 else {"aspect": "equal", "adjustable": "datalim"}
-        return _import_pyplot().subplots(figsize=(9, 6), subplot_kw=kind, layout="constrained")[1]
+        return pyplot.subplots(figsize=(9, 6), subplot_kw=kind, layout="constrained")[1]
     if (ax.name == "3d") != (n_dimensions == 3):
         raise ValueError(
             f"ax has projection {ax.name!r}, but {n_dimensions} factors are to be drawn; three need "
@@ -248,7 +252,7 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _MAX_CHARACTERS else name[: _MAX_CHARACTERS - 1] + "…"
 
 
-def _legend(ax: Any, key: list[tuple[str, Any]], place: dict[str, Any]) -> Any:
+def _legend(ax: Axes, key: list[tuple[str, Any]], place: dict[str, Any]) -> Legend:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], marker="o", linestyle="", color=color, markersize=5) for _, color in key]
@@ -259,7 +263,7 @@ def _legend(ax: Any, key: list[tuple[str, Any]], place: dict[str, Any]) -> Any:
     return legend
 
 
-def _in_pixels(ax: Any, points: np.ndarray) -> tuple[np.ndarray, Any]:
+def _in_pixels(ax: Any, points: np.ndarray) -> tuple[np.ndarray, Bbox]:
     """Where points appear on the canvas, (n, 2), and the frame of the axes there."""
     ax.get_figure().draw_without_rendering()
     if points.shape[1] == 3:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._base.annotated import given_rows, row_fact
 from .._base.checks import check_component
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def check_mixture(mfa: Any) -> int:
@@ -25,18 +30,20 @@ def check_mixture(mfa: Any) -> int:
 
 
 def as_rows(activations: Any) -> Any:
-    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional."""
+    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional.
+
+    A store of activations stands for those of its only layer.
+    """
+    activations = given_rows(activations)
     rows = activations if hasattr(activations, "shape") else np.asarray(activations)
     if len(rows.shape) != 2:
         raise ValueError(f"activations must be two-dimensional, one row per token; got shape {tuple(rows.shape)}")
     return rows
 
 
-def row_fact(activations: Any, name: str, given: Any = None) -> np.ndarray | None:
+def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -> np.ndarray | None:
     """One entry per row: as `given`, else what the activations carry under that name, else None."""
-    facts = getattr(activations, "rows", None)
-    carried = facts.get(name) if isinstance(facts, dict) else getattr(activations, name, None)
-    fact = carried if given is None else given
+    fact = row_fact(activations, name) if given is None else given
     if fact is None:
         return None
     values = np.asarray(fact)
@@ -47,9 +54,9 @@ def row_fact(activations: Any, name: str, given: Any = None) -> np.ndarray | Non
     return values
 
 
-def required_fact(activations: Any, name: str, given: Any, caller: str) -> np.ndarray:
-    """As `row_fact`; an error that says how to pass it where there is none."""
-    fact = row_fact(activations, name, given)
+def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: str) -> np.ndarray:
+    """As `optional_fact`; an error that says how to pass it where there is none."""
+    fact = optional_fact(activations, name, given)
     if fact is None:
         raise ValueError(
             f"{caller} needs {name}, and these activations ({type(activations).__name__}) carry none; pass {name}=..., "
@@ -59,13 +66,11 @@ def required_fact(activations: Any, name: str, given: Any, caller: str) -> np.nd
     return fact
 
 
-def selected_components(components: Any, n_components: int) -> np.ndarray:
+def selected_components(components: int | Sequence[int] | None, n_components: int) -> np.ndarray:
     """Sorted distinct component indices; all of them for None."""
     if components is None:
         return np.arange(n_components)
-    if np.ndim(components) == 0:
-        components = [components]
-    chosen = [check_component(k, n_components) for k in components]
+    chosen = [check_component(k, n_components) for k in np.atleast_1d(np.asarray(components, dtype=object))]
     if not chosen:
         raise ValueError("components is empty; name at least one, or pass None for all")
     return np.unique(chosen)

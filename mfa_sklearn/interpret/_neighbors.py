@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.checks import check_count, import_pandas
+from .._base.checks import check_count, import_optional
 from ._inputs import check_mixture, selected_components
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..mixture import MFA
+
 # Pairs of components to compare at once, by the bytes of their loadings.
 _BLOCK_BYTES = 2**20
 
 
-def neighbors(mfa: Any, n_neighbors: int = 5, *, components: Any = None) -> pd.DataFrame:
+def neighbors(mfa: MFA, n_neighbors: int = 5, *, components: int | Sequence[int] | None = None) -> pd.DataFrame:
     """The components that each component overlaps most.
 
     Parameters
@@ -55,7 +58,7 @@ def neighbors(mfa: Any, n_neighbors: int = 5, *, components: Any = None) -> pd.D
     >>> neighbors(MFA(3, 1, init=centers, max_iter=0).fit(X), 1)[["component", "neighbor"]].to_numpy().tolist()
     [[0, 1], [1, 0], [2, 1]]
     """
-    pd = import_pandas("neighbors")
+    pd = import_optional("pandas", "neighbors")
     chosen = selected_components(components, check_mixture(mfa))
     count = check_count("n_neighbors", n_neighbors)
     means, loadings = (np.asarray(fact, dtype=np.float64) for fact in (mfa.means_, mfa.loadings_))

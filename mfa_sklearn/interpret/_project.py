@@ -9,13 +9,18 @@ import numpy as np
 import torch
 from sklearn.utils.extmath import svd_flip
 
-from .._base.checks import check_choice, check_component, import_pandas
+from .._base.checks import check_choice, check_component, import_optional
 from .._base.mapped import read_rows
-from ._inputs import as_rows, check_mixture, row_fact
+from ._inputs import as_rows, check_mixture, optional_fact
 from ._scan import POSTERIOR_FLOOR, Chunk, scan
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from ..activations import ActivationStore
+    from ..activations._store import StoredActivations
+    from ..mixture import MFA
 
 AXES = ("factors", "principal")
 # Rows of activations to hold at once.
@@ -76,26 +81,26 @@ class Projection:
         facts = {"row": self.rows, "token": self.tokens, "label": self.labels, "responsibility": self.responsibilities}
         known = {name: fact for name, fact in facts.items() if fact is not None}
         names = {f"z{j}": self.coordinates[:, j] for j in range(self.coordinates.shape[1])}
-        return import_pandas("Projection.to_frame").DataFrame({**known, **names})
+        return import_optional("pandas", "Projection.to_frame").DataFrame({**known, **names})
 
 
 def project(
-    mfa: Any,
-    activations: Any,
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
     component: int,
     *,
-    rows: Any = None,
+    rows: ArrayLike | None = None,
     threshold: float | None = None,
     axes: str = "factors",
-    tokens: Any = None,
-    labels: Any = None,
+    tokens: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
 ) -> Projection:
     """Project a component's rows on its subspace.
 
     Parameters
     ----------
     mfa : fitted MFA
-    activations : ActivationArray or array-like of shape (n, n_features)
+    activations : ActivationArray, activation store or array-like, of shape (n, n_features)
     component : int
     rows : array-like of bool of shape (n,) or of int, optional
         Which rows to project, as a mask or as indices; by default those whose most probable component this is. Giving
@@ -137,20 +142,20 @@ def project(
     """
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
-    activations = as_rows(activations)
-    facts = {name: row_fact(activations, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
+    X = as_rows(activations)
+    facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
     if rows is not None:
         if threshold is not None:
             raise ValueError("give rows or threshold, not both")
-        members = _given_rows(rows, len(activations))
+        members = _given_rows(rows, len(X))
     else:
         found = _Members(component, _check_threshold(threshold))
-        scan(mfa, activations, found)
+        scan(mfa, X, found)
         members, responsibilities = found.result()
     rotation, directions = _axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes)
     centroid = np.asarray(mfa.means_[component])
-    scores, shares = _coordinates(mfa, activations, members, component, directions, centroid)
+    scores, shares = _coordinates(mfa, X, members, component, directions, centroid)
     return Projection(
         component=component,
         axes=axes,
@@ -195,7 +200,7 @@ def _check_threshold(threshold: float | None) -> float | None:
     return threshold
 
 
-def _given_rows(rows: Any, n_rows: int) -> np.ndarray:
+def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
     """Ascending distinct row numbers from a mask or from indices."""
     chosen = np.asarray(rows)
     if chosen.dtype == bool:
@@ -219,14 +224,14 @@ def _axes(loadings: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _coordinates(
-    mfa: Any, activations: Any, members: np.ndarray, component: int, directions: np.ndarray, centroid: np.ndarray
+    mfa: MFA, X: Any, members: np.ndarray, component: int, directions: np.ndarray, centroid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Factor scores (n_k, q), and the shares of energy in the whole subspace and along each direction, (1 + q,)."""
     basis = np.linalg.svd(directions, full_matrices=False)[0]
     units = directions / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
     scores, total, parts = [np.empty((0, directions.shape[1]))], 0.0, np.zeros(1 + directions.shape[1])
     for start in range(0, len(members), _BLOCK):
-        block = read_rows(activations, members[start : start + _BLOCK], torch.device("cpu")).numpy()
+        block = read_rows(X, members[start : start + _BLOCK], torch.device("cpu")).numpy()
         scores.append(mfa.posterior_mean(block, component))
         deviations = block - centroid
         total += np.square(deviations).sum(dtype=np.float64)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ..mixture import MFA
 
 # Posteriors below this are left out of every table; sums of n posteriors are therefore too low by at most n times it.
 POSTERIOR_FLOOR = 1e-6
@@ -93,14 +96,14 @@ class Accumulator(Protocol):
     def update(self, chunk: Any) -> None: ...
 
 
-def scan(mfa: Any, activations: Any, *accumulators: Accumulator) -> None:
+def scan(mfa: MFA, activations: Any, *accumulators: Accumulator) -> None:
     """Show all rows to all accumulators in one pass."""
     for chunk in _chunks(mfa, activations, any(a.dense for a in accumulators)):
         for accumulator in accumulators:
             accumulator.update(chunk)
 
 
-def _chunks(mfa: Any, activations: Any, dense: bool) -> Iterator[Chunk]:
+def _chunks(mfa: MFA, activations: Any, dense: bool) -> Iterator[Chunk]:
     if dense or not hasattr(mfa, "iter_pairs"):
         for rows, log_joint in mfa.iter_log_joint(activations):
             yield DenseChunk(rows, log_joint)

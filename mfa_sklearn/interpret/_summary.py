@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.checks import check_count, import_pandas
+from .._base.checks import check_count, import_optional
 from ._concepts import ConceptCounts
-from ._inputs import as_rows, check_mixture, row_fact
+from ._inputs import as_rows, check_mixture, optional_fact
 from ._scan import Accumulator, Assignments, scan
 from ._text import label_text, visible
 from ._top_tokens import TokenRanking
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from ..activations import ActivationStore
+    from ..activations._store import StoredActivations
+    from ..mixture import MFA
 
 
 def describe_components(
-    mfa: Any,
-    activations: Any,
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
     *,
     n_tokens: int = 6,
     n_concepts: int = 2,
     score: str = "posterior",
     aggregate: str = "sum",
-    tokens: Any = None,
-    labels: Any = None,
+    tokens: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """One line per component: how many rows it has, its top tokens and the concepts it over-represents.
 
     Parameters
     ----------
     mfa : fitted MFA
-    activations : ActivationArray or array-like of shape (n, n_features)
+    activations : ActivationArray, activation store or array-like, of shape (n, n_features)
     n_tokens, score, aggregate, tokens
         As for `top_tokens`.
     n_concepts, labels
@@ -58,16 +63,16 @@ def describe_components(
     0            20    cat   a 100%
     1            20    dog   b 100%
     """
-    pd = import_pandas("describe_components")
+    pd = import_optional("pandas", "describe_components")
     n_components = check_mixture(mfa)
     check_count("n_concepts", n_concepts)
-    activations = as_rows(activations)
-    ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, tokens=tokens)
-    labeled = row_fact(activations, "labels", labels) is not None
-    counted = ConceptCounts(mfa, activations, labels) if labeled else None
-    assignments = Assignments(len(activations))
+    X = as_rows(activations)
+    ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, tokens=tokens)
+    labeled = optional_fact(X, "labels", labels) is not None
+    counted = ConceptCounts(mfa, X, labels) if labeled else None
+    assignments = Assignments(len(X))
     accumulators: list[Accumulator] = [assignments, ranking, *([counted] if counted else [])]
-    scan(mfa, activations, *accumulators)
+    scan(mfa, X, *accumulators)
     components = np.arange(n_components)
     top = ranking.table(assignments.components, 0, np.random.RandomState(0))
     columns = {
@@ -81,7 +86,7 @@ def describe_components(
     return pd.DataFrame(columns, index=pd.Index(components, name="component"))
 
 
-def _joined(components: np.ndarray, owners: Any, texts: list[str], glue: str) -> list[str]:
+def _joined(components: np.ndarray, owners: ArrayLike, texts: list[str], glue: str) -> list[str]:
     """The texts of each component, put together; `owners` ascend."""
     start, stop = (np.searchsorted(owners, components, side=side) for side in ("left", "right"))
     return [glue.join(texts[a:b]) for a, b in zip(start, stop, strict=True)]

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.annotated import shared_fact
-from ._inputs import row_fact
+from .._base.annotated import row_fact, shared_fact
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ELLIPSIS = "…"
@@ -53,7 +52,7 @@ class Contexts:
         self._tokens, self._width = tokens, width
         self._text_index = row_fact(activations, "text_index")
         self._starts, self._ends = row_fact(activations, "starts"), row_fact(activations, "ends")
-        self._texts = getattr(activations, "texts", shared_fact(activations, "texts"))
+        self._texts = shared_fact(activations, "texts")
         self._positions = row_fact(activations, "positions")
         self._order: np.ndarray | None = None
 

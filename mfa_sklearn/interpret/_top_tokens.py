@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._base.checks import check_choice, check_count, import_pandas
-from ._inputs import as_rows, check_mixture, required_fact, row_fact, selected_components
+from .._base.annotated import row_fact
+from .._base.checks import check_choice, check_count, import_optional
+from ._inputs import as_rows, check_mixture, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
 from ._scan import Assignments, Chunk, DenseChunk, scan
 from ._text import Contexts, visible
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
+
+    from ..activations import ActivationStore
+    from ..activations._store import StoredActivations
+    from ..mixture import MFA
 
 SCORES = ("posterior", "likelihood")
 AGGREGATES = ("occurrence", "max", "sum")
 
 
 def top_tokens(
-    mfa: Any,
-    activations: Any,
+    mfa: MFA,
+    activations: ArrayLike | ActivationStore | StoredActivations,
     *,
     score: str = "posterior",
     aggregate: str = "occurrence",
     n_tokens: int = 10,
-    components: Any = None,
+    components: int | Sequence[int] | None = None,
     context: int = 40,
-    tokens: Any = None,
+    tokens: ArrayLike | None = None,
     pool: int | None = None,
-    random_state: Any = None,
+    random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
     """The tokens with the highest score in each component.
 
     Parameters
     ----------
     mfa : fitted MFA
-    activations : ActivationArray or array-like of shape (n, n_features)
+    activations : ActivationArray, activation store or array-like, of shape (n, n_features)
         One row per token.
     score : {"posterior", "likelihood"}, default="posterior"
         ``p(k | x)``, in [0, 1]; or ``log N(x | k)``, in nats, which also ranks rows that belong to other components.
@@ -94,12 +101,13 @@ def top_tokens(
     0          0     1   cat   20.0     20
     1          1     1   dog   20.0     20
     """
-    ranking = TokenRanking(mfa, activations, score, aggregate, n_tokens, components, tokens, pool)
+    X = as_rows(activations)
+    ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, components, tokens, pool)
     assignments = Assignments(len(ranking.tokens))
-    import_pandas("top_tokens")
+    import_optional("pandas", "top_tokens")
     check_count("context", context, 0)
     random = check_random_state(random_state)
-    scan(mfa, activations, assignments, ranking)
+    scan(mfa, X, assignments, ranking)
     return ranking.table(assignments.components, context, random)
 
 
@@ -108,13 +116,13 @@ class TokenRanking:
 
     def __init__(
         self,
-        mfa: Any,
+        mfa: MFA,
         activations: Any,
         score: str,
         aggregate: str,
         n_tokens: int,
-        components: Any = None,
-        tokens: Any = None,
+        components: int | Sequence[int] | None = None,
+        tokens: ArrayLike | None = None,
         pool: int | None = None,
     ) -> None:
         n_components = check_mixture(mfa)
@@ -123,7 +131,7 @@ class TokenRanking:
         self._n_tokens = check_count("n_tokens", n_tokens)
         n_best = n_tokens if pool is None else check_count("pool", pool, n_tokens)
         chosen = selected_components(components, n_components)
-        self._activations = as_rows(activations)
+        self._activations = activations
         self.tokens = required_fact(self._activations, "tokens", tokens, "top_tokens")
         self._types = _distinct(self._activations, self.tokens, tokens)
         self._score, self._aggregate = score, aggregate
@@ -165,7 +173,7 @@ class TokenRanking:
 
     def table(self, assigned: np.ndarray, context: int, random: np.random.RandomState) -> pd.DataFrame:
         """The table that `top_tokens` returns, given each row's component."""
-        pd = import_pandas("top_tokens")
+        pd = import_optional("pandas", "top_tokens")
         entries, rank = self._board.best()
         if self._board.n_best > self._n_tokens:
             drawn = _drawn(entries.components, self._n_tokens, random)
@@ -178,9 +186,10 @@ class TokenRanking:
             "count": self._counts(assigned, entries),
             "row": entries.rows,
         }
-        contexts = Contexts(self._activations, self.tokens, context)
-        if context and contexts.known:
-            columns["context"] = [contexts(row) for row in entries.rows]
+        if context:
+            contexts = Contexts(self._activations, self.tokens, context)
+            if contexts.known:
+                columns["context"] = [contexts(row) for row in entries.rows]
         return pd.DataFrame(columns)
 
     def _counts(self, assigned: np.ndarray, entries: Entries) -> np.ndarray:
@@ -192,10 +201,10 @@ class TokenRanking:
         return np.where(keys[place] == wanted, counts[place], 0)
 
 
-def _distinct(activations: Any, tokens: np.ndarray, given: Any) -> np.ndarray:
+def _distinct(activations: Any, tokens: np.ndarray, given: ArrayLike | None) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
     ids = row_fact(activations, "token_ids") if given is None else None
-    codes, _ = import_pandas("top_tokens").factorize(tokens if ids is None else ids, use_na_sentinel=False)
+    codes, _ = import_optional("pandas", "top_tokens").factorize(tokens if ids is None else ids, use_na_sentinel=False)
     return codes.astype(np.int64)
 
 
@@ -240,7 +249,7 @@ def format_tokens(table: pd.DataFrame) -> str:
     return "\n\n".join(blocks)
 
 
-def _right(texts: Any) -> list[str]:
+def _right(texts: Iterable[str]) -> list[str]:
     strings = list(texts)
     width = max(map(len, strings), default=0)
     return [string.rjust(width) for string in strings]

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._base.checks import check_component
-from .._base.devices import resolve_device, resolve_dtype, to_numpy
+from .._base.devices import resolve_device, to_numpy, working_dtype
 from ._model.density import Density, prepare
 from ._model.lowrank import factorize
 from ._model.pairs import Pairs, Search, best_components, chunk_rows, exact_log_joint, posterior_pairs
@@ -30,7 +30,7 @@ class Evaluation:
         X = check_rows(estimator, X, reset=False)
         device = resolve_device(estimator.device)
         params = estimator._params(device)
-        self.dtype = resolve_dtype(estimator.dtype, X)
+        self.dtype = working_dtype(estimator.dtype, X)
         self.out_dtype = np.float32 if self.dtype == torch.float32 else np.float64
         self.conditioner: Conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
         inner = self.conditioner.inward(params)

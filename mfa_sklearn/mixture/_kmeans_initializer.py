@@ -1,4 +1,4 @@
-"""k-means for the start of a mixture: scikit-learn's contract around the functions of `_kmeans_core`."""
+"""k-means for the start of a mixture: scikit-learn's contract around the functions of `_start.kmeans`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._base.annotated import AnnotatedArray, annotate
-from .._base.devices import resolve_device, resolve_dtype, to_numpy
+from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact
+from .._base.devices import resolve_device, to_numpy, working_dtype
 from .._base.sklearn_private import Interval, StrOptions, fit_context
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
@@ -181,6 +181,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
             If `X` holds NaN or infinity, has fewer rows than there are clusters, lacks token ids that `sampling` needs,
             or has a row of zeros under the cosine metric.
         """
+        X = given_rows(X)
         rows = check_rows(self, X, reset=True)
         n_clusters = self._check_sizes(rows.shape[0])
         weights = check_weights(sample_weight, rows)
@@ -273,7 +274,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
 
     def _batches(self, rows: Any, conditioner: Conditioner, weights: np.ndarray | None, keep: bool = False) -> Batches:
         kind = UnitBatches if self.metric == "cosine" else FiniteBatches
-        dtype, device = resolve_dtype(self.dtype, rows), conditioner.center.device
+        dtype, device = working_dtype(self.dtype, rows), conditioner.center.device
         return kind(rows, conditioner, dtype, device, weights, self.batch_size, keep)
 
     def _assign(self, X: Any, sample_weight: Any = None) -> tuple[Assignment, Conditioner]:
@@ -337,8 +338,7 @@ def _whole(X: Any, rows: Any) -> np.ndarray:
 
 def token_weights(X: Any, weights: np.ndarray | None) -> np.ndarray:
     """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`."""
-    facts = getattr(X, "rows", None)
-    ids = facts.get("token_ids") if isinstance(facts, dict) else None
+    ids = row_fact(X, "token_ids")
     if ids is None:
         raise ValueError(
             "sampling='token_frequency' needs the token ids of the rows: pass the ActivationArray of an "

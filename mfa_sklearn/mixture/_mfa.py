@@ -11,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 
-from .._base.annotated import shared_fact
+from .._base.annotated import given_rows, shared_fact
 from .._base.devices import to_numpy
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
@@ -262,6 +262,7 @@ class MFA(
 
     def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
         """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
+        X = given_rows(X)
         rows = check_rows(self, X, reset=True)
         problem = pose(self, X, rows, check_weights(sample_weight, rows), draws)
         goes_on = self.warm_start and hasattr(self, "weights_")

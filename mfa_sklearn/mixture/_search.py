@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold, check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from .._base.checks import import_optional
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
 from ._trial import CRITERIA, Trial, fit_group
 from ._validation import check_rows, check_sizes, check_weights
@@ -203,10 +204,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     def results_(self) -> Any:
         """A table with a row per candidate, in the order of `cv_results_`."""
         check_is_fitted(self)
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("results_ needs pandas: pip install 'mfa-sklearn[plot]'") from error
+        pd = import_optional("pandas", "results_")
         found = self.cv_results_
         table = pd.DataFrame(
             {
@@ -241,11 +239,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         """
         check_is_fitted(self)
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError("plot needs matplotlib: pip install 'mfa-sklearn[plot]'") from error
-            _, ax = plt.subplots()
+            _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
         params, (values, errors) = self.cv_results_["params"], self._plotted()
         names = [_line(self.estimator, p, self.structures is not None) for p in params]
         for name in dict.fromkeys(names):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._base.devices import resolve_device, resolve_dtype
+from .._base.devices import resolve_device, working_dtype
 from ._em.exact import expected_statistics
 from ._em.statistics import Statistics, m_step, rebase, zero_statistics
 from ._gradient.solver import GradientSolver
@@ -42,7 +42,7 @@ class Stream:
 
     def update(self, estimator: Any, X: Any, weights: np.ndarray | None) -> tuple[MFAParams, float]:
         """Take in one batch; the estimator's new parameters and the batch's mean log-likelihood before the update."""
-        device, dtype = resolve_device(estimator.device), resolve_dtype(estimator.dtype, X)
+        device, dtype = resolve_device(estimator.device), working_dtype(estimator.dtype, X)
         observed = column_moments(X, weights, device).observed
         params = _tensors(self.params, device)
         conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)

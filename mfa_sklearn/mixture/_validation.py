@@ -9,20 +9,23 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from .._base.annotated import given_rows, is_row_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
 
 
 def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
 
-    Whether the values are finite is checked as they are read, so that a large memory map is not read just for that.
+    A container of tables stands for its only one. Whether the values are finite is checked as they are read, so that a
+    large memory map is not read just for that.
     """
-    if isinstance(X, Tensor) or _is_store(X):
+    X = given_rows(X)
+    if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
         if X.shape[0] == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape={tuple(X.shape)}) while a minimum of 1 is required.")
-        if isinstance(X, Tensor) and not (X.is_floating_point() or not X.is_complex()):
+        if isinstance(X, Tensor) and X.is_complex():
             raise ValueError("Complex data not supported")
         check_n_features(estimator, X, reset=reset)
         return X
@@ -31,17 +34,6 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     # torch reads neither foreign byte orders nor extended precision
     native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.dtype(np.float64)
     return array.astype(native, copy=False)
-
-
-def _is_store(X: Any) -> bool:
-    if isinstance(X, np.ndarray) or not hasattr(X, "shape") or not hasattr(X, "dtype"):
-        return False
-    return (
-        hasattr(X, "__getitem__")
-        and not hasattr(X, "__array_interface__")
-        and not hasattr(X, "iloc")
-        and not hasattr(X, "nnz")
-    )
 
 
 def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:

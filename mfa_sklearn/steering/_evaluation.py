@@ -22,16 +22,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.checks import import_optional
+from .._base.devices import seeded
 from ._prompts import encode
 from ._shares import Vocabulary, count_words, log_prob_of_text, next_slot, read_vocabulary
 from ._steerer import MFASteerer
-from ._tables import pandas
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Beginnings that suggest no topic, half of them ending where a noun must follow.
 NEUTRAL_PROMPTS = (
@@ -67,12 +71,12 @@ def evaluate_steering(
     prompts: Sequence[str] = NEUTRAL_PROMPTS,
     *,
     alphas: Sequence[float] = (0.3, 0.6, 1.0),
-    positions: Sequence[Any] = ("prompt", "all"),
+    positions: Sequence[str | int | Sequence[int]] = ("prompt", "all"),
     method: str = "centroid",
     max_new_tokens: int = 20,
     batch_size: int = 512,
     random_state: int = 0,
-) -> Any:
+) -> pd.DataFrame:
     """Measure how far steering to a concept's component shifts a model to that concept's words.
 
     Beside it stand the model as it is, and steering to a component drawn at random for each concept.
@@ -140,6 +144,7 @@ def evaluate_steering(
     >>> bool(share["concept"] > 10 * share["none"])
     True
     """
+    pandas = import_optional("pandas", "evaluate_steering")
     vocabulary = read_vocabulary(steerer.model, words)
     unknown = sorted(set(components) - set(vocabulary.concepts))
     if unknown:
@@ -152,10 +157,10 @@ def evaluate_steering(
         for alpha in alphas:
             move = {"alpha": alpha, "positions": place, "method": method}
             settings += [_Setting("random", drawn, move), _Setting("concept", chosen, move)]
-    return pandas().DataFrame([line for setting in settings for line in run.lines(setting)])
+    return pandas.DataFrame([line for setting in settings for line in run.lines(setting)])
 
 
-def summarize_steering(table: Any) -> Any:
+def summarize_steering(table: pd.DataFrame) -> pd.DataFrame:
     """Medians over the concepts of what `evaluate_steering` measured, best setting first.
 
     Parameters
@@ -275,8 +280,7 @@ class _Run(NamedTuple):
     def _generate(self, tokens: Tensor, setting: _Setting, rows: np.ndarray) -> Tensor:
         """The tokens with their continuations, (b, T + new)."""
         model = self.steerer.model
-        with torch.no_grad(), torch.random.fork_rng(), self._context(setting, rows):
-            torch.manual_seed(self.seed)
+        with torch.no_grad(), seeded(self.seed, tokens.device), self._context(setting, rows):
             return model.generate(
                 tokens,
                 max_new_tokens=self.max_new_tokens,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.checks import check_choice
 from ..mixture._model.density import Density
 from ..mixture._model.params import MFAParams, check_params
 from ._operators import (
@@ -24,8 +25,20 @@ from ._operators import (
     weighted_centroid,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 METHODS = ("centroid", "transport")
 _PARAMETERS = ("weights_", "means_", "loadings_", "noise_variance_")
+
+
+class FittedParameters(Protocol):
+    """What steering asks of a mixture; a fitted `MFA` has it."""
+
+    weights_: Any  # (K,)
+    means_: Any  # (K, D)
+    loadings_: Any  # (K, D, q)
+    noise_variance_: Any  # (D,) or (K, D)
 
 
 class Mixture:
@@ -33,12 +46,12 @@ class Mixture:
 
     Parameters
     ----------
-    mfa : object
-        Anything with `weights_` (K,), `means_` (K, D), `loadings_` (K, D, q) and `noise_variance_`, of shape (D,) where
+    mfa : MFA, or another object
+        With `weights_` (K,), `means_` (K, D), `loadings_` (K, D, q) and `noise_variance_`, of shape (D,) where
         the components share it or (K, D).
     """
 
-    def __init__(self, mfa: Any) -> None:
+    def __init__(self, mfa: FittedParameters) -> None:
         self.params = read_params(mfa)
         self.n_components, self.n_features, self.n_factors = self.params.loadings.shape
         self._densities: dict[torch.device, Density] = {}
@@ -57,7 +70,7 @@ class Mixture:
         return self._routes[source, target]
 
 
-def read_params(mfa: Any) -> MFAParams:
+def read_params(mfa: FittedParameters) -> MFAParams:
     """Parameters of a fitted mixture as tensors.
 
     Raises
@@ -98,9 +111,9 @@ class Move:
     def __init__(
         self,
         mixture: Mixture,
-        component: Any,
+        component: int | Sequence[int] | None,
         alpha: float | None,
-        z: Any,
+        z: Mapping[int, float] | ArrayLike | None,
         method: str,
         source: int | None,
     ) -> None:
@@ -162,7 +175,7 @@ class Move:
             moved[rows] = transport(x[rows], self._mixture.route(source, target), self._alpha)
         return moved
 
-    def _offset(self, z: Any) -> Tensor | None:
+    def _offset(self, z: Mapping[int, float] | ArrayLike | None) -> Tensor | None:
         if z is None:
             return None
         scores = read_scores(z, self._mixture.n_factors)
@@ -171,8 +184,7 @@ class Move:
         return subspace_offset(self._mixture.params.loadings[self.components], scores) if scores.any() else None
 
     def _checked(self, method: str, source: int | None) -> tuple[str, int | None]:
-        if method not in METHODS:
-            raise ValueError(f"method={method!r} is unknown; use one of {', '.join(METHODS)}")
+        check_choice("method", method, METHODS)
         if method == "centroid" and source is not None:
             raise ValueError("source= belongs to method='transport'; the centroid move has no source")
         if method == "transport":
@@ -190,7 +202,7 @@ def _alpha(alpha: Any) -> float:
     return float(alpha)
 
 
-def _components(component: Any, n_components: int, name: str = "component") -> Tensor:
+def _components(component: int | Sequence[int], n_components: int, name: str = "component") -> Tensor:
     given: Sequence[Any] = np.asarray(component).reshape(-1).tolist()
     if not given or any(isinstance(k, bool) or not isinstance(k, Integral) for k in given):
         raise TypeError(f"{name}={component!r} must be an integer, or one integer per prompt")
@@ -200,7 +212,7 @@ def _components(component: Any, n_components: int, name: str = "component") -> T
     return torch.as_tensor(given)
 
 
-def read_scores(z: Any, n_factors: int) -> Tensor:
+def read_scores(z: Mapping[int, float] | ArrayLike, n_factors: int) -> Tensor:
     """Factor scores (q,) from a dict of a few of them or from a whole vector.
 
     Raises

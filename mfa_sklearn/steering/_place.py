@@ -19,7 +19,12 @@ class Place(NamedTuple):
 
 
 def resolve_place(
-    model: Any, source: Mapping[str, Any] | None, layer: Any, site: str | None, n_features: int, check_source: bool
+    model: Any,
+    source: Mapping[str, Any] | None,
+    layer: int | None,
+    site: str | None,
+    n_features: int,
+    check_source: bool,
 ) -> Place:
     """The hook point to steer, checked against the model and against where the mixture was fitted.
 

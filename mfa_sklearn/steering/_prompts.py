@@ -1,13 +1,16 @@
-"""Prompts as token ids, and token ids as strings, with any hookable model."""
+"""Prompts as token ids, with any hookable model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Encoded(NamedTuple):
@@ -31,7 +34,7 @@ class Encoded(NamedTuple):
                 raise ValueError(f"position {place} lies outside a prompt of {shortest} tokens")
 
 
-def encode(model: Any, prompts: Any, prepend_bos: bool | None) -> Encoded:
+def encode(model: Any, prompts: str | Sequence[str] | ArrayLike | Tensor, prepend_bos: bool | None) -> Encoded:
     """Token ids of prompts.
 
     Parameters
@@ -90,10 +93,3 @@ def _pad_id(model: Any) -> int:
 def special_ids(model: Any) -> list[int]:
     """Tokens that are no part of a text: beginning, end, padding and the like."""
     return sorted(set(getattr(getattr(model, "tokenizer", None), "all_special_ids", None) or []))
-
-
-def token_strings(model: Any, ids: list[int]) -> list[str]:
-    """What tokens decode to; their numbers where the model has no tokenizer, "" where a token is unknown (-1)."""
-    tokenizer = getattr(model, "tokenizer", None)
-    known = {i: str(i) if tokenizer is None else tokenizer.decode([i]) for i in set(ids) if i >= 0}
-    return [known.get(i, "") for i in ids]

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ._move import Mixture, Move
+from .._base.checks import check_choice, check_count, import_optional
+from .._base.devices import seeded
+from ..activations._tokenize import token_strings
+from ._move import FittedParameters, Mixture, Move
 from ._place import resolve_place, resolve_prepend_bos
 from ._positions import PositionTracker, check_positions, watch
-from ._prompts import Encoded, encode, token_strings
-from ._tables import SteeredTokens, pandas
+from ._prompts import Encoded, encode
+from ._tables import SteeredTokens
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import ArrayLike
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from ..mixture import MFA
 
 
 class MFASteerer:
@@ -102,8 +112,8 @@ class MFASteerer:
 
     def __init__(
         self,
-        model: Any,
-        mfa: Any,
+        model: TransformerBridge,
+        mfa: MFA | FittedParameters,
         layer: int | None = None,
         site: str | None = None,
         *,
@@ -116,7 +126,7 @@ class MFASteerer:
                 f"model is a {type(model).__name__}, which has no hooks: give a TransformerLens model, for instance "
                 "TransformerBridge.boot_transformers(name)"
             )
-        self.model = model
+        self.model: Any = model
         self._mixture = Mixture(mfa)
         source = getattr(mfa, "source_", None)
         place = resolve_place(model, source, layer, site, self._mixture.n_features, check_source)
@@ -128,11 +138,11 @@ class MFASteerer:
 
     def steer(
         self,
-        component: Any = None,
+        component: int | Sequence[int] | None = None,
         alpha: float | None = None,
-        z: Any = None,
+        z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: Any = "all",
+        positions: str | int | Sequence[int] = "all",
         method: str = "centroid",
         source: int | None = None,
     ) -> AbstractContextManager[SteeredTokens]:
@@ -198,12 +208,12 @@ class MFASteerer:
     @torch.no_grad()
     def logits(
         self,
-        prompts: Any,
-        component: Any = None,
+        prompts: str | Sequence[str] | ArrayLike | Tensor,
+        component: int | Sequence[int] | None = None,
         alpha: float | None = None,
-        z: Any = None,
+        z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: Any = "all",
+        positions: str | int | Sequence[int] = "all",
         method: str = "centroid",
         source: int | None = None,
         every_position: bool = False,
@@ -244,18 +254,18 @@ class MFASteerer:
     @torch.no_grad()
     def generate(
         self,
-        prompts: Any,
-        component: Any = None,
+        prompts: str | Sequence[str] | ArrayLike | Tensor,
+        component: int | Sequence[int] | None = None,
         alpha: float | None = None,
-        z: Any = None,
+        z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: Any = "all",
+        positions: str | int | Sequence[int] = "all",
         method: str = "centroid",
         source: int | None = None,
         max_new_tokens: int = 20,
         random_state: int | None = None,
         **options: Any,
-    ) -> Any:
+    ) -> str | list[str] | Tensor:
         """Steered continuations of prompts.
 
         Parameters
@@ -278,24 +288,24 @@ class MFASteerer:
         options = {"verbose": False, **options}
         if self.prepend_bos is not None:
             options.setdefault("prepend_bos", self.prepend_bos)
-        with context, _seeded(random_state, getattr(getattr(self.model, "cfg", None), "device", None)):
+        with context, seeded(random_state, getattr(getattr(self.model, "cfg", None), "device", None)):
             result = self.model.generate(prompts, max_new_tokens=max_new_tokens, **options)
         return [result] if isinstance(prompts, list) and isinstance(result, str) else result
 
     @torch.no_grad()
     def logit_diff(
         self,
-        prompts: Any,
-        component: Any = None,
+        prompts: str | Sequence[str] | ArrayLike | Tensor,
+        component: int | Sequence[int] | None = None,
         alpha: float | None = None,
-        z: Any = None,
+        z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: Any = "all",
+        positions: str | int | Sequence[int] = "all",
         method: str = "centroid",
         source: int | None = None,
         top_k: int = 10,
         by: str = "change",
-    ) -> Any:
+    ) -> pd.DataFrame:
         """The tokens whose logits change most after a prompt.
 
         Parameters
@@ -319,10 +329,8 @@ class MFASteerer:
         ValueError
             If `by` is unknown or `top_k` is not positive; else as `logits`.
         """
-        if by not in ("change", "absolute"):
-            raise ValueError(f"by={by!r} is unknown; use 'change' or 'absolute'")
-        if top_k < 1:
-            raise ValueError(f"top_k={top_k} must be at least 1")
+        check_choice("by", by, ("change", "absolute"))
+        check_count("top_k", top_k)
         context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
         encoded = encode(self.model, prompts, self.prepend_bos)
         encoded.check_places(check_positions(positions).places)
@@ -332,7 +340,7 @@ class MFASteerer:
         tables = [self._table(b, a, top_k, by) for b, a in zip(before, after, strict=True)]
         return tables[0] if encoded.single else _stack(tables)
 
-    def _table(self, before: Tensor, after: Tensor, top_k: int, by: str) -> Any:
+    def _table(self, before: Tensor, after: Tensor, top_k: int, by: str) -> pd.DataFrame:
         change = after - before
         top_k = min(top_k, len(change))
         if by == "absolute":
@@ -340,21 +348,12 @@ class MFASteerer:
         else:
             ids = torch.cat([change.topk(top_k).indices, change.topk(top_k, largest=False).indices.flip(0)])
         columns = {"before": before[ids], "after": after[ids], "change": change[ids]}
-        table = {"token": token_strings(self.model, ids.tolist()), "token_id": ids.cpu().numpy()}
-        return pandas().DataFrame({**table, **{name: column.cpu().numpy() for name, column in columns.items()}})
+        tokens = token_strings(getattr(self.model, "tokenizer", None), ids.cpu())
+        table = {"token": tokens, "token_id": ids.cpu().numpy()}
+        numbers = {name: column.cpu().numpy() for name, column in columns.items()}
+        return import_optional("pandas", "logit_diff").DataFrame({**table, **numbers})
 
 
-def _stack(tables: list[Any]) -> Any:
-    stacked = pandas().concat(tables, keys=range(len(tables)), names=["prompt", None])
+def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    stacked = import_optional("pandas", "logit_diff").concat(tables, keys=range(len(tables)), names=["prompt", None])
     return stacked.reset_index(level="prompt").reset_index(drop=True)
-
-
-@contextmanager
-def _seeded(seed: int | None, device: Any) -> Iterator[None]:
-    if seed is None:
-        yield
-        return
-    on_cuda = device is not None and torch.device(device).type == "cuda"
-    with torch.random.fork_rng(devices=[torch.device(device)] if on_cuda else []):
-        torch.manual_seed(seed)
-        yield

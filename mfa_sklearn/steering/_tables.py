@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._base.checks import import_optional
+from ..activations._tokenize import token_strings
 from ._positions import PositionTracker
-from ._prompts import token_strings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SteeredTokens:
@@ -36,14 +40,14 @@ class SteeredTokens:
         progress = self._tracker.sequence
         return None if progress is None or progress.ids is None else progress.ids.cpu().numpy()
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> pd.DataFrame:
         """A table with a line per token read: prompt, position, token, steered. Padding is left out.
 
         Returns
         -------
         pandas.DataFrame
         """
-        pd = pandas()
+        pd = import_optional("pandas", "SteeredTokens.to_frame")
         progress = self._tracker.sequence
         if progress is None:
             return pd.DataFrame({"prompt": [], "position": [], "token": [], "steered": []})
@@ -54,16 +58,7 @@ class SteeredTokens:
             {
                 "prompt": row.numpy(),
                 "position": (real.cumsum(1) - 1)[real].numpy(),
-                "token": token_strings(self._model, ids),
+                "token": token_strings(getattr(self._model, "tokenizer", None), ids),
                 "steered": progress.steered.cpu()[real].numpy(),
             }
         )
-
-
-def pandas() -> Any:
-    """The pandas module, or an error that says how to get it."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("tables need pandas: pip install 'mfa-sklearn[lm]'") from error
-    return pd

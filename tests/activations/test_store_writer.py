@@ -155,8 +155,8 @@ def test_values_too_large_for_half_precision(extractor, tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"dtype": "int8"}, r"dtype on disk must be one of"),
-        ({"shard_size": 0}, r"shard_size must be an integer of at least 1, got 0"),
+        ({"dtype": "int8"}, r"dtype='int8' is unknown; choose one of 'float16', 'float32'"),
+        ({"shard_size": 0}, r"shard_size=0 must be at least 1"),
         ({"labels": ["a"]}, r"labels have shape \(1,\) for 8 texts"),
     ],
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import joblib
 import numpy as np
 import pytest
 from activation_cases import four_rows
+from scipy import sparse
 from sklearn.decomposition import PCA
 
-from mfa_sklearn._base.annotated import annotate, shared_fact
-from mfa_sklearn.activations import ActivationArray
+from mfa_sklearn import MFA, ActivationArray
+from mfa_sklearn._base.annotated import AnnotatedArray, annotate, given_rows, is_row_source, row_fact, shared_fact
 
 
 @pytest.fixture(name="X")
@@ -80,3 +82,138 @@ def test_annotating_keeps_the_kind(X):
 def test_a_fact_has_one_entry_per_row():
     with pytest.raises(ValueError, match=r"row fact 'tokens' has 1 entries for 2 rows"):
         ActivationArray(np.eye(2), rows={"tokens": ["a"]})
+
+
+ROWS = np.random.default_rng(0).normal(size=(60, 3))
+
+
+class OnDisk:
+    """Rows with facts that must not be read by accident."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        self._X, self.shape, self.dtype = X, X.shape, X.dtype
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        raise AssertionError("facts per row were read")
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {"source": {"layer": 3}}
+
+    def __len__(self) -> int:
+        return len(self._X)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self._X[index]
+
+
+@pytest.fixture(name="three")
+def three_rows() -> ActivationArray:
+    rows = {"tokens": np.array(["a", "b", "c"]), "labels": np.array(["x", "y", "x"])}
+    return ActivationArray(np.eye(3, 2), rows=rows, shared={"source": {"layer": 4}})
+
+
+@pytest.mark.parametrize("options", [{}, {"copy": False}, {"order": "F"}], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", np.float64, np.float16])
+def test_a_cast_keeps_facts(three: ActivationArray, dtype: Any, options: dict[str, Any]) -> None:
+    cast = three.astype(dtype, **options)
+    assert isinstance(cast, ActivationArray) and cast.dtype == dtype
+    assert cast.tokens is not None and cast.tokens.tolist() == ["a", "b", "c"]
+    assert cast[1:].labels.tolist() == ["y", "x"] and cast.source == {"layer": 4}
+    np.testing.assert_array_equal(np.asarray(cast), np.asarray(three))
+
+
+def test_a_cast_has_facts_of_its_own(three: ActivationArray) -> None:
+    cast = three.astype(np.float32)
+    cast.rows["weight"], cast.shared["note"] = np.ones(3), "mine"
+    assert "weight" not in three.rows and "note" not in three.shared
+
+
+def test_what_asks_for_a_plain_array_gets_one(three: ActivationArray) -> None:
+    for plain in (three.astype(np.float32, subok=False), np.asarray(three, np.float32), np.copy(three)):
+        assert type(plain) is np.ndarray
+
+
+def test_numpys_own_cast_keeps_facts(three: ActivationArray) -> None:
+    cast = np.astype(three, np.float32)
+    assert isinstance(cast, ActivationArray) and cast.labels is not None
+
+
+def test_a_shared_fact_is_had_without_reading_those_of_rows() -> None:
+    stored = OnDisk(ROWS)
+    assert shared_fact(stored, "source") == {"layer": 3} and shared_fact(stored, "centers") is None
+    assert MFA(2, 1, max_iter=2, tol=0, random_state=0).fit(stored).source_ == {"layer": 3}
+
+
+def test_facts_of_arrays_and_of_what_has_none(three: ActivationArray) -> None:
+    assert row_fact(three, "tokens").tolist() == ["a", "b", "c"] and row_fact(three, "positions") is None
+    assert shared_fact(three, "source") == {"layer": 4}
+    for bare in (ROWS, ROWS.tolist(), None):
+        assert row_fact(bare, "tokens") is None and shared_fact(bare, "source") is None
+
+
+class Frame:
+    """The manner of a polars frame: a method `rows`, types per column, no type of its own."""
+
+    shape = (60, 3)
+    dtypes = ("float",) * 3
+
+    def rows(self) -> list[Any]:
+        raise AssertionError("read as a table with facts")
+
+    def __getitem__(self, key: Any) -> Any:
+        raise AssertionError("read by rows")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return ROWS if dtype is None else ROWS.astype(dtype)
+
+
+def as_pandas() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(ROWS, columns=["dtype", "shape", "rows"])
+
+
+WHOLE = {
+    "array": lambda: ROWS,
+    "annotated": lambda: AnnotatedArray(ROWS),
+    "list": ROWS.tolist,
+    "pandas": as_pandas,
+    "polars": Frame,
+    "masked": lambda: np.ma.array(ROWS),
+}
+
+
+@pytest.mark.parametrize("make", WHOLE.values(), ids=WHOLE.keys())
+def test_arrays_lists_and_frames_are_validated_as_a_whole(make: Any) -> None:
+    assert not is_row_source(make())
+    found = MFA(2, 1, max_iter=2, tol=0, random_state=0).fit(make())
+    np.testing.assert_array_equal(found.means_, MFA(2, 1, max_iter=2, tol=0, random_state=0).fit(ROWS).means_)
+    assert found.source_ is None
+
+
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csr_array, sparse.coo_array, sparse.lil_array])
+def test_sparse_matrices_are_refused_as_before(make: Any) -> None:
+    assert not is_row_source(make(ROWS))
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        MFA().fit(make(ROWS))
+
+
+def test_what_is_not_two_dimensional_is_refused_as_before() -> None:
+    import pandas as pd
+
+    for flat in (pd.Series(ROWS[0]), OnDisk(ROWS[0])):
+        assert not is_row_source(flat)
+        with pytest.raises(ValueError, match="Expected"):
+            MFA().fit(flat)
+
+
+def test_a_container_of_tables_says_which_is_meant() -> None:
+    class Container:
+        def __mfa_rows__(self) -> np.ndarray:
+            return ROWS
+
+    assert given_rows(Container()) is ROWS and given_rows(ROWS) is ROWS
+    mfa = MFA(2, 1, max_iter=2, tol=0, random_state=0).fit(Container())
+    np.testing.assert_array_equal(mfa.predict(Container()), mfa.predict(ROWS))

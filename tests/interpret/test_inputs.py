@@ -10,32 +10,11 @@ import pytest
 from interpret_fixtures import annotated, mixture, nothing_is_evaluated
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
+from tiny_stores import TEXTS, token_rows
 
 from mfa_sklearn import MFA, ActivationArray, ActivationStore
-from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_writer import write_store
 from mfa_sklearn.interpret import concept_components, describe_components, project, top_concepts, top_tokens
-
-TEXTS = [f"The {animal} sat by the {place}." for animal in ("cat", "dog", "owl") for place in ("bank", "barn")] * 5
-VOCABULARY = ["The", *(f" {word}" for word in ["cat", "dog", "owl", "sat", "by", "the", "bank.", "barn."])]
-
-
-def token_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
-    """One row per word; stands for a language model."""
-    facts: dict[str, list] = {
-        name: [] for name in ("token_ids", "tokens", "text_index", "positions", "starts", "ends", "labels")
-    }
-    for i, text in enumerate(texts):
-        start = 0
-        for position, word in enumerate(text.split(" ")):
-            start = text.index(word, start)
-            token = " " * (position > 0) + word
-            found = (VOCABULARY.index(token), token, i, position + 1, start, start + len(word), labels[i])
-            for name, fact in zip(facts, found, strict=True):
-                facts[name].append(fact)
-            start += len(word)
-    X = mixture(5.0).sample(len(facts["tokens"]), np.random.default_rng(len(texts[0])))
-    return LayerRows([X.astype(np.float32)], {name: np.array(fact) for name, fact in facts.items()}, tuple(texts), {})
 
 
 @pytest.fixture(scope="module")

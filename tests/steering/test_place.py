@@ -27,7 +27,7 @@ BAD_STEERERS = [
     ({"layer": -1}, ValueError, "layer -1 is out of range"),
     ({"layer": 1.5}, TypeError, "layer must be an integer"),
     ({"layer": [1, 2]}, ValueError, "stacked layers"),
-    ({"layer": 1, "site": "resid"}, ValueError, "unknown site 'resid'"),
+    ({"layer": 1, "site": "resid"}, ValueError, "site='resid' is unknown"),
     ({"layer": 1, "site": "mlp"}, ValueError, "has 32 features, but activations at .* have 128"),
 ]
 

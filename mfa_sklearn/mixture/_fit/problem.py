@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from ..._base.devices import resolve_device, resolve_dtype
+from ..._base.devices import resolve_device, working_dtype
 from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for
 from .._start.start import Draws, Start, given_centers, given_labels
 from .._validation import check_sizes, factor_counts
@@ -44,7 +44,7 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None, draws: D
         What starts on the same rows have drawn.
     """
     e, n_rows = estimator, rows.shape[0]
-    device, dtype = resolve_device(e.device), resolve_dtype(e.dtype, rows)
+    device, dtype = resolve_device(e.device), working_dtype(e.dtype, rows)
     rng = check_random_state(e.random_state)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
     check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 
 from ... import __version__
+from ..._base.files import check_folder, replacing
 
 FORMAT = "mfa-sklearn.MFA"
 FORMAT_VERSION = 1
@@ -36,7 +37,7 @@ def write_folder(folder: Path, arrays: dict[str, np.ndarray], values: dict[str, 
     left_out : list of str
         Names that the folder says it does not hold.
     """
-    _refuse_foreign(folder)
+    check_target(folder)
     content = safetensors.numpy.save(arrays, metadata={"format": FORMAT})
     config = {
         "format": FORMAT,
@@ -53,39 +54,20 @@ def write_folder(folder: Path, arrays: dict[str, np.ndarray], values: dict[str, 
     }
     text = json.dumps(config, indent=2, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / ARRAYS_NAME, content)
-    _replace(folder / CONFIG_NAME, text.encode())
+    for name, written in ((ARRAYS_NAME, content), (CONFIG_NAME, text.encode())):
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(written)
+
+
+def check_target(folder: str | os.PathLike[str]) -> Path:
+    """`folder`, if a mixture may be written there: it can be made, is empty, or holds a mixture."""
+    return check_folder(folder, CONFIG_NAME, _read_config)
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], Any]:
     """Arrays and plain values by their names, and the versions that wrote them."""
     config = _read_config(folder / CONFIG_NAME)
     return _read_arrays(folder / ARRAYS_NAME, config) | config["values"], config.get("versions")
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; give the name of a folder")
-    found = sorted(path.name for path in folder.iterdir())
-    if not found:
-        return
-    try:
-        _read_config(folder / CONFIG_NAME)
-    except (OSError, ValueError) as error:
-        raise FileExistsError(
-            f"{folder} holds {found[:3]} and is not a saved mixture ({error}); give a new or an empty folder"
-        ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -1,18 +1,16 @@
 """Where a fit starts: labels or centers to parameters, by principal components of each cluster.
 
-All in the conditioned space of `_arrays`. The start of component k is the probabilistic PCA of its cluster (Tipping &
+All in the conditioned space of `_rows`. The start of component k is the probabilistic PCA of its cluster (Tipping &
 Bishop, "Mixtures of probabilistic principal component analysers", Neural Comput. 11, 1999), in units of the features'
 deviations inside the cluster, with the noise left per feature: W = V (S^2 - sigma^2)^(1/2), Psi = diag(cov - W W^T).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 
+from ..._base.devices import seeded
 from .._model.missing import has_missing
 from .._model.params import MFAParams, Structure
 
@@ -69,7 +67,8 @@ def params_from_labels(
     common = structure.common_loadings
     spread = [_spread(rows, len(X) if common else len(rows), X) for rows in blocks]
     deviations = (_deviations(X, rows, m, w) for rows, m in zip(spread, centers, strict=True))
-    with _seeded(generator, X.device):
+    # `torch.svd_lowrank` draws from the global generators.
+    with seeded(int(torch.randint(2**31, (), generator=generator, device=generator.device)), X.device):
         if common:
             mass = float(w[torch.cat(spread)].sum())
             shared = _principal_loadings(torch.cat(list(deviations)), mass, n_factors, pooled, generator)
@@ -192,15 +191,6 @@ def _top_singular(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
         return s[:rank], vh[:rank].T
     _, s, v = torch.svd_lowrank(matrix, q=rank + 6, niter=2)
     return s[:rank], v[:, :rank]
-
-
-@contextmanager
-def _seeded(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Draws of the global generators, which is where `torch.svd_lowrank` draws from, follow `generator` inside."""
-    seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _residual_noise(variances: Tensor, loadings: Tensor, count: Tensor, structure: Structure, floor: float) -> Tensor:
