@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from .activations._store import StoredActivations
+    from .activations import StoredActivations
     from .mixture import MFA
 
 _PROGRAM = "mfa-sklearn"

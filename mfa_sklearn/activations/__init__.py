@@ -6,6 +6,15 @@ from ._array import ActivationArray
 from ._extractor import ActivationExtractor
 from ._language_model import load_model
 from ._sites import SITES
-from ._store import ActivationStore
+from ._store import ActivationStore, StoredActivations
+from ._tokenize import token_strings
 
-__all__ = ["SITES", "ActivationArray", "ActivationExtractor", "ActivationStore", "load_model"]
+__all__ = [
+    "SITES",
+    "ActivationArray",
+    "ActivationExtractor",
+    "ActivationStore",
+    "StoredActivations",
+    "load_model",
+    "token_strings",
+]

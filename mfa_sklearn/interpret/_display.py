@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
     from numpy.typing import ArrayLike
 
-    from ..activations import ActivationStore
-    from ..activations._store import StoredActivations
+    from ..activations import ActivationStore, StoredActivations
     from ..mixture import MFA
 
 _FONT_SIZE = 6.5

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from ..activations import ActivationStore
-    from ..activations._store import StoredActivations
+    from ..activations import ActivationStore, StoredActivations
     from ..mixture import MFA
 
 AXES = ("factors", "principal")

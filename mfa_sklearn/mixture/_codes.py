@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +16,12 @@ from ._fitted import Evaluation, FittedMixture
 from ._model.missing import observe
 from ._model.pairs import exact_log_joint, factor_scores
 from ._validation import check_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from .._base.annotated import RowSource
 
 
 class CodeMethods(FittedMixture):
@@ -31,7 +37,7 @@ class CodeMethods(FittedMixture):
         return stacked.reshape(-1, self.means_.shape[1])
 
     @torch.no_grad()
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: ArrayLike | Tensor | RowSource) -> sparse.csr_matrix | np.ndarray:
         """The code of each row: responsibilities, and factor scores weighted by them.
 
         Parameters
@@ -58,7 +64,7 @@ class CodeMethods(FittedMixture):
         code = sparse.vstack(parts, format="csr")
         return code if self.sparse_output else code.toarray()
 
-    def inverse_transform(self, code: Any) -> np.ndarray:
+    def inverse_transform(self, code: ArrayLike | sparse.spmatrix) -> np.ndarray:
         """Rows from their codes: ``sum_k r_k (mu_k + W_k z_k)``.
 
         Parameters
@@ -76,12 +82,12 @@ class CodeMethods(FittedMixture):
             raise ValueError(f"code has {code.shape[1]} columns, but codes of this mixture have {len(dictionary)}")
         return np.asarray(code @ dictionary.astype(code.dtype))
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def reconstruct(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Rows as the mixture sees them: the posterior mean of ``mu_k + W_k z``, (n_samples, n_features)."""
         check_is_fitted(self)
         return self.inverse_transform(CodeMethods.transform(self, X))
 
-    def impute(self, X: Any, draw: bool = False) -> np.ndarray:
+    def impute(self, X: ArrayLike | Tensor | RowSource, draw: bool = False) -> np.ndarray:
         """Rows with their missing values (NaN) filled in from what was observed.
 
         Parameters
@@ -136,7 +142,7 @@ class CodeMethods(FittedMixture):
         return to_numpy(out * conditioner.scale.cpu() + conditioner.center.cpu(), evaluation.out_dtype)
 
     @torch.no_grad()
-    def posterior_mean(self, X: Any, component: int | None = None) -> np.ndarray:
+    def posterior_mean(self, X: ArrayLike | Tensor | RowSource, component: int | None = None) -> np.ndarray:
         """Factor scores ``E[z | x, k]`` of rows under one component.
 
         Parameters
@@ -166,7 +172,7 @@ class CodeMethods(FittedMixture):
             out[rows] = scores
         return out
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the code's columns: ``mfa3`` for a responsibility, ``mfa3_factor0`` for a factor score."""
         check_is_fitted(self)
         n_components, _, n_factors = self.loadings_.shape

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +27,11 @@ from ._fitted import FittedMixture
 from ._model.lowrank import factorize, mahalanobis, posterior, select
 from ._model.params import MFAParams
 from ._validation import check_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._base.annotated import RowSource
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,7 +71,7 @@ class ConditionalMixture:
         weighted = self.weights[:, :, None] * self.scores
         return self.weights @ self._prior_means + np.tensordot(weighted, self._prior_loadings, ([1, 2], [0, 2]))
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """Draws of the unobserved columns.
 
         Parameters
@@ -95,7 +100,7 @@ class ConditionalMixture:
             X[rows, draws] = mean + z[rows, draws] @ self.loadings[k].T + X[rows, draws] * deviation[k]
         return X
 
-    def log_prob(self, X: Any) -> np.ndarray:
+    def log_prob(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Conditional log density of values for the unobserved columns, in nats.
 
         Parameters
@@ -107,16 +112,16 @@ class ConditionalMixture:
         -------
         log_prob : ndarray of shape (n_samples,)
         """
-        X = check_array(X, dtype=np.float64)
+        values = check_array(X, dtype=np.float64)
         expected = (len(self.weights), len(self.columns))
-        if X.shape != expected:
-            raise ValueError(f"X has shape {X.shape}, but there are {expected[0]} rows and {expected[1]} columns")
+        if values.shape != expected:
+            raise ValueError(f"X has shape {values.shape}, but there are {expected[0]} rows and {expected[1]} columns")
         joint = np.empty_like(self.weights)
         noise = np.atleast_2d(self.noise_variance)
         cov = factorize(torch.from_numpy(self.loadings), torch.from_numpy(noise))
         for k in range(joint.shape[1]):
             mean = self._prior_means[k] + self.scores[:, k] @ self._prior_loadings[k].T
-            distance = mahalanobis(select(cov, k), torch.from_numpy(X - mean)[None])[0]
+            distance = mahalanobis(select(cov, k), torch.from_numpy(values - mean)[None])[0]
             joint[:, k] = -0.5 * (distance + cov.log_det[k] + expected[1] * math.log(2 * math.pi)).numpy()
         return logsumexp(joint, b=self.weights, axis=1)
 
@@ -128,7 +133,7 @@ class ConditionalMixture:
 class ConditionalMethods(FittedMixture):
     """Conditioning on some columns of a fitted mixture."""
 
-    def condition(self, X: Any) -> ConditionalMixture:
+    def condition(self, X: ArrayLike | Tensor | RowSource) -> ConditionalMixture:
         """The mixture of the unobserved columns given the observed ones, exactly.
 
         Computed in double precision.

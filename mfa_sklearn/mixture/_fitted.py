@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,24 +21,30 @@ from ._model.screen import best_search
 from ._rows import Batches, Conditioner, check_within_reach, conditioner_for, reach
 from ._validation import check_rows, check_weights, factor_counts
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from .._base.annotated import RowSource
+
 
 class Evaluation:
     """A prepared mixture and the batches of rows to evaluate it on."""
 
-    def __init__(self, estimator: Any, X: Any) -> None:
+    def __init__(self, estimator: FittedMixture, X: ArrayLike | Tensor | RowSource) -> None:
         check_is_fitted(estimator)
-        X = check_rows(estimator, X, reset=False)
+        rows = check_rows(estimator, X, reset=False)
         device = resolve_device(estimator.device)
         params = estimator._params(device)
-        self.dtype = working_dtype(estimator.dtype, X)
+        self.dtype = working_dtype(estimator.dtype, rows)
         self.out_dtype = np.float32 if self.dtype == torch.float32 else np.float64
         self.conditioner: Conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
         inner = self.conditioner.inward(params)
         self.density: Density = prepare(inner, self.dtype)
         self._reach = reach(inner.noise_variance, self.dtype)
-        self.n_rows = X.shape[0]
+        self.n_rows = rows.shape[0]
         self._search: Search | None = None  # chosen for the first batch's rows
-        self._batches = Batches(X, self.conditioner, self.dtype, device)
+        self._batches = Batches(rows, self.conditioner, self.dtype, device)
 
     def batches(self, small: bool = False) -> Iterator[tuple[slice, torch.Tensor]]:
         """Conditioned rows, batch by batch; small ones where something of size n x K is made of each."""
@@ -80,7 +86,7 @@ class FittedMixture:
         return to_params(self.weights_, self.means_, self.loadings_, self.noise_variance_).to(device=device)
 
     @torch.no_grad()
-    def iter_log_joint(self, X: Any) -> Iterator[tuple[slice, np.ndarray]]:
+    def iter_log_joint(self, X: ArrayLike | Tensor | RowSource) -> Iterator[tuple[slice, np.ndarray]]:
         """Log joint densities ``log w_k + log N(x | k)``, chunk after chunk.
 
         Parameters
@@ -100,7 +106,9 @@ class FittedMixture:
             yield rows, to_numpy(joint - evaluation.conditioner.log_scale(chunk)[:, None].to(joint))
 
     @torch.no_grad()
-    def iter_pairs(self, X: Any) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+    def iter_pairs(
+        self, X: ArrayLike | Tensor | RowSource
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
         """The pairs of a row and a component whose responsibility is more than rounding, batch after batch.
 
         Parameters
@@ -126,7 +134,7 @@ class FittedMixture:
             yield rows, to_numpy(numbers), to_numpy(pairs.components[order]), to_numpy(joint)
 
     @torch.no_grad()
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Log density of each row, in nats.
 
         Parameters
@@ -144,7 +152,9 @@ class FittedMixture:
             out[rows] = to_numpy(log_prob.double() - evaluation.conditioner.log_scale(batch))
         return out
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Mean log-likelihood per row, in nats; higher is better.
 
         Parameters
@@ -156,7 +166,7 @@ class FittedMixture:
         log_prob = self.score_samples(X).astype(np.float64)
         return float(np.average(log_prob, weights=check_weights(sample_weight, log_prob[:, None])))
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Posterior probability of each component, the responsibilities.
 
         Returns
@@ -171,7 +181,7 @@ class FittedMixture:
                 out[rows] = to_numpy(exact_log_joint(evaluation.density, chunk).softmax(1))
         return out
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """The most probable component of each row; the first of equals.
 
         Returns
@@ -210,7 +220,7 @@ class FittedMixture:
         ranks = n_factors if np.ndim(self.n_factors) == 0 else factor_counts(self.n_factors, n_components)
         return n_parameters(self._structure, n_components, n_features, ranks)
 
-    def aic(self, X: Any) -> float:
+    def aic(self, X: ArrayLike | Tensor | RowSource) -> float:
         """Akaike's information criterion, ``-2 log L + 2 p``; lower is better.
 
         Parameters
@@ -223,7 +233,7 @@ class FittedMixture:
         """
         return self._criteria(X)["aic"]
 
-    def bic(self, X: Any) -> float:
+    def bic(self, X: ArrayLike | Tensor | RowSource) -> float:
         """Bayesian information criterion, ``-2 log L + p log n``; lower is better.
 
         Parameters
@@ -236,7 +246,7 @@ class FittedMixture:
         """
         return self._criteria(X)["bic"]
 
-    def icl(self, X: Any) -> float:
+    def icl(self, X: ArrayLike | Tensor | RowSource) -> float:
         """Integrated completed likelihood: the BIC plus twice the entropy of the responsibilities; lower is better.
 
         Biernacki, Celeux & Govaert, IEEE Trans. PAMI 22 (2000).

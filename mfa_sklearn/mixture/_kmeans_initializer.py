@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,11 @@ from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
 from ._validation import check_rows, check_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .._base.annotated import RowSource
 
 DEFAULT_CLUSTERS = 8
 
@@ -131,17 +136,17 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         n_clusters: int | None = None,
         *,
         pool_size: int | None = None,
-        sampling: str = "uniform",
+        sampling: Literal["uniform", "token_frequency"] = "uniform",
         projection: int | None = 128,
-        metric: str = "euclidean",
+        metric: Literal["euclidean", "cosine"] = "euclidean",
         n_init: int = 1,
         max_iter: int = 300,
         refine_iter: int = 3,
         tol: float = 1e-4,
         batch_size: int | None = None,
-        random_state: Any = None,
-        device: Any = "auto",
-        dtype: Any = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype | np.dtype | type = "auto",
         verbose: int = 0,
     ) -> None:
         self.n_clusters = n_clusters
@@ -160,7 +165,9 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeansInitializer:
+    def fit(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> KMeansInitializer:
         """Find the centers.
 
         Parameters
@@ -194,7 +201,9 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         self._keep(found, conditioner)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> AnnotatedArray:
+    def fit_transform(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> AnnotatedArray:
         """Find the centers, and hand the rows on with them attached.
 
         Parameters
@@ -211,7 +220,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         self.fit(X, sample_weight=sample_weight)
         return self._attach(_whole(X, check_rows(self, X, reset=False)))
 
-    def transform(self, X: Any) -> AnnotatedArray:
+    def transform(self, X: ArrayLike | Tensor | RowSource) -> AnnotatedArray:
         """Hand the rows on as they are, with the centers attached.
 
         Parameters
@@ -229,7 +238,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         check_all_finite(array)
         return self._attach(array)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """The nearest center of each row.
 
         Parameters
@@ -242,7 +251,9 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         """
         return to_numpy(self._assign(X)[0].labels)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Minus the inertia of the rows: higher is better.
 
         Parameters

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,12 @@ from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import STRATEGIES, Draws
 from ._stream import Stream
 from ._validation import check_rows, check_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from .._base.annotated import RowSource
 
 # EM nears a noise variance of zero ever more slowly; below this share of the feature's variance it is on its way there.
 _HEYWOOD_SHARE = 1e-4
@@ -185,20 +192,20 @@ class MFA(
     def __init__(
         self,
         n_components: int | None = None,
-        n_factors: Any = 1,
+        n_factors: int | Sequence[int] = 1,
         *,
-        noise: str = "shared",
-        noise_form: str = "diagonal",
-        loading_type: str = "component",
-        solver: str = "em",
-        init: Any = "auto",
-        tol: Any = "auto",
+        noise: Literal["shared", "component"] = "shared",
+        noise_form: Literal["diagonal", "isotropic"] = "diagonal",
+        loading_type: Literal["component", "common"] = "component",
+        solver: Literal["em", "gradient"] = "em",
+        init: str | ArrayLike | BaseEstimator = "auto",
+        tol: float | Literal["auto"] = "auto",
         max_iter: int = 100,
         n_init: int = 1,
-        annealing: Any = "auto",
+        annealing: float | Literal["auto"] = "auto",
         acceleration: bool = True,
         noise_floor: float = 1e-6,
-        rotation: str | None = None,
+        rotation: Literal["varimax", "quartimax"] | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
         early_stopping: bool = False,
@@ -206,9 +213,9 @@ class MFA(
         n_iter_no_change: int = 10,
         sparse_output: bool = True,
         warm_start: bool = False,
-        random_state: Any = None,
-        device: Any = "auto",
-        dtype: Any = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype | np.dtype | type = "auto",
         verbose: int = 0,
     ) -> None:
         self.n_components = n_components
@@ -238,7 +245,7 @@ class MFA(
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFA:
+    def fit(self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None) -> MFA:
         """Fit the mixture.
 
         Parameters
@@ -338,7 +345,9 @@ class MFA(
             )
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFA:
+    def partial_fit(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> MFA:
         """Update the mixture with one more batch of a stream.
 
         The first batch starts the mixture and must hold at least as many rows as there are components. Later ones move
@@ -368,7 +377,9 @@ class MFA(
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+    def fit_predict(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> np.ndarray:
         """Fit, and the most probable component of each row, (n_samples,)."""
         return self.fit(X, sample_weight=sample_weight).predict(X)
 

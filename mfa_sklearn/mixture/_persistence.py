@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from ._saving.folder import read_folder, write_folder
 from ._saving.reference import read_reference
 from ._validation import factor_counts
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 _ARRAYS = ("weights", "means", "loadings", "noise_variance")
 _LEARNED = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]_")
 
@@ -34,10 +37,10 @@ class PersistenceMethods(FittedMixture):
     @classmethod
     def from_params(
         cls,
-        weights: Any,
-        means: Any,
-        loadings: Any,
-        noise_variance: Any,
+        weights: ArrayLike,
+        means: ArrayLike,
+        loadings: ArrayLike,
+        noise_variance: ArrayLike,
         *,
         source: dict[str, Any] | None = None,
         **params: Any,
@@ -167,7 +170,7 @@ class PersistenceMethods(FittedMixture):
         write_folder(Path(directory), *_split(self))
 
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike, device: Any = "auto") -> Self:
+    def from_pretrained(cls, directory: str | os.PathLike, device: str | torch.device = "auto") -> Self:
         """A mixture that `save_pretrained` wrote.
 
         Parameters

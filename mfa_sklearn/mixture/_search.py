@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -19,6 +19,16 @@ from .._base.checks import import_optional
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
 from ._trial import CRITERIA, Trial, fit_group
 from ._validation import check_rows, check_sizes, check_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+    from sklearn.model_selection import BaseCrossValidator
+    from torch import Tensor
+
+    from .._base.annotated import RowSource
+    from ._mfa import MFA
 
 # Letters of a structure: loadings common, noise shared by components, noise isotropic (C), or each the other (U).
 STRUCTURES = tuple("".join(letters) for letters in itertools.product("UC", repeat=3))
@@ -103,13 +113,13 @@ class MFASearch(TransformerMixin, BaseSearchCV):
 
     def __init__(
         self,
-        estimator: Any,
-        n_components: Any = (1, 2, 3, 4, 5),
-        n_factors: Any = (1, 2),
+        estimator: MFA,
+        n_components: int | Sequence[int] = (1, 2, 3, 4, 5),
+        n_factors: int | Sequence[int] = (1, 2),
         *,
-        structures: Any = None,
-        criterion: str = "bic",
-        cv: Any = 5,
+        structures: Sequence[str] | Literal["all"] | None = None,
+        criterion: Literal["bic", "icl", "aic", "likelihood"] = "bic",
+        cv: int | BaseCrossValidator | Iterable[Any] = 5,
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
@@ -123,7 +133,9 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MFASearch:
+    def fit(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> MFASearch:
         """Fit all candidates and keep the best.
 
         Parameters
@@ -201,7 +213,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         self.best_estimator_ = trials[self.best_index_ * n_splits].estimator
 
     @property
-    def results_(self) -> Any:
+    def results_(self) -> pd.DataFrame:
         """A table with a row per candidate, in the order of `cv_results_`."""
         check_is_fitted(self)
         pd = import_optional("pandas", "results_")
@@ -223,7 +235,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         last = {"n_iter": "n_iter", "converged": "converged", "mean_fit_time": "fit_time", "rank_test_score": "rank"}
         return table.assign(**{new: found[name] for name, new in last.items()})
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """The criterion over the number of components, a line for each number of factors and structure.
 
         The best candidate is marked. Held-out likelihoods have bars of one standard error over the splits.
@@ -259,12 +271,14 @@ class MFASearch(TransformerMixin, BaseSearchCV):
             return found[self.criterion], None
         return found["mean_test_score"], found["std_test_score"] / np.sqrt(max(self.n_splits_ - 1, 1))
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(
+        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Mean log-likelihood per row of the best mixture, in nats."""
         check_is_fitted(self)
         return self.best_estimator_.score(X, sample_weight=sample_weight)
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the columns of `transform`, those of the best mixture."""
         check_is_fitted(self)
         return self.best_estimator_.get_feature_names_out(input_features)

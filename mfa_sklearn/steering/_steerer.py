@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._base.checks import check_choice, check_count, import_optional
 from .._base.devices import seeded
-from ..activations._tokenize import token_strings
+from ..activations import token_strings
 from ._move import FittedParameters, Mixture, Move
 from ._place import resolve_place, resolve_prepend_bos
 from ._positions import PositionTracker, check_positions, watch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.checks import import_optional
-from ..activations._tokenize import token_strings
+from ..activations import token_strings
 from ._positions import PositionTracker
 
 if TYPE_CHECKING:
