@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PACKAGING := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test lint types pytest clean
+.PHONY: demo test lint types docs pytest clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python -m mfa_sklearn demo
 
-test: lint types pytest
+test: lint types docs pytest
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -18,6 +18,10 @@ lint: $(VENV)/test.stamp
 
 types: $(VENV)/test.stamp
 	$(BIN)/mypy
+
+# Everything is read anew, because what is read again says its warnings only once.
+docs: $(VENV)/test.stamp
+	$(BIN)/sphinx-build -q -E -W --keep-going -b html docs build/docs
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -1,4 +1,4 @@
-"""Sphinx: ``pip install -c constraints.txt -e '.[lm,plot,docs]'``, then ``sphinx-build docs build/docs``."""
+"""Sphinx: ``make docs`` writes build/docs/index.html; without make, see its recipe."""
 
 from mfa_sklearn import __version__
 
@@ -7,6 +7,8 @@ author = "The mfa-sklearn developers"
 copyright = "2026, the mfa-sklearn developers"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+# Links to headings of a page, as [Texts](#texts).
+myst_heading_anchors = 3
 autodoc_typehints = "none"
 _ROUTING = ("fit", "partial_fit", "score", "transform", "inverse_transform", "predict")
 autodoc_default_options = {
@@ -16,5 +18,7 @@ autodoc_default_options = {
     "exclude-members": ",".join(["set_output", "get_metadata_routing", *(f"set_{name}_request" for name in _ROUTING)]),
 }
 napoleon_google_docstring = False
+# Attributes in a list: some are properties as well, and would be described twice.
+napoleon_use_ivar = True
 html_theme = "alabaster"
 html_theme_options = {"description": "Regions of language-model activations", "page_width": "1100px"}

@@ -47,7 +47,7 @@ class MFA(
 ):
     """Mixture of factor analyzers.
 
-    Each component is a Gaussian whose covariance is a few factors plus diagonal noise,
+    Each component is a Gaussian whose covariance is a few factors plus diagonal noise, ::
 
         x | k ~ N(mu_k, W_k W_k^T + Psi_k),    z ~ N(0, I_q),    x = mu_k + W_k z + eps,
 

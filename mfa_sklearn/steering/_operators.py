@@ -104,7 +104,7 @@ def transport_map(params: MFAParams, source: int, target: int) -> TransportMap:
 
     The cost is the squared distance in units of the source's noise, ``|Psi^-1/2 (x - y)|^2``: the residual stream has
     features whose sizes differ a hundredfold, and the noise is the scale the mixture itself gives them. With
-    ``S = I + U U^T`` the source's and ``S'`` the target's covariance in that space,
+    ``S = I + U U^T`` the source's and ``S'`` the target's covariance in that space, ::
 
         T(y) = m' + A (y - m)        A = S^-1/2 (S^1/2 S' S^1/2)^1/2 S^-1/2
 

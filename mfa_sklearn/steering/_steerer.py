@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class MFASteerer:
     """Moves a language model's activations towards the regions of a mixture while it runs.
 
-    With `mu_k`, `W_k` of a component, an activation x becomes
+    With `mu_k`, `W_k` of a component, an activation x becomes ::
 
         x + alpha (mu_k - x)                centroid interpolation: alpha
         x + W_k z                           local offset: z
