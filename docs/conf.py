@@ -18,7 +18,5 @@ autodoc_default_options = {
     "exclude-members": ",".join(["set_output", "get_metadata_routing", *(f"set_{name}_request" for name in _ROUTING)]),
 }
 napoleon_google_docstring = False
-# Attributes in a list: some are properties as well, and would be described twice.
-napoleon_use_ivar = True
 html_theme = "alabaster"
 html_theme_options = {"description": "Regions of language-model activations", "page_width": "1100px"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,15 +55,29 @@ def test_blocks_are_told_from_those_not_to_run() -> None:
     assert (raised.traceback[-1].path, raised.traceback[-1].lineno + 1) == (DOCS / "guide.md", 3)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("error:::mfa_sklearn", "error::sklearn.exceptions.ConvergenceWarning")
-def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that examples run in; what they draw is thrown away."""
     pytest.importorskip("transformer_lens")
     pyplot = pytest.importorskip("matplotlib.pyplot")
     monkeypatch.chdir(tmp_path)
-    names = run("docs/guide.md", read("docs/guide.md"))
+    yield tmp_path
     pyplot.close("all")
-    assert {path.name for path in tmp_path.iterdir()} == {"activations", "mixture", "pipeline.joblib"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_the_readme_runs(empty_folder: Path) -> None:
+    names = run("README.md", read("README.md"))
+    assert names["mfa"].means_.shape == (100, names["X"].shape[1])
+    assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_the_guide_runs(empty_folder: Path) -> None:
+    names = run("docs/guide.md", read("docs/guide.md"))
+    assert {path.name for path in empty_folder.iterdir()} == {"activations", "mixture", "pipeline.joblib"}
     assert not np.isnan(names["filled"]).any() and not np.isnan(names["drawn"]).any()
     assert set(names["table"]["target"]) == {"none", "random", "concept"}
 
@@ -123,9 +138,8 @@ def test_the_design_has_a_line_for_every_module_of_the_mixture() -> None:
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_files_that_a_page_names_exist(page: str) -> None:
-    """Named from the repository, the package or the folder of the mixture; from a folder named before, or with a run."""
+    """Named from the repository, the package, the folder of the mixture, or that of what was named before."""
     roots = (REPOSITORY, PACKAGE, PACKAGE / "mixture", REPOSITORY / "examples", REPOSITORY / "tests" / "mixture")
-    names = re.findall(
-        r"`(?:python )?([\w./-]+\.(?:py|md|cfg|toml))\b[^`\n]*`", (DOCS / page).read_text(encoding="utf-8")
-    )
+    text = (DOCS / page).read_text(encoding="utf-8")
+    names = re.findall(r"`(?:python )?([\w./-]+\.(?:py|md|cfg|toml))\b[^`\n]*`", text)
     assert [name for name in names if not any((root / name).is_file() for root in roots)] == []
