@@ -15,7 +15,9 @@ autodoc_default_options = {
     "members": True,
     "inherited-members": "BaseEstimator,ndarray,Mapping",
     # What scikit-learn adds to every estimator, and documents itself.
-    "exclude-members": ",".join(["set_output", "get_metadata_routing", *(f"set_{name}_request" for name in _ROUTING)]),
+    "exclude-members": ",".join(
+        ["set_output", "set_callbacks", "get_metadata_routing", *(f"set_{name}_request" for name in _ROUTING)]
+    ),
 }
 napoleon_google_docstring = False
 html_theme = "alabaster"

@@ -64,7 +64,7 @@ class MFA(
         Whether the noise variance is one for all components or each has its own.
     noise_form : {"diagonal", "isotropic"}, default="diagonal"
         Whether the noise variance is one per feature or one for all. Isotropic noise is the mixture of probabilistic
-        principal component analysers.
+        principal component analyzers.
     loading_type : {"component", "common"}, default="component"
         Whether each component has its own loadings. With `noise` and `noise_form` this gives the eight parsimonious
         structures of McNicholas & Murphy (2008).
