@@ -12,7 +12,8 @@ from torch import Tensor
 from .._base.checks import check_choice, check_count, import_optional
 from .._base.devices import seeded
 from ..activations import token_strings
-from ._move import FittedParameters, Mixture, Move
+from ._move import Mixture, Move
+from ._parameters import FittedParameters
 from ._place import resolve_place, resolve_prepend_bos
 from ._positions import PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode
