@@ -24,7 +24,7 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 docs: $(VENV)/test.stamp
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs build/docs
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n auto --dist loadfile
