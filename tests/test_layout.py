@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 from collections import Counter
 from pathlib import Path
+
+from packaging.version import Version
 
 import mfa_sklearn
 
@@ -37,3 +40,14 @@ def test_no_two_files_share_a_name() -> None:
     """Folders without `__init__.py` are imported by the names of their files alone."""
     names = Counter(path.name for path in TESTS.rglob("*.py") if path.name != "conftest.py")
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_lowest_versions_are_those_that_are_promised() -> None:
+    config = configparser.ConfigParser()
+    config.read(TESTS.parent / "setup.cfg")
+    extras = config["options.extras_require"]
+    asked = " ".join([config["options"]["install_requires"], extras["lm"], extras["plot"]]).split()
+    promised = {name: Version(rest.split(",")[0]) for name, _, rest in (line.partition(">=") for line in asked)}
+    lines = (TESTS.parent / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {name: Version(version) for name, mark, version in (line.partition("==") for line in lines) if mark}
+    assert pinned == promised
