@@ -8,12 +8,16 @@ true is worse than none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 from scipy import sparse
+
+from .frames import carried
+from .paths import opened
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -105,7 +109,7 @@ class AnnotatedArray(np.ndarray):
 
     def __getitem__(self, key: Any) -> Any:
         selected = super().__getitem__(key)
-        row_key, keeps_columns = _row_selection(key)
+        row_key, keeps_columns = row_selection(key)
         if not (keeps_columns and isinstance(selected, AnnotatedArray) and selected.ndim == 2):
             return np.asarray(selected) if isinstance(selected, np.ndarray) else selected
         selected._rows = {name: fact[row_key] for name, fact in self._rows.items()}
@@ -151,6 +155,16 @@ class AnnotatedArray(np.ndarray):
         view._shared = {**self._shared, **facts}
         return view
 
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        """Sort in place; facts go, because numbers leave their rows."""
+        super().sort(*args, **kwargs)
+        self._rows, self._shared = {}, {}
+
+    def partition(self, *args: Any, **kwargs: Any) -> None:
+        """Partition in place; facts go, because numbers leave their rows."""
+        super().partition(*args, **kwargs)
+        self._rows, self._shared = {}, {}
+
     def __reduce__(self) -> Any:
         reduced: Any = super().__reduce__()
         return reduced[0], reduced[1], (reduced[2], self._rows, self._shared)
@@ -160,14 +174,16 @@ class AnnotatedArray(np.ndarray):
         super().__setstate__(numbers)
 
 
-def _row_selection(key: Any) -> tuple[Any, bool]:
+def row_selection(key: Any) -> tuple[Any, bool]:
     """The part of an index that selects rows, and whether every column is kept."""
+    if key is Ellipsis:
+        return slice(None), True
     if not isinstance(key, tuple):
         return key, key is not None
     if len(key) == 1:
-        return key[0], True
+        return row_selection(key[0])
     whole = len(key) == 2 and (key[1] is Ellipsis or (isinstance(key[1], slice) and key[1] == slice(None)))
-    return key[0], whole
+    return key[0], whole and key[0] is not Ellipsis
 
 
 def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
@@ -177,7 +193,11 @@ def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
 
 
 def given_rows(X: Any) -> Any:
-    """`X`, or the table it stands for: a container of tables has a method `__mfa_rows__` that gives it."""
+    """`X`, or the table it stands for.
+
+    A path stands for what lies there, a container of tables for the one that its method `__mfa_rows__` gives.
+    """
+    X = opened(X) if isinstance(X, str | os.PathLike) else X
     find = getattr(type(X), "__mfa_rows__", None)
     return X if find is None else find(X)
 
@@ -195,8 +215,8 @@ def row_fact(X: Any, name: str) -> np.ndarray | None:
 
 
 def shared_fact(X: Any, name: str) -> Any:
-    """A shared fact of `X`, or None where it has none."""
-    return X.shared.get(name) if _is_annotated(X) else None
+    """A shared fact of `X`, or None where it has none; a frame has those it was given by `frames.carry`."""
+    return (X.shared if _is_annotated(X) else carried(X)).get(name)
 
 
 def _is_annotated(X: Any) -> TypeGuard[AnnotatedRows]:

@@ -100,7 +100,7 @@ def top_tokens(
     0          0     1   cat   20.0     20
     1          1     1   dog   20.0     20
     """
-    X = as_rows(activations)
+    X = as_rows(activations, mfa)
     ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, components, tokens, pool)
     assignments = Assignments(len(ranking.tokens))
     import_optional("pandas", "top_tokens")
