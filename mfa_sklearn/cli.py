@@ -282,10 +282,9 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
     from .interpret import format_tokens, top_tokens
 
     output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
-    mfa = _read_mixture(arguments.mixture)
     table = top_tokens(
-        mfa,
-        _read_rows(arguments.activations, arguments.layer, mfa),
+        _read_mixture(arguments.mixture),
+        _read_rows(arguments.activations, arguments.layer),
         score=arguments.score,
         aggregate=arguments.aggregate,
         n_tokens=arguments.n_tokens,
@@ -299,8 +298,7 @@ def _concepts(arguments: argparse.Namespace) -> None:
     from .interpret import concept_components, top_concepts
 
     output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
-    mfa = _read_mixture(arguments.mixture)
-    rows = _read_rows(arguments.activations, arguments.layer, mfa)
+    mfa, rows = _read_mixture(arguments.mixture), _read_rows(arguments.activations, arguments.layer)
     if arguments.by_concept:
         table = concept_components(mfa, rows).reset_index()
     else:
@@ -318,7 +316,7 @@ def _plot(arguments: argparse.Namespace) -> None:
 
     display = SubspaceDisplay.from_estimator(
         mfa,
-        _read_rows(arguments.activations, arguments.layer, mfa),
+        _read_rows(arguments.activations, arguments.layer),
         arguments.component,
         factors=arguments.factors,
         axes=arguments.axes,
@@ -358,18 +356,14 @@ def _steer(arguments: argparse.Namespace) -> None:
 # --- files
 
 
-def _read_rows(path: Path, layer: int | None, mfa: MFA | None = None) -> StoredActivations | np.ndarray:
-    """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed.
-
-    Of a folder of several layers it is the one named, else the one that the mixture was fitted on.
-    """
+def _read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
+    """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
     from .activations import ActivationStore
     from .activations._path import rows_at
 
-    layers = ActivationStore(path).layers if layer is None and path.is_dir() else ()
-    if len(layers) > 1:
-        layer = None if mfa is None or mfa.source_ is None else mfa.source_.get("layer")
-        if layer not in layers:
+    if layer is None and path.is_dir():
+        layers = ActivationStore(path).layers
+        if len(layers) > 1:
             raise ValueError(f"{str(path)!r} holds the layers {list(layers)}: name one with --layer")
     return rows_at(path, layer)
 

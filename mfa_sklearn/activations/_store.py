@@ -375,7 +375,7 @@ class _Texts(Sequence[str]):
         return tuple, (self._all,)
 
 
-_INDEXED = "a store is indexed by a row number, a slice, a mask or a list of rows"
+_INDEXED = "a store is indexed by a slice, a mask or a list of rows"
 
 
 def _row_numbers(key: slice | ArrayLike, n_rows: int) -> np.ndarray:
@@ -385,7 +385,7 @@ def _row_numbers(key: slice | ArrayLike, n_rows: int) -> np.ndarray:
     index = np.asarray(key)
     if index.dtype == bool and index.ndim == 1:
         if len(index) != n_rows:
-            raise IndexError(f"a mask of {len(index)} entries selects among {n_rows} rows: give one entry per row")
+            raise IndexError(f"{_INDEXED}: a mask of {len(index)} entries does not fit {n_rows} rows")
         return np.flatnonzero(index)
     if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
         raise IndexError(f"{_INDEXED}, not by {type(key).__name__} of shape {index.shape} and dtype {index.dtype}")

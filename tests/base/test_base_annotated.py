@@ -29,6 +29,7 @@ SELECTIONS = [
     (np.array([3, 3]), slice(None)),
     (slice(2), Ellipsis),
     slice(0, 0),
+    (Ellipsis,),
 ]
 
 
@@ -52,12 +53,19 @@ PLAIN = {
     "function": lambda X: np.concatenate([X, X]),
     "transposed": lambda X: np.transpose(X) + 0,
     "fitted": lambda X: PCA(2).fit_transform(X),
+    "sorted": lambda X: np.sort(X, axis=0),
+    "partitioned": lambda X: np.partition(X, 1, axis=0),
 }
 
 
 @pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN.keys())
 def test_all_else_is_a_plain_array(X, make):
     assert type(make(X)) is np.ndarray
+
+
+def test_numbers_that_are_sorted_in_place_leave_their_facts(X):
+    X.sort(axis=0)
+    assert X.rows == X.shared == {}
 
 
 @pytest.mark.parametrize("pass_on", [lambda X, _: pickle.loads(pickle.dumps(X)), lambda X, p: _dumped(X, p)])
