@@ -116,6 +116,16 @@ class AnnotatedArray(np.ndarray):
         selected._shared = dict(self._shared)
         return selected
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        # One number written somewhere (NaN, where a value is to be missing) leaves the rows what they are.
+        super().__setitem__(key, value)
+        if np.ndim(value):
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop all facts, because numbers were changed in place."""
+        self._rows, self._shared = {}, {}
+
     def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
         """Rows by their indices, with their facts; along another axis a plain array."""
         if axis == 0 and out is None and mode == "raise":
@@ -126,6 +136,9 @@ class AnnotatedArray(np.ndarray):
         plain = [np.asarray(x) if isinstance(x, AnnotatedArray) else x for x in inputs]
         if out is not None:
             kwargs["out"] = tuple(np.asarray(x) if isinstance(x, AnnotatedArray) else x for x in out)
+            for x in out:
+                if isinstance(x, AnnotatedArray):
+                    x._forget()
         return getattr(ufunc, method)(*plain, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -158,12 +171,12 @@ class AnnotatedArray(np.ndarray):
     def sort(self, *args: Any, **kwargs: Any) -> None:
         """Sort in place; facts go, because numbers leave their rows."""
         super().sort(*args, **kwargs)
-        self._rows, self._shared = {}, {}
+        self._forget()
 
     def partition(self, *args: Any, **kwargs: Any) -> None:
         """Partition in place; facts go, because numbers leave their rows."""
         super().partition(*args, **kwargs)
-        self._rows, self._shared = {}, {}
+        self._forget()
 
     def __reduce__(self) -> Any:
         reduced: Any = super().__reduce__()

@@ -172,7 +172,7 @@ BAD_KEYS = [None, (slice(None), 0), (0, 0), 1.0, [0.5], MASK[:-1], np.eye(2, dty
 @pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
 def test_other_keys_are_refused(store: ActivationStore, key: Any) -> None:
     for rows in (store, store[7]):
-        with pytest.raises(IndexError, match="a store is indexed by a slice, a mask or a list|out of range"):
+        with pytest.raises(IndexError, match=r"a store is indexed by a slice, a mask or a list|out of range"):
             rows[key]
 
 

@@ -63,9 +63,31 @@ def test_all_else_is_a_plain_array(X, make):
     assert type(make(X)) is np.ndarray
 
 
-def test_numbers_that_are_sorted_in_place_leave_their_facts(X):
-    X.sort(axis=0)
+def put(X, key, value):
+    X[key] = value
+
+
+IN_PLACE = {
+    "sorted": lambda X: X.sort(axis=0),
+    "partitioned": lambda X: X.partition(1, axis=0),
+    "shuffled": lambda X: np.random.RandomState(0).shuffle(X),
+    "scaled": lambda X: np.multiply(X, 2, out=X),
+    "centered": lambda X: X.__isub__(1),
+    "overwritten": lambda X: put(X, slice(None), np.ones((4, 3))),
+    "a row from another": lambda X: put(X, 0, X[1]),
+}
+
+
+@pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE.keys())
+def test_numbers_that_are_changed_in_place_lose_their_facts(X, change):
+    change(X)
     assert X.rows == X.shared == {}
+
+
+def test_a_value_that_is_made_missing_leaves_the_facts(X):
+    X[1, 2] = np.nan
+    X[X == 5] = 0
+    assert X.tokens.tolist() == ["The", " cat", "The", " dog"] and X.source == {"layer": 4}
 
 
 @pytest.mark.parametrize("pass_on", [lambda X, _: pickle.loads(pickle.dumps(X)), lambda X, p: _dumped(X, p)])

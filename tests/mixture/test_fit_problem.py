@@ -18,7 +18,6 @@ from mfa_sklearn import MFA, KMeansInitializer
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.datasets import make_mfa
 
-
 FEW = {"n_factors": 1, "max_iter": 2, "tol": 0, "random_state": 0}
 
 
