@@ -145,7 +145,8 @@ def describe_model(
     -------
     dict
         "model" (str, the name or directory as given), "revision" (str: the commit of a model from the hub; for a
-        directory a digest of its configuration and weights, the same wherever the directory lies), "processing",
+        directory a digest of every byte of its configuration, weights and vocabulary, the same wherever the directory
+        lies and computed once in a process, see `directory_digest`), "processing",
         "dtype", "d_model" (int) and "n_layers" (int).
     """
     name = check_model_name(model)

@@ -9,6 +9,8 @@ import numpy as np
 
 from ._store import ActivationStore, StoredActivations
 
+_GIVE = "give a folder that `extract` wrote (ActivationExtractor.extract_to), or a .npy file"
+
 
 def rows_at(path: str | os.PathLike[str], layer: int | None = None) -> StoredActivations | np.ndarray:
     """The table at a path; it stays on disk and is read as its rows are needed.
@@ -29,9 +31,9 @@ def rows_at(path: str | os.PathLike[str], layer: int | None = None) -> StoredAct
     if path.is_dir():
         return ActivationStore(path).open(layer)
     if not path.exists():
-        raise ValueError(f"there is no {str(path)!r}: give a folder that extract_to wrote, or a .npy file")
+        raise ValueError(f"there is no {str(path)!r}: {_GIVE}")
     if path.suffix.lower() != ".npy":
-        raise ValueError(f"cannot read {str(path)!r}: give a folder that extract_to wrote, or a .npy file")
+        raise ValueError(f"cannot read {str(path)!r}: {_GIVE}")
     if layer is not None:
         raise ValueError(f"{str(path)!r} is one table, which has no layers: leave layer={layer} out")
     try:

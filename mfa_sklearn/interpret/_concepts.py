@@ -60,7 +60,8 @@ def top_concepts(
     Raises
     ------
     ValueError
-        If there are no labels, or not one per row, or if an argument is out of range.
+        If there are no labels, or not one per row, if an argument is out of range, or if the activations are known to
+        be of another model, layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----

@@ -119,7 +119,8 @@ def project(
     Raises
     ------
     ValueError
-        If an argument is out of range or has the wrong length.
+        If an argument is out of range or has the wrong length, or if the activations are known to be of another model,
+        layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----

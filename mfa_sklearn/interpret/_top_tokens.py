@@ -79,7 +79,8 @@ def top_tokens(
     Raises
     ------
     ValueError
-        If there are no tokens, if an argument is out of range, or if `tokens` has not one entry per row.
+        If there are no tokens, if an argument is out of range, if `tokens` has not one entry per row, or if the
+        activations are known to be of another model, layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----

@@ -140,7 +140,8 @@ class MFA(
     n_reseeded_ : int
         Components that lost their rows in the first iterations and were given half of a heavy one.
     source_ : dict or None
-        What the rows were, if they came from an `ActivationExtractor`.
+        What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
+        of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
     n_features_in_ : int
 
     References

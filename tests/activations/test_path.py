@@ -31,7 +31,7 @@ def test_a_table_stays_on_disk(tmp_path: Path) -> None:
 
 
 BAD = [
-    ("nowhere", None, "there is no '.*nowhere': give a folder that extract_to wrote, or a .npy file"),
+    ("nowhere", None, "there is no '.*nowhere': give a folder that `extract` wrote"),
     ("x.csv", b"a,b", "cannot read '.*x.csv': give a folder"),
     ("x.npy", b"a,b", "x.npy' cannot be read"),
     ("x.npy", b"", "x.npy' cannot be read"),
