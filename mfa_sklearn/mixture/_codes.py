@@ -1,4 +1,4 @@
-"""What a fitted mixture makes of rows: factor scores, the sparse code, reconstructions. Part of the estimator `MFA`."""
+"""Methods of `MFA` that give rows other coordinates: factor scores, the sparse code, reconstructions from it."""
 
 from __future__ import annotations
 
