@@ -50,6 +50,10 @@ class AnnotatedRows(RowSource, Protocol):
         """Facts about the table as a whole."""
 
 
+# Functions that write to their first argument.
+_WRITERS = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
+
+
 class AnnotatedArray(np.ndarray):
     """A two-dimensional array with facts about its rows and about itself.
 
@@ -142,6 +146,11 @@ class AnnotatedArray(np.ndarray):
         return getattr(ufunc, method)(*plain, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in _WRITERS and isinstance(args[0], AnnotatedArray):
+            args[0]._forget()
+        if func is np.swapaxes and len(args) == 3 and args[1] == args[2]:
+            # What numpy's generators shuffle: they are to write here, not to a view, so that facts do not outlive it.
+            return args[0]
         result = super().__array_function__(func, types, args, kwargs)
         if isinstance(result, AnnotatedArray) and not result._rows and not result._shared:
             return np.asarray(result)
@@ -167,6 +176,16 @@ class AnnotatedArray(np.ndarray):
         view._rows = dict(self._rows)
         view._shared = {**self._shared, **facts}
         return view
+
+    def fill(self, value: Any) -> None:
+        """Fill with one value; facts go."""
+        super().fill(value)
+        self._forget()
+
+    def put(self, *args: Any, **kwargs: Any) -> None:
+        """Write values by their places; facts go."""
+        super().put(*args, **kwargs)
+        self._forget()
 
     def sort(self, *args: Any, **kwargs: Any) -> None:
         """Sort in place; facts go, because numbers leave their rows."""

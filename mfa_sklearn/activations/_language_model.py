@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PROCESSINGS = ("raw", "compatibility")
 # What decides the numbers that a model directory gives for a text.
-_WEIGHTS = (".safetensors", ".bin", ".model")
+_WEIGHTS = (".safetensors", ".bin", ".index.json", ".model")
 _FILES = ("config.json", "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
 
 
@@ -171,7 +171,7 @@ def directory_digest(directory: str | os.PathLike[str]) -> str:
     written to.
     """
     digest = hashlib.sha256()
-    for path in sorted(p for p in Path(directory).iterdir() if p.name in _FILES or p.suffix in _WEIGHTS):
+    for path in sorted(p for p in Path(directory).iterdir() if p.name in _FILES or p.name.endswith(_WEIGHTS)):
         status = path.stat()
         # The time of the last change is the file system's own: unlike that of the last writing it cannot be set.
         written = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
