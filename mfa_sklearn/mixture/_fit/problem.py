@@ -59,8 +59,7 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None, draws: D
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     labels = given_labels(e.init, n_rows)
     centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
-    going_on = len(e.weights_) if e.warm_start and hasattr(e, "weights_") else None
-    ranks = _ranks(e, _n_components(asked or going_on, labels, centers), rows.shape, weights)
+    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), rows.shape, weights)
     kept, held_out = _split(e, n_rows, weights, rng)
 
     def batches(places: np.ndarray | None) -> Batches:
@@ -101,6 +100,11 @@ def _ranks(estimator: Any, n_components: int, shape: tuple[int, int], weights: n
             f"loading_type='common' needs one n_factors for all components, got n_factors={estimator.n_factors!r}"
         )
     return ranks
+
+
+def _going_on(estimator: Any) -> int | None:
+    """Components of the last fit, if this one starts from it."""
+    return len(estimator.weights_) if estimator.warm_start and hasattr(estimator, "weights_") else None
 
 
 def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None) -> int:
