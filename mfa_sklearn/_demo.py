@@ -187,7 +187,7 @@ def describe(report: Report, fitted: Fitted) -> Any:
     """What each component is about; gives the table of each concept's component."""
     mfa, X = fitted.mfa, fitted.activations
     with report.stage("Meaning: some components, their tokens and concepts (components.csv has all)"):
-        components = describe_components(mfa, X, n_tokens=8, aggregate="max")
+        components = describe_components(mfa, X, n_tokens=8)
         tokens = top_tokens(mfa, X)
         by_concept = concept_components(mfa, X)
         shown = [*by_concept.nlargest(10, "llr")["component"], *components.nlargest(6, "size").index]

@@ -168,8 +168,14 @@ def _add_top_tokens(commands: Any) -> None:
     parser.add_argument("--component", type=int, nargs="+", metavar="K", help="only these; by default all")
     parser.add_argument("--score", choices=("posterior", "likelihood"), default="posterior", help="what to rank by")
     parser.add_argument(
-        "--aggregate", choices=("occurrence", "max", "sum"), default="occurrence", help="over rows of one token"
+        "--aggregate",
+        choices=("auto", "llr", "occurrence", "max", "sum"),
+        default="auto",
+        help="list tokens by how much a component over-represents them (llr), single rows (occurrence), or tokens by "
+        "their best row (max) or all their rows (sum); auto is llr, and max for likelihoods",
     )
+    parser.add_argument("--contexts", type=int, default=1, metavar="N", help="rows shown of each token")
+    parser.add_argument("--stop-tokens", nargs="+", metavar="TOKEN", help="leave these tokens out, such as . , the")
     parser.add_argument("--n-tokens", type=int, default=10, help="tokens per component")
     parser.add_argument("--context", type=int, default=40, help="characters shown on either side")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write a .csv instead of printing")
@@ -187,7 +193,9 @@ def _add_plot(commands: Any) -> None:
     parser = _command(commands, "plot", _plot, "a component's tokens in its subspace, as a picture")
     _add_fitted(parser)
     parser.add_argument("--component", type=int, required=True, metavar="K", help="which")
-    parser.add_argument("--factors", type=int, nargs="+", default=[0, 1], metavar="J", help="two or three axes")
+    parser.add_argument(
+        "--factors", type=int, nargs="+", metavar="J", help="one to three axes; by default the first two"
+    )
     parser.add_argument("--axes", choices=("factors", "principal"), default="factors", help="as fitted, or rotated")
     parser.add_argument("--max-labels", type=int, default=250, help="tokens written out")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
@@ -287,6 +295,8 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
         n_tokens=arguments.n_tokens,
         components=arguments.component,
         context=arguments.context,
+        n_contexts=arguments.contexts,
+        stop_tokens=arguments.stop_tokens,
     )
     _give(table, output, format_tokens)
 

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from .._base.annotated import given_rows, row_fact
+from .._base.annotated import given_rows, is_row_source, row_fact
 from .._base.checks import check_component
+from ..mixture._validation import check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,16 +33,23 @@ def check_mixture(mfa: Any) -> int:
     return len(mfa.means_)
 
 
-def as_rows(activations: Any) -> Any:
-    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional.
+def as_rows(mfa: Any, activations: Any) -> Any:
+    """`activations` as something with ``shape`` and rows to read by number; whatever `fit` takes is taken.
 
-    A store of activations stands for those of its only layer.
+    Arrays, stores and tensors are handed on as they are, with the facts they carry; a store of activations stands for
+    those of its only layer. Frames, lists and what else scikit-learn reads become a tensor, after the names of their
+    columns were compared with those that the mixture was fitted on: nothing that reads them later can.
     """
     activations = given_rows(activations)
-    rows = activations if hasattr(activations, "shape") else np.asarray(activations)
-    if len(rows.shape) != 2:
-        raise ValueError(f"activations must be two-dimensional, one row per token; got shape {tuple(rows.shape)}")
-    return rows
+    if not (isinstance(activations, np.ndarray | Tensor) or is_row_source(activations)):
+        if isinstance(mfa, BaseEstimator):
+            rows = check_rows(mfa, activations, reset=False)
+            return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+        activations = np.asarray(activations)
+    if len(activations.shape) != 2:
+        shape = tuple(activations.shape)
+        raise ValueError(f"activations must be two-dimensional, one row per token; got shape {shape}")
+    return activations.detach() if isinstance(activations, Tensor) else activations
 
 
 def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -> np.ndarray | None:
