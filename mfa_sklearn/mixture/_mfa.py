@@ -108,7 +108,7 @@ class MFA(
     n_iter_no_change : int, default=10
         Epochs without progress after which the gradient solver stops.
     sparse_output : bool, default=True
-        Whether `transform` gives a CSR matrix.
+        Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False
         Start `fit` from the parameters of the last one.
     random_state : int, RandomState or None, default=None
