@@ -133,7 +133,7 @@ def fit(report: Report, quick: bool) -> Fitted:
     texts, labels = concepts.texts[::stride], concepts.labels[::stride]
     pipeline = Pipeline(
         [
-            ("activations", ActivationExtractor(model=datasets.tiny_lm(), layer=LAYER)),
+            ("activations", ActivationExtractor(model="tiny_lm", layer=LAYER)),
             ("init", KMeansInitializer(n_clusters=n_components, random_state=SEED)),
             ("mfa", MFA(n_factors=N_FACTORS, tol=1e-2, random_state=SEED)),
         ]

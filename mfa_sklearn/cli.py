@@ -126,7 +126,9 @@ def _add_extract(commands: Any) -> None:
     parser = _command(commands, "extract", _extract, "texts to activations on disk")
     parser.add_argument("texts", type=Path, help=".csv, .json or .jsonl with texts and, if there are any, labels")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--model", required=True, help="a model's name or a local directory")
+    parser.add_argument(
+        "--model", required=True, help="a model's name or a local directory; tiny_lm is the embedded one"
+    )
     parser.add_argument("--layer", type=int, nargs="+", required=True, help="one or more, counted from 0")
     parser.add_argument("--site", choices=tuple(SITES), default="residual", help="where in the layer")
     parser.add_argument("--keep", nargs="+", metavar="TOKEN", help="keep only these tokens, as '.' or ' cat'")
@@ -336,16 +338,17 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 def _steer(arguments: argparse.Namespace) -> None:
     from .activations import load_model
+    from .activations._language_model import model_of
     from .steering import MFASteerer
 
     output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}
-    name = arguments.model or source.get("model")
-    if name is None:
+    if not (arguments.model or source.get("model")):
         raise ValueError(
             f"{arguments.mixture} does not say which language model it was fitted on: give --model and --layer"
         )
+    name = model_of(source, arguments.model, near=(arguments.mixture, arguments.mixture.parent))
     model = load_model(
         name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")
     )

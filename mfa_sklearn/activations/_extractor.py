@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 
 from .._base.checks import check_choice, check_count
 from .._base.devices import model_dtype_name, resolve_device
+from .._base.portable import is_digest, portable_source
 from ._array import ActivationArray
 from ._checks import check_keep, check_labels, check_texts
 from ._forward import run_batches
@@ -253,7 +254,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             directory,
             extract,
             self._settings(),
-            described[0],
+            portable_source(described[0]),
             found,
             labels,
             shard_size=int(shard_size),
@@ -312,7 +313,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     def _describe(self) -> tuple[dict[str, Any], int]:
         """Check every parameter, and give the source of the activations and their number of columns."""
         self._check_own_parameters()
-        config = load_config(check_model_name(self.model), self.revision)
+        config = self._config()
         source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
         layers = check_layers(self.layer, source.pop("n_layers"))
         source |= {
@@ -323,6 +324,19 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             "prepend_bos": self.prepend_bos,
         }
         return source, len(layers) * site_width(config, self.site)
+
+    def _config(self) -> Any:
+        """The model's configuration; where it is no longer found, with the digest to find the same one by."""
+        try:
+            return load_config(check_model_name(self.model), self.revision)
+        except ValueError as error:
+            revision = (getattr(self, "source_", None) or {}).get("revision")
+            if not is_digest(revision):
+                raise
+            raise ValueError(
+                f"{error}. This extractor was fitted with weights of the digest {revision}: where a directory has the "
+                "same ones, set_params(model=DIR)"
+            ) from error
 
     def _check_own_parameters(self) -> None:
         check_site(self.site)

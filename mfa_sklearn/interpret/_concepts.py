@@ -87,7 +87,7 @@ def top_concepts(
     """
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
     check_mixture(mfa)
-    X = as_rows(mfa, activations)
+    X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     chosen = selected_components(components, counted.n_components)
     scan(mfa, X, counted)
@@ -126,7 +126,7 @@ def concept_components(
     {'money': 1, 'river': 0}
     """
     check_mixture(mfa)
-    X = as_rows(mfa, activations)
+    X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     scan(mfa, X, counted)
     return counted.by_concept()

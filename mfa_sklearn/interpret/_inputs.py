@@ -33,7 +33,7 @@ def check_mixture(mfa: Any) -> int:
     return len(mfa.means_)
 
 
-def as_rows(mfa: Any, activations: Any) -> Any:
+def as_rows(activations: Any, mfa: Any = None) -> Any:
     """`activations` as something with ``shape`` and rows to read by number; whatever `fit` takes is taken.
 
     Arrays, stores and tensors are handed on as they are, with the facts they carry; a store of activations stands for

@@ -146,7 +146,7 @@ def project(
     """
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
-    X = as_rows(mfa, activations)
+    X = as_rows(activations, mfa)
     facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
     if rows is not None:

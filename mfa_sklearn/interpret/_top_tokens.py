@@ -120,7 +120,7 @@ def top_tokens(
     1          1     1   dog   20.0     20
     """
     check_mixture(mfa)
-    X = as_rows(mfa, activations)
+    X = as_rows(activations, mfa)
     ranking = TokenRanking(
         mfa, X, score, aggregate, n_tokens, components=components, tokens=tokens, stop_tokens=stop_tokens, pool=pool
     )

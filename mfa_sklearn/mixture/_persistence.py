@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._base.devices import to_numpy
+from .._base.portable import portable_source
 from .._base.sklearn_private import validate_params
 from ._fitted import FittedMixture
 from ._model.params import check_params
@@ -261,7 +262,7 @@ def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any], list[
             arrays[name] = np.ascontiguousarray(value)
             continue
         try:
-            plain[name] = _plain(value)
+            plain[name] = _plain(portable_source(value) if name == "source_" and value else value)
         except TypeError:
             if name in learned:
                 raise TypeError(f"{name} cannot be saved: {value!r} is neither plain nor an array of numbers") from None

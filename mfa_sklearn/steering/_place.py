@@ -46,6 +46,8 @@ def resolve_place(
         Naming what disagrees and what to do about it.
     """
     source = source or {}
+    if check_source:
+        _check_model(model, source)
     site = check_site(site or source.get("site") or "residual")
     n_layers = getattr(getattr(model, "cfg", None), "n_layers", None)
     layer = _one_layer(source.get("layer") if layer is None else layer, n_layers)
@@ -58,6 +60,19 @@ def resolve_place(
                 "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
             )
     return Place(layer, site, name)
+
+
+def _check_model(model: Any, source: Mapping[str, Any]) -> None:
+    """Refuse another model than the mixture's; before its layers are counted, which would say less."""
+    here = describe_live(model)
+    names, revisions = ([str(facts.get(fact) or "") for facts in (source, here)] for fact in ("model", "revision"))
+    # Of a directory the revision is a digest of its content: a model may have moved, but not have been trained on.
+    if revisions[0] != revisions[1] if all(revisions) else all(names) and not same_model(*names):
+        fitted, seen = (f"{n!r}" + f" ({r})" * bool(r) for n, r in zip(names, revisions, strict=True))
+        raise ValueError(
+            f"this is another model: the mixture was fitted on model {fitted}, but is to steer {seen}, where its "
+            "regions mean nothing. Load the model it was fitted on, or pass check_source=False to steer all the same."
+        )
 
 
 def _one_layer(layer: Any, n_layers: int | None = None) -> int:
@@ -90,15 +105,8 @@ def _disagreements(model: Any, source: Mapping[str, Any], layer: int, site: str)
     """Facts on which the mixture's source and the place to steer differ: (name, fitted on, to steer)."""
     here = {**describe_live(model), "layer": layer, "site": site}
     fitted = {**source, "layer": _one_layer(source["layer"])} if "layer" in source else source
-    revisions = source.get("revision"), here.get("revision")
     places = [name for name in ("layer", "site") if fitted.get(name, here[name]) != here[name]]
     found: list[tuple[str, Any, Any]] = [(name, fitted[name], here[name]) for name in places]
-    if all(revisions):
-        # Of a directory this is a digest of its content, so a model may have moved, but not have been trained on.
-        if revisions[0] != revisions[1]:
-            found.append(("model revision", f"{source.get('model')}@{revisions[0]}", f"{here['model']}@{revisions[1]}"))
-    elif source.get("model") and here.get("model") and not same_model(str(source["model"]), str(here["model"])):
-        found.append(("model", source["model"], here["model"]))
     if here.get("processing") and source.get("processing", here["processing"]) != here["processing"]:
         found.append(("weights processed as", source["processing"], here["processing"]))
     return found
