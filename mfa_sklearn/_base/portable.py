@@ -1,6 +1,6 @@
 """Names of models that mean something on another machine, and none of the folders they lay in.
 
-What is shared - a saved mixture, a store - says which model it is of. A name from a hub is the same everywhere, the
+A saved mixture says which model it is of. A name from a hub is the same everywhere, the
 embedded model has a name of its own; of any other directory its last name is kept, and the digest of its weights says
 which model that was.
 """
@@ -56,7 +56,7 @@ def is_digest(revision: Any) -> bool:
 
 
 def portable_source(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A source as it is written to files: a model's directory by its own name, without those it lies in.
+    """A source as it is shared: a model's directory by its own name, without those it lies in.
 
     Examples
     --------

@@ -14,9 +14,10 @@ from sklearn.utils import Tags
 
 from .._base.checks import check_choice, check_count
 from .._base.devices import model_dtype_name, resolve_device
-from .._base.portable import is_digest, portable_source
+from .._base.portable import is_digest
 from ._array import ActivationArray
 from ._checks import check_keep, check_labels, check_texts
+from ._cuts import told_once
 from ._forward import run_batches
 from ._language_model import (
     PROCESSINGS,
@@ -63,7 +64,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     batch_size : int, default=32
         Texts per forward pass.
     max_length : int, optional
-        Longest sequence, special tokens included; longer texts are cut with a warning. By default the model's context.
+        Longest sequence, special tokens included; longer texts are cut, with a warning that says how much is lost. By
+        default the model's context.
     prepend_bos : bool, optional
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
         architecture: GPT-2 and Llama yes, Qwen no, BERT has ``[CLS]``.
@@ -204,6 +206,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         self.fit(found, y)
         return self._extract((self.source_, self.n_features_out_), found, y).stacked()
 
+    @told_once()
     def extract_to(
         self,
         directory: str | os.PathLike[str],
@@ -254,7 +257,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             directory,
             extract,
             self._settings(),
-            portable_source(described[0]),
+            described[0],
             found,
             labels,
             shard_size=int(shard_size),
