@@ -22,6 +22,7 @@ from ._fitted import FittedMixture
 from ._model.params import check_params
 from ._model.rotation import rotate
 from ._saving.folder import read_folder, write_folder
+from ._saving.mistaken import check_mistaken
 from ._saving.reference import read_reference
 from ._validation import factor_counts
 
@@ -182,8 +183,10 @@ class PersistenceMethods(FittedMixture):
 
         Raises
         ------
-        FileNotFoundError
-            If a file is missing.
+        TypeError
+            If `directory` is no path.
+        FileNotFoundError, NotADirectoryError
+            If a file is missing, or `directory` is one.
         ValueError
             If a file is damaged, is not one of a saved mixture, or was written by a later version.
 
@@ -198,7 +201,7 @@ class PersistenceMethods(FittedMixture):
         >>> loaded.source_, loaded.means_
         ({'layer': 4}, array([[0., 2.]]))
         """
-        values, versions = read_folder(Path(directory))
+        values, versions = read_folder(check_mistaken(directory))
         learned = {name: value for name, value in values.items() if name.endswith("_")}
         params = {name: value for name, value in values.items() if name not in learned}
         try:
