@@ -120,7 +120,9 @@ def _uneven_rows(X: Any) -> str | None:
     if not isinstance(X, Sequence) or not all(isinstance(row, Sequence) for row in X):
         return None
     row = next((i for i, row in enumerate(X) if len(row) != len(X[0])), None)
-    return row and f"row {row} of X has {len(X[row])} entries, row 0 has {len(X[0])}: give rows of one length"
+    if row is None:
+        return None
+    return f"row {row} of X has {len(X[row])} entries, row 0 has {len(X[0])}: give rows of one length"
 
 
 def _columns(X: Any) -> Iterator[tuple[Any, np.ndarray]]:
