@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from ._base.files import check_writable, replacing
+from ._base.home import home_path
 from ._base.sites import SITES
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status: 0; 2 for an error that a person can mend, in the arguments too; 130 after an interrupt.
     """
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        _write_out_homes(arguments)
+    except ValueError as error:
+        parser.error(str(error))
     # Read when torch is loaded, later on. Threads that spin while they wait make a fit five times slower as soon as
     # anything else wants the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -61,6 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{_PROGRAM}: interrupted", file=sys.stderr)
             return 130
     return 0
+
+
+def _write_out_homes(arguments: argparse.Namespace) -> None:
+    """Write out the ``~`` that a shell leaves alone, as in ``--output=~/acts``."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, Path):
+            setattr(arguments, name, home_path(value))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from ._base.checks import check_choice, check_count
+from ._base.home import home_path
 from ._base.portable import embedded
 
 __all__ = ["load_concepts", "make_mfa", "read_texts", "tiny_lm"]
@@ -171,7 +172,7 @@ def read_texts(path: str | PathLike[str]) -> Bunch:
     >>> data.texts, data.labels.tolist()
     (['The canoe drifted.', 'A loan was repaid.'], ['river', 'banking'])
     """
-    path = Path(path)
+    path = home_path(path)
     readers = {".csv": _csv_rows, ".json": _json_rows, ".jsonl": _jsonl_rows}
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}. read_texts takes the path of a .csv, .json or .jsonl file.")

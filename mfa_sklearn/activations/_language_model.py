@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.checks import check_choice, import_optional
 from .._base.devices import model_dtype, model_dtype_name, resolve_device
+from .._base.home import home_path
 from .._base.portable import EMBEDDED, is_digest, model_name, model_path
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def check_model_name(model: Any) -> str:
             f"model must be a name or a directory, got {type(model).__name__}: "
             "a live model cannot be cloned, pickled or hashed, so pass what it was loaded from"
         )
-    name = model_path(os.fspath(model))
+    name = model_path(os.fspath(home_path(model) if str(model).startswith("~") else model))
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._base.devices import to_numpy
+from .._base.home import home_path
 from .._base.portable import portable_source
 from .._base.sklearn_private import validate_params
 from ._fitted import FittedMixture
@@ -169,7 +169,7 @@ class PersistenceMethods(FittedMixture):
         True
         """
         check_is_fitted(self)
-        write_folder(Path(directory), *_split(self))
+        write_folder(home_path(directory), *_split(self))
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike, device: str | torch.device = "auto") -> Self:

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..._base.home import home_path
+
 _FILES = ("config.json", "model.safetensors")
 
 
@@ -26,7 +28,7 @@ def check_mistaken(directory: Any) -> Path:
     """
     if not isinstance(directory, str | os.PathLike):
         raise TypeError(f"directory={directory!r} must be a path: the folder that save_pretrained wrote")
-    path = Path(directory)
+    path = home_path(directory)
     if path.is_file():
         remedy = f"its folder, {str(path.parent)!r}" if path.name in _FILES else "the folder that save_pretrained wrote"
         raise NotADirectoryError(f"{str(path)!r} is a file: give {remedy}{_of_file(path)}")
