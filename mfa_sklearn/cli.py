@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from ._base.files import check_writable, replacing
+from ._base.home import home_path
 from ._base.sites import SITES
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status: 0; 2 for an error that a person can mend, in the arguments too; 130 after an interrupt.
     """
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        _write_out_homes(arguments)
+    except ValueError as error:
+        parser.error(str(error))
     # Read when torch is loaded, later on. Threads that spin while they wait make a fit five times slower as soon as
     # anything else wants the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -61,6 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{_PROGRAM}: interrupted", file=sys.stderr)
             return 130
     return 0
+
+
+def _write_out_homes(arguments: argparse.Namespace) -> None:
+    """Write out the ``~`` that a shell leaves alone, as in ``--output=~/acts``."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, Path):
+            setattr(arguments, name, home_path(value))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -126,7 +139,9 @@ def _add_extract(commands: Any) -> None:
     parser = _command(commands, "extract", _extract, "texts to activations on disk")
     parser.add_argument("texts", type=Path, help=".csv, .json or .jsonl with texts and, if there are any, labels")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--model", required=True, help="a model's name or a local directory")
+    parser.add_argument(
+        "--model", required=True, help="a model's name or a local directory; tiny_lm is the embedded one"
+    )
     parser.add_argument("--layer", type=int, nargs="+", required=True, help="one or more, counted from 0")
     parser.add_argument("--site", choices=tuple(SITES), default="residual", help="where in the layer")
     parser.add_argument("--keep", nargs="+", metavar="TOKEN", help="keep only these tokens, as '.' or ' cat'")
@@ -168,8 +183,14 @@ def _add_top_tokens(commands: Any) -> None:
     parser.add_argument("--component", type=int, nargs="+", metavar="K", help="only these; by default all")
     parser.add_argument("--score", choices=("posterior", "likelihood"), default="posterior", help="what to rank by")
     parser.add_argument(
-        "--aggregate", choices=("occurrence", "max", "sum"), default="occurrence", help="over rows of one token"
+        "--aggregate",
+        choices=("auto", "llr", "occurrence", "max", "sum"),
+        default="auto",
+        help="list tokens by how much a component over-represents them (llr), single rows (occurrence), or tokens by "
+        "their best row (max) or all their rows (sum); auto is llr, and max for likelihoods",
     )
+    parser.add_argument("--contexts", type=int, default=1, metavar="N", help="rows shown of each token")
+    parser.add_argument("--stop-tokens", nargs="+", metavar="TOKEN", help="leave these tokens out, such as . , the")
     parser.add_argument("--n-tokens", type=int, default=10, help="tokens per component")
     parser.add_argument("--context", type=int, default=40, help="characters shown on either side")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write a .csv instead of printing")
@@ -187,7 +208,9 @@ def _add_plot(commands: Any) -> None:
     parser = _command(commands, "plot", _plot, "a component's tokens in its subspace, as a picture")
     _add_fitted(parser)
     parser.add_argument("--component", type=int, required=True, metavar="K", help="which")
-    parser.add_argument("--factors", type=int, nargs="+", default=[0, 1], metavar="J", help="two or three axes")
+    parser.add_argument(
+        "--factors", type=int, nargs="+", metavar="J", help="one to three axes; by default the first two"
+    )
     parser.add_argument("--axes", choices=("factors", "principal"), default="factors", help="as fitted, or rotated")
     parser.add_argument("--max-labels", type=int, default=250, help="tokens written out")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
@@ -290,6 +313,8 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
         n_tokens=arguments.n_tokens,
         components=arguments.component,
         context=arguments.context,
+        n_contexts=arguments.contexts,
+        stop_tokens=arguments.stop_tokens,
     )
     _give(table, output, format_tokens)
 
@@ -329,16 +354,17 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 def _steer(arguments: argparse.Namespace) -> None:
     from .activations import load_model
+    from .activations._language_model import model_of
     from .steering import MFASteerer
 
     output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}
-    name = arguments.model or source.get("model")
-    if name is None:
+    if not (arguments.model or source.get("model")):
         raise ValueError(
             f"{arguments.mixture} does not say which language model it was fitted on: give --model and --layer"
         )
+    name = model_of(source, arguments.model, near=(arguments.mixture, arguments.mixture.parent))
     model = load_model(
         name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")
     )

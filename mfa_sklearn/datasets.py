@@ -11,7 +11,6 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from importlib import resources
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from ._base.checks import check_choice, check_count
+from ._base.home import home_path
+from ._base.portable import embedded
 
 __all__ = ["load_concepts", "make_mfa", "read_texts", "tiny_lm"]
 
@@ -32,21 +33,6 @@ repository). Every sentence frame serves all concepts and many words belong to s
 charge, court), so topics, not templates, tell the sentences apart. `words` holds the surface forms of each
 concept's content words.
 """
-
-
-def _data_dir() -> Path:
-    """The installed `mfa_sklearn.data`, or the top-level `data` of a checkout."""
-    try:
-        return Path(str(resources.files("mfa_sklearn.data")))
-    except ModuleNotFoundError:
-        return Path(__file__).resolve().parents[1] / "data"
-
-
-def _embedded(name: str) -> Path:
-    path = _data_dir() / name
-    if not path.exists():
-        raise FileNotFoundError(f"The embedded {name!r} is missing: {path}. Reinstall mfa-sklearn with its data files.")
-    return path
 
 
 def load_concepts(*, return_X_y: bool = False) -> Bunch | tuple[list[str], np.ndarray]:
@@ -88,12 +74,12 @@ def load_concepts(*, return_X_y: bool = False) -> Bunch | tuple[list[str], np.nd
     >>> labels.shape
     (4000,)
     """
-    path = _embedded("supervised.json")
+    path = embedded("supervised.json")
     rows = read_texts(path)
     if return_X_y:
         return rows.texts, rows.labels
     names, target = np.unique(rows.labels, return_inverse=True)
-    words = json.loads(_embedded("concepts.json").read_text(encoding="utf-8"))
+    words = json.loads(embedded("concepts.json").read_text(encoding="utf-8"))
     return Bunch(
         texts=rows.texts,
         labels=rows.labels,
@@ -116,7 +102,8 @@ def tiny_lm() -> Path:
     -------
     path : pathlib.Path
         A directory for `AutoModelForCausalLM.from_pretrained`, `AutoTokenizer.from_pretrained`,
-        `TransformerBridge.boot_transformers` or `ActivationExtractor(model=...)`.
+        `TransformerBridge.boot_transformers` or `ActivationExtractor(model=...)`. The last, `load_model` and the
+        command line also take its name, "tiny_lm", which is the same on every machine.
 
     Examples
     --------
@@ -124,7 +111,7 @@ def tiny_lm() -> Path:
     >>> sorted(path.name for path in tiny_lm().glob("*.safetensors"))
     ['model.safetensors']
     """
-    return _embedded("tiny-lm")
+    return embedded("tiny-lm")
 
 
 # --- a user's texts
@@ -185,7 +172,7 @@ def read_texts(path: str | PathLike[str]) -> Bunch:
     >>> data.texts, data.labels.tolist()
     (['The canoe drifted.', 'A loan was repaid.'], ['river', 'banking'])
     """
-    path = Path(path)
+    path = home_path(path)
     readers = {".csv": _csv_rows, ".json": _json_rows, ".jsonl": _jsonl_rows}
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}. read_texts takes the path of a .csv, .json or .jsonl file.")

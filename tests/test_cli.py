@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,21 @@ def test_steer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(row["change"]) == 0 for row in read_csv(folder / "nothing.csv"))
     assert main([*command, "--alpha", "1", *out(folder, "moved.csv")]) == 0
     assert all(float(row["change"]) != 0 for row in read_csv(folder / "moved.csv"))
+
+
+def test_a_colleague_is_told_which_model_to_bring(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "mfa", tmp_path / "mfa")
+    assert str(folder) not in (tmp_path / "mfa" / "config.json").read_text(encoding="utf-8")
+    command = ["steer", str(tmp_path / "mfa"), "The cat", "--component", "1"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "'model' was a directory" in error and "--model DIR" in error and "same weights, digest sha256:" in error
+    save_tiny_model(tmp_path / "other", "gpt2", seed=1)
+    assert main([*command, "--model", str(tmp_path / "other")]) == 2
+    assert "another model" in capsys.readouterr().err
+    assert main([*command, "--model", str(folder / "model")]) == 0
 
 
 X_TEXTS = ["extract", "{f}/texts.csv", "-o", "{f}/new", "--layer"]

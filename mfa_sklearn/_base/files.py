@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .home import home_path
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -26,7 +28,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> target.read_text(), len(list(target.parent.iterdir()))
     ('a,b', 1)
     """
-    path = Path(path)
+    path = home_path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
@@ -43,7 +45,7 @@ def check_writable(path: str | os.PathLike[str], suffixes: tuple[str, ...] = ())
     ValueError
         If its folder is missing, it is a folder, or its suffix is not one of `suffixes`.
     """
-    path = Path(path)
+    path = home_path(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(f"cannot write {str(path)!r}: its name must end in {' or '.join(suffixes)}")
     if path.is_dir():
@@ -69,7 +71,7 @@ def check_folder(path: str | os.PathLike[str], mark: str, read: Callable[[Path],
     FileExistsError
         If it is a file, or a folder of something else.
     """
-    path = Path(path)
+    path = home_path(path)
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"cannot write to {str(path)!r}: it is a file, name a folder")
     found = sorted(file.name for file in path.iterdir()) if path.is_dir() else []

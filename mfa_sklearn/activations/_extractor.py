@@ -15,8 +15,10 @@ from sklearn.utils import Tags
 from .._base.checks import check_choice, check_count
 from .._base.devices import model_dtype_name, resolve_device
 from .._base.frames import FramesKeepFacts
+from .._base.portable import is_digest
 from ._array import ActivationArray
 from ._checks import check_keep, check_labels, check_texts
+from ._cuts import told_once
 from ._forward import run_batches
 from ._language_model import (
     PROCESSINGS,
@@ -63,7 +65,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
     batch_size : int, default=32
         Texts per forward pass.
     max_length : int, optional
-        Longest sequence, special tokens included; longer texts are cut with a warning. By default the model's context.
+        Longest sequence, special tokens included; longer texts are cut, with a warning that says how much is lost. By
+        default the model's context.
     prepend_bos : bool, optional
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
         architecture: GPT-2 and Llama yes, Qwen no, BERT has ``[CLS]``.
@@ -204,6 +207,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         self.fit(found, y)
         return self._extract((self.source_, self.n_features_out_), found, y).stacked()
 
+    @told_once()
     def extract_to(
         self,
         directory: str | os.PathLike[str],
@@ -313,7 +317,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
     def _describe(self) -> tuple[dict[str, Any], int]:
         """Check every parameter, and give the source of the activations and their number of columns."""
         self._check_own_parameters()
-        config = load_config(check_model_name(self.model), self.revision)
+        config = self._config()
         source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
         layers = check_layers(self.layer, source.pop("n_layers"))
         source |= {
@@ -324,6 +328,19 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             "prepend_bos": self.prepend_bos,
         }
         return source, len(layers) * site_width(config, self.site)
+
+    def _config(self) -> Any:
+        """The model's configuration; where it is no longer found, with the digest to find the same one by."""
+        try:
+            return load_config(check_model_name(self.model), self.revision)
+        except ValueError as error:
+            revision = (getattr(self, "source_", None) or {}).get("revision")
+            if not is_digest(revision):
+                raise
+            raise ValueError(
+                f"{error}. This extractor was fitted with weights of the digest {revision}: where a directory has the "
+                "same ones, set_params(model=DIR)"
+            ) from error
 
     def _check_own_parameters(self) -> None:
         check_site(self.site)

@@ -10,6 +10,15 @@ import numpy as np
 from ._store import ActivationStore, StoredActivations
 
 _GIVE = "give a folder that `extract` wrote (ActivationExtractor.extract_to), or a .npy file"
+# How other files of rows are read, by their suffix.
+_READERS = {
+    ".npz": "numpy.load({!r})[NAME]",
+    ".csv": "pandas.read_csv({!r})",
+    ".tsv": "pandas.read_csv({!r}, sep='\\t')",
+    ".parquet": "pandas.read_parquet({!r})",
+    ".pt": "torch.load({!r}, mmap=True)",
+    ".safetensors": "safetensors.numpy.load_file({!r})[NAME]",
+}
 
 
 def rows_at(path: str | os.PathLike[str], layer: int | None = None) -> StoredActivations | np.ndarray:
@@ -33,7 +42,8 @@ def rows_at(path: str | os.PathLike[str], layer: int | None = None) -> StoredAct
     if not path.exists():
         raise ValueError(f"there is no {str(path)!r}: {_GIVE}")
     if path.suffix.lower() != ".npy":
-        raise ValueError(f"cannot read {str(path)!r}: {_GIVE}")
+        reader = _READERS.get(path.suffix.lower(), "").format(str(path))
+        raise ValueError(f"cannot read {str(path)!r}: {_GIVE}{reader and f', or its rows, as {reader} gives them'}")
     if layer is not None:
         raise ValueError(f"{str(path)!r} is one table, which has no layers: leave layer={layer} out")
     try:

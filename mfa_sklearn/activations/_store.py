@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.annotated import row_selection
+from .._base.home import home_path
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
 
@@ -67,7 +68,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = Path(directory)
+        self.directory = home_path(directory)
         self.manifest = read_manifest(self.directory)
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._base.checks import check_choice, check_count
 from .._base.files import replacing
+from .._base.home import home_path
 from ._row_plan import LayerRows
 from ._store import DTYPES, FACTS, FORMAT, VERSION, ActivationStore, read_manifest
 
@@ -55,7 +56,7 @@ def write_store(
     """
     from tqdm import tqdm
 
-    path = Path(directory)
+    path = home_path(directory)
     labels = None if labels is None else _plain_labels(labels)
     known = {name: fact for name, fact in source.items() if name != "model" or not source.get("revision")}
     key = _fingerprint(texts, labels, {**settings, **known, "shard_size": shard_size, "dtype": dtype})

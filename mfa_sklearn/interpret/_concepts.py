@@ -87,6 +87,7 @@ def top_concepts(
     1          1  money     20    20   2.0
     """
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
+    check_mixture(mfa)
     X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     chosen = selected_components(components, counted.n_components)
@@ -125,6 +126,7 @@ def concept_components(
     >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
     {'money': 1, 'river': 0}
     """
+    check_mixture(mfa)
     X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     scan(mfa, X, counted)
@@ -139,7 +141,23 @@ def association(count: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         share, base_rate = count / size, frequency / total
         lift = share / base_rate
-    llr = np.zeros(count.shape)
+    llr = log_likelihood_ratio(count, size, frequency, total)
+    return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
+
+
+def log_likelihood_ratio(count: np.ndarray, size: np.ndarray, frequency: np.ndarray, total: float) -> np.ndarray:
+    """``G^2`` of tables of (in the component or not) x (has the label or not), see `top_concepts`.
+
+    Parameters
+    ----------
+    count : ndarray
+        Rows of the component with the label.
+    size, frequency : ndarray of the same shape
+        Rows of the component, and rows with the label.
+    total : float
+        All rows.
+    """
+    llr = np.zeros(np.shape(count))
     rows, columns = (size, total - size), (frequency, total - frequency)
     observed = ((count, size - count), (frequency - count, total - size - frequency + count))
     for i, row in enumerate(rows):
@@ -147,8 +165,7 @@ def association(count: np.ndarray) -> dict[str, np.ndarray]:
             # Differences of soft counts may fall below zero in rounding.
             cell, expected = np.maximum(observed[i][j], 0), row * column / total
             llr += 2 * xlogy(cell, np.divide(cell, expected, out=np.ones_like(expected), where=expected > 0))
-    llr = np.sign(count * total - size * frequency) * np.abs(llr)
-    return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
+    return np.sign(count * total - size * frequency) * np.abs(llr)
 
 
 class ConceptCounts:

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from .._base.annotated import given_rows, row_fact
+from .._base.annotated import given_rows, is_row_source, row_fact
 from .._base.checks import check_component
 from .._base.origin import other_source, warn_incomplete
+from ..mixture._validation import check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,10 +35,12 @@ def check_mixture(mfa: Any) -> int:
 
 
 def as_rows(activations: Any, mfa: Any = None) -> Any:
-    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional.
+    """`activations` as something with ``shape`` and rows to read by number; whatever `fit` takes is taken.
 
-    A store of activations stands for those of its only layer, a path for the store there. Rows that are known to come
-    from elsewhere than those that `mfa` was fitted on are refused: no table of them would mean anything.
+    Arrays, stores and tensors are handed on as they are, with the facts they carry; a store of activations stands for
+    those of its only layer. Frames, lists and what else scikit-learn reads become a tensor, after the names of their
+    columns were compared with those that the mixture was fitted on: nothing that reads them later can. Rows that are
+    known to come from elsewhere than those that `mfa` was fitted on are refused: no table of them would mean anything.
     """
     activations = given_rows(activations)
     said = other_source(getattr(mfa, "source_", None), activations)
@@ -44,10 +50,15 @@ def as_rows(activations: Any, mfa: Any = None) -> Any:
             "pass numpy.asarray(activations), which has no source, if that is meant"
         )
     warn_incomplete(activations)
-    rows = activations if hasattr(activations, "shape") else np.asarray(activations)
-    if len(rows.shape) != 2:
-        raise ValueError(f"activations must be two-dimensional, one row per token; got shape {tuple(rows.shape)}")
-    return rows
+    if not (isinstance(activations, np.ndarray | Tensor) or is_row_source(activations)):
+        if isinstance(mfa, BaseEstimator):
+            rows = check_rows(mfa, activations, reset=False)
+            return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+        activations = np.asarray(activations)
+    if len(activations.shape) != 2:
+        shape = tuple(activations.shape)
+        raise ValueError(f"activations must be two-dimensional, one row per token; got shape {shape}")
+    return activations.detach() if isinstance(activations, Tensor) else activations
 
 
 def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -> np.ndarray | None:

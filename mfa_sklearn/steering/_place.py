@@ -46,6 +46,9 @@ def resolve_place(
         Naming what disagrees and what to do about it.
     """
     source = getattr(mfa, "source_", None) or {}
+    if check_source:
+        # Before layers are counted: of another model their number says less.
+        _check_same(source, describe_live(model))
     site = check_site(site or source.get("site") or "residual")
     n_layers = getattr(getattr(model, "cfg", None), "n_layers", None)
     layer = _one_layer(source.get("layer") if layer is None else layer, n_layers)
@@ -53,12 +56,18 @@ def resolve_place(
     _check_width(model, name, site, n_features)
     if check_source:
         _check_known(mfa, source)
-        for fact, fitted, here in differences(source, describe_live(model) | _tokens_at(layer, site)):
-            raise ValueError(
-                f"the mixture was fitted on {fact} {fitted!r}, but is to steer {here!r}, where its regions mean "
-                "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
-            )
+        _check_same(source, _tokens_at(layer, site))
     return Place(layer, site, name)
+
+
+def _check_same(source: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Refuse a place that differs from the mixture's source."""
+    for fact, fitted, seen in differences(source, here):
+        other = "this is another model: " if fact.startswith("model") else ""
+        raise ValueError(
+            f"{other}the mixture was fitted on {fact} {fitted!r}, but is to steer {seen!r}, where its regions mean "
+            "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
+        )
 
 
 def _one_layer(layer: Any, n_layers: int | None = None) -> int:
