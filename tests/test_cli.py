@@ -49,7 +49,7 @@ def test_fit_takes_any_table(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", *out(folder, "table-mfa")]) == 0
     expected = MFA(2, 1, init="kmeans", random_state=0).fit(np.load(folder / "table.npy"))
     np.testing.assert_allclose(MFA.from_pretrained(folder / "table-mfa").means_, expected.means_)
-    assert "2 components of 1 factors on 60 rows" in capsys.readouterr().out
+    assert "2 components of 1 factor on 60 rows" in capsys.readouterr().out
 
 
 def test_top_tokens(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,8 @@ def reading(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
     except Exception as error:
         if str(name) in str(error) or (isinstance(error, OSError) and error.filename is not None):
             raise
-        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}".rstrip(": ")
+        plain = isinstance(error, ValueError | OSError)
+        said = str(error) if plain else f"{type(error).__name__}: {error}".rstrip(": ")
         raise ValueError(f"{name!r} cannot be read as {kind}: {said}") from error
 
 

@@ -84,7 +84,7 @@ def to_disk(labels: np.ndarray) -> np.ndarray:
     known = np.array([label is not None for label in labels], dtype=bool)
     values = _plain(list(labels[known])) if known.any() else np.zeros(0, "U1")
     if values.dtype.kind not in "USfcMmiub":
-        raise TypeError("labels on disk must be all numbers or all strings: map others to these")
+        raise TypeError("labels on disk must be numbers or strings, all of one kind: map others to these")
     if known.all():
         return values
     whole = np.full(len(labels), _MISSING_ON_DISK.get(values.dtype.kind, 0), dtype=values.dtype)
@@ -184,8 +184,8 @@ def _warn_of_words(values: np.ndarray, name: str) -> None:
     said = ", ".join(f"{word!r} ({count:,})" for word, count in found.items() if count)
     if said:
         warnings.warn(
-            f"{name} hold {said}, taken as labels: where no label is meant, leave it empty or pass None (beside strings "
-            "numpy turns NaN into 'nan': pass a list, or an array of dtype object)",
+            f"{name} hold {said}, taken as labels: where no label is meant, leave it empty or pass None (beside "
+            "strings numpy turns NaN into 'nan': pass a list, or an array of dtype object)",
             UserWarning,
             stacklevel=4,
         )

@@ -131,8 +131,8 @@ class CsvTable:
         found = [line for line, cells in zip(self.lines, self.rows, strict=True) if _holds_rows(cells, commas)]
         if found:
             warnings.warn(
-                f"{self._path}: lines that look like rows of the table stand inside quotes, {plural(len(found), 'time')}, "
-                f"first from line {found[0]} on: look whether its quote is closed where it should be",
+                f"{self._path}: in {plural(len(found), 'text')} lines look like rows of the table, first from line "
+                f"{found[0]} on: look whether its quote is closed where it should be",
                 UserWarning,
                 stacklevel=5,
             )

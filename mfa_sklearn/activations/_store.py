@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._base.labels import from_disk
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
 
@@ -268,7 +269,7 @@ class StoredActivations:
             ids, tokens = self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")
             return tokens[np.searchsorted(ids, self._shard_fact(shard, "token_ids", rows))]
         fact = np.asarray(self._load(shard, name)[rows])
-        return fact if name == "labels" else fact.astype(np.int64)
+        return from_disk(fact) if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
         path = self.store.directory / f"{shard['name']}.{name}.npy"

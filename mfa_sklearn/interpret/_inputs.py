@@ -10,7 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._base.annotated import given_rows, row_fact
-from .._base.checks import check_component
+from .._base.checks import check_component, import_optional
+from .._base.labels import label_array, none_where_missing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -42,16 +43,19 @@ def as_rows(activations: Any) -> Any:
 
 
 def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -> np.ndarray | None:
-    """One entry per row: as `given`, else what the activations carry under that name, else None."""
+    """One entry per row: as `given`, else what the activations carry under that name, else None.
+
+    Labels that are missing are None.
+    """
     fact = row_fact(activations, name) if given is None else given
     if fact is None:
         return None
-    values = np.asarray(fact)
+    values = label_array(fact) if name == "labels" and given is not None else np.asarray(fact)
     if values.ndim != 1 or len(values) != len(activations):
         raise ValueError(
             f"{name} must hold one entry per row: got shape {values.shape} for {len(activations)} rows of activations"
         )
-    return values
+    return none_where_missing(values) if name == "labels" else values
 
 
 def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: str) -> np.ndarray:
@@ -64,6 +68,19 @@ def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: 
             + (" for labeled texts" if name == "labels" else "")
         )
     return fact
+
+
+def numbered(values: np.ndarray, caller: str, *, sort: bool = False, missing: bool = False) -> tuple[np.ndarray, Any]:
+    """The number of each entry's value, -1 for one that is missing if `missing`, and the values by number."""
+    factorize = import_optional("pandas", caller).factorize
+    try:
+        return factorize(values, sort=sort, use_na_sentinel=missing)
+    except UnicodeEncodeError:  # half of a surrogate pair, which pandas' own table of strings cannot hold
+        known = [value for value in dict.fromkeys(values.tolist()) if not (missing and value is None)]
+        known = sorted(known) if sort else known
+        numbers = {value: number for number, value in enumerate(known)}
+        codes = np.array([numbers.get(value, -1) for value in values.tolist()])
+        return codes, np.array(known, dtype=object)
 
 
 def selected_components(components: int | Sequence[int] | None, n_components: int) -> np.ndarray:

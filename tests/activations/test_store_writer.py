@@ -138,7 +138,7 @@ def test_labels_of_other_kinds(extractor, tmp_path):
     store = one.extract_to(tmp_path / "series", TEXTS, pd.Series(LABELS))
     assert set(store[0].labels) == set(LABELS)
     with pytest.raises(TypeError, match="labels on disk must be numbers or strings"):
-        one.extract_to(tmp_path / "objects", TEXTS, [None] * 8)
+        one.extract_to(tmp_path / "objects", TEXTS, ["river", 3] * 4)
 
 
 def test_values_too_large_for_half_precision(extractor, tmp_path):
