@@ -165,6 +165,9 @@ def _steer(arguments: argparse.Namespace) -> None:
     from .steering import MFASteerer
 
     output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
+    z = dict(arguments.z)
+    if len(z) < len(arguments.z):
+        raise ValueError(f"--z names a factor twice: {[factor for factor, _ in arguments.z]}")
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}
     name = arguments.model or source.get("model")
@@ -176,7 +179,7 @@ def _steer(arguments: argparse.Namespace) -> None:
         name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")
     )
     steerer = MFASteerer(model, mfa, arguments.layer)
-    move = {"component": arguments.component, "alpha": arguments.alpha, "z": dict(arguments.z) or None}
+    move = {"component": arguments.component, "alpha": arguments.alpha, "z": z or None}
     move |= {"positions": arguments.positions, "method": arguments.method}
     table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
     _give(table, output, lambda found: _as_text(found, "%.3f"))

@@ -16,7 +16,7 @@ from sklearn.utils import Bunch, check_random_state
 
 from ._base.checks import check_choice, check_count
 from ._texts.columns import Columns
-from ._texts.rows import collect, read_rows
+from ._texts.reader import collect, read_rows
 
 __all__ = ["load_concepts", "make_mfa", "read_texts", "tiny_lm"]
 

@@ -132,7 +132,7 @@ def _check_any(texts: list[str], rows: Rows, skipped: Counter[str], path: Path, 
     if not texts:
         wanted = repr(columns.text) if columns.text is not None else f"one of {', '.join(TEXT_NAMES)}"
         raise ValueError(
-            f"No texts in {path}: {len(rows.content)} rows{', ' + _reasons(skipped) if skipped else ''}. "
+            f"No texts in {path}: {plural(len(rows.content), 'row')}{', ' + _reasons(skipped) if skipped else ''}. "
             f"Give every row a text under {wanted}{seen}, or name its column with text_column."
         )
 
