@@ -68,9 +68,9 @@ def reading(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
     except ImportError:
         raise
     except Exception as error:
-        if str(name) in str(error) or (isinstance(error, OSError) and error.filename is not None):
-            raise
         plain = isinstance(error, ValueError | OSError)
+        if plain and (str(name) in str(error) or getattr(error, "filename", None) is not None):
+            raise
         said = str(error) if plain else f"{type(error).__name__}: {error}".rstrip(": ")
         raise ValueError(f"{name!r} cannot be read as {kind}: {said}") from error
 
