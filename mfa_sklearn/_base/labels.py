@@ -14,8 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from .words import check_unicode
+
 # What programs write where a label is missing and they have no better way to say so.
 _DOUBTFUL = ("nan", "NaN", "None", "<NA>", "NaT")
+# Strings looked at together, so that what is compared stays small.
+_ROWS = 1 << 16
 _NUMBERS = (Number, np.bool_, np.datetime64, np.timedelta64)
 # What stands for a missing label in a file, by the kind of the array.
 _MISSING_ON_DISK: dict[str, Any] = {"U": "", "S": b"", "f": np.nan, "c": np.nan, "M": "NaT", "m": "NaT"}
@@ -41,7 +45,7 @@ def label_array(labels: Any, name: str = "labels") -> np.ndarray:
     TypeError
         If it is a string, a dict, a set or no collection at all.
     ValueError
-        If it has another number of dimensions than one.
+        If it has another number of dimensions than one, or a string in it holds half of a surrogate pair.
 
     Warns
     -----
@@ -57,6 +61,7 @@ def label_array(labels: Any, name: str = "labels") -> np.ndarray:
     'i'
     """
     values = none_where_missing(_one_dimension(labels, name))
+    check_strings(name, values)
     _warn_of_words(values, name)
     return values
 
@@ -69,6 +74,21 @@ def none_where_missing(labels: np.ndarray) -> np.ndarray:
     found = _objects(labels)
     found[missing] = None
     return found
+
+
+def check_strings(name: str, values: np.ndarray) -> None:
+    """Refuse strings (n,) of which one holds half of a surrogate pair; the message names its number."""
+    if values.dtype.kind == "O":
+        for number, value in enumerate(values):
+            if isinstance(value, str):
+                check_unicode(f"{name}[{number}]", value)
+    elif values.dtype.kind == "U" and values.size:
+        for start in range(0, len(values), _ROWS):
+            part = np.ascontiguousarray(values[start : start + _ROWS])
+            codes = part.view(np.uint32).reshape(len(part), -1)
+            broken = np.flatnonzero(((codes >= 0xD800) & (codes < 0xE000)).any(axis=1))
+            if len(broken):
+                check_unicode(f"{name}[{start + broken[0]}]", str(part[broken[0]]))
 
 
 def to_disk(labels: np.ndarray) -> np.ndarray:

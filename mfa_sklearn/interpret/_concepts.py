@@ -159,7 +159,7 @@ class ConceptCounts:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
         values = required_fact(activations, "labels", labels, "top_concepts")
-        self._codes, self.labels = numbered(values, "top_concepts", sort=True, missing=True)
+        self._codes, self.labels = numbered("labels", values, "top_concepts", sort=True, missing=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")
         self._soft = counts == "soft"

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base.annotated import given_rows, row_fact
 from .._base.checks import check_component, import_optional
-from .._base.labels import label_array, none_where_missing
+from .._base.labels import check_strings, label_array, none_where_missing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -70,17 +70,18 @@ def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: 
     return fact
 
 
-def numbered(values: np.ndarray, caller: str, *, sort: bool = False, missing: bool = False) -> tuple[np.ndarray, Any]:
-    """The number of each entry's value, -1 for one that is missing if `missing`, and the values by number."""
-    factorize = import_optional("pandas", caller).factorize
-    try:
-        return factorize(values, sort=sort, use_na_sentinel=missing)
-    except UnicodeEncodeError:  # half of a surrogate pair, which pandas' own table of strings cannot hold
-        known = [value for value in dict.fromkeys(values.tolist()) if not (missing and value is None)]
-        known = sorted(known) if sort else known
-        numbers = {value: number for number, value in enumerate(known)}
-        codes = np.array([numbers.get(value, -1) for value in values.tolist()])
-        return codes, np.array(known, dtype=object)
+def numbered(
+    name: str, values: np.ndarray, caller: str, *, sort: bool = False, missing: bool = False
+) -> tuple[np.ndarray, Any]:
+    """The number of each entry's value, -1 for one that is None if `missing`, and the values by number.
+
+    Raises
+    ------
+    ValueError
+        If a string holds half of a surrogate pair, which no table of pandas can hold.
+    """
+    check_strings(name, values)
+    return import_optional("pandas", caller).factorize(values, sort=sort, use_na_sentinel=missing)
 
 
 def selected_components(components: int | Sequence[int] | None, n_components: int) -> np.ndarray:

@@ -203,7 +203,7 @@ class TokenRanking:
 def _distinct(activations: Any, tokens: np.ndarray, given: ArrayLike | None) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
     ids = row_fact(activations, "token_ids") if given is None else None
-    codes, _ = numbered(tokens if ids is None else ids, "top_tokens")
+    codes, _ = numbered("tokens", tokens if ids is None else ids, "top_tokens")
     return codes.astype(np.int64)
 
 
