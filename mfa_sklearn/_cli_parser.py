@@ -137,8 +137,6 @@ def _add_extract(commands: Any) -> None:
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
     add("--model", required=True, help="the language model: its name, or a directory that holds it")
     add("--layer", type=int, nargs="+", required=True, metavar="L", help="one or more layers to read, counted from 0")
-    add("--text-column", metavar="NAME", help="column of the texts, if it is not prompt, text or sentence")
-    add("--label-column", metavar="NAME", help="column of the labels, if it is not label or concept")
     add(
         "--site",
         choices=tuple(SITES),
@@ -146,6 +144,17 @@ def _add_extract(commands: Any) -> None:
         help="what to read: the residual stream after the layer or before it (residual_pre), the MLP's hidden units "
         "(mlp) or its output (mlp_out), or the attention's output (attn_out)",
     )
+    _add_choice_of_rows(parser)
+    add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
+    add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
+    add("--device", default="auto", help=_DEVICE)
+    add("--dtype", choices=("float16", "float32"), default="float16", help="precision of the numbers on disk")
+
+
+def _add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--text-column", metavar="NAME", help="column of the texts, if it is not prompt, text or sentence")
+    add("--label-column", metavar="NAME", help="column of the labels, if it is not label or concept")
     add("--keep", nargs="+", metavar="TOKEN", help="keep only rows of these tokens, blanks included, as '.' or ' cat'")
     add(
         "--max-norm-ratio",
@@ -154,10 +163,6 @@ def _add_extract(commands: Any) -> None:
         help="leave out attention sinks: rows whose norm is more than RATIO times the median, such as 100; by default "
         "no row is left out",
     )
-    add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
-    add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
-    add("--device", default="auto", help=_DEVICE)
-    add("--dtype", choices=("float16", "float32"), default="float16", help="precision of the numbers on disk")
 
 
 def _add_fit(commands: Any) -> None:
@@ -174,6 +179,14 @@ def _add_fit(commands: Any) -> None:
         default="shared",
         help="one noise variance per feature for all components, or for each component its own",
     )
+    _add_solver(parser)
+    add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
+    add("--device", default="auto", help=_DEVICE)
+    add("--verbose", action="store_true", help="say how the fit goes")
+
+
+def _add_solver(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--solver", choices=("em", "gradient"), default="em", help="EM in closed form, or gradients with Adam")
     add(
         "--init",
@@ -190,9 +203,6 @@ def _add_fit(commands: Any) -> None:
         help="stop when less than this is still to gain, in nats of log-likelihood per row; auto weighs gain against "
         "cost",
     )
-    add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
-    add("--device", default="auto", help=_DEVICE)
-    add("--verbose", action="store_true", help="say how the fit goes")
 
 
 def _add_fitted(parser: argparse.ArgumentParser) -> None:
@@ -260,6 +270,18 @@ def _add_steer(commands: Any) -> None:
     add("mixture", type=Path, help=_MIXTURE)
     add("prompt", help="text that the model goes on from")
     add("--component", type=int, required=True, metavar="K", help="number of the component to steer to, from 0")
+    _add_move(parser)
+    add("--model", help="another copy of the language model; by default the one the mixture was fitted on")
+    add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")
+    add("--device", default="auto", help=_DEVICE)
+    add("--top-k", type=int, default=10, metavar="N", help="list N tokens that rise and N that fall")
+    add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
+    add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")
+    add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+
+
+def _add_move(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--alpha", type=float, default=0.6, help="how far to go: 0 changes nothing, 1 goes all the way")
     add(
         "--z",
@@ -281,13 +303,6 @@ def _add_steer(commands: Any) -> None:
         default="centroid",
         help="move towards the component's mean, or carry activations over from their own component",
     )
-    add("--model", help="another copy of the language model; by default the one the mixture was fitted on")
-    add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")
-    add("--device", default="auto", help=_DEVICE)
-    add("--top-k", type=int, default=10, metavar="N", help="list N tokens that rise and N that fall")
-    add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
-    add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")
-    add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
 
 
 def _tolerance(text: str) -> float | str:

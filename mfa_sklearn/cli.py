@@ -165,9 +165,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     from .steering import MFASteerer
 
     output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
-    z = dict(arguments.z)
-    if len(z) < len(arguments.z):
-        raise ValueError(f"--z names a factor twice: {[factor for factor, _ in arguments.z]}")
+    z = _factor_scores(arguments.z)
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}
     name = arguments.model or source.get("model")
@@ -179,7 +177,7 @@ def _steer(arguments: argparse.Namespace) -> None:
         name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")
     )
     steerer = MFASteerer(model, mfa, arguments.layer)
-    move = {"component": arguments.component, "alpha": arguments.alpha, "z": z or None}
+    move = {"component": arguments.component, "alpha": arguments.alpha, "z": z}
     move |= {"positions": arguments.positions, "method": arguments.method}
     table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
     _give(table, output, lambda found: _as_text(found, "%.3f"))
@@ -188,6 +186,12 @@ def _steer(arguments: argparse.Namespace) -> None:
         say("")
         say(f"before: {visible(steerer.generate(arguments.prompt, alpha=0.0, **sampling))}")
         say(f" after: {visible(steerer.generate(arguments.prompt, **move, **sampling))}")
+
+
+def _factor_scores(pairs: list[tuple[int, float]]) -> dict[int, float] | None:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"--z names a factor twice: {[factor for factor, _ in pairs]}")
+    return dict(pairs) or None
 
 
 # --- files

@@ -102,19 +102,22 @@ def collect(rows: Rows, path: Path, columns: Columns) -> Bunch:
     _check_any(texts, rows, skipped, path, columns)
     if skipped:
         _warn(f"Skipped {skipped.total()} of {plural(len(rows.content), 'row')} of {path}: {_reasons(skipped)}.")
-    found = [repaired(text) for text in texts]
-    if n_broken := sum(new != old for new, old in zip(found, texts, strict=True)):
-        _warn(
-            f"{path}: {plural(n_broken, 'text')} held half of a surrogate pair, now the replacement character U+FFFD."
-        )
     return Bunch(
-        texts=found,
+        texts=_repaired(texts, path),
         labels=_label_array(labels, path),
         n_rows=len(rows.content),
         n_skipped=skipped.total(),
         skipped=dict(skipped),
         filename=str(path),
     )
+
+
+def _repaired(texts: list[str], path: Path) -> list[str]:
+    found = [repaired(text) for text in texts]
+    if count := sum(new != old for new, old in zip(found, texts, strict=True)):
+        held = f"{path}: {plural(count, 'text')} held half of a surrogate pair"
+        _warn(f"{held}, now the replacement character U+FFFD.", stacklevel=5)
+    return found
 
 
 def _label_array(labels: list[str | None], path: Path) -> np.ndarray | None:
@@ -146,5 +149,5 @@ def _seen_names(rows: list[Any]) -> str:
     return f" (seen: {', '.join(shortened(name)[1:-1] for name in list(names)[:10])})" if names else ""
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=4)
+def _warn(message: str, stacklevel: int = 4) -> None:
+    warnings.warn(message, UserWarning, stacklevel=stacklevel)

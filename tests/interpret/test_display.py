@@ -217,3 +217,12 @@ def test_missing_matplotlib_is_explained() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'mfa-sklearn[plot]'" in result.stderr
+
+
+def test_missing_labels_are_drawn_as_such() -> None:
+    mfa, X = wide()
+    labels = ["river" if i % 2 else None for i in range(200)]
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, labels=labels)
+    own = display.projection.labels.tolist()
+    lines = [text.get_text() for text in display.legend_.get_texts()]
+    assert sorted(lines) == [f"(no label) ({own.count(None)})", f"river ({own.count('river')})"]

@@ -19,3 +19,11 @@ def test_description_agrees_with_the_tables() -> None:
         assert len(line["tokens"].split(" · ")) == (top["component"] == component).sum()
         assert line["concepts"].startswith(concepts["label"].get(component, ""))
     assert "concepts" not in describe_components(mfa, np.asarray(X), tokens=X.rows["tokens"])
+
+
+def test_rows_without_any_label_have_no_concepts() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    assert "concepts" not in describe_components(mfa, X, labels=[None] * len(X))
+    half = [label if i % 2 else "" for i, label in enumerate(X.rows["labels"].tolist())]
+    assert "concepts" in describe_components(mfa, X, labels=half)
