@@ -57,7 +57,8 @@ def write_store(
     from tqdm import tqdm
 
     path = Path(directory)
-    labels = None if labels is None else to_disk(label_array(labels))
+    if labels is not None:
+        labels = to_disk(labels if isinstance(labels, np.ndarray) else label_array(labels))
     known = {name: fact for name, fact in source.items() if name != "model" or not source.get("revision")}
     key = _fingerprint(texts, labels, {**settings, **known, "shard_size": shard_size, "dtype": dtype})
     manifest = _start(path, key, source, len(texts), dtype, resume)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base.annotated import given_rows, row_fact
 from .._base.checks import check_component, import_optional
-from .._base.labels import check_strings, label_array, none_where_missing
+from .._base.labels import check_strings, is_missing, label_array, none_where_missing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -55,7 +55,25 @@ def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -
         raise ValueError(
             f"{name} must hold one entry per row: got shape {values.shape} for {len(activations)} rows of activations"
         )
-    return none_where_missing(values) if name == "labels" else values
+    if name == "labels":
+        return none_where_missing(values)
+    _check_known(name, fact, values)
+    return values
+
+
+def _check_known(name: str, fact: Any, values: np.ndarray) -> None:
+    """Refuse entries that are masked, None or NaN, which would be shown as if they were something."""
+    if isinstance(fact, np.ma.MaskedArray):
+        unknown = np.ma.getmaskarray(fact)
+    elif values.dtype.kind == "O":
+        unknown = np.array([is_missing(value) and not isinstance(value, str | bytes) for value in values], dtype=bool)
+    else:
+        return
+    if unknown.any():
+        raise ValueError(
+            f"{name}[{int(unknown.argmax())}] is missing, and {unknown.sum() - 1} others: give every row one, if only an "
+            "empty string"
+        )
 
 
 def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: str) -> np.ndarray:

@@ -82,3 +82,19 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="features"):
         fitted = MFA(2, 1, tol=1).fit(np.asarray(X))
         top_tokens(fitted, np.asarray(X)[:, :3], tokens=X.rows["tokens"])
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["a", None, None] * 50,
+        np.array(["a", float("nan"), None] * 50, dtype=object),
+        np.ma.array(["a", "b", "c"] * 50, mask=[0, 1, 1] * 50),
+    ],
+)
+def test_tokens_that_are_missing_are_refused_by_number(tokens: Any) -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    with pytest.raises(ValueError, match=r"tokens\[1\] is missing, and 99 others: .* an empty string"):
+        top_tokens(mfa, X, tokens=tokens)
+    assert len(top_tokens(mfa, X, tokens=["", " "] * 75))

@@ -75,6 +75,7 @@ def test_halves_of_surrogate_pairs_are_replaced_and_said(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
+        ("t.csv", "Hello.,pos\n", r"t\.csv has no rows below its header \['Hello\.', 'pos'\]: the first line names"),
         ("t.csv", "text,text\nA,B\n", r"t\.csv has two columns 'text': rename one"),
         ("t.csv", "id,prompt,text\n1,A,B\n", r"t\.csv: line 2 can be read in two ways, by 'prompt'"),
         ("t.jsonl", '\n{"text": "A", "sentence": "B"}', r"t\.jsonl: line 2 can be read in two ways"),
