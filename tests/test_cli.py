@@ -206,7 +206,12 @@ def odd(folder: Path) -> Path:
     (folder / "odd.json").write_text(json.dumps(rows))
     extract = ["extract", str(folder / "odd.json"), "--model", str(folder / "model"), "--layer", "1"]
     assert main([*extract, *out(folder, "odd")]) == 0
-    assert main(["fit", str(folder / "odd"), "-k", "3", "-q", "1", "--max-iter", "3", *out(folder, "odd-mfa")]) == 0
+    assert (
+        main(
+            ["fit", str(folder / "odd"), "-k", "3", "-q", "1", "--max-iter", "3", "--tol", "0", *out(folder, "odd-mfa")]
+        )
+        == 0
+    )
     return folder
 
 

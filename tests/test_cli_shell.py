@@ -60,6 +60,7 @@ def test_a_bug_is_none(error: Exception) -> None:
         run(raiser(error))
 
 
+@pytest.mark.filterwarnings("default")
 def test_interrupts_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     def warned() -> None:
         warnings.warn("of two\nlines \x07", UserWarning, stacklevel=1)

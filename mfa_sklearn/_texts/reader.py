@@ -62,8 +62,8 @@ def _csv(path: Path, columns: Columns) -> Rows:
         raise ValueError(f"{path} {error}.") from error
     if table.header and not table.rows:
         raise ValueError(
-            f"{path} has no rows below its header {shortened(table.header, 200)}: the first line names the columns, and "
-            "each line after it is a text."
+            f"{path} has no rows below its header {shortened(table.header, 200)}: the first line names the columns, "
+            "and each line after it is a text."
         )
     return Rows([dict(zip(table.header, cells, strict=True)) for cells in table.rows], table.lines, "line")
 

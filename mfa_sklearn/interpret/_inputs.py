@@ -71,8 +71,8 @@ def _check_known(name: str, fact: Any, values: np.ndarray) -> None:
         return
     if unknown.any():
         raise ValueError(
-            f"{name}[{int(unknown.argmax())}] is missing, and {unknown.sum() - 1} others: give every row one, if only an "
-            "empty string"
+            f"{name}[{int(unknown.argmax())}] is missing, and {unknown.sum() - 1} others: give every row one, if only "
+            "an empty string"
         )
 
 
