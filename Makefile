@@ -35,7 +35,7 @@ package: $(VENV)/test.stamp
 	$(BIN)/python -m build --outdir dist .
 	mkdir -p $(OUTSIDE)
 	tar xzf dist/*.tar.gz -C $(OUTSIDE) --strip-components 1
-	rm -rf $(OUTSIDE)/mfa_sklearn $(OUTSIDE)/data
+	rm -rf $(OUTSIDE)/mfa_sklearn
 	$(PYTHON) -m venv $(OUTSIDE)/.venv
 	PYTHONWARNINGS=ignore $(OUTSIDE)/.venv/bin/python $(PIP_INSTALL) "$$(ls dist/*.whl)[dev]"
 	cd $(OUTSIDE) && .venv/bin/python -P -m pytest -n auto --dist loadfile -o pythonpath=tests tests
