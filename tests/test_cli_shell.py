@@ -123,9 +123,8 @@ def test_help_in_a_terminal_without_unicode() -> None:
 
 
 def test_an_interrupt_from_the_terminal_ends_with_130() -> None:
-    code = (
-        "import time\nfrom mfa_sklearn._cli_shell import run\nprint('on', flush=True)\nexit(run(lambda: time.sleep(9)))"
-    )
+    work = "lambda: (print('on', flush=True), time.sleep(60))"
+    code = f"import time\nfrom mfa_sklearn._cli_shell import run\nexit(run({work}))"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
