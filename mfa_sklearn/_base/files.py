@@ -37,6 +37,46 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def reading(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
+    """Whatever a parser raises at a file that somebody gave becomes a ValueError that names the file.
+
+    Damaged files make parsers raise nearly anything (EOFError, KeyError, RecursionError, MemoryError, ...), which from
+    elsewhere would be a bug. So this stands around the reading of one file and nothing else. An error of the system
+    that names its file, and one that names `path` already, are left as they are.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        What it should be, such as "a CSV file".
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> with reading("a.json", "a JSON file"):
+    ...     [].pop()
+    Traceback (most recent call last):
+    ValueError: 'a.json' cannot be read as a JSON file: IndexError: pop from empty list
+    """
+    name = os.fspath(path)
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name!r} is not UTF-8 text ({error}): save it as UTF-8 and read it again") from error
+    except ImportError:
+        raise
+    except Exception as error:
+        plain = isinstance(error, ValueError | OSError)
+        if plain and (str(name) in str(error) or getattr(error, "filename", None) is not None):
+            raise
+        said = str(error) if plain else f"{type(error).__name__}: {error}".rstrip(": ")
+        raise ValueError(f"{name!r} cannot be read as {kind}: {said}") from error
+
+
 def check_writable(path: str | os.PathLike[str], suffixes: tuple[str, ...] = ()) -> Path:
     """`path`, if a file can be made there.
 

@@ -154,7 +154,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         ----------
         texts : iterable of n str
         y : array-like of length n, optional
-            Labels; only their number is checked.
+            Labels; only checked.
 
         Returns
         -------
@@ -164,9 +164,10 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For an unknown model, site or pooling, a layer the model does not have, or no or blank texts.
+            For an unknown model, site or pooling, a layer the model does not have, no or blank texts, or labels that
+            are not one per text.
         TypeError
-            For a single string or entries that are not strings.
+            For a single string, a dict, a set, an open file, or entries that are not strings.
         """
         found = check_texts(texts)
         check_labels(y, len(found))
@@ -196,6 +197,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
     def fit_transform(self, texts: Iterable[str], y: ArrayLike | None = None, **fit_params: Any) -> ActivationArray:
         """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row).
 
+        A missing label (None, NaN, NaT, `pandas.NA`, masked, or a blank string) is None there.
+
         Raises
         ------
         TypeError
@@ -204,8 +207,9 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         if fit_params:
             raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: it takes texts, and labels as y")
         found = check_texts(texts)
-        self.fit(found, y)
-        return self._extract((self.source_, self.n_features_out_), found, y).stacked()
+        labels = check_labels(y, len(found))
+        self.fit(found)
+        return self._extract((self.source_, self.n_features_out_), found, labels).stacked()
 
     @told_once()
     def extract_to(
@@ -226,6 +230,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             Made if missing.
         texts : iterable of str
         labels : array-like of length n_texts, optional
+            Strings or numbers, of which some may be missing, as for `fit_transform`.
         shard_size : int, default=1000
             Texts per part. One part is held in memory, and an interrupted run starts again at the part it was in.
         dtype : {"float16", "float32"}, default="float16"
@@ -247,7 +252,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         from ._store_writer import check_store_options, write_store
 
         found = check_texts(texts)
-        check_labels(labels, len(found))
+        checked = check_labels(labels, len(found))
         check_store_options(shard_size, dtype)
         described = self._describe()
 
@@ -260,7 +265,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             self._settings(),
             described[0],
             found,
-            labels,
+            checked,
             shard_size=int(shard_size),
             dtype=dtype,
             resume=resume,
@@ -371,7 +376,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         self,
         described: tuple[dict[str, Any], int],
         texts: list[str],
-        labels: Any = None,
+        labels: np.ndarray | None = None,
         first: int = 0,
         progress: bool | None = None,
         allow_none: bool = False,
@@ -394,7 +399,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             layers, facts = without_sinks(layers, facts, float(self.max_norm_ratio))
             layers, facts = pooled_later(layers, facts, self.pooling, len(texts), first)
         if labels is not None:
-            facts["labels"] = np.asarray(labels)[facts["text_index"]]
+            facts["labels"] = labels[facts["text_index"]]
         return LayerRows(layers, facts, tuple(texts), source)
 
     def _run(

@@ -18,6 +18,7 @@ from .._base.checks import check_choice, import_optional
 from .._base.devices import model_dtype, model_dtype_name, resolve_device
 from .._base.home import home_path
 from .._base.portable import EMBEDDED, is_digest, model_name, model_path
+from .._base.words import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -158,14 +159,16 @@ def describe_model(
     check_choice("processing", processing, PROCESSINGS)
     config = load_config(name, revision) if config is None else config
     found = directory_digest(name) if Path(name).is_dir() else getattr(config, "_commit_hash", None)
-    text = config.get_text_config()
+    with _explained(name):
+        text = config.get_text_config()
+        width, depth = int(text.hidden_size), int(text.num_hidden_layers)
     return {
         "model": model_name(name),
         "revision": found or revision,
         "processing": processing,
         "dtype": model_dtype_name(dtype),
-        "d_model": int(text.hidden_size),
-        "n_layers": int(text.num_hidden_layers),
+        "d_model": width,
+        "n_layers": depth,
     }
 
 
@@ -240,12 +243,20 @@ def site_width(config: Any, site: str) -> int:
 
 @contextmanager
 def _explained(model: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the loaders raise into an error that names the model and what to do."""
+    """Turn what the loaders raise into an error that names the model and what to do.
+
+    Damaged files make them raise nearly anything: RecursionError, AttributeError, RuntimeError, safetensors' own.
+    """
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
         name = os.fspath(model)
-        said = str(error).strip().split("\n")[0]
+        said = str(error).strip().split("\n")[0] if isinstance(error, OSError | ValueError | KeyError) else ""
+        said = (said or f"{type(error).__name__}: {one_line(error)}")[:300]
         if Path(name).is_dir():
             remedy = "it must hold config.json, the weights and the tokenizer of an architecture TransformerLens knows"
             raise ValueError(f"cannot load a model from directory {name!r} ({said}): {remedy}") from error

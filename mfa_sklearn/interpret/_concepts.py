@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from .._base.checks import check_choice, check_count, import_optional
-from ._inputs import as_rows, check_mixture, required_fact, selected_components
+from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._scan import Chunk, scan
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def top_concepts(
     activations : ActivationArray, activation store or array-like, of shape (n, n_features)
     labels : array-like of shape (n,), optional
         A label per row, of any type; by default those that the activations carry. Rows whose label is missing (None,
-        NaN) are not counted.
+        NaN, NaT, `pandas.NA`, masked, or a blank string) are not counted.
     n_concepts : int, default=5
         Most labels per component; None for all it over-represents.
     components : int or array-like of int, optional
@@ -177,7 +177,7 @@ class ConceptCounts:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
         values = required_fact(activations, "labels", labels, "top_concepts")
-        self._codes, self.labels = import_optional("pandas", "top_concepts").factorize(values, sort=True)
+        self._codes, self.labels = numbered("labels", values, "top_concepts", sort=True, missing=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")
         self._soft = counts == "soft"

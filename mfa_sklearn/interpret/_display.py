@@ -262,7 +262,8 @@ def _colors(labels: np.ndarray | None) -> tuple[Any, list[tuple[str, Any]]]:
 
     if labels is None or not len(labels):
         return [to_rgba("C0", 0.5)], []
-    names, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    shown_as = ["(no label)" if label is None else str(label) for label in labels]
+    names, codes, counts = np.unique(shown_as, return_inverse=True, return_counts=True)
     palette = colormaps["tab10"]([0, 1, 2, 3, 4, 5, 6, 8, 9, 7], alpha=[*[0.7] * _MAX_COLORS, 0.25])
     rank = np.empty(len(names), dtype=int)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))

@@ -70,7 +70,8 @@ def describe_components(
     check_count("n_concepts", n_concepts)
     X = as_rows(activations, mfa)
     ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, tokens=tokens, stop_tokens=stop_tokens)
-    labeled = optional_fact(X, "labels", labels) is not None
+    known = optional_fact(X, "labels", labels)
+    labeled = known is not None and any(label is not None for label in known)
     counted = ConceptCounts(mfa, X, labels) if labeled else None
     assignments = Assignments(len(X))
     accumulators: list[Accumulator] = [assignments, ranking, *([counted] if counted else [])]

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from .._base.annotated import row_fact
 from .._base.checks import check_choice, check_count, import_optional
 from ._concepts import log_likelihood_ratio
-from ._inputs import as_rows, check_mixture, required_fact, selected_components
+from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
 from ._occurrences import Occurrences
 from ._scan import Assignments, Chunk, DenseChunk, scan
@@ -289,7 +289,7 @@ def _stopped(tokens: np.ndarray, stop_tokens: Collection[str] | None) -> np.ndar
 def _distinct(activations: Any, tokens: np.ndarray, given: ArrayLike | None) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
     ids = row_fact(activations, "token_ids") if given is None else None
-    codes, _ = import_optional("pandas", "top_tokens").factorize(tokens if ids is None else ids, use_na_sentinel=False)
+    codes, _ = numbered("tokens", tokens if ids is None else ids, "top_tokens")
     return codes.astype(np.int64)
 
 

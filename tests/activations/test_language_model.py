@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import sys
 
@@ -127,6 +128,38 @@ def test_directories_that_hold_no_model(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "no-such-type"}')
     with pytest.raises(ValueError, match=rf"cannot load a model from directory '{tmp_path}'.*no-such-type"):
         load_model(tmp_path)
+
+
+def garbled(name, content):
+    return lambda path: (path / name).write_bytes(content)
+
+
+DAMAGES = {
+    "nested config": garbled("config.json", b"[" * 100_000),
+    "a config of another type": garbled("config.json", b"[]"),
+    "empty weights": garbled("model.safetensors", b""),
+    "weights of noise": garbled("model.safetensors", bytes(range(256)) * 4),
+    "no weights": lambda path: (path / "model.safetensors").unlink(),
+    "a tokenizer of another type": garbled("tokenizer_config.json", b"[]"),
+    "a tokenizer of noise": garbled("tokenizer.json", b"\xff\xfe"),
+    "a width of text": lambda path: replace_in(path / "config.json", '"n_embd": 32', '"n_embd": "32"'),
+    "weights of another width": lambda path: replace_in(path / "config.json", '"n_embd": 32', '"n_embd": 64'),
+}
+
+
+def replace_in(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_is_refused_by_name(models, tmp_path, damage):
+    path = tmp_path / "model"
+    shutil.copytree(models["gpt2"], path)
+    DAMAGES[damage](path)
+    with pytest.raises(ValueError, match=rf"cannot load a model from directory '{path}' \(.+\): it must hold"):
+        load_model(path)
 
 
 def test_what_to_install_is_said(models, monkeypatch):

@@ -269,3 +269,12 @@ def test_rows_with_missing_values_draw() -> None:
     display = SubspaceDisplay.from_estimator(MFA(1, 1, tol=1).fit(X), X, 0)
     assert np.isfinite(display.scatter_.get_offsets()).all() and "nan" not in display.ax_.get_title()
     display.figure_.canvas.draw()
+
+
+def test_missing_labels_are_drawn_as_such() -> None:
+    mfa, X = wide()
+    labels = ["river" if i % 2 else None for i in range(200)]
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, labels=labels)
+    own = display.projection.labels.tolist()
+    lines = [text.get_text() for text in display.legend_.get_texts()]
+    assert sorted(lines) == [f"(no label) ({own.count(None)})", f"river ({own.count('river')})"]

@@ -171,3 +171,19 @@ def test_columns_of_tokens_and_labels() -> None:
     assert describe_components(mfa, FRAME, pd.Series(TOKENS, index=FRAME.index[::-1]), pd.Series(KINDS)).equals(
         expected
     )
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["a", None, None] * 50,
+        np.array(["a", float("nan"), None] * 50, dtype=object),
+        np.ma.array(["a", "b", "c"] * 50, mask=[0, 1, 1] * 50),
+    ],
+)
+def test_tokens_that_are_missing_are_refused_by_number(tokens: Any) -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    with pytest.raises(ValueError, match=r"tokens\[1\] is missing, and 99 others: .* an empty string"):
+        top_tokens(mfa, X, tokens=tokens)
+    assert len(top_tokens(mfa, X, tokens=["", " "] * 75))

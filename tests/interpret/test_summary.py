@@ -38,3 +38,11 @@ def test_tokens_and_labels_may_be_positional() -> None:
     named = describe_components(mfa, bare, tokens=X.rows["tokens"], labels=X.rows["labels"])
     assert describe_components(mfa, bare, X.rows["tokens"], X.rows["labels"]).equals(named)
     assert "the" not in "".join(describe_components(mfa, X, stop_tokens=["THE"])["tokens"])
+
+
+def test_rows_without_any_label_have_no_concepts() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    assert "concepts" not in describe_components(mfa, X, labels=[None] * len(X))
+    half = [label if i % 2 else "" for i, label in enumerate(X.rows["labels"].tolist())]
+    assert "concepts" in describe_components(mfa, X, labels=half)

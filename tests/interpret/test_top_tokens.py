@@ -203,3 +203,11 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
     X = annotated(mfa)
     with pytest.raises(error, match=message):
         top_tokens(nothing_is_evaluated(mfa), X, **arguments)
+
+
+def test_tokens_with_half_a_surrogate_pair_are_refused() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    tokens = [" w", "\ud83d", "x"] * (len(X) // 3)
+    with pytest.raises(ValueError, match=r"tokens\[1\] holds half of a surrogate pair"):
+        top_tokens(mfa, X, tokens=tokens)
