@@ -8,6 +8,7 @@ true is worse than none.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
@@ -180,6 +181,14 @@ def given_rows(X: Any) -> Any:
     """`X`, or the table it stands for: a container of tables has a method `__mfa_rows__` that gives it."""
     find = getattr(type(X), "__mfa_rows__", None)
     return X if find is None else find(X)
+
+
+def warn_of_missing_rows(X: Any) -> None:
+    """Warn where `X` is only a part of a table: its method `__mfa_missing_rows__` then says of which, else None."""
+    find = getattr(type(X), "__mfa_missing_rows__", None)
+    missing = None if find is None else find(X)
+    if missing is not None:
+        warnings.warn(missing, UserWarning, stacklevel=4)
 
 
 def is_row_source(X: Any) -> TypeGuard[RowSource]:

@@ -1,14 +1,13 @@
 """Activations on disk: written part by part, resumable, read a slice at a time.
 
 A store is a directory. Its parts (shards) are runs of texts: each is some ``.npy`` files, which `numpy.load` opens as
-memory maps without unpickling anything, and a JSON file of texts. ``manifest.json`` lists the parts that are whole; it
-is replaced in one step after a part's files are, so that a run can stop anywhere. Token strings are a function of token
-ids, so each part keeps them once per distinct id.
+memory maps without unpickling anything, and a JSON file of texts. ``manifest.json`` lists the parts that are whole,
+with sizes and checksums; it is replaced in one step after a part's files are, so that a run can stop anywhere. Token
+strings are a function of token ids, so each part keeps them once per distinct id.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,17 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._base.annotated import warn_of_missing_rows
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
+from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
+from ._store_manifest import FACTS, read_manifest
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
-
-FORMAT = "mfa-sklearn activations"
-VERSION = 1
-DTYPES = ("float16", "float32")
-# Facts kept on disk as they are; token strings follow from the ids.
-FACTS = ("token_ids", "text_index", "positions", "starts", "ends", "labels")
 
 
 class ActivationStore(Mapping[int, "StoredActivations"]):
@@ -94,6 +90,26 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         shards = self.manifest["shards"]
         return bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
 
+    def verify(self) -> int:
+        """Read every file of the store and compare it with the checksum it was written with.
+
+        What is read otherwise is compared with sizes and shapes alone.
+
+        Returns
+        -------
+        int
+            Number of files, all as they were written.
+
+        Raises
+        ------
+        ValueError
+            If files are missing or changed; the message names them. Also if the manifest has been changed since the
+            store was opened, or the store is of an earlier version and has no checksums.
+        """
+        if read_manifest(self.directory) != self.manifest:
+            raise ValueError(f"{str(self.directory)!r} is another store by now: open it again")
+        return verify_files(self.directory, self.manifest)
+
     @cached_property
     def texts(self) -> Sequence[str]:
         """The texts, read when first used."""
@@ -121,8 +137,10 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         return self.open()
 
     def load(self, layer: int | None = None) -> ActivationArray:
-        """The array of a layer, read into memory; see `open`."""
-        return self.open(layer)[:]
+        """The array of a layer, read into memory; see `open`. Warns if the store is not complete."""
+        stored = self.open(layer)
+        warn_of_missing_rows(stored)
+        return stored[:]
 
     def __getitem__(self, layer: int) -> StoredActivations:
         if layer not in self.layers:
@@ -154,6 +172,7 @@ class StoredActivations:
         self.store = store
         self.layer = layer
         self._shards = store.manifest["shards"]
+        check_layer(store.directory, store.manifest, layer)
         self._offsets = np.concatenate([[0], np.cumsum([shard["rows"] for shard in self._shards])]).astype(np.int64)
 
     @property
@@ -165,6 +184,16 @@ class StoredActivations:
     def dtype(self) -> np.dtype:
         """Of the numbers on disk."""
         return self.store.dtype
+
+    def __mfa_missing_rows__(self) -> str | None:
+        """What is told where the rows are fitted as if they were all; None if they are all."""
+        shards, n_texts = self._shards, self.store.manifest["n_texts"]
+        if self.store.complete:
+            return None
+        return (
+            f"{str(self.store.directory)!r} holds {shards[-1]['texts'][1] if shards else 0:,} of {n_texts:,} texts, "
+            "because its extraction was interrupted: run the same extraction again to have the rest."
+        )
 
     @property
     def source(self) -> dict[str, Any]:
@@ -264,18 +293,17 @@ class StoredActivations:
         }
 
     def _shard_fact(self, shard: dict[str, Any], name: str, rows: Any) -> np.ndarray:
+        directory = self.store.directory
         if name == "tokens":
-            ids, tokens = self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")
-            return tokens[np.searchsorted(ids, self._shard_fact(shard, "token_ids", rows))]
+            vocabulary = [self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")]
+            return load_tokens(directory, shard, self._shard_fact(shard, "token_ids", rows), vocabulary)
         fact = np.asarray(self._load(shard, name)[rows])
+        if name == "text_index":
+            check_text_index(directory, shard, fact)
         return fact if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
-        path = self.store.directory / f"{shard['name']}.{name}.npy"
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{str(path)!r} cannot be read ({error}): delete the store and extract again") from error
+        return load_array(self.store.directory, self.store.manifest, shard, name)
 
 
 class _RowFacts(Mapping[str, np.ndarray]):
@@ -305,22 +333,6 @@ class _RowFacts(Mapping[str, np.ndarray]):
         return f"facts of {len(self._stored)} rows: {', '.join(self)}"
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a store, checked."""
-    path = directory / "manifest.json"
-    if not path.is_file():
-        raise ValueError(f"no activation store at {str(directory)!r}: it has no manifest.json, as extract_to writes it")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is damaged ({error}): delete the store and extract again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{str(path)!r} is not the manifest of an activation store: give another directory")
-    if manifest["version"] > VERSION:
-        raise ValueError(f"{str(directory)!r} has version {manifest['version']}, this package reads up to {VERSION}")
-    return manifest
-
-
 class _Texts(Sequence[str]):
     """Texts of all parts, read at first use, so that walking over numbers does not read them."""
 
@@ -330,8 +342,7 @@ class _Texts(Sequence[str]):
 
     @cached_property
     def _all(self) -> tuple[str, ...]:
-        paths = [self._directory / f"{shard['name']}.texts.json" for shard in self._shards]
-        return tuple(text for path in paths for text in json.loads(path.read_text(encoding="utf-8")))
+        return tuple(text for shard in self._shards for text in load_texts(self._directory, shard))
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]

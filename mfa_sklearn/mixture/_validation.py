@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from .._base.annotated import given_rows, is_row_source
+from .._base.annotated import given_rows, is_row_source, warn_of_missing_rows
 from .._base.sklearn_private import check_n_features, check_sample_weight
 
 
@@ -21,6 +21,8 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """
     X = given_rows(X)
     if isinstance(X, Tensor) or is_row_source(X):
+        if reset:
+            warn_of_missing_rows(X)
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
         if X.shape[0] == 0:
