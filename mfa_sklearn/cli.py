@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from ._base.files import check_writable, replacing
+from ._base.files import replacing
 from ._base.sites import SITES
+from ._cli_files import add_force, mixture_folder, output_file, verify
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ValueError, OSError, ImportError, FloatingPointError) as error:
             print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print(f"{_PROGRAM}: interrupted", file=sys.stderr)
+        except KeyboardInterrupt as interrupt:
+            said = f"interrupted: {interrupt}" if str(interrupt) else "interrupted"
+            print(f"{_PROGRAM}: {said}", file=sys.stderr)
             return 130
     return 0
 
@@ -96,6 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_concepts(commands)
     _add_plot(commands)
     _add_steer(commands)
+    _add_verify(commands)
     return parser
 
 
@@ -120,6 +123,7 @@ def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", _demo, "the tutorial on the embedded texts and language model, offline")
     parser.add_argument("--output", type=Path, default=Path("mfa-demo"), metavar="DIR", help="where to keep results")
     parser.add_argument("--quick", action="store_true", help="an eighth of the texts and fewer components")
+    add_force(parser, "an earlier demo's folder")
 
 
 def _add_extract(commands: Any) -> None:
@@ -135,6 +139,8 @@ def _add_extract(commands: Any) -> None:
     parser.add_argument("--max-length", type=int, help="tokens per text at most")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="of the numbers on disk")
+    parser.add_argument("--shard-size", type=int, default=1000, help="texts per part; an interrupted run keeps parts")
+    add_force(parser, "a store of other texts or parameters", "--no-resume")
 
 
 def _add_fit(commands: Any) -> None:
@@ -154,6 +160,7 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument("--random-state", type=int, default=0, metavar="SEED", help="seed")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--verbose", action="store_true", help="say how the fit goes")
+    add_force(parser, "a mixture")
 
 
 def _add_fitted(parser: argparse.ArgumentParser) -> None:
@@ -173,6 +180,7 @@ def _add_top_tokens(commands: Any) -> None:
     parser.add_argument("--n-tokens", type=int, default=10, help="tokens per component")
     parser.add_argument("--context", type=int, default=40, help="characters shown on either side")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write a .csv instead of printing")
+    add_force(parser, "a file")
 
 
 def _add_concepts(commands: Any) -> None:
@@ -181,6 +189,7 @@ def _add_concepts(commands: Any) -> None:
     parser.add_argument("--by-concept", action="store_true", help="the best component of each label instead")
     parser.add_argument("--n-concepts", type=int, default=5, help="labels per component")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write a .csv instead of printing")
+    add_force(parser, "a file")
 
 
 def _add_plot(commands: Any) -> None:
@@ -191,6 +200,7 @@ def _add_plot(commands: Any) -> None:
     parser.add_argument("--axes", choices=("factors", "principal"), default="factors", help="as fitted, or rotated")
     parser.add_argument("--max-labels", type=int, default=250, help="tokens written out")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".png, .pdf or .svg")
+    add_force(parser, "a file")
 
 
 def _add_steer(commands: Any) -> None:
@@ -209,6 +219,12 @@ def _add_steer(commands: Any) -> None:
     parser.add_argument("--generate", type=int, default=0, metavar="N", help="also write N tokens before and after")
     parser.add_argument("--random-state", type=int, default=0, metavar="SEED", help="seed of the sampling")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the logits' table to a .csv instead")
+    add_force(parser, "a file")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _command(commands, "verify", verify, "whether a store or a mixture is as it was written")
+    parser.add_argument("folder", type=Path, help="folder that `extract` or `fit` wrote, or `save_pretrained`")
 
 
 def _factor_score(text: str) -> tuple[int, float]:
@@ -227,7 +243,7 @@ def _factor_score(text: str) -> tuple[int, float]:
 def _demo(arguments: argparse.Namespace) -> None:
     from ._demo import run_demo
 
-    run_demo(arguments.output, quick=arguments.quick)
+    run_demo(arguments.output, quick=arguments.quick, overwrite=arguments.force)
 
 
 def _extract(arguments: argparse.Namespace) -> None:
@@ -246,15 +262,14 @@ def _extract(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         verbose=sys.stderr.isatty(),
     )
-    store = extractor.extract_to(arguments.output, data.texts, data.labels, dtype=arguments.dtype)
+    stored = {"dtype": arguments.dtype, "shard_size": arguments.shard_size, "resume": not arguments.force}
+    store = extractor.extract_to(arguments.output, data.texts, data.labels, **stored)
     print(f"{arguments.output}: activations of {len(data.texts):,} texts: {store}")
 
 
 def _fit(arguments: argparse.Namespace) -> None:
     from .mixture import MFA
-    from .mixture._saving.folder import check_target
 
-    output = check_target(arguments.output)
     rows = _read_rows(arguments.data, arguments.layer)
     mfa = MFA(
         n_components=arguments.components,
@@ -267,8 +282,9 @@ def _fit(arguments: argparse.Namespace) -> None:
         random_state=arguments.random_state,
         device=arguments.device,
         verbose=int(arguments.verbose),
-    ).fit(rows)
-    mfa.save_pretrained(output)
+    )
+    with mixture_folder(arguments, rows.shape[-1]) as output:
+        mfa.fit(rows).save_pretrained(output)
     print(
         f"{output}: {mfa.n_components_} components of {mfa.n_factors_} factors on {len(rows):,} rows, "
         f"{mfa.lower_bound_:.3f} nats per row after {mfa.n_iter_} iterations"
@@ -278,7 +294,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 def _top_tokens(arguments: argparse.Namespace) -> None:
     from .interpret import format_tokens, top_tokens
 
-    output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
+    output = output_file(arguments, (".csv",))
     table = top_tokens(
         _read_mixture(arguments.mixture),
         _read_rows(arguments.activations, arguments.layer),
@@ -294,7 +310,7 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
 def _concepts(arguments: argparse.Namespace) -> None:
     from .interpret import concept_components, top_concepts
 
-    output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
+    output = output_file(arguments, (".csv",))
     mfa, rows = _read_mixture(arguments.mixture), _read_rows(arguments.activations, arguments.layer)
     if arguments.by_concept:
         table = concept_components(mfa, rows).reset_index()
@@ -306,7 +322,8 @@ def _concepts(arguments: argparse.Namespace) -> None:
 def _plot(arguments: argparse.Namespace) -> None:
     from ._base.checks import import_optional
 
-    output = check_writable(arguments.output, _PICTURES)
+    output = output_file(arguments, _PICTURES)
+    assert output is not None
     mfa = _read_mixture(arguments.mixture)
     import_optional("matplotlib", "plot").use("agg")
     from .interpret import SubspaceDisplay
@@ -328,7 +345,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     from .activations import load_model
     from .steering import MFASteerer
 
-    output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
+    output = output_file(arguments, (".csv",))
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}
     name = arguments.model or source.get("model")

@@ -1,0 +1,50 @@
+"""What the commands have in common about files: what they may overwrite, and the command that checks what is stored."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from ._base.files import check_writable
+
+
+def add_force(parser: argparse.ArgumentParser, what: str, *names: str) -> None:
+    """The option without which no command writes over a result that is there."""
+    parser.add_argument("--force", *names, action="store_true", dest="force", help=f"replace {what} that is there")
+
+
+def output_file(arguments: argparse.Namespace, suffixes: Sequence[str]) -> Path | None:
+    """The file to write, found fit to be written before any work; None if none is asked for."""
+    if arguments.output is None:
+        return None
+    return check_writable(arguments.output, tuple(suffixes), overwrite=arguments.force)
+
+
+def mixture_folder(arguments: argparse.Namespace, n_features: int) -> AbstractContextManager[Path]:
+    """The folder to write a mixture to, kept from other runs and with room for it, for as long as it is fitted."""
+    from .mixture._saving.folder import reserved
+
+    numbers = arguments.components * (2 + n_features * (arguments.factors + 3))
+    return reserved(arguments.output, arguments.force, n_bytes=8 * max(1, numbers))
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """Compare a store or a mixture with the checksums it was written with."""
+    from .activations import ActivationStore
+    from .mixture import MFA
+
+    folder: Path = arguments.folder
+    if (folder / "manifest.json").exists():
+        store = ActivationStore(folder)
+        print(f"{folder}: {store.verify():,} files are as they were written: {store}")
+    elif (folder / "config.json").exists():
+        mfa: Any = MFA.from_pretrained(folder)
+        size = f"{mfa.n_components_} components of {mfa.n_factors_} factors"
+        print(f"{folder}: 2 files are as they were written: {size}, {mfa.n_features_in_} features")
+    else:
+        raise ValueError(
+            f"there is no store and no mixture at {str(folder)!r}: give a folder that `extract` or `fit` wrote"
+        )
