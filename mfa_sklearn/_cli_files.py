@@ -23,11 +23,14 @@ def output_file(arguments: argparse.Namespace, suffixes: Sequence[str]) -> Path 
     return check_writable(arguments.output, tuple(suffixes), overwrite=arguments.force)
 
 
-def mixture_folder(arguments: argparse.Namespace, n_features: int) -> AbstractContextManager[Path]:
+def mixture_folder(arguments: argparse.Namespace, rows: Any) -> AbstractContextManager[Path]:
     """The folder to write a mixture to, kept from other runs and with room for it, for as long as it is fitted."""
     from .mixture._saving.folder import reserved
 
-    numbers = arguments.components * (2 + n_features * (arguments.factors + 3))
+    # Of other shapes and sizes, the fit itself has more to say than that there is no room.
+    n_rows, n_features = rows.shape if len(rows.shape) == 2 else (0, 0)
+    n_components, n_factors = min(arguments.components, n_rows), min(arguments.factors, n_features)
+    numbers = n_components * (2 + n_features * (n_factors + 3))
     return reserved(arguments.output, arguments.force, n_bytes=8 * max(1, numbers))
 
 

@@ -283,7 +283,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         verbose=int(arguments.verbose),
     )
-    with mixture_folder(arguments, rows.shape[-1]) as output:
+    with mixture_folder(arguments, rows) as output:
         mfa.fit(rows).save_pretrained(output)
     print(
         f"{output}: {mfa.n_components_} components of {mfa.n_factors_} factors on {len(rows):,} rows, "

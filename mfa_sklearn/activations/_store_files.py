@@ -102,8 +102,13 @@ def load_texts(directory: Path, shard: dict[str, Any]) -> list[str]:
 
 
 def check_layer(directory: Path, manifest: dict[str, Any], layer: int) -> None:
-    """Refuse a layer of which a file is missing or has another size than it was written with; nothing is read."""
+    """Refuse a layer of which a file is missing or has another size than it was written with.
+
+    Of no rows, the file's head is read here, because there will be nothing to read it for.
+    """
     for shard in manifest["shards"]:
+        if not shard["rows"]:
+            load_array(directory, manifest, shard, f"layer-{layer}")
         path = directory / f"{shard['name']}.layer-{layer}.npy"
         try:
             check_size(shard, manifest, path.name, check_file(path, shard))

@@ -149,8 +149,7 @@ def _check_files(shard: dict[str, Any], manifest: dict[str, Any]) -> None:
 def check_size(shard: dict[str, Any], manifest: dict[str, Any], name: str, size: int) -> None:
     """Refuse a layer's file that cannot hold the rows of its part."""
     numbers = shard["rows"] * manifest["width"] * np.dtype(manifest["dtype"]).itemsize
-    # Of no rows, numpy's memory maps may hold a byte.
-    if size - numbers not in _HEAD_BYTES and not (numbers == 0 and size <= _HEAD_BYTES[-1]):
+    if size - numbers not in _HEAD_BYTES:
         raise ValueError(f"rows={shard['rows']} of {manifest['width']} numbers do not fit {name} of {size} bytes")
 
 
