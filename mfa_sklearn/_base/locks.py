@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .files import write_error
 from .leftovers import LOCK_NAME, is_running
@@ -69,63 +69,62 @@ def _make(folder: Path) -> list[Path]:
 @contextmanager
 def _holding(folder: Path) -> Iterator[None]:
     key, me = os.path.realpath(folder), (os.getpid(), threading.get_ident())
-    path = folder / LOCK_NAME
-    with _GUARD:
-        nested = _HELD.get(key) == me
-        if not nested:
-            descriptor = _acquire(path, _HELD.get(key))
-            _HELD[key] = me
-    if nested:
-        yield
-        return
+    path, file = folder / LOCK_NAME, None
     try:
+        with _GUARD:
+            nested = _HELD.get(key) == me
+            if not nested:
+                file = _acquire(path, _HELD.get(key))
+                _HELD[key] = me
         yield
     finally:
-        with _GUARD:
-            _HELD.pop(key, None)
-            _release(path, descriptor)
+        if file is not None:
+            with _GUARD:
+                _HELD.pop(key, None)
+                _release(path, file)
 
 
-def _release(path: Path, descriptor: int) -> None:
-    if fcntl is None:  # where an open file cannot be deleted
-        os.close(descriptor)
-    with suppress(OSError):
-        path.unlink()
-    if fcntl is not None:
-        os.close(descriptor)
+def _release(path: Path, file: BinaryIO) -> None:
+    try:
+        if fcntl is None:  # where an open file cannot be deleted
+            file.close()
+        with suppress(OSError):
+            path.unlink()
+    finally:
+        file.close()
 
 
-def _acquire(path: Path, holder: tuple[int, int] | None) -> int:
+def _acquire(path: Path, holder: tuple[int, int] | None) -> BinaryIO:
     """An open file that is locked, or whose earlier holder is gone."""
     if holder is not None and holder[0] == os.getpid():
         raise _refusal(path, _read(path), "another thread of this process")
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         except OSError as error:
             raise write_error(path.parent, error) from error
         try:
-            if _take(path, descriptor):
-                return descriptor
+            if _take(path, file):
+                return file
         except BaseException:
-            os.close(descriptor)
+            file.close()
             raise
-        os.close(descriptor)
+        file.close()
 
 
-def _take(path: Path, descriptor: int) -> bool:
+def _take(path: Path, file: BinaryIO) -> bool:
     """Lock an open file and say in it who holds it; False if the file has been deleted meanwhile."""
-    safe, earlier = _lock(path, descriptor), _read(path)
+    safe, earlier = _lock(path, file.fileno()), _read(path)
     try:
-        if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             return False
     except FileNotFoundError:
         return False
     if earlier and _may_live(earlier, safe):
         raise _refusal(path, earlier)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps({"pid": os.getpid(), "since": _now()} | _machine()).encode())
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "since": _now()} | _machine()).encode())
     except OSError as error:
         raise write_error(path.parent, error) from error
     return True

@@ -94,8 +94,8 @@ def write_store(
     if resume and _is_finished(path, key):
         return ActivationStore(path)
     with locked(path):
-        run = _start(path, key, _new_manifest(key, source, len(texts), dtype), resume)
         probe(path, least_bytes)
+        run = _start(path, key, _new_manifest(key, source, len(texts), dtype), resume)
         with _telling_what_is_kept(run):
             _write_parts(run, extract, texts, labels, shard_size, progress)
         _finish(run)

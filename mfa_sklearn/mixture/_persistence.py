@@ -212,7 +212,7 @@ class PersistenceMethods(FittedMixture):
             estimator = cls(**params | {"device": device})
             validate_params(estimator)
             check_agreement(vars(estimator), learned)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"{folder / CONFIG_NAME} does not describe a mixture that version {__version__} of mfa-sklearn can "
                 f"read (it was written by {config.get('versions')}): {error}"

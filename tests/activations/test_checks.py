@@ -38,3 +38,9 @@ def test_bad_texts(llama, texts, error, match):
 def test_number_of_labels(llama):
     with pytest.raises(ValueError, match=r"labels have shape \(2,\) for 6 texts"):
         clone(llama).fit_transform(SENTENCES, ["a", "b"])
+
+
+@pytest.mark.parametrize("keep", [{1}, [" cat", None], ("a", b"a"), np.array([1, 2])])
+def test_sets_of_other_things_than_strings(llama, keep):
+    with pytest.raises(TypeError, match=r"keep must be a set of token strings, got"):
+        clone(llama).set_params(keep=keep).transform(SENTENCES)
