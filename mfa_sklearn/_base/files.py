@@ -34,7 +34,7 @@ def as_path(name: str, value: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], called: Path | None = None) -> Iterator[Path]:
     """A temporary name beside `path` to write to; it takes the place of `path` if the block ends well.
 
     Whenever the process ends, `path` is the old file or the whole new one.
@@ -43,11 +43,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ----------
     path : path
         Its suffix is kept, because some writers choose the format by it.
+    called : path, optional
+        What it is called in errors, if `path` is not its last name.
 
     Raises
     ------
     OSError
-        If a file cannot be written; the message names `path` and says what to do.
+        If a file cannot be written; the message names it and says what to do.
 
     Examples
     --------
@@ -65,7 +67,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise write_error(path, error) from error
+        raise write_error(called or path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

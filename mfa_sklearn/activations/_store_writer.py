@@ -24,6 +24,7 @@ from .._base.locks import locked
 from .._base.stored import OWN, DigestedFile, own_digest
 from ._row_plan import LayerRows
 from ._store import ActivationStore
+from ._store_files import check_layer
 from ._store_manifest import (
     DTYPES,
     FACTS,
@@ -130,6 +131,11 @@ class _Run:
         shards = self.manifest["shards"]
         return shards[-1]["texts"][1] if shards else 0
 
+    def check(self) -> None:
+        """Refuse to go on where parts have been lost meanwhile."""
+        for layer in self.manifest["layers"]:
+            check_layer(self.path, self.manifest, layer)
+
     def discard(self) -> None:
         """Delete all of it."""
         (self.path / self.name).unlink(missing_ok=True)
@@ -175,6 +181,7 @@ def _start(path: Path, key: str, new: dict[str, Any], resume: bool) -> _Run:
     if resume:
         same = [run for run in found.values() if run.manifest["key"] == key]
         if same:
+            same[0].check()
             return same[0]
         if MANIFEST in found:
             raise ValueError(

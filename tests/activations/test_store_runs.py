@@ -294,6 +294,15 @@ def empty_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
     return LayerRows([found.layers[0][:0]], facts, found.texts, {})
 
 
+def test_a_run_is_not_gone_on_with_where_parts_were_lost(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path, stopped_at(3, KeyboardInterrupt()))
+    (tmp_path / "shard-00001.layer-7.npy").unlink()
+    with pytest.raises(ValueError, match=r"shard-00001\.layer-7\.npy' cannot be read"):
+        write(tmp_path, stopped_at(3, RuntimeError("extracted")))
+    assert write(tmp_path, resume=False).verify()
+
+
 def test_a_keep_that_leaves_nothing_leaves_no_store(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="keep leaves no token of the 30 texts: loosen it"):
         write(tmp_path / "new", empty_rows)

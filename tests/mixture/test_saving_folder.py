@@ -253,6 +253,14 @@ def test_a_mixture_is_kept_where_it_is_not_to_be_overwritten(tmp_path):
     assert_same(old, MFA.from_pretrained(tmp_path))
 
 
+def test_a_failed_write_names_the_file_and_not_a_temporary_one(tmp_path, monkeypatch):
+    fitted().save_pretrained(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(OSError, match=rf"^cannot write '{tmp_path}/model\.safetensors': No space left; make room"):
+        fitted(n_factors=1).save_pretrained(tmp_path)
+    assert_same(fitted(), MFA.from_pretrained(tmp_path))
+
+
 def test_threads_that_save_into_one_folder(tmp_path):
     mixtures = [fitted(n_factors=1), fitted(n_factors=3)]
 

@@ -130,7 +130,7 @@ def _write_pair(folder: Path, arrays: bytes, config: bytes, checksum: str) -> No
             _write(folder / name, content)
         return
     try:
-        _write(folder / str(_staged_name(checksum)), arrays)
+        _write(folder / str(_staged_name(checksum)), arrays, called=folder / ARRAYS_NAME)
         _write(folder / CONFIG_NAME, config)
     finally:
         _settle(folder)
@@ -156,8 +156,8 @@ def _staged_name(checksum: Any) -> str | None:
     return f".model-{checksum[:16]}.safetensors" if known else None
 
 
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
+def _write(path: Path, content: bytes, called: Path | None = None) -> None:
+    with replacing(path, called) as temporary:
         temporary.write_bytes(content)
 
 
