@@ -91,6 +91,22 @@ def test_folders_of_other_things_are_left_alone(
     assert os.listdir(path) == ["thesis.txt"]
 
 
+def test_an_earlier_demo_is_replaced_only_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "summary.txt").write_text("earlier")
+    (tmp_path / ".tokens.4194399.csv").write_text("left by a killed run")
+    assert "holds an earlier result" in failed(["demo", "--output", tmp_path], capsys)
+    assert (tmp_path / "summary.txt").read_text() == "earlier"
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mfa_sklearn._demo.fit", stop)
+    assert failed(["demo", "--output", tmp_path, "--force"], capsys, status=130) == "mfa-sklearn: interrupted"
+    assert os.listdir(tmp_path) == ["summary.txt"] and (tmp_path / "summary.txt").read_text() == "\n"
+
+
 def test_a_store_is_gone_on_with_or_replaced_by_force(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,8 +33,18 @@ def _refuse(name: str) -> NoReturn:
 
 def own_digest(description: dict[str, Any]) -> str:
     """The checksum of a description, its own entry of that left out."""
+    return hashlib.sha256(_canonical(description)).hexdigest()
+
+
+def with_digest(description: dict[str, Any]) -> bytes:
+    """A description as JSON in which its checksum stands."""
+    text = _canonical(description)
+    return text[:-1] + f',"{OWN}":"{hashlib.sha256(text).hexdigest()}"}}'.encode()
+
+
+def _canonical(description: dict[str, Any]) -> bytes:
     rest = {name: value for name, value in description.items() if name != OWN}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
 
 
 def check_unchanged(path: Path, description: dict[str, Any]) -> None:

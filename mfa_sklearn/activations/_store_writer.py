@@ -21,7 +21,7 @@ from .._base.checks import check_choice, check_count
 from .._base.files import check_folder, probe, replacing
 from .._base.leftovers import clear_leftovers
 from .._base.locks import locked
-from .._base.stored import OWN, DigestedFile, own_digest
+from .._base.stored import DigestedFile, with_digest
 from ._row_plan import LayerRows
 from ._store import ActivationStore
 from ._store_files import check_layer
@@ -122,8 +122,7 @@ class _Run:
     mark: str
 
     def save(self, name: str | None = None) -> None:
-        self.manifest[OWN] = own_digest(self.manifest)
-        _write_json(self.path / (name or self.name), self.manifest)
+        _write(self.path / (name or self.name), with_digest(self.manifest))
 
     @property
     def n_kept(self) -> int:
@@ -305,7 +304,7 @@ def _write_shard(
         ids, first = np.unique(facts["token_ids"], return_index=True)
         arrays |= {"vocabulary_ids": ids, "vocabulary": rows.facts["tokens"][first]}
     files = {f"{kind}.npy": _save(path / f"{name}.{kind}.npy", values) for kind, values in arrays.items()}
-    files["texts.json"] = _write_json(path / f"{name}.texts.json", list(rows.texts))
+    files["texts.json"] = _write(path / f"{name}.texts.json", json.dumps(list(rows.texts)).encode())
     n_rows = len(facts["text_index"])
     return {"name": name, "rows": n_rows, "texts": [part.start, part.stop], "facts": list(facts), "files": files}
 
@@ -351,8 +350,8 @@ def _save(path: Path, values: np.ndarray) -> dict[str, Any]:
     return digested.entry
 
 
-def _write_json(path: Path, content: Any) -> dict[str, Any]:
+def _write(path: Path, content: bytes) -> dict[str, Any]:
     with replacing(path) as temporary, temporary.open("wb") as file:
         digested = DigestedFile(file)
-        digested.write(json.dumps(content).encode())
+        digested.write(content)
     return digested.entry

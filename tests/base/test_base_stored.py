@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfa_sklearn._base.stored import OWN, DigestedFile, check_unchanged, file_entry, own_digest, parse_json
+from mfa_sklearn._base.stored import OWN, DigestedFile, check_unchanged, file_entry, own_digest, parse_json, with_digest
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,7 @@ def test_a_description_that_was_changed_is_noticed(tmp_path: Path) -> None:
     whole = content | {OWN: own_digest(content)}
     check_unchanged(tmp_path, parse_json(json.dumps(whole, indent=2).encode()))
     check_unchanged(tmp_path, content)
+    assert parse_json(with_digest(content)) == parse_json(with_digest(whole)) == whole
     with pytest.raises(ValueError, match=r"was changed after it was written.*remove its entry 'sha256'"):
         check_unchanged(tmp_path, whole | {"b": [1, 2.6e-300]})
 
