@@ -121,7 +121,7 @@ def test_a_store_is_gone_on_with_or_replaced_by_force(
     assert len(ActivationStore(path).texts) == len(SENTENCES) - 1
 
 
-@pytest.mark.filterwarnings("default:.*its extraction was interrupted")
+@pytest.mark.filterwarnings("default:.*of an interrupted extraction")
 def test_an_interrupt_tells_what_is_kept(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +141,7 @@ def test_an_interrupt_tells_what_is_kept(
     n_texts = len(SENTENCES)
     assert said == f"mfa-sklearn: interrupted: 4 of {n_texts} texts are kept in '{path}'; to go on, do the same again"
     assert main(["fit", str(path), *FIT, "-o", str(tmp_path / "mix")]) == 0
-    assert f"holds 4 of {n_texts} texts, because its extraction was interrupted" in capsys.readouterr().err
+    assert f"of an interrupted extraction, 4 of {n_texts} texts of" in capsys.readouterr().err
     assert "incomplete" not in worked(command, capsys) and ActivationStore(path).complete
 
 

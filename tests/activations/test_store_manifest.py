@@ -177,7 +177,6 @@ def test_a_manifest_elsewhere_is_not_read(folder: Path, tmp_path_factory: pytest
         ActivationStore(folder)
 
 
-@pytest.mark.filterwarnings("ignore:.*its extraction was interrupted")
 def test_any_value_in_any_place_is_read_right_or_refused(tmp_path: Path) -> None:
     """No other exception, no other rows: every entry gets values of every type in turn."""
     store = written(tmp_path, token_rows, [7])
