@@ -237,7 +237,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             Of the numbers on disk.
         resume : bool, default=True
             Go on where an earlier call with the same texts and parameters stopped. Functions as `keep` are the same if
-            they keep the same tokens of the model's vocabulary. With False, start anew, deleting what such a call left.
+            they keep the same tokens of the model's vocabulary. With False, start anew; a store that is there is
+            replaced when the new one is whole.
 
         Returns
         -------
@@ -246,8 +247,12 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `transform`; also if the directory holds activations of other texts or parameters, or a number is too
-            large for `dtype`.
+            As `transform`; also if the directory holds activations of other texts or parameters, a number is too large
+            for `dtype`, or `keep` is a function that answers differently when it is asked again.
+        OSError
+            If the directory holds other things, another run is writing to it, or there is no room or right to write.
+        KeyboardInterrupt
+            Where it is interrupted; the message says how many texts are kept.
         """
         from ._store_writer import check_store_options, write_store
 
@@ -259,7 +264,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         def extract(some: list[str], their: Any, first: int) -> LayerRows:
             return self._extract(described, some, their, first, progress=False, allow_none=True)
 
-        store = write_store(
+        return write_store(
             directory,
             extract,
             self._settings(),
@@ -270,10 +275,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             dtype=dtype,
             resume=resume,
             progress=self.verbose,
+            least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
         )
-        if store.n_rows == 0:
-            raise ValueError(f"keep leaves no token of the {len(found)} texts: loosen it")
-        return store
 
     def load(self) -> TransformerBridge:
         """The model itself, a TransformerBridge; loaded once and used by `transform` too.
@@ -371,6 +374,11 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             keep = sorted(keep)
         names = ("max_length", "include_special", "max_norm_ratio")
         return {"keep": keep, **{name: getattr(self, name) for name in names}}
+
+    def _least_rows(self, n_texts: int) -> int:
+        """Rows that so many texts have at least."""
+        selected = self.pooling is None and (self.keep is not None or self.max_norm_ratio is not None)
+        return 0 if selected else n_texts
 
     def _extract(
         self,

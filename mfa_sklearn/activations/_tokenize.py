@@ -15,6 +15,9 @@ import numpy as np
 
 from ._cuts import count_cuts
 
+# Tokens that a function is asked about twice, to see whether it says the same.
+_ASKED_AGAIN = 1000
+
 
 @dataclass(frozen=True)
 class TokenSequence:
@@ -156,13 +159,25 @@ def kept_tokens(
 def keep_digest(tokenizer: Any, keep: Callable[[str], bool]) -> str:
     """What a function says of every token of a vocabulary, as a digest.
 
-    It tells functions apart where names do not - lambdas, partials, objects that are called - and is the same in
-    another process.
+    It tells functions apart where names, code and state do not - lambdas, closures, partials, objects that are called -
+    and is the same in another process.
+
+    Raises
+    ------
+    ValueError
+        If it says something else of a token when it is asked again: what it keeps then depends on the order of the
+        texts or on chance, and a run that goes on would not go on with the same.
     """
-    digest = hashlib.sha256()
-    for string in sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist())):
-        digest.update(f"{string!r}: {_verdict(keep, string)}\n".encode())
-    return f"sha256:{digest.hexdigest()[:16]}"
+    strings = sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist()))
+    verdicts = [_verdict(keep, string) for string in strings]
+    for index in range(0, len(strings), max(1, len(strings) // _ASKED_AGAIN))[::-1]:
+        if _verdict(keep, strings[index]) != verdicts[index]:
+            raise ValueError(
+                f"keep says {verdicts[index]} of the token {strings[index]!r}, and something else when it is asked "
+                "again: give a set of tokens, or a function of the token alone"
+            )
+    lines = (f"{string!r}: {verdict}\n" for string, verdict in zip(strings, verdicts, strict=True))
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
 
 
 def _verdict(keep: Callable[[str], bool], string: str) -> str:
