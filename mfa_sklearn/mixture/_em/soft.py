@@ -62,14 +62,15 @@ class SoftSums:
         self._params, self._temperature, self.precision = params, temperature, density.precision
         self._log_likelihood = torch.zeros((), dtype=torch.float64, device=params.means.device)
         self._weight = torch.zeros_like(self._log_likelihood)
-        self._members: list[Tensor] = []  # the components of each part; none where there is but one
-        if dtype != torch.float64 and density.any_delicate:
-            plain = (~density.delicate).nonzero()[:, 0]
-            self._members = [plain, density.delicate.nonzero()[:, 0]]
-            some, few = (_of(params, members) for members in self._members)
-            self._parts = [PartSums(some, prepare(some, dtype)), PartSums(few, prepare(few))]
+        single = dtype != torch.float64 and density.any_delicate
+        split = single and not bool(density.delicate.all())
+        # The components of each part, where there are two: those in the rows' precision, and those in double.
+        self._members = [m.nonzero()[:, 0] for m in (~density.delicate, density.delicate)] if split else []
+        if split:
+            most, few = (_of(params, members) for members in self._members)
+            self._parts = [PartSums(most, prepare(most, dtype)), PartSums(few, prepare(few))]
         else:
-            self._parts = [PartSums(params, density)]
+            self._parts = [PartSums(params, prepare(params) if single else density)]
         row_bytes = sum(part.row_bytes for part in self._parts)
         self.step = max(64, _CHUNK_BYTES.get(params.means.device.type, 2**24) // row_bytes)
 
