@@ -74,34 +74,39 @@ def _factorize(loadings: Tensor, noise_variance: Tensor) -> LowRank:
     gram = (scaled @ W.mT).double()
     if loadings.dtype != gram.dtype and not adds_to_one(gram, loadings.dtype):
         gram = scaled.double() @ W.double().mT
-    whitener, log_det_m = factor_precision(gram, lambda: W.double() / noise_variance.double().sqrt()[:, None])
+    deviation = noise_variance.sqrt()[:, None]
+    whitener, log_det_m, axes = factor_precision(gram, lambda: W.double() / deviation.double())
     log_det = noise_variance.log().sum(-1) + log_det_m.to(loadings.dtype)
     whitener = whitener.to(loadings.dtype)
     signal = gram.detach().diagonal(dim1=1, dim2=2).sum(-1).to(loadings.dtype)
-    return LowRank(W.mT, noise_variance, (whitener @ scaled).mT, whitener, log_det, signal)
+    basis = whitener @ scaled if axes is None else axes.to(loadings.dtype) / deviation
+    return LowRank(W.mT, noise_variance, basis.mT, whitener, log_det, signal)
 
 
-def factor_precision(gram: Tensor, root: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+def factor_precision(gram: Tensor, root: Callable[[], Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
     """``L^-1`` and ``log det M`` of ``M = I + G G^T = L L^T``, positive definite whatever rounding does.
+
+    Where that takes G, then also ``L^-1 G``, (..., q, D), which the two of them would not give with any digits.
 
     Parameters
     ----------
     gram : Tensor (..., q, q)
         ``G G^T``, in double precision.
     root : callable
-        Gives G, (..., q, D), where it is so large that the sum would lose the identity. Then L is taken from an
+        Gives G, (..., q, D), where it is so large that the sum would lose the identity. Then all is taken from an
         orthogonal decomposition of [G, I], whose condition is the root of that of M.
     """
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    axes = None
     if adds_to_one(gram):
         chol = torch.linalg.cholesky(eye + (gram + gram.mT) / 2)
     else:
         G = root()
-        stacked = torch.cat([G.mT, eye.expand(*G.shape[:-2], *eye.shape)], -2)  # (..., D + q, q)
-        upper = torch.linalg.qr(stacked).R
-        chol = (upper * upper.diagonal(dim1=-2, dim2=-1).sign()[..., None]).mT
+        Q, R = torch.linalg.qr(torch.cat([G.mT, eye.expand(*G.shape[:-2], *eye.shape)], -2))  # (..., D + q, q)
+        sign = R.diagonal(dim1=-2, dim2=-1).sign()
+        chol, axes = R.mT * sign[..., None, :], Q[..., : G.shape[-1], :].mT * sign[..., None]
     whitener = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
-    return whitener, 2 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return whitener, 2 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1), axes
 
 
 def adds_to_one(gram: Tensor, dtype: torch.dtype = torch.float64) -> bool:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .density import Density
-from .lowrank import LOST_OF_ONE, adds_to_one, factor_precision
+from .lowrank import LOST_OF_ONE, factor_precision
 
 # An intermediate (n, q, q) and (n, D) per component stays below this many numbers.
 _CHUNK_NUMBERS = 2**22
@@ -72,11 +72,11 @@ def _factors(loadings: Tensor, noise: Tensor, seen: Tensor, deviations: Tensor) 
     n_factors = loadings.shape[1]
     outer = (scaled[:, :, None] * loadings[:, None, :]).reshape(len(noise), -1)
     gram = (seen @ outer).view(len(seen), n_factors, n_factors).double()
-    whitener, log_det = factor_precision(gram, lambda: seen[:, None] * (loadings.T / noise.sqrt()))
-    if adds_to_one(gram):
+    whitener, log_det, axes = factor_precision(gram, lambda: seen[:, None] * (loadings.T / noise.sqrt()))
+    if axes is None:
         projection = whitener @ (deviations @ scaled).double()[:, :, None]
     else:
-        projection = (whitener @ scaled.T) @ deviations[:, :, None]  # sums before L^-1 would have no digits left
+        projection = axes @ (deviations / noise.sqrt())[:, :, None]
     scores = (whitener.mT @ projection)[:, :, 0].to(deviations)
     return scores, whitener.mT @ whitener, log_det
 
