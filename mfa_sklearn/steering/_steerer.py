@@ -12,7 +12,8 @@ from torch import Tensor
 from .._base.checks import check_choice, check_count, import_optional
 from .._base.devices import seeded
 from ..activations import token_strings
-from ._move import FittedParameters, Mixture, Move
+from ._move import Mixture, Move
+from ._parameters import FittedParameters
 from ._place import resolve_place, resolve_prepend_bos
 from ._positions import PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class MFASteerer:
     """Moves a language model's activations towards the regions of a mixture while it runs.
 
-    With `mu_k`, `W_k` of a component, an activation x becomes
+    With `mu_k`, `W_k` of a component, an activation x becomes ::
 
         x + alpha (mu_k - x)                centroid interpolation: alpha
         x + W_k z                           local offset: z

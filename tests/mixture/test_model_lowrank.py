@@ -173,3 +173,15 @@ def test_a_factorization_beyond_double_precision_has_a_finite_gradient():
     leaf = torch.full((1, 5, 2), 1e8, dtype=torch.float64, requires_grad=True)
     lowrank.factorize(leaf, torch.ones(1, 5, dtype=torch.float64)).log_det.sum().backward()
     assert leaf.grad is not None and leaf.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("asked", ["loadings", "noise_variance"])
+def test_gradients_of_many_components(asked, monkeypatch):
+    """A gradient that is asked for in one of the two alone goes through the whole, not through pieces."""
+    params = random_params(STRUCTURES["UUU"], (7, 5, 2))
+    inputs = {name: getattr(params, name).clone() for name in ("loadings", "noise_variance")}
+    inputs[asked].requires_grad_()
+    expected = torch.autograd.grad(lowrank.factorize(**inputs).log_det.sum(), inputs[asked])[0]
+    monkeypatch.setitem(blocks._BLOCK_BYTES, "cpu", 3 * 5 * 2 * 8)
+    found = torch.autograd.grad(lowrank.factorize(**inputs).log_det.sum(), inputs[asked])[0]
+    torch.testing.assert_close(found, expected)

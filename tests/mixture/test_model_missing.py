@@ -65,6 +65,7 @@ def test_densities_are_those_of_the_observed_features(structure):
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_em_is_monotone(structure):
     mfa = MFA(3, 2, random_state=0, max_iter=25, tol=0, annealing=1, acceleration=False, **structure).fit(HOLES)
     assert np.all(np.diff(mfa.lower_bounds_) >= -1e-10)
@@ -190,6 +191,7 @@ def test_little_noise_leaves_missing_values_a_posterior(dtype, noise, twins):
     assert observed_log_joint(density, torch.tensor(X)).isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["em", "gradient"])
 @pytest.mark.parametrize("noise", ["shared", "component"])
 def test_rows_of_low_rank_that_miss_values_can_be_fitted(solver, noise):
