@@ -117,7 +117,7 @@ def tolerance(case: Case, distance: np.ndarray, log_prob: np.ndarray) -> np.ndar
     single = case.mfa.dtype == "float32" or (case.mfa.dtype == "auto" and case.X.dtype == np.float32)
     eps = np.finfo(np.float32 if single else np.float64).eps
     size = np.maximum(np.abs(log_prob), distance).astype(float)
-    return (1e-2 if single else 1e-6) + 1e3 * eps * size
+    return (1e-2 if single else 1e-6) + 1e4 * eps * size
 
 
 def run(seed: int, numbers: range, show: Callable[[str], None]) -> dict[str, list[int]]:

@@ -112,7 +112,7 @@ def factor_precision(gram: Tensor, root: Callable[[], Tensor]) -> tuple[Tensor, 
 def adds_to_one(gram: Tensor, dtype: torch.dtype = torch.float64) -> bool:
     """Whether Gram matrices computed in a precision are small enough for their sum with the identity to keep it."""
     largest = gram.detach().diagonal(dim1=-2, dim2=-1).amax() if gram.numel() else gram.new_zeros(())
-    return bool(torch.finfo(dtype).eps * largest <= LOST_OF_ONE)
+    return not bool(torch.finfo(dtype).eps * largest > LOST_OF_ONE)
 
 
 def whitened_scores(cov: LowRank, deviations: Tensor) -> Tensor:
