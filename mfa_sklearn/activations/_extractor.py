@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import closing
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,11 @@ from .._base.checks import check_choice, check_count
 from .._base.devices import model_dtype_name, resolve_device
 from ._array import ActivationArray
 from ._checks import check_keep, check_labels, check_texts
-from ._forward import run_batches
+from ._extraction import Extraction
 from ._language_model import (
+    LOADING,
     PROCESSINGS,
+    check_causal_or_encoder,
     check_model_name,
     describe_model,
     load_config,
@@ -26,9 +28,9 @@ from ._language_model import (
     load_tokenizer,
     site_width,
 )
-from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
-from ._sites import check_hook, check_layers, check_site, hook_name
-from ._tokenize import check_max_length, keep_digest, tokenize
+from ._row_plan import LayerRows
+from ._sites import check_layers, check_site, hook_name
+from ._tokenize import keep_digest
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +75,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         tokens as decoded one by one, with any leading space. By default all.
     max_norm_ratio : float, optional
         Leave out attention sinks: rows whose norm is more than this times the median norm over the rows of the call,
-        in any layer. 100 is usual. By default nothing is left out.
+        in any layer. 100 is usual. By default nothing is left out. Of more than 1,000 texts the median is that of
+        1,000, in runs spread evenly over the call, in memory and on disk alike; `extract_to` reads those twice.
     processing : {"raw", "compatibility"}, default="raw"
         Of the weights, see `load_model`.
     revision : str, optional
@@ -246,8 +249,11 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         check_store_options(shard_size, dtype)
         described = self._describe()
 
+        # At the first part: for a store that is complete nothing is loaded or run.
+        limits = cache(lambda: self._extraction(described, progress=False).limits(found))
+
         def extract(some: list[str], their: Any, first: int) -> LayerRows:
-            return self._extract(described, some, their, first, progress=False, allow_none=True)
+            return self._extract(described, some, their, first, limits())
 
         store = write_store(
             directory,
@@ -273,10 +279,11 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         transformer_lens.model_bridge.TransformerBridge
         """
         key = (str(self.model), self.revision, str(self.device), model_dtype_name(self.dtype), self.processing)
-        if getattr(self, "_loaded", (None,))[0] != key:
-            model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
-            self._loaded: tuple[Any, Any] = (key, model)
-        return self._loaded[1]
+        with LOADING:
+            if getattr(self, "_loaded", (None,))[0] != key:
+                model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
+                self._loaded: tuple[Any, Any] = (key, model)
+            return self._loaded[1]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns: site, layer and number, such as ``"residual4_17"``.
@@ -313,6 +320,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         """Check every parameter, and give the source of the activations and their number of columns."""
         self._check_own_parameters()
         config = load_config(check_model_name(self.model), self.revision)
+        check_causal_or_encoder(config, str(self.model))
         source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
         layers = check_layers(self.layer, source.pop("n_layers"))
         source |= {
@@ -355,49 +363,26 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         texts: list[str],
         labels: Any = None,
         first: int = 0,
-        progress: bool | None = None,
-        allow_none: bool = False,
+        limits: list[float] | None = None,
     ) -> LayerRows:
-        """Activations of checked texts, of which `first` is the number of the first, layer by layer."""
+        """Activations of checked texts, layer by layer; `limits` are given for a part of a call."""
+        extraction = self._extraction(described, progress=self.verbose and limits is None)
+        return extraction.rows(texts, labels, first, limits)
+
+    def _extraction(self, described: tuple[dict[str, Any], int], progress: bool) -> Extraction:
+        """What reads texts with these parameters; the model is loaded."""
         source, n_features = described
-        model = self.load()
-        check_max_length(model, self.max_length)
-        for hook in source["hooks"]:
-            check_hook(model, hook)
-        sequences = tokenize(model, texts, self.max_length, self.prepend_bos, first)
-        plan = RowPlan.of(model.tokenizer, sequences, self.keep, bool(self.include_special))
-        plan.check(first, self.pooling, allow_none)
-        # Sinks are told from the median over all rows, so pooling has to wait for it.
-        pooling = self.pooling if self.max_norm_ratio is None else None
-        layers = self._run(model, plan, source["hooks"], pooling, self.verbose if progress is None else progress)
-        layers = layers or [np.empty((0, n_features // len(source["hooks"])), np.float32) for _ in source["hooks"]]
-        facts = plan.row_facts(model.tokenizer, pooling)
-        if self.max_norm_ratio is not None:
-            layers, facts = without_sinks(layers, facts, float(self.max_norm_ratio))
-            layers, facts = pooled_later(layers, facts, self.pooling, len(texts), first)
-        if labels is not None:
-            facts["labels"] = np.asarray(labels)[facts["text_index"]]
-        return LayerRows(layers, facts, tuple(texts), source)
-
-    def _run(
-        self, model: Any, plan: RowPlan, hooks: list[str], pooling: str | None, progress: bool
-    ) -> list[np.ndarray]:
-        """The rows of every hook point, in the order of the texts; no arrays if there are no rows."""
-        from tqdm import tqdm
-
-        n_rows = len(plan.positions) if pooling else plan.offsets[-1]
-        dtype = np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32
-        wanted = np.flatnonzero(np.diff(plan.offsets))
-        running = run_batches(model, [plan.sequences[i].ids for i in wanted], hooks, int(self.batch_size))
-        bar = tqdm(total=len(wanted), desc="activations", unit="text", disable=not progress)
-        layers: list[np.ndarray] = []
-        with bar, closing(running) as batches:  # closed, so that hooks are off even while an error is looked at
-            for batch in batches:
-                layers = layers or [np.empty((n_rows, v.shape[-1]), dtype=dtype) for v in batch.values]
-                index = wanted[batch.index]
-                target = index if pooling else plan.row_index(index)
-                found = rows_of(batch.values, [plan.positions[i] for i in index], pooling, dtype)
-                for layer, rows in zip(layers, found, strict=True):
-                    layer[target] = rows
-                bar.update(len(index))
-        return layers
+        return Extraction(
+            model=self.load(),
+            source=source,
+            width=n_features // len(source["hooks"]),
+            pooling=self.pooling,
+            batch_size=int(self.batch_size),
+            max_length=self.max_length,
+            prepend_bos=self.prepend_bos,
+            include_special=bool(self.include_special),
+            keep=self.keep,
+            max_norm_ratio=None if self.max_norm_ratio is None else float(self.max_norm_ratio),
+            dtype=np.dtype(np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32),
+            progress=progress,
+        )

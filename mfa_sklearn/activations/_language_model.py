@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 PROCESSINGS = ("raw", "compatibility")
 _WEIGHTS = (".safetensors", ".bin")
+# How configurations say how many experts there are.
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
+NO_HIDDEN_UNITS = (
+    "site='mlp' is refused for a mixture of experts: a token has hidden units in each of the experts it is sent to, "
+    "and no one row of them. Choose site='mlp_out', what they hand on together"
+)
+LOADING = threading.RLock()  # the loaders' own switches, such as that of progress bars, are the process's
 _EDGE = 1 << 20  # bytes read at either end of a weight file to tell it from others
 
 
@@ -70,7 +78,7 @@ def load_model(
     """
     bridges = import_optional("transformer_lens.model_bridge", "a language model")
     source = describe_model(model, dtype, processing, revision)
-    with _explained(model), _quiet():
+    with LOADING, _explained(model), _quiet():
         bridge = bridges.TransformerBridge.boot_transformers(
             os.fspath(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
         )
@@ -151,6 +159,8 @@ def describe_model(
     config = load_config(name, revision) if config is None else config
     found = directory_digest(name) if Path(name).is_dir() else getattr(config, "_commit_hash", None)
     text = config.get_text_config()
+    if not (hasattr(text, "hidden_size") and hasattr(text, "num_hidden_layers")):
+        raise ValueError(f"{name!r} is no language model with layers ({getattr(config, 'model_type', 'unknown type')})")
     return {
         "model": name,
         "revision": found or revision,
@@ -175,13 +185,36 @@ def directory_digest(directory: str | os.PathLike[str]) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
+def check_causal_or_encoder(config: Any, name: str) -> None:
+    """Refuse models of two stacks, whose layers have no one number.
+
+    Raises
+    ------
+    ValueError
+        If the configuration is that of a sequence-to-sequence model.
+    """
+    if getattr(config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"{name!r} is a sequence-to-sequence model ({getattr(config, 'model_type', 'unknown')}): its encoder and "
+            "its decoder both have a layer of each number. Choose a causal language model or an encoder"
+        )
+
+
 def site_width(config: Any, site: str) -> int:
-    """How many numbers a site has per token: the model's width, or that of its MLP."""
+    """How many numbers a site has per token: the model's width, or that of its MLP.
+
+    Raises
+    ------
+    ValueError
+        For the MLP of a mixture of experts.
+    """
     text = config.get_text_config()
     if site != "mlp":
         return int(text.hidden_size)
+    if any(isinstance(n := getattr(text, name, None), int) and n > 0 for name in _EXPERTS):
+        raise ValueError(NO_HIDDEN_UNITS)
     for name in ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "ffn_hidden_size"):
-        if getattr(text, name, None):
+        if isinstance(getattr(text, name, None), int) and getattr(text, name) > 0:
             return int(getattr(text, name))
     return 4 * int(text.hidden_size)
 
