@@ -325,9 +325,11 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 
 def _steer(arguments: argparse.Namespace) -> None:
+    from ._base.checks import check_count
     from .activations import load_model
     from .steering import MFASteerer
 
+    check_count("--generate", arguments.generate, least=0)
     output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}

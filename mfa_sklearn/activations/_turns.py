@@ -16,6 +16,10 @@ from contextlib import contextmanager
 from typing import Any
 
 PATIENCE = 10.0
+ANOTHER_THREAD = (
+    "the model is being steered by another thread, and hooks are the model's, not the thread's: run it in the thread "
+    "that entered the `with` block, wait until that is left, or give each thread a model"
+)
 
 
 class Turn:
