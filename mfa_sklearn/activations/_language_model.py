@@ -59,7 +59,8 @@ def load_model(
     Returns
     -------
     transformer_lens.model_bridge.TransformerBridge
-        In evaluation mode. Its attribute ``mfa_source`` is the dict of `describe_model`.
+        In evaluation mode. Its attribute ``mfa_source`` is the dict of `describe_model`, and ``mfa_tokenizer`` the
+        tokenizer as it was saved, where TransformerLens' own lacks tokens that this one opens or closes a text by.
 
     Raises
     ------
@@ -86,7 +87,21 @@ def load_model(
         bridge.enable_compatibility_mode(disable_warnings=True)
     bridge.eval()
     bridge.mfa_source = source
+    keep_tokenizer(bridge, os.fspath(model), revision)
     return bridge
+
+
+def keep_tokenizer(bridge: Any, name: str, revision: str | None = None) -> None:
+    """Keep the tokenizer as it was saved beside the bridge's, if that has lost special tokens.
+
+    TransformerLens gives every tokenizer a beginning-of-text token. For tokenizers without a class of their own, that
+    replaces all that they put around a text, such as BERT's ``[CLS]`` and ``[SEP]``.
+    """
+    if bridge.tokenizer is None:
+        return
+    saved = load_tokenizer(name, revision)
+    lost = set(saved("a")["input_ids"]) - set(bridge.tokenizer("a")["input_ids"])
+    bridge.mfa_tokenizer = (bridge.tokenizer, saved if lost else bridge.tokenizer)
 
 
 def load_config(model: str | os.PathLike[str], revision: str | None = None) -> Any:

@@ -7,12 +7,15 @@ with one token, which a text may also spell out.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from ._language_model import keep_tokenizer
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,19 @@ def read_texts(model: Any, texts: Sequence[str], prepend_bos: bool | None = None
         Whether sequences begin with the beginning-of-text token; by default what the model's architecture does.
     """
     begin = _as_encoder if is_encoder(model) else _as_causal
-    return [begin(model, sequence, prepend_bos) for sequence in _encode(model.tokenizer, texts)]
+    return [begin(model, sequence, prepend_bos) for sequence in _encode(_own_tokenizer(model), texts)]
+
+
+def _own_tokenizer(model: Any) -> Any:
+    """A model's tokenizer, with all that it puts around a text (see `keep_tokenizer`), whatever loaded the model."""
+    tokenizer = model.tokenizer
+    if not hasattr(model, "mfa_tokenizer") and hasattr(model, "original_model"):
+        name = getattr(tokenizer, "name_or_path", "")
+        if not os.path.isdir(name):
+            return tokenizer
+        keep_tokenizer(model, name)
+    theirs, own = getattr(model, "mfa_tokenizer", (None, None))
+    return own if theirs is tokenizer else tokenizer  # a tokenizer that was put in its place later is taken as it is
 
 
 def is_encoder(model: Any) -> bool:
@@ -243,10 +258,10 @@ def _encode_slowly(tokenizer: Any, text: str) -> TokenSequence:
 
 def _as_encoder(model: Any, sequence: TokenSequence, prepend_bos: bool | None) -> TokenSequence:
     """The tokenizer's own sequence, begun otherwise only where that is asked for."""
-    leads = bool(model.cfg.tokenizer_prepends_bos)
+    leads = len(sequence) > 0 and bool(sequence.special[0])
     if prepend_bos and not leads and _has_bos(model):
         return sequence.led_by(model.tokenizer.bos_token_id)
-    if prepend_bos is False and leads and len(sequence) and sequence.special[0]:
+    if prepend_bos is False and leads:
         return sequence.part(1, len(sequence))
     return sequence
 
@@ -255,18 +270,17 @@ def _as_causal(model: Any, sequence: TokenSequence, prepend_bos: bool | None) ->
     """Begun as the model's ``to_tokens`` does, or by the text itself, and without a token that closes it."""
     tokenizer, cfg = model.tokenizer, model.cfg
     default = getattr(cfg, "default_prepend_bos", True)
-    leads = bool(getattr(cfg, "tokenizer_prepends_bos", True))
     wanted = default if prepend_bos is None else prepend_bos
-    if getattr(cfg, "tokenizer_appends_eos", False):
-        while len(sequence) > 1 and sequence.special[-1] and sequence.ids[-1] == tokenizer.eos_token_id:
-            sequence = sequence.part(0, len(sequence) - 1)
-    led = leads and len(sequence) > 0 and bool(sequence.special[0])
+    while len(sequence) > 1 and sequence.special[-1] and sequence.ids[-1] == tokenizer.eos_token_id:
+        sequence = sequence.part(0, len(sequence) - 1)
+    firsts = (tokenizer.bos_token_id, getattr(tokenizer, "cls_token_id", None))
+    led = len(sequence) > 0 and bool(sequence.special[0]) and int(sequence.ids[0]) in firsts
     own = sequence.part(1, len(sequence)) if led else sequence
     # TransformerLens names a token for models that have none, which then stands for nothing in a text.
-    has_beginning = wanted or default or leads
+    has_beginning = wanted or default or led
     if has_beginning and len(own) and own.ids[0] == tokenizer.bos_token_id and not own.special[0]:
         return own.begun()
-    if wanted and not leads and _has_bos(model):
+    if wanted and not led and _has_bos(model):
         return sequence.led_by(tokenizer.bos_token_id)
     return sequence if wanted else own
 
@@ -313,7 +327,7 @@ def _check_vocabulary(model: Any, sequences: Sequence[TokenSequence], texts: Seq
 
 def _warn_of_two_beginnings(model: Any, sequences: Sequence[TokenSequence]) -> None:
     """An encoder's sequences are left as its tokenizer makes them, also where a text spells its first token."""
-    if not is_encoder(model) or not model.cfg.tokenizer_prepends_bos:
+    if not is_encoder(model):
         return
     twice = [s for s in sequences if len(s) > 1 and s.special[0] and s.ids[0] == s.ids[1] and not s.special[1]]
     if twice:
