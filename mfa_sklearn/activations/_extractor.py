@@ -47,7 +47,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
     Texts of like length are run together, padded on the right and masked; the pass ends at the last layer asked for.
     Rows come in the order of the texts. Special tokens, known by the place where the tokenizer put them, and padding
-    are left out. Weights are loaded when they are first needed and stay out of pickles.
+    are left out. Weights are loaded when they are first needed and stay out of pickles. Threads may share an extractor:
+    the model serves one at a time.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         use `extract_to`.
     site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, default="residual"
         The residual stream after or before the layer, the MLP's hidden units, and what the MLP and the attention hand
-        on, as TransformerLens' hook points define them.
+        on, as TransformerLens' hook points define them. A mixture of experts has no one row of hidden units per token,
+        so "mlp" is refused there.
     pooling : {None, "last", "mean", "first"}, default=None
         None gives a row per token; else a row per text: its last or first token kept, or the mean of those kept.
     batch_size : int, default=32
@@ -67,7 +69,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         Longest sequence, special tokens included; longer texts are cut with a warning. By default the model's context.
     prepend_bos : bool, optional
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
-        architecture: GPT-2 and Llama yes, Qwen no, BERT has ``[CLS]``.
+        architecture: GPT-2 and Llama yes, Qwen no, and encoders begin and end as their tokenizer does. A text that
+        begins with that token itself, as chat templates write it, gets no second.
     include_special : bool, default=False
         Whether the special tokens the tokenizer adds are rows too.
     keep : set of str or callable, optional
@@ -84,7 +87,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     device : str, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     dtype : {"float32", "float64", "float16", "bfloat16"}, default="float32"
-        Of weights and computation. Rows are float32, or float64 for "float64".
+        Of weights and computation, also under `torch.autocast`. Rows are float32, or float64 for "float64".
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -163,7 +166,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For an unknown model, site or pooling, a layer the model does not have, or no or blank texts.
+            For an unknown model or one of two stacks, an unknown site or pooling, a layer or a site that the model
+            does not have, or no or blank texts.
         TypeError
             For a single string or entries that are not strings.
         """
@@ -188,6 +192,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         ValueError
             As `fit`; also if a text has only special tokens, `keep` leaves a text without rows to pool or nothing at
             all, or activations are not finite.
+        RuntimeError
+            If another thread keeps the model in a block of `MFASteerer.steer` without running it.
         """
         found = check_texts(texts)
         return self._extract(self._describe(), found).stacked()

@@ -108,14 +108,17 @@ def write(model: Any, encoded: Encoded, n_new: int, options: Mapping[str, Any]) 
     takes = {"verbose": False, "return_type": "tokens", "stop_at_eos": _can_stop(model)}
     given: dict[str, Any] = {name: value for name, value in takes.items() if known is None or name in known}
     given |= options
-    ids, mask = encoded.padded_left()
+    prompts: Any
+    prepend_bos, (prompts, mask) = given.pop("prepend_bos", None), encoded.padded_left()
     mask = given.pop("attention_mask", mask)
-    if mask is not None:
-        if known is not None and "attention_mask" not in known:
-            raise ValueError("this model's generate takes no attention_mask: give prompts of one length, or one by one")
+    if mask is not None and (known is None or "attention_mask" in known):
         given["attention_mask"] = mask
+    elif mask is not None and encoded.texts is not None:  # older models pad strings, and nothing else, by themselves
+        prompts, given["prepend_bos"] = encoded.texts, prepend_bos
+    elif mask is not None:
+        raise ValueError("this model's generate takes no attention_mask: give prompts of one length, or one by one")
     with refusing_nan(model):
-        return model.generate(ids, max_new_tokens=n_new, **given)
+        return model.generate(prompts, max_new_tokens=n_new, **given)
 
 
 def check_mask(encoded: Encoded, mask: Any) -> None:

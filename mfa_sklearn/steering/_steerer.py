@@ -186,14 +186,12 @@ class MFASteerer:
         A forward pass inside the block counts as generation if it brings the cache of the pass before, or its tokens
         and one more; else its tokens are a new prompt. Hooks come off however the block is left.
 
-        Blocks nest, also those of two steerers: the moves of the outer block are made first, and where both steer one
-        place the inner block moves what the outer one has moved.
+        Blocks nest, also those of two steerers: where both steer one place, the inner moves what the outer has moved.
 
-        Hooks are the model's. Inside the block it belongs to the thread that entered: other threads that steer it or
-        extract from it wait until the block is left, and a pass that another thread makes past this library is
-        refused. A thread that has waited for a block in which nothing is run gets a RuntimeError after ten seconds.
-
-        Under `torch.autocast` the model computes as it is told to; the move itself keeps the activations' precision.
+        Hooks are the model's, so inside the block it belongs to the thread that entered. Others that steer it or extract
+        from it wait until the block is left, or get a RuntimeError once nothing has run in it for ten seconds; a pass
+        that another thread makes past this library is refused. Under `torch.autocast` the model computes as it is told
+        to, the move in the activations' precision.
         """
         move = self._move(component, alpha, z, method, source)
         return self._hooked(move, check_positions(positions), as_block=True)
@@ -308,13 +306,12 @@ class MFASteerer:
             Seed of the sampling, which then has a generator of its own; by default torch's global one is drawn from.
         **options
             Handed to the model's `generate`: `do_sample`, `temperature`, `top_k`, `use_past_kv_cache`, ... And
-            `return_type` ("input", "str" or "tokens"), `prepend_bos`, and for token ids `attention_mask`.
+            `return_type` ("input", "str", "tokens"), `prepend_bos`, and for token ids `attention_mask`.
 
         Returns
         -------
-        str, list of str, or Tensor
-            The prompts with their continuations, in the form they were given: a string for one, a list of strings for
-            any column of them, ids (T + new,) or (n, T + new), and a list of ids for prompts of different length.
+        str, list of str, Tensor, or list of Tensor
+            The prompts with their continuations, in the form they were given; ids of different length as a list.
 
         Raises
         ------
@@ -328,9 +325,10 @@ class MFASteerer:
         check_options(self.model, options)
         n_new, seed = check_count("max_new_tokens", max_new_tokens), check_seed(random_state)
         move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        return_type, prepend_bos = options.pop("return_type", "input"), options.pop("prepend_bos", self.prepend_bos)
+        return_type = options.pop("return_type", "input")
+        options.setdefault("prepend_bos", self.prepend_bos)
         with turn_of(self.model).taken():
-            encoded = encode(self.model, prompts, prepend_bos, n_new)
+            encoded = encode(self.model, prompts, options["prepend_bos"], n_new)
             check_mask(encoded, options.get("attention_mask"))
             encoded.check_places(places.places, n_new)
             move.check_rows(len(encoded.lengths))

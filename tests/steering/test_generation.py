@@ -99,6 +99,48 @@ def test_a_chat_template_is_continued_from_one_beginning(llama: Pair) -> None:
     assert llama.steerer.generate("<s>The cat", **options) == llama.steerer.generate("The cat", **options)
 
 
+class Older:
+    """A model whose `generate` pads strings by itself and takes no mask, as TransformerLens had it."""
+
+    def __init__(self, bridge: Any) -> None:
+        self.bridge, self.asked = bridge, []
+        self.cfg, self.tokenizer, self.hooks, self.parameters = (
+            bridge.cfg,
+            bridge.tokenizer,
+            bridge.hooks,
+            bridge.parameters,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.bridge(*args, **kwargs)
+
+    def generate(
+        self,
+        input: Any,
+        max_new_tokens: int = 10,
+        prepend_bos: bool | None = None,
+        return_type: str = "input",
+        do_sample: bool = True,
+        verbose: bool = True,
+    ) -> Any:
+        self.asked.append(input)
+        options = {"max_new_tokens": max_new_tokens, "return_type": return_type, "do_sample": do_sample}
+        return self.bridge.generate(input, prepend_bos=prepend_bos, verbose=verbose, stop_at_eos=False, **options)
+
+
+def test_older_models_pad_by_themselves(llama: Pair) -> None:
+    older = Older(llama.bridge)
+    steerer = MFASteerer(older, make_mixture(), layer=1)
+    options = {**MOVE, "max_new_tokens": 3, "do_sample": False}
+    expected = llama.steerer.generate(PROMPTS, **options, stop_at_eos=False)
+    assert steerer.generate(PROMPTS, **options) == expected and older.asked == [PROMPTS]
+    assert steerer.generate(PROMPTS[0], **options) == expected[0] and isinstance(older.asked[1], torch.Tensor)
+    with pytest.raises(ValueError, match="takes no attention_mask: give prompts of one length"):
+        steerer.generate([[1, 43], [1, 43, 50]], **options)
+    with pytest.raises(TypeError, match="no option 'temperature'"):
+        steerer.generate("The cat", **options, temperature=0.5)
+
+
 # --- draws
 
 

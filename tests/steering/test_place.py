@@ -9,6 +9,7 @@ import pytest
 import torch
 from steerer_cases import LAYER, D, Pair, make_mixture
 
+from mfa_sklearn import MFA, ActivationExtractor
 from mfa_sklearn.steering import MFASteerer
 
 
@@ -74,3 +75,29 @@ def test_the_place_is_taken_from_where_the_mixture_was_fitted(llama: Pair, tmp_p
 def test_a_model_without_hooks_is_refused() -> None:
     with pytest.raises(TypeError, match="Linear, which has no hooks"):
         MFASteerer(torch.nn.Linear(2, 2), make_mixture(), layer=0)
+
+
+MISTAKEN = [
+    (
+        lambda llama: MFASteerer(make_mixture(), llama.bridge),
+        "model is a SimpleNamespace, .* model and mfa swapped",
+    ),
+    (lambda llama: MFASteerer(MFA(2), llama.bridge), "model is an MFA, which has no hooks: were model and mfa swapped"),
+    (lambda llama: MFASteerer(MFA(2), make_mixture()), "model is an MFA, which has no hooks: give a TransformerLens"),
+    (
+        lambda llama: MFASteerer(ActivationExtractor(llama.path, layer=1), make_mixture()),
+        r"model is an ActivationExtractor, .* as model.load\(\)",
+    ),
+    (lambda llama: MFASteerer(llama.path, make_mixture()), "model is a str, .* load it first, with .*load_model"),
+]
+
+
+@pytest.mark.parametrize(("make", "match"), MISTAKEN)
+def test_what_is_no_model_is_told_from_what_was_meant(llama: Pair, make: Any, match: str) -> None:
+    with pytest.raises(TypeError, match=match):
+        make(llama)
+
+
+def test_a_steerer_says_what_it_steers(llama: Pair) -> None:
+    steerer = MFASteerer(llama.bridge, make_mixture(), layer=LAYER)
+    assert repr(steerer) == f"MFASteerer({llama.bridge.cfg.model_name!r}, layer=1, site='residual', n_components=5)"
