@@ -188,10 +188,10 @@ class MFASteerer:
 
         Blocks nest, also those of two steerers: where both steer one place, the inner moves what the outer has moved.
 
-        Hooks are the model's, so inside the block it belongs to the thread that entered. Others that steer it or extract
-        from it wait until the block is left, or get a RuntimeError once nothing has run in it for ten seconds; a pass
-        that another thread makes past this library is refused. Under `torch.autocast` the model computes as it is told
-        to, the move in the activations' precision.
+        Hooks are the model's, so inside the block it belongs to the thread that entered. Others that steer it or
+        extract from it wait until the block is left, or get a RuntimeError once nothing has run in it for ten seconds;
+        a pass that another thread makes past this library is refused. Under `torch.autocast` the model computes as it
+        is told to, the move in the activations' precision.
         """
         move = self._move(component, alpha, z, method, source)
         return self._hooked(move, check_positions(positions), as_block=True)
