@@ -45,6 +45,7 @@ def test_fit_keeps_a_mixture_that_knows_its_source(folder: Path) -> None:
     assert mfa.source_["layer"] == 1 and mfa.source_["site"] == "residual"
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fit_takes_any_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", *out(folder, "table-mfa")]) == 0
     expected = MFA(2, 1, init="kmeans", random_state=0).fit(np.load(folder / "table.npy"))

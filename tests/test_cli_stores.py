@@ -170,6 +170,7 @@ def test_a_site_of_the_parser_is_one_of_the_package(monkeypatch: pytest.MonkeyPa
     assert make_parser().parse_args(arguments).site == "attn_in"
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_table_stays_on_disk(folder: Path, tmp_path: Path) -> None:
     np.save(folder / "table.npy", np.random.default_rng(0).normal(size=(60, 4)))
     assert main(["fit", str(folder / "table.npy"), "-o", str(tmp_path / "mfa"), *FIT]) == 0

@@ -94,7 +94,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_out_ : int
-        Columns of the result.
+        Columns d of the result.
     source_ : dict
         Model, revision, layer, site, hooks and so on, as the arrays carry it in ``source``.
 
@@ -185,7 +185,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ActivationArray of shape (n_tokens, n_features_out_), or (n_texts, n_features_out_) with pooling
+        ActivationArray of shape (n_tokens, d), or (n_texts, d) with pooling
 
         Raises
         ------
@@ -300,7 +300,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of object of shape (n_features_out_,)
+        ndarray of object of shape (d,)
         """
         source, n_features = self._describe()
         layers = check_layers(source["layer"])

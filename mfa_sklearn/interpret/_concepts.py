@@ -64,7 +64,7 @@ def top_concepts(
 
     Notes
     -----
-    `llr` is the log-likelihood ratio of the 2 x 2 table of (in the component or not) x (has the label or not),
+    `llr` is the log-likelihood ratio of the 2 x 2 table of (in the component or not) x (has the label or not), ::
 
         G^2 = 2 sum_ij O_ij log(O_ij / E_ij),    E_ij = row sum i * column sum j / n
 

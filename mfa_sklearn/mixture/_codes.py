@@ -1,4 +1,4 @@
-"""What a fitted mixture makes of rows: factor scores, the sparse code, reconstructions. Part of the estimator `MFA`."""
+"""Methods of `MFA` that give rows other coordinates: factor scores, the sparse code, reconstructions from it."""
 
 from __future__ import annotations
 
@@ -106,8 +106,9 @@ class CodeMethods(FittedMixture):
         --------
         >>> import numpy as np
         >>> from mfa_sklearn import MFA
-        >>> X = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 3)) + [0.0, 5.0, 10.0]
-        >>> MFA(n_factors=1).fit(X).impute([[1.0, np.nan, 11.0]]).round(2)
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(200, 1)) + [0.0, 5.0, 10.0] + 0.1 * rng.normal(size=(200, 3))
+        >>> MFA(n_factors=1).fit(X).impute([[1.0, np.nan, 11.0]]).round(1)
         array([[ 1.,  6., 11.]])
         """
         check_is_fitted(self)

@@ -34,7 +34,7 @@ DEFAULT_CLUSTERS = 8
 class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """k-means centers for a mixture to start from, found in a few passes over the rows.
 
-    Minimizes, over centers c and labels l,
+    Minimizes, over centers c and labels l, ::
 
         sum_i w_i d(x_i, c_(l_i)),    d(x, c) = |x - c|^2  or  1 - cos(x, c).
 

@@ -47,7 +47,7 @@ class MFA(
 ):
     """Mixture of factor analyzers.
 
-    Each component is a Gaussian whose covariance is a few factors plus diagonal noise,
+    Each component is a Gaussian whose covariance is a few factors plus diagonal noise, ::
 
         x | k ~ N(mu_k, W_k W_k^T + Psi_k),    z ~ N(0, I_q),    x = mu_k + W_k z + eps,
 
@@ -64,7 +64,7 @@ class MFA(
         Whether the noise variance is one for all components or each has its own.
     noise_form : {"diagonal", "isotropic"}, default="diagonal"
         Whether the noise variance is one per feature or one for all. Isotropic noise is the mixture of probabilistic
-        principal component analysers.
+        principal component analyzers.
     loading_type : {"component", "common"}, default="component"
         Whether each component has its own loadings. With `noise` and `noise_form` this gives the eight parsimonious
         structures of McNicholas & Murphy (2008).

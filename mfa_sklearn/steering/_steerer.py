@@ -14,7 +14,8 @@ from .._base.devices import DrawsOf
 from ..activations import token_strings
 from ..activations._turns import ANOTHER_THREAD, turn_of
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
-from ._move import FittedParameters, Mixture, Move
+from ._move import Mixture, Move
+from ._parameters import FittedParameters
 from ._place import check_model, describe_live, resolve_place, resolve_prepend_bos
 from ._positions import Positions, PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class MFASteerer:
     """Moves a language model's activations towards the regions of a mixture while it runs.
 
-    With `mu_k`, `W_k` of a component, an activation x becomes
+    With `mu_k`, `W_k` of a component, an activation x becomes ::
 
         x + alpha (mu_k - x)                centroid interpolation: alpha
         x + W_k z                           local offset: z

@@ -75,6 +75,13 @@ def test_a_search_takes_the_store(store: ActivationStore) -> None:
     assert search.best_estimator_.source_ == store[7].source
 
 
+def test_a_search_reads_the_rows_of_each_split_from_the_store(store: ActivationStore) -> None:
+    search = MFASearch(MFA(max_iter=3, tol=0, random_state=0), (1, 2), 1, criterion="likelihood", cv=3)
+    stored = [search.fit(X).cv_results_["mean_test_score"] for X in (store, store[7], store.load())]
+    np.testing.assert_allclose(stored[0], stored[2], rtol=1e-6)
+    np.testing.assert_array_equal(stored[0], stored[1])
+
+
 TABLES = [
     lambda mfa, X: top_tokens(mfa, X, n_tokens=3),
     top_concepts,

@@ -87,6 +87,7 @@ def test_more_starts_are_never_worse():
 
 @pytest.mark.parametrize("acceleration", [False, True])
 @pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_bounds_rise_and_end_at_the_score(name, acceleration):
     mfa = quick(
         init="random_from_data", max_iter=40, annealing=1, acceleration=acceleration,
@@ -100,6 +101,7 @@ def test_bounds_rise_and_end_at_the_score(name, acceleration):
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.filterwarnings("ignore:the noise variance of features")
 def test_fitted_shapes_and_ties(name):
     structure = STRUCTURES[name]
     mfa = quick(**estimator_arguments(structure))

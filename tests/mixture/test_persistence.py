@@ -37,6 +37,7 @@ LEARNED = ["weights_", "means_", "loadings_", "noise_variance_"]
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.filterwarnings("ignore:the noise variance of features")
 def test_round_trip_is_exact(tmp_path, structure):
     mfa = fitted(**structure)
     mfa.save_pretrained(tmp_path / "new" / "folder")

@@ -61,6 +61,7 @@ def test_rows_come_in_many_containers(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["array", "tensor"])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "bool"])
+@pytest.mark.filterwarnings("ignore:the noise variance of features")
 def test_whole_numbers(dtype, kind):
     X = (X_MADE > 0) if dtype == "bool" else np.clip(3 * X_MADE + 100, 0, 255).astype(dtype)  # saturates, as pixels do
     rows = torch.from_numpy(X) if kind == "tensor" else X
