@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -14,6 +15,11 @@ from ._sinks import norm_limits, row_norms, without_sinks
 from ._sites import check_hook
 from ._tokenize import check_max_length, tokenize
 from ._turns import turn_of
+
+_STEERED = (
+    "the model is being steered in a `with` block around this call, so rows are those of the steered model, which "
+    "their source does not tell: leave the block for the model's own"
+)
 
 
 class Extraction(NamedTuple):
@@ -81,7 +87,9 @@ class Extraction(NamedTuple):
         """Rows of every layer, attention sinks included, and what is known of them."""
         model = self.model
         # Tokenizers, too, serve one thread at a time.
-        with turn_of(model).taken():
+        with turn_of(model).taken() as turn:
+            if turn.in_block and not quiet:
+                warnings.warn(_STEERED, UserWarning, stacklevel=5)
             check_max_length(model, self.max_length)
             for hook in self.source["hooks"]:
                 check_hook(model, hook)

@@ -99,7 +99,10 @@ def keep_tokenizer(bridge: Any, name: str, revision: str | None = None) -> None:
     """
     if bridge.tokenizer is None:
         return
-    saved = load_tokenizer(name, revision)
+    try:
+        saved = load_tokenizer(name, revision)
+    except ValueError:  # a tokenizer that the loader has found elsewhere, or made itself
+        return
     lost = set(saved("a")["input_ids"]) - set(bridge.tokenizer("a")["input_ids"])
     bridge.mfa_tokenizer = (bridge.tokenizer, saved if lost else bridge.tokenizer)
 

@@ -37,6 +37,11 @@ class Turn:
         """Whether the calling thread has it."""
         return self._owner == threading.get_ident()
 
+    @property
+    def in_block(self) -> bool:
+        """Whether whoever has it is inside a user's block."""
+        return self._blocks > 0
+
     def used(self) -> None:
         """Say that the model runs: whoever waits may go on waiting."""
         self._used = time.monotonic()

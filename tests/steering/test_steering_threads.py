@@ -147,6 +147,15 @@ def test_methods_inside_a_block_steer_on_top_of_it(llama: Pair) -> None:
     np.testing.assert_array_equal(rows, own)
 
 
+def test_rows_of_a_steered_model_are_told(llama: Pair) -> None:
+    extractor = ActivationExtractor(llama.path, layer=LAYER, device="cpu")
+    steerer, own = MFASteerer(extractor.load(), make_mixture(), layer=LAYER), extractor.transform(["The cat"])
+    with steerer.steer(component=2, alpha=1.0), pytest.warns(UserWarning, match="rows are those of the steered model"):
+        steered = extractor.transform(["The cat"])
+    np.testing.assert_allclose(steered, np.tile(make_mixture().means_[2], (2, 1)), atol=1e-5)
+    np.testing.assert_array_equal(extractor.transform(["The cat"]), own)
+
+
 # --- modes of the caller
 
 
