@@ -204,6 +204,9 @@ def _add_steer(commands: Any) -> None:
     parser.add_argument("--method", choices=("centroid", "transport"), default="centroid", help="how to move")
     parser.add_argument("--model", help="another copy of the model; by default the one the mixture was fitted on")
     parser.add_argument("--layer", type=int, help="which layer to steer; by default the one the mixture was fitted on")
+    parser.add_argument(
+        "--no-source-check", action="store_true", help="steer wherever the width fits (check_source=False)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--top-k", type=int, default=10, help="tokens that rise and that fall to list")
     parser.add_argument("--generate", type=int, default=0, metavar="N", help="also write N tokens before and after")
@@ -341,7 +344,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     model = load_model(
         name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")
     )
-    steerer = MFASteerer(model, mfa, arguments.layer)
+    steerer = MFASteerer(model, mfa, arguments.layer, check_source=not arguments.no_source_check)
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": dict(arguments.z) or None}
     move |= {"positions": arguments.positions, "method": arguments.method}
     table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
@@ -357,20 +360,14 @@ def _steer(arguments: argparse.Namespace) -> None:
 
 def _read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
     """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
-    import numpy as np
-
     from .activations import ActivationStore
+    from .activations._path import rows_at
 
-    if path.is_dir():
-        store = ActivationStore(path)
-        if layer is None and len(store.layers) > 1:
-            raise ValueError(f"{str(path)!r} holds the layers {list(store.layers)}: name one with --layer")
-        return store.open(layer)
-    if not path.exists():
-        raise ValueError(f"there is no {str(path)!r}: give a folder that `extract` wrote, or a .npy file")
-    if path.suffix.lower() != ".npy":
-        raise ValueError(f"cannot read {str(path)!r}: give a folder that `extract` wrote, or a .npy file")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    if layer is None and path.is_dir():
+        layers = ActivationStore(path).layers
+        if len(layers) > 1:
+            raise ValueError(f"{str(path)!r} holds the layers {list(layers)}: name one with --layer")
+    return rows_at(path, layer)
 
 
 def _read_mixture(path: Path) -> MFA:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Collection
 from importlib import import_module
 from types import ModuleType
@@ -11,6 +13,9 @@ import numpy as np
 
 # The extra of this package that brings each package that may be missing.
 _EXTRAS = {"matplotlib": "plot", "pandas": "plot", "transformer_lens": "lm", "transformers": "lm"}
+
+# Packages whose lines are none of the user's: a warning points past them.
+_INSIDE = {"contextlib", "joblib", "mfa_sklearn", "sklearn", "torch"}
 
 
 def import_optional(module: str, caller: str) -> ModuleType:
@@ -59,3 +64,11 @@ def check_component(component: int, n_components: int) -> int:
     if not 0 <= component < n_components:
         raise ValueError(f"component={component} is out of range; this mixture has components 0 to {n_components - 1}")
     return int(component)
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, and point at the line of the user's own code that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

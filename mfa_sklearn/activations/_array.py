@@ -9,6 +9,7 @@ import numpy as np
 
 from .._base.annotated import AnnotatedArray
 from .._base.checks import import_optional
+from .._base.frames import carry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,8 @@ class ActivationArray(AnnotatedArray):
         -------
         pandas.DataFrame of shape (n, d)
             With a MultiIndex of the levels text_index, position, token, token_id, label, start, end (those there are,
-            then any others); an Index if there is one fact, a RangeIndex if there is none.
+            then any others); an Index if there is one fact, a RangeIndex if there is none. A mixture fitted on this
+            very frame knows its `source`; what is made of the frame has none.
 
         Raises
         ------
@@ -116,7 +118,9 @@ class ActivationArray(AnnotatedArray):
         order = [*(name for name in _LEVELS if name in self.rows), *(n for n in self.rows if n not in _LEVELS)]
         levels = [pd.Index(self.rows[name], name=_LEVELS.get(name, name)) for name in order]
         index = pd.MultiIndex.from_arrays(levels) if len(levels) > 1 else (levels[0] if levels else None)
-        return pd.DataFrame(np.asarray(self), index=index)
+        frame = pd.DataFrame(np.asarray(self), index=index)
+        carry(frame, self.shared)
+        return frame
 
 
 _LEVELS = {

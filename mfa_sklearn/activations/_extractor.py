@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 
 from .._base.checks import check_choice, check_count
 from .._base.devices import model_dtype_name, resolve_device
+from .._base.frames import FramesKeepFacts
 from ._array import ActivationArray
 from ._checks import check_keep, check_labels, check_texts
 from ._extraction import Extraction
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 POOLINGS = (None, "last", "mean", "first")
 
 
-class ActivationExtractor(TransformerMixin, BaseEstimator):
+class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
     """Turn texts into the activations of a language model: one row per token, or one per text.
 
     Texts of like length are run together, padded on the right and masked; the pass ends at the last layer asked for.

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 PROCESSINGS = ("raw", "compatibility")
-_WEIGHTS = (".safetensors", ".bin")
+# What decides the numbers that a model directory gives for a text.
+_WEIGHTS = (".safetensors", ".bin", ".index.json", ".model")
+_FILES = ("config.json", "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
 # How configurations say how many experts there are.
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
 NO_HIDDEN_UNITS = (
@@ -30,7 +33,6 @@ NO_HIDDEN_UNITS = (
     "and no one row of them. Choose site='mlp_out', what they hand on together"
 )
 LOADING = threading.RLock()  # the loaders' own switches, such as that of progress bars, are the process's
-_EDGE = 1 << 20  # bytes read at either end of a weight file to tell it from others
 
 
 def load_model(
@@ -169,7 +171,8 @@ def describe_model(
     -------
     dict
         "model" (str, the name or directory as given), "revision" (str: the commit of a model from the hub; for a
-        directory a digest of its configuration and weights, the same wherever the directory lies), "processing",
+        directory a digest of every byte of its configuration, weights and vocabulary, the same wherever the directory
+        lies and computed once in a process, see `directory_digest`), "processing",
         "dtype", "d_model" (int) and "n_layers" (int).
     """
     name = check_model_name(model)
@@ -190,17 +193,25 @@ def describe_model(
 
 
 def directory_digest(directory: str | os.PathLike[str]) -> str:
-    """A digest of a model directory: configuration, and the size and both ends of every weight file."""
+    """A digest of what a model directory computes with: configuration, weights and vocabulary, to the last byte.
+
+    A file is read once in a process, at the speed of the disk or about a gigabyte a second, and again only if it was
+    written to.
+    """
     digest = hashlib.sha256()
-    files = sorted(p for p in Path(directory).iterdir() if p.name == "config.json" or p.suffix in _WEIGHTS)
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as stream:
-            digest.update(stream.read(_EDGE))
-            stream.seek(max(_EDGE, size - _EDGE))
-            digest.update(stream.read(_EDGE))
-    return f"sha256:{digest.hexdigest()[:16]}"
+    for path in sorted(p for p in Path(directory).iterdir() if p.name in _FILES or p.name.endswith(_WEIGHTS)):
+        status = path.stat()
+        # The time of the last change is the file system's own: unlike that of the last writing it cannot be set.
+        written = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        digest.update(f"{path.name} {_file_digest(path.resolve(), written)}\n".encode())
+    return f"sha256:{digest.hexdigest()[:32]}"
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(path: Path, written: tuple[int, ...]) -> str:
+    """A digest of a file's bytes; `written` says which state of it is meant."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_causal_or_encoder(config: Any, name: str) -> None:

@@ -60,7 +60,8 @@ def top_concepts(
     Raises
     ------
     ValueError
-        If there are no labels, or not one per row, or if an argument is out of range.
+        If there are no labels, or not one per row, if an argument is out of range, or if the activations are known to
+        be of another model, layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----
@@ -86,7 +87,7 @@ def top_concepts(
     1          1  money     20    20   2.0
     """
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
-    X = as_rows(activations)
+    X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     chosen = selected_components(components, counted.n_components)
     scan(mfa, X, counted)
@@ -124,7 +125,7 @@ def concept_components(
     >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
     {'money': 1, 'river': 0}
     """
-    X = as_rows(activations)
+    X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     scan(mfa, X, counted)
     return counted.by_concept()

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base.annotated import given_rows, row_fact
 from .._base.checks import check_component
+from .._base.origin import other_source, warn_incomplete
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,12 +30,20 @@ def check_mixture(mfa: Any) -> int:
     return len(mfa.means_)
 
 
-def as_rows(activations: Any) -> Any:
+def as_rows(activations: Any, mfa: Any = None) -> Any:
     """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional.
 
-    A store of activations stands for those of its only layer.
+    A store of activations stands for those of its only layer, a path for the store there. Rows that are known to come
+    from elsewhere than those that `mfa` was fitted on are refused: no table of them would mean anything.
     """
     activations = given_rows(activations)
+    said = other_source(getattr(mfa, "source_", None), activations)
+    if said:
+        raise ValueError(
+            f"the mixture says nothing of activations from elsewhere: {said}. Extract them where it was fitted, or "
+            "pass numpy.asarray(activations), which has no source, if that is meant"
+        )
+    warn_incomplete(activations)
     rows = activations if hasattr(activations, "shape") else np.asarray(activations)
     if len(rows.shape) != 2:
         raise ValueError(f"activations must be two-dimensional, one row per token; got shape {tuple(rows.shape)}")

@@ -119,7 +119,8 @@ def project(
     Raises
     ------
     ValueError
-        If an argument is out of range or has the wrong length.
+        If an argument is out of range or has the wrong length, or if the activations are known to be of another model,
+        layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----
@@ -141,7 +142,7 @@ def project(
     """
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
-    X = as_rows(activations)
+    X = as_rows(activations, mfa)
     facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
     if rows is not None:

@@ -65,7 +65,7 @@ def describe_components(
     pd = import_optional("pandas", "describe_components")
     n_components = check_mixture(mfa)
     check_count("n_concepts", n_concepts)
-    X = as_rows(activations)
+    X = as_rows(activations, mfa)
     ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, tokens=tokens)
     labeled = optional_fact(X, "labels", labels) is not None
     counted = ConceptCounts(mfa, X, labels) if labeled else None

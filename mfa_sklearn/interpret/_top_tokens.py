@@ -79,7 +79,8 @@ def top_tokens(
     Raises
     ------
     ValueError
-        If there are no tokens, if an argument is out of range, or if `tokens` has not one entry per row.
+        If there are no tokens, if an argument is out of range, if `tokens` has not one entry per row, or if the
+        activations are known to be of another model, layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----
@@ -100,7 +101,7 @@ def top_tokens(
     0          0     1   cat   20.0     20
     1          1     1   dog   20.0     20
     """
-    X = as_rows(activations)
+    X = as_rows(activations, mfa)
     ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, components, tokens, pool)
     assignments = Assignments(len(ranking.tokens))
     import_optional("pandas", "top_tokens")

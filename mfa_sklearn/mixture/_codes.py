@@ -108,7 +108,7 @@ class CodeMethods(FittedMixture):
         >>> from mfa_sklearn import MFA
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(200, 1)) + [0.0, 5.0, 10.0] + 0.1 * rng.normal(size=(200, 3))
-        >>> MFA(n_factors=1).fit(X).impute([[1.0, np.nan, 11.0]]).round(1)
+        >>> MFA(n_components=1, n_factors=1).fit(X).impute([[1.0, np.nan, 11.0]]).round(1)
         array([[ 1.,  6., 11.]])
         """
         check_is_fitted(self)

@@ -15,8 +15,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact
+from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact, shared_fact
 from .._base.devices import resolve_device, to_numpy, working_dtype
+from .._base.frames import FramesKeepFacts, carried
+from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_CLUSTERS = 8
 
 
-class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """k-means centers for a mixture to start from, found in a few passes over the rows.
 
     Minimizes, over centers c and labels l, ::
@@ -92,6 +94,8 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         Under "token_frequency" these are scaled to the same total.
     n_iter_ : int
         Lloyd's steps made, on samples and on all rows.
+    source_ : dict or None
+        What the rows were, if they came from an `ActivationExtractor`.
     n_features_in_ : int
 
     References
@@ -190,6 +194,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         """
         X = given_rows(X)
         rows = check_rows(self, X, reset=True)
+        warn_incomplete(X)
         n_clusters = self._check_sizes(rows.shape[0])
         weights = check_weights(sample_weight, rows)
         if self.sampling == "token_frequency":
@@ -199,6 +204,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         batches = self._batches(rows, conditioner, weights, keep=True)
         found = k_means(batches, n_clusters, rng, self._plan(), self._report(conditioner))
         self._keep(found, conditioner)
+        self.source_ = shared_fact(X, "source")
         return self
 
     def fit_transform(
@@ -217,8 +223,9 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         AnnotatedArray of shape (n_samples, n_features)
             See `transform`.
         """
+        X = given_rows(X)
         self.fit(X, sample_weight=sample_weight)
-        return self._attach(_whole(X, check_rows(self, X, reset=False)))
+        return self._attach(X, check_rows(self, X, reset=False))
 
     def transform(self, X: ArrayLike | Tensor | RowSource) -> AnnotatedArray:
         """Hand the rows on as they are, with the centers attached.
@@ -234,9 +241,11 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
             The numbers of `X`, not copied, with what facts it carries; the centers are ``shared["cluster_centers"]``.
         """
         check_is_fitted(self)
-        array = _whole(X, check_rows(self, X, reset=False))
+        X = given_rows(X)
+        rows = check_rows(self, X, reset=False)
+        array = self._attach(X, rows)
         check_all_finite(array)
-        return self._attach(array)
+        return array
 
     def predict(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """The nearest center of each row.
@@ -329,8 +338,10 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
 
         return report
 
-    def _attach(self, array: Any) -> AnnotatedArray:
-        return annotate(array, cluster_centers=self.cluster_centers_)
+    def _attach(self, X: Any, rows: Any) -> AnnotatedArray:
+        """The rows in memory, with the facts that `X` carries and the centers."""
+        facts = {**carried(X), "cluster_centers": self.cluster_centers_}
+        return annotate(_whole(X, rows), **facts)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._base.annotated import given_rows, shared_fact
 from .._base.devices import to_numpy
+from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
@@ -56,7 +57,8 @@ class MFA(
     Parameters
     ----------
     n_components : int, default=None
-        Number of components K. None takes as many as the centers that `init` or an earlier pipeline step gives, else 1.
+        Number of components K. None takes as many as the centers that `init` or an earlier pipeline step gives; where
+        none arrive it is 1, with a warning.
     n_factors : int or sequence of K int, default=1
         Factors q per component, below the number of features; 0 is the diagonal Gaussian mixture. With one number for
         each component, `loadings_` is as wide as the largest and zero where a component has fewer.
@@ -138,7 +140,8 @@ class MFA(
     n_reseeded_ : int
         Components that lost their rows in the first iterations and were given half of a heavy one.
     source_ : dict or None
-        What the rows were, if they came from an `ActivationExtractor`.
+        What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
+        of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
     n_features_in_ : int
 
     References
@@ -251,7 +254,8 @@ class MFA(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numpy array, memory map, torch tensor or activation store. NaN is a value missing at random.
+            Numpy array, memory map, torch tensor, activation store or the path of its folder. NaN is a value missing at
+            random.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             A weight of 2 counts as the row twice.
@@ -265,11 +269,12 @@ class MFA(
         ValueError
             If `X` holds infinity, has fewer rows than there are components, or no more features than factors.
         """
+        X = given_rows(X)
+        warn_incomplete(X)
         return self._fit(X, sample_weight)
 
     def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
         """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
-        X = given_rows(X)
         rows = check_rows(self, X, reset=True)
         problem = pose(self, X, rows, check_weights(sample_weight, rows), draws)
         goes_on = self.warm_start and hasattr(self, "weights_")
@@ -364,7 +369,9 @@ class MFA(
         -------
         self
         """
+        X = given_rows(X)
         if not hasattr(self, "weights_"):
+            warn_incomplete(X)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 return self._fit(X, sample_weight)
@@ -381,6 +388,7 @@ class MFA(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
     ) -> np.ndarray:
         """Fit, and the most probable component of each row, (n_samples,)."""
+        X = given_rows(X)
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
     def __sklearn_is_fitted__(self) -> bool:

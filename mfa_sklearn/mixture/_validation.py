@@ -10,16 +10,20 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from .._base.annotated import given_rows, is_row_source
+from .._base.origin import warn_other_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
 
 
 def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
 
-    A container of tables stands for its only one. Whether the values are finite is checked as they are read, so that a
-    large memory map is not read just for that.
+    A path stands for what lies there, a container of tables for its only one. Whether the values are finite is checked
+    as they are read, so that a large memory map is not read just for that. Rows that are not fitted on (`reset` is
+    False) are to come from where those did that were: if they are known not to, there is a warning.
     """
     X = given_rows(X)
+    if not reset:
+        warn_other_source(estimator, X)
     if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")

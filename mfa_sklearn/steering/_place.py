@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._base.origin import differences
 from ..activations._language_model import check_causal_or_encoder, directory_digest
 from ..activations._sites import check_hidden_units, check_layers, check_site, hook_name
 from ..activations._tokenize import is_encoder
@@ -67,7 +68,7 @@ class Place(NamedTuple):
 
 def resolve_place(
     model: Any,
-    source: Mapping[str, Any] | None,
+    mfa: Any,
     layer: int | None,
     site: str | None,
     n_features: int,
@@ -78,8 +79,7 @@ def resolve_place(
     Parameters
     ----------
     model : hookable model
-    source : mapping or None
-        `mfa.source_`.
+    mfa : MFA, or an object with its parameters
     layer, site
         As asked for; None takes the source's.
     n_features : int
@@ -92,14 +92,15 @@ def resolve_place(
     ValueError
         Naming what disagrees and what to do about it.
     """
-    source = source or {}
+    source = getattr(mfa, "source_", None) or {}
     site = check_site(site or source.get("site") or "residual")
     n_layers = getattr(getattr(model, "cfg", None), "n_layers", None)
     layer = _one_layer(source.get("layer") if layer is None else layer, n_layers)
     name = _existing(model, layer, site)
     _check_width(model, name, site, n_features)
     if check_source:
-        for fact, fitted, here in _disagreements(model, source, layer, site):
+        _check_known(mfa, source)
+        for fact, fitted, here in differences(source, describe_live(model) | _tokens_at(layer, site)):
             raise ValueError(
                 f"the mixture was fitted on {fact} {fitted!r}, but is to steer {here!r}, where its regions mean "
                 "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
@@ -134,22 +135,23 @@ def _check_width(model: Any, name: str, site: str, n_features: int) -> None:
         raise ValueError(f"the mixture has {n_features} features, but activations at {name} have {width}")
 
 
-def _disagreements(model: Any, source: Mapping[str, Any], layer: int, site: str) -> list[tuple[str, Any, Any]]:
-    """Facts on which the mixture's source and the place to steer differ: (name, fitted on, to steer)."""
-    here = {**describe_live(model), "layer": layer, "site": site}
-    fitted = {**source, "layer": _one_layer(source["layer"])} if "layer" in source else source
-    revisions = source.get("revision"), here.get("revision")
-    places = [name for name in ("layer", "site") if fitted.get(name, here[name]) != here[name]]
-    found: list[tuple[str, Any, Any]] = [(name, fitted[name], here[name]) for name in places]
-    if all(revisions):
-        # Of a directory this is a digest of its content, so a model may have moved, but not have been trained on.
-        if revisions[0] != revisions[1]:
-            found.append(("model revision", f"{source.get('model')}@{revisions[0]}", f"{here['model']}@{revisions[1]}"))
-    elif source.get("model") and here.get("model") and not same_model(str(source["model"]), str(here["model"])):
-        found.append(("model", source["model"], here["model"]))
-    if here.get("processing") and source.get("processing", here["processing"]) != here["processing"]:
-        found.append(("weights processed as", source["processing"], here["processing"]))
-    return found
+def _check_known(mfa: Any, source: Mapping[str, Any]) -> None:
+    """Refuse a mixture that was fitted on rows of which nothing is known; numbers given by hand are taken as they are.
+
+    What was fitted has a history, what was put together from numbers has none.
+    """
+    if not source and hasattr(mfa, "lower_bound_"):
+        raise ValueError(
+            "the mixture was fitted on rows without a source (its source_ is None): on plain numbers, or behind "
+            "another transformer, such as a StandardScaler, whose numbers are no activations. If they are this model's "
+            "activations as they are, pass check_source=False. Else fit on what ActivationExtractor gives, without a "
+            "step between: MFA scales columns by itself."
+        )
+
+
+def _tokens_at(layer: int, site: str) -> dict[str, Any]:
+    """The place of what is steered: activations of single tokens."""
+    return {"layer": layer, "site": site, "pooling": None}
 
 
 def describe_live(model: Any) -> dict[str, Any]:
@@ -162,11 +164,6 @@ def describe_live(model: Any) -> dict[str, Any]:
     if centered is not None:
         known["processing"] = "compatibility" if centered else "raw"
     return known
-
-
-def same_model(first: str, second: str) -> bool:
-    """Whether two names mean one model: a hub model with and without its owner, or copies of one directory."""
-    return first == second or Path(first).name.casefold() == Path(second).name.casefold()
 
 
 def resolve_prepend_bos(prepend_bos: bool | None, source: Mapping[str, Any] | None) -> bool | None:

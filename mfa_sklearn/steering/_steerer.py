@@ -16,7 +16,7 @@ from ..activations._turns import ANOTHER_THREAD, turn_of
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._move import Mixture, Move
 from ._parameters import FittedParameters
-from ._place import check_model, describe_live, resolve_place, resolve_prepend_bos
+from ._place import check_model, resolve_place, resolve_prepend_bos
 from ._positions import Positions, PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode
 from ._tables import SteeredTokens
@@ -53,8 +53,9 @@ class MFASteerer:
     site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, optional
         Where in the layer; by default as the mixture was fitted, else "residual".
     check_source : bool, default=True
-        Refuse a mixture that was fitted on another model, layer, site or weight processing. False steers wherever the
-        width fits.
+        Refuse a mixture that was fitted on another model, layer, site or weight processing, on texts pooled to a row
+        each, or on rows of which nothing is known, such as what another transformer made of activations. False steers
+        wherever the width fits.
     special_tokens : bool, default=False
         Whether positions given by name take in the beginning-of-text token. It attracts attention with a norm far from
         all others', the extractor leaves it out of what the mixture is fitted on, and moving it can derail a model; the
@@ -128,7 +129,7 @@ class MFASteerer:
         self.model: Any = model
         self._mixture = Mixture(mfa)
         source = getattr(mfa, "source_", None)
-        place = resolve_place(model, source, layer, site, self._mixture.n_features, check_source)
+        place = resolve_place(model, mfa, layer, site, self._mixture.n_features, check_source)
         self.layer, self.site, self.hook_name = place
         self.special_tokens = special_tokens
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
@@ -136,7 +137,8 @@ class MFASteerer:
         self.steered_: SteeredTokens | None = None
 
     def __repr__(self) -> str:
-        name = describe_live(self.model).get("model") or type(self.model).__name__
+        source = getattr(self.model, "mfa_source", None) or {}
+        name = source.get("model") or getattr(getattr(self.model, "cfg", None), "model_name", type(self.model).__name__)
         return f"MFASteerer({name!r}, layer={self.layer}, site={self.site!r}, n_components={self.n_components})"
 
     def steer(

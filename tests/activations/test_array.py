@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from activation_cases import four_rows
 
+from mfa_sklearn import MFA
+from mfa_sklearn._base.annotated import shared_fact
 from mfa_sklearn.activations import ActivationArray
 
 
@@ -36,3 +38,11 @@ def test_frame_of_few_facts():
     assert none.index.tolist() == [0, 1]
     own = ActivationArray(np.eye(2), rows={"weight": [1, 2], "tokens": ["a", "b"]}).to_frame()
     assert own.index.names == ["token", "weight"]
+
+
+def test_a_frame_keeps_the_source(X):
+    frame = X.to_frame()
+    frame.columns = [f"x{i}" for i in range(frame.shape[1])]
+    assert shared_fact(frame, "source") == X.source and shared_fact(frame[:2], "source") is None
+    rows = ActivationArray(np.random.default_rng(0).normal(size=(20, 3)), shared=X.shared)
+    assert MFA(1, 1, tol=0, max_iter=1).fit(rows.to_frame()).source_ == X.source

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 from lm_fixtures import ARCHITECTURES, SENTENCES, save_tiny_model
 from sklearn.base import clone
 
+from mfa_sklearn import MFA, MFASteerer
 from mfa_sklearn.activations import ActivationExtractor, load_model
 from mfa_sklearn.activations._language_model import directory_digest, site_width
 
@@ -18,6 +21,69 @@ def test_revision_tells_weights_apart_but_not_places(models, tmp_path):
     same = save_tiny_model(tmp_path / "same", "llama", n_layers=3)
     other = save_tiny_model(tmp_path / "other", "llama", n_layers=3, seed=1)
     assert directory_digest(same) == directory_digest(models["llama"]) != directory_digest(other)
+
+
+def folder_of(path, size=5 * 2**20):
+    """What stands for a model with weights of some megabytes, in two files."""
+    path.mkdir()
+    (path / "config.json").write_text("{}")
+    (path / "tokenizer.json").write_text("{}")
+    for number in range(2):
+        (path / f"model-{number}.safetensors").write_bytes(np.random.default_rng(number).bytes(size))
+    return path
+
+
+@pytest.mark.parametrize("place", [0, 2**20 + 5, 2_500_000, 5 * 2**20 - 2**20 - 1, -1])
+@pytest.mark.parametrize("number", [0, 1])
+def test_any_byte_of_the_weights_is_another_revision(tmp_path, place, number):
+    folder = folder_of(tmp_path / "model")
+    before, path = directory_digest(folder), folder / f"model-{number}.safetensors"
+    written = path.stat()
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))  # as a tool that keeps times leaves it
+    assert directory_digest(folder) != before
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert directory_digest(folder) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "pytorch_model.bin"])
+def test_configuration_and_vocabulary_count_and_other_files_do_not(tmp_path, name):
+    folder = folder_of(tmp_path / "model", 10)
+    before = directory_digest(folder)
+    (folder / "README.md").write_text("changed")
+    assert directory_digest(folder) == before
+    (folder / name).write_text("changed")
+    assert directory_digest(folder) != before
+
+
+def test_weights_are_read_once(tmp_path, monkeypatch):
+    folder, read = folder_of(tmp_path / "model", 1000), []
+    whole = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: (read.append(file.name), whole(file, kind))[1])
+    found = {directory_digest(folder) for _ in range(3)} | {directory_digest(str(folder))}
+    assert len(found) == 1 and len(read) == 4
+
+
+def test_an_edited_model_neither_completes_a_store_nor_is_steered_as_the_same(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = save_tiny_model(tmp_path / "model", "llama", n_layers=2)
+    extractor = ActivationExtractor(folder, layer=1, device="cpu")
+    extractor.extract_to(tmp_path / "store", SENTENCES)
+    mfa = MFA(1, 1, tol=0, max_iter=1).fit(extractor.fit_transform(SENTENCES))
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "layers.0" in name)
+    weights[name] = weights[name] * 1.001
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="holds activations of other texts, labels or parameters"):
+        clone(extractor).extract_to(tmp_path / "store", SENTENCES)
+    with pytest.raises(ValueError, match="fitted on model revision"):
+        MFASteerer(load_model(folder, device="cpu"), mfa)
+    with pytest.warns(UserWarning, match="differ in model revision"):
+        mfa.predict(clone(extractor).fit_transform(SENTENCES))
 
 
 def test_compatibility_processing_centers_the_residual_stream(models):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from tiny_stores import TEXTS, token_rows
 
-from mfa_sklearn import MFA, ActivationArray, ActivationStore
+from mfa_sklearn import MFA, ActivationArray, ActivationStore, SubspaceDisplay
 from mfa_sklearn.activations._store_writer import write_store
 from mfa_sklearn.interpret import concept_components, describe_components, project, top_concepts, top_tokens
 
@@ -82,3 +83,28 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="features"):
         fitted = MFA(2, 1, tol=1).fit(np.asarray(X))
         top_tokens(fitted, np.asarray(X)[:, :3], tokens=X.rows["tokens"])
+
+
+TABLES = [
+    lambda mfa, X: top_tokens(mfa, X, tokens=["a"] * len(X)),
+    lambda mfa, X: top_concepts(mfa, X, ["a", "b"] * (len(X) // 2)),
+    lambda mfa, X: concept_components(mfa, X, ["a", "b"] * (len(X) // 2)),
+    lambda mfa, X: describe_components(mfa, X, tokens=["a"] * len(X)),
+    lambda mfa, X: project(mfa, X, 0),
+    lambda mfa, X: project(mfa, X, 0, rows=[1, 2]),
+    lambda mfa, X: SubspaceDisplay.from_estimator(mfa, X, 0),
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_from_elsewhere_are_refused(table: Any) -> None:
+    source = {"model": "m", "layer": 4, "site": "residual", "pooling": None}
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    mfa = MFA(2, 2, tol=0, max_iter=2).fit(ActivationArray(X, shared={"source": source}))
+    for other in ({"layer": 2}, {"site": "mlp_out"}, {"pooling": "mean"}, {"model": "n"}):
+        with pytest.raises(ValueError, match=r"fitted on layer 4, site 'residual', of model 'm'; these rows are of .*"):
+            table(mfa, ActivationArray(X, shared={"source": source | other}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        table(mfa, ActivationArray(X, shared={"source": source}))
+        table(mfa, X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 import torch
 from mixture_cases import X_MADE, Y_MADE, centers_near, quick, spoiled
 from scipy import sparse
+from sklearn.pipeline import make_pipeline
 
+from mfa_sklearn import MFA, KMeansInitializer, MFASearch
 from mfa_sklearn._base.annotated import AnnotatedArray
 
 # --- what it takes --------------------------------------------------------------------------------------------------
@@ -120,3 +123,51 @@ def test_bad_input(X, arguments, error, message):
 def test_bad_weights(method, weights, message):
     with pytest.raises(ValueError, match=message):
         getattr(quick(), method)(X_MADE, sample_weight=weights)
+
+
+# --- where rows come from -------------------------------------------------------------------------------------------
+
+SOURCE = {"model": "m", "layer": 4, "site": "residual", "pooling": None, "processing": "raw"}
+
+
+def few(**arguments) -> MFA:
+    return MFA(**{"n_components": 3, "n_factors": 2, "max_iter": 2, "tol": 0, "random_state": 0, **arguments})
+
+
+def from_layer(layer: int) -> AnnotatedArray:
+    return AnnotatedArray(X_MADE, shared={"source": SOURCE | {"layer": layer}})
+
+
+METHODS = [
+    *("predict", "predict_proba", "score", "score_samples", "transform", "bic", "reconstruct", "posterior_mean"),
+    *("impute", "partial_fit"),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_from_elsewhere_are_told_at_every_method(method: str) -> None:
+    mfa = few().fit(from_layer(4))
+    with pytest.warns(UserWarning, match=r"MFA says nothing of rows from elsewhere.*layer 4.*layer 2") as caught:
+        getattr(mfa, method)(from_layer(2))
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        getattr(mfa, method)(from_layer(4))
+        getattr(mfa, method)(X_MADE)
+
+
+def test_rows_from_elsewhere_are_told_by_the_steps_of_a_pipeline_and_a_search() -> None:
+    pipe = make_pipeline(KMeansInitializer(3, random_state=0), few(n_components=None)).fit(from_layer(4))
+    assert pipe[0].source_ == pipe[1].source_ == SOURCE
+    with pytest.warns(UserWarning, match="(KMeansInitializer|MFA) says nothing") as caught:
+        pipe.predict(from_layer(2))
+    assert [str(warning.message).partition(" ")[0] for warning in caught] == ["KMeansInitializer", "MFA"]
+    search = MFASearch(few(), 2, 1).fit(from_layer(4))
+    with pytest.warns(UserWarning, match="MFA says nothing"):
+        search.predict(from_layer(2))
+
+
+def test_centers_from_elsewhere_are_told() -> None:
+    centers = KMeansInitializer(3, random_state=0).fit(from_layer(4))
+    with pytest.warns(UserWarning, match="KMeansInitializer says nothing"):
+        few(init=centers).fit(from_layer(2))
