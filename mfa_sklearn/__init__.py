@@ -22,11 +22,17 @@ _HOMES = {
     "ActivationArray": "activations",
     "ActivationExtractor": "activations",
     "ActivationStore": "activations",
+    "load_model": "activations",
     "SubspaceDisplay": "interpret",
+    "concept_components": "interpret",
+    "describe_components": "interpret",
+    "format_tokens": "interpret",
+    "neighbors": "interpret",
     "project": "interpret",
     "top_concepts": "interpret",
     "top_tokens": "interpret",
     "MFASteerer": "steering",
+    "evaluate_steering": "steering",
     "datasets": "datasets",
 }
 

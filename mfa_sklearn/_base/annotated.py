@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from .frames import carried
+from .labels import label_array
 from .paths import opened
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class AnnotatedArray(np.ndarray):
         if values.ndim != 2:
             raise ValueError(f"expected a two-dimensional array of rows, got shape {values.shape}")
         array = values.view(cls)
-        array._rows = {name: np.asarray(fact) for name, fact in (rows or {}).items() if fact is not None}
+        array._rows = {name: _entries(name, fact) for name, fact in (rows or {}).items() if fact is not None}
         array._shared = dict(shared or {})
         for name, fact in array._rows.items():
             if len(fact) != len(array):
@@ -204,6 +205,11 @@ class AnnotatedArray(np.ndarray):
     def __setstate__(self, state: Any) -> None:
         numbers, self._rows, self._shared = state
         super().__setstate__(numbers)
+
+
+def _entries(name: str, fact: ArrayLike) -> np.ndarray:
+    """A row fact as an array; of a list of labels with those that are missing as None."""
+    return label_array(fact) if name == "labels" and not isinstance(fact, np.ndarray) else np.asarray(fact)
 
 
 def row_selection(key: Any) -> tuple[Any, bool]:

@@ -7,6 +7,7 @@ the bound is raised: that this module imports, and that the tests of conformity 
 * `BaseSearchCV`: the manners of a search, and how its results are laid out.
 * `_check_n_features`: the width of rows that are no array, such as those of an activation store.
 * `_check_sample_weight`: weights as all estimators take them.
+* `_get_output_config`: whether frames are asked for.
 * `_safe_indexing`: rows of whatever container.
 * `_validate_params` of an estimator, `_format_results` of a search: methods, called by the functions below.
 """
@@ -19,6 +20,7 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import _get_output_config as output_config
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -31,6 +33,7 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "format_results",
+    "gives_frames",
     "safe_indexing",
     "validate_params",
 ]
@@ -44,3 +47,8 @@ def validate_params(estimator: Any) -> None:
 def format_results(search: Any, *results: Any) -> dict[str, Any]:
     """Results of candidates on splits, as ``cv_results_`` has them."""
     return search._format_results(*results)
+
+
+def gives_frames(estimator: Any) -> bool:
+    """Whether `set_output`, or the global configuration, asks for frames from `transform`."""
+    return output_config("transform", estimator)["dense"] != "default"

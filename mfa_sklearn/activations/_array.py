@@ -44,6 +44,14 @@ class ActivationArray(AnnotatedArray):
     (1, 3)
     >>> X.positions is None
     True
+    >>> X
+    ActivationArray of 3 rows x 3 (float64)
+      tokens: 'The', ' cat', ' sat'
+      labels: 'pets', 'pets', 'pets'
+      with text_index
+      [[1. 0. 0.]
+       [0. 1. 0.]
+       [0. 0. 1.]]
     """
 
     @property
@@ -91,6 +99,21 @@ class ActivationArray(AnnotatedArray):
         """Where the activations come from: model, revision, layer, site, hooks, processing, pooling, dtype, d_model."""
         return self.shared.get("source")
 
+    def __repr__(self) -> str:
+        """What the rows are of, above the numbers."""
+        if not (self.rows or self.shared):
+            return super().__repr__()
+        numbers = np.array2string(np.asarray(self), precision=4, threshold=1, edgeitems=2, prefix="  ")
+        rows = f"{len(self):,} row{'s' * (len(self) != 1)}"
+        lines = [f"ActivationArray of {rows} x {self.shape[1]:,} ({self.dtype})"]
+        source = self.source or {}
+        place = {name: source[name] for name in ("layer", "site", "pooling", "model") if source.get(name) is not None}
+        lines += [", ".join(f"{name}={value!r}" for name, value in place.items())] if place else []
+        lines += [f"{name}: {_few(self.rows[name])}" for name in ("tokens", "labels") if len(self.rows.get(name, ()))]
+        others = [name for name in self.rows if name not in ("tokens", "labels")]
+        lines += [f"with {', '.join(others)}"] if others else []
+        return "\n  ".join([*lines, numbers])
+
     def to_frame(self) -> pd.DataFrame:
         """The activations as a pandas DataFrame with the row facts as its index.
 
@@ -132,3 +155,12 @@ _LEVELS = {
     "starts": "start",
     "ends": "end",
 }
+# Entries of a fact that are shown.
+_SHOWN = 6
+
+
+def _few(fact: np.ndarray) -> str:
+    """The first entries of a row fact, shortened."""
+    entries = [repr(value) for value in fact[:_SHOWN].tolist()]
+    shown = [entry if len(entry) <= 20 else f"{entry[:18]}…'" for entry in entries]
+    return ", ".join(shown) + (", …" if len(fact) > _SHOWN else "")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._base.checks import warn_user
 from ._forward import check_width, run_batches
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of
 from ._sinks import norm_limits, row_norms, without_sinks
@@ -89,7 +89,7 @@ class Extraction(NamedTuple):
         # Tokenizers, too, serve one thread at a time.
         with turn_of(model).taken() as turn:
             if turn.in_block and not quiet:
-                warnings.warn(_STEERED, UserWarning, stacklevel=5)
+                warn_user(_STEERED)
             check_max_length(model, self.max_length)
             for hook in self.source["hooks"]:
                 check_hook(model, hook)

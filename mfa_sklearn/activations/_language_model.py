@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.checks import check_choice, import_optional
 from .._base.devices import model_dtype, model_dtype_name, resolve_device
+from .._base.home import home_path
+from .._base.portable import EMBEDDED, is_digest, model_name, model_path
+from .._base.words import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +50,8 @@ def load_model(
     Parameters
     ----------
     model : str or path
-        A local directory as `save_pretrained` writes it (configuration, weights, tokenizer), or a model name.
+        A local directory as `save_pretrained` writes it (configuration, weights, tokenizer), or a model name;
+        "tiny_lm" is the embedded one.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     dtype : {"float32", "float64", "float16", "bfloat16"} or torch.dtype, default="float32"
@@ -83,7 +87,7 @@ def load_model(
     source = describe_model(model, dtype, processing, revision)
     with LOADING, _explained(model), _quiet():
         bridge = bridges.TransformerBridge.boot_transformers(
-            os.fspath(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
+            check_model_name(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
         )
     if processing == "compatibility":
         bridge.enable_compatibility_mode(disable_warnings=True)
@@ -136,6 +140,8 @@ def load_tokenizer(model: str | os.PathLike[str], revision: str | None = None) -
 def check_model_name(model: Any) -> str:
     """`model` as a string, if it is a directory with a model in it or could be the name of one.
 
+    The name of the embedded model becomes its directory.
+
     Raises
     ------
     TypeError
@@ -148,7 +154,7 @@ def check_model_name(model: Any) -> str:
             f"model must be a name or a directory, got {type(model).__name__}: "
             "a live model cannot be cloned, pickled or hashed, so pass what it was loaded from"
         )
-    name = os.fspath(model)
+    name = model_path(os.fspath(home_path(model) if str(model).startswith("~") else model))
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -170,10 +176,10 @@ def describe_model(
     Returns
     -------
     dict
-        "model" (str, the name or directory as given), "revision" (str: the commit of a model from the hub; for a
-        directory a digest of every byte of its configuration, weights and vocabulary, the same wherever the directory
-        lies and computed once in a process, see `directory_digest`), "processing",
-        "dtype", "d_model" (int) and "n_layers" (int).
+        "model" (str, the name or directory as given; "tiny_lm" for the embedded one), "revision" (str: the commit of a
+        model from the hub; for a directory a digest of every byte of its configuration, weights and vocabulary, the
+        same wherever the directory lies and computed once in a process, see `directory_digest`), "processing", "dtype",
+        "d_model" (int) and "n_layers" (int).
     """
     name = check_model_name(model)
     check_choice("processing", processing, PROCESSINGS)
@@ -182,14 +188,51 @@ def describe_model(
     text = config.get_text_config()
     if not (hasattr(text, "hidden_size") and hasattr(text, "num_hidden_layers")):
         raise ValueError(f"{name!r} is no language model with layers ({getattr(config, 'model_type', 'unknown type')})")
+    width, depth = int(text.hidden_size), int(text.num_hidden_layers)
     return {
-        "model": name,
+        "model": model_name(name),
         "revision": found or revision,
         "processing": processing,
         "dtype": model_dtype_name(dtype),
-        "d_model": int(text.hidden_size),
-        "n_layers": int(text.num_hidden_layers),
+        "d_model": width,
+        "n_layers": depth,
     }
+
+
+def model_of(
+    source: Mapping[str, Any], model: str | os.PathLike[str] | None = None, near: Sequence[os.PathLike[str]] = ()
+) -> str:
+    """The model that a source names, as `load_model` takes it.
+
+    Parameters
+    ----------
+    source : mapping
+        `source_` of a mixture, or ``source`` of activations. What a file holds of a directory is its last name and the
+        digest of its weights.
+    model : str or path, optional
+        Where the model is, if that is known.
+    near : sequence of path
+        Folders in which a directory of that name and digest is looked for, besides the current one.
+
+    Raises
+    ------
+    ValueError
+        If it is not found; the message names it, its digest, and how to say where it is.
+    """
+    if model is not None:
+        return check_model_name(model)
+    name, revision = source.get("model"), source.get("revision")
+    if name is None:
+        raise ValueError("it is not known which language model this is of: give model=..., and layer=...")
+    if not is_digest(revision) or name == EMBEDDED:
+        return check_model_name(name)
+    for folder in (Path(), *map(Path, near)):
+        if (folder / name / "config.json").is_file() and directory_digest(folder / name) == revision:
+            return check_model_name(folder / name)
+    raise ValueError(
+        f"the model {name!r} was a directory, and is not found here: give model=... (--model DIR on the command line), "
+        f"a directory with the same weights, digest {revision}"
+    )
 
 
 def directory_digest(directory: str | os.PathLike[str]) -> str:
@@ -250,12 +293,20 @@ def site_width(config: Any, site: str) -> int:
 
 @contextmanager
 def _explained(model: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the loaders raise into an error that names the model and what to do."""
+    """Turn what the loaders raise into an error that names the model and what to do.
+
+    Damaged files make them raise nearly anything: RecursionError, AttributeError, RuntimeError, safetensors' own.
+    """
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
         name = os.fspath(model)
-        said = str(error).strip().split("\n")[0]
+        said = str(error).strip().split("\n")[0] if isinstance(error, OSError | ValueError | KeyError) else ""
+        said = (said or f"{type(error).__name__}: {one_line(error)}")[:300]
         if Path(name).is_dir():
             remedy = "it must hold config.json, the weights and the tokenizer of an architecture TransformerLens knows"
             raise ValueError(f"cannot load a model from directory {name!r} ({said}): {remedy}") from error

@@ -7,9 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
+from .._base.files import reading
 from ._store import ActivationStore, StoredActivations
 
 _GIVE = "give a folder that `extract` wrote (ActivationExtractor.extract_to), or a .npy file"
+# How other files of rows are read, by their suffix.
+_READERS = {
+    ".npz": "numpy.load({!r})[NAME]",
+    ".csv": "pandas.read_csv({!r})",
+    ".tsv": "pandas.read_csv({!r}, sep='\\t')",
+    ".parquet": "pandas.read_parquet({!r})",
+    ".pt": "torch.load({!r}, mmap=True)",
+    ".safetensors": "safetensors.numpy.load_file({!r})[NAME]",
+}
 
 
 def rows_at(path: str | os.PathLike[str], layer: int | None = None) -> StoredActivations | np.ndarray:
@@ -29,14 +39,23 @@ def rows_at(path: str | os.PathLike[str], layer: int | None = None) -> StoredAct
     """
     path = Path(path)
     if path.is_dir():
-        return ActivationStore(path).open(layer)
+        with reading(path, "a folder of activations"):
+            store = ActivationStore(path)
+        return store.open(layer)
     if not path.exists():
         raise ValueError(f"there is no {str(path)!r}: {_GIVE}")
     if path.suffix.lower() != ".npy":
-        raise ValueError(f"cannot read {str(path)!r}: {_GIVE}")
+        reader = _READERS.get(path.suffix.lower(), "").format(str(path))
+        raise ValueError(f"cannot read {str(path)!r}: {_GIVE}{reader and f', or its rows, as {reader} gives them'}")
     if layer is not None:
         raise ValueError(f"{str(path)!r} is one table, which has no layers: leave layer={layer} out")
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{str(path)!r} cannot be read ({error}): save it anew with numpy.save") from error
+    return _table(path)
+
+
+def _table(path: Path) -> np.ndarray:
+    with reading(path, "a .npy file"):
+        table = np.lib.format.open_memmap(path, mode="r")
+    if table.ndim != 2 or table.dtype.kind not in "biuf":
+        shape = " x ".join(map(str, table.shape)) or "a single entry"
+        raise ValueError(f"{str(path)!r} holds {table.dtype} of {shape}: give a table of numbers, rows by columns")
+    return table

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.annotated import row_selection
+from .._base.home import home_path
+from .._base.labels import from_disk
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
 
@@ -67,7 +69,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = Path(directory)
+        self.directory = home_path(directory)
         self.manifest = read_manifest(self.directory)
 
     @property
@@ -294,7 +296,7 @@ class StoredActivations:
             ids, tokens = self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")
             return tokens[np.searchsorted(ids, self._shard_fact(shard, "token_ids", rows))]
         fact = np.asarray(self._load(shard, name)[rows])
-        return fact if name == "labels" else fact.astype(np.int64)
+        return from_disk(fact) if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
         path = self.store.directory / f"{shard['name']}.{name}.npy"

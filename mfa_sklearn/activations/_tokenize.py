@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from .._base.checks import warn_user
+from ._cuts import count_cuts
 from ._language_model import keep_tokenizer
 
 
@@ -105,13 +106,8 @@ def tokenize(
     if not quiet:
         _warn_of_two_beginnings(model, sequences)
     cut = [_truncated(sequence, limit) for sequence in sequences]
-    n_cut = sum(len(short) < len(whole) for short, whole in zip(cut, sequences, strict=True))
-    if n_cut and not quiet:
-        warnings.warn(
-            f"{n_cut} of {len(texts)} texts had more than {limit} tokens and were cut there",
-            UserWarning,
-            stacklevel=5,
-        )
+    if not quiet:
+        count_cuts([len(s) for s in sequences], [len(s) for s in cut], limit, context_length(model) or limit)
     return cut
 
 
@@ -332,11 +328,9 @@ def _warn_of_two_beginnings(model: Any, sequences: Sequence[TokenSequence]) -> N
     twice = [s for s in sequences if len(s) > 1 and s.special[0] and s.ids[0] == s.ids[1] and not s.special[1]]
     if twice:
         token = model.tokenizer.convert_ids_to_tokens(int(twice[0].ids[0]))
-        warnings.warn(
+        warn_user(
             f"{len(twice)} of {len(sequences)} texts begin with {token}, which the tokenizer puts at the beginning as "
-            "well: they are read with two, as transformers reads them. Leave it out of the texts",
-            UserWarning,
-            stacklevel=5,
+            "well: they are read with two, as transformers reads them. Leave it out of the texts"
         )
 
 

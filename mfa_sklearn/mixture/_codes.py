@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._base.checks import check_component
 from .._base.devices import to_numpy
+from .._base.sklearn_private import gives_frames
 from ._fitted import Evaluation, FittedMixture
 from ._model.missing import observe
 from ._model.pairs import exact_log_joint, factor_scores
@@ -36,7 +37,6 @@ class CodeMethods(FittedMixture):
         stacked = np.concatenate([self.means_[:, None, :], self.loadings_.transpose(0, 2, 1)], axis=1)
         return stacked.reshape(-1, self.means_.shape[1])
 
-    @torch.no_grad()
     def transform(self, X: ArrayLike | Tensor | RowSource) -> sparse.csr_matrix | np.ndarray:
         """The code of each row: responsibilities, and factor scores weighted by them.
 
@@ -47,9 +47,26 @@ class CodeMethods(FittedMixture):
         Returns
         -------
         code : CSR matrix (or ndarray if ``sparse_output=False``) of shape (n_samples, n_components * (1 + n_factors))
+            A frame of that shape where `set_output` asks for one and ``sparse_output=False``.
             Columns ``r_k, r_k z_k1, ..., r_k z_kq`` for component after component. Components whose responsibility
             is lost in rounding are left out.
+
+        Raises
+        ------
+        ValueError
+            If `set_output` asks for frames, which hold no sparse matrix, and ``sparse_output=True``.
         """
+        if self.sparse_output and gives_frames(self):
+            raise ValueError(
+                "a frame cannot hold the scipy sparse matrix that transform gives: set sparse_output=False for a dense "
+                "array, which set_output makes a frame, or set_output(transform='default')"
+            )
+        code = self._code(X)
+        return code if self.sparse_output else code.toarray()
+
+    @torch.no_grad()
+    def _code(self, X: Any) -> sparse.csr_matrix:
+        """The code of each row, sparse."""
         evaluation = Evaluation(self, X)
         width = 1 + self.loadings_.shape[2]
         parts = []
@@ -61,8 +78,7 @@ class CodeMethods(FittedMixture):
             place = (to_numpy(rows.reshape(-1)), to_numpy(columns.reshape(-1)))
             data = to_numpy(values.reshape(-1), evaluation.out_dtype)
             parts.append(sparse.csr_matrix((data, place), shape=(len(batch), len(self.weights_) * width)))
-        code = sparse.vstack(parts, format="csr")
-        return code if self.sparse_output else code.toarray()
+        return sparse.vstack(parts, format="csr")
 
     def inverse_transform(self, code: ArrayLike | sparse.spmatrix) -> np.ndarray:
         """Rows from their codes: ``sum_k r_k (mu_k + W_k z_k)``.
@@ -85,7 +101,7 @@ class CodeMethods(FittedMixture):
     def reconstruct(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Rows as the mixture sees them: the posterior mean of ``mu_k + W_k z``, (n_samples, n_features)."""
         check_is_fitted(self)
-        return self.inverse_transform(CodeMethods.transform(self, X))
+        return self.inverse_transform(self._code(X))
 
     def impute(self, X: ArrayLike | Tensor | RowSource, draw: bool = False) -> np.ndarray:
         """Rows with their missing values (NaN) filled in from what was observed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact, shared_fact
+from .._base.checks import warn_user
 from .._base.devices import resolve_device, to_numpy, working_dtype
 from .._base.frames import FramesKeepFacts, carried
 from .._base.origin import warn_incomplete
@@ -323,11 +323,10 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         self.n_iter_ = found.n_iter
         distinct = len(np.unique(self.labels_))
         if distinct < len(self.cluster_centers_):
-            warnings.warn(
+            warn_user(
                 f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
                 f"({len(self.cluster_centers_)}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _report(self, conditioner: Conditioner) -> Callable[[int, Clustering], None]:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from .._base.annotated import given_rows, shared_fact
+from .._base.checks import warn_user
 from .._base.devices import to_numpy
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
@@ -110,7 +111,7 @@ class MFA(
     n_iter_no_change : int, default=10
         Epochs without progress after which the gradient solver stops.
     sparse_output : bool, default=True
-        Whether `transform` gives a CSR matrix.
+        Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False
         Start `fit` from the parameters of the last one.
     random_state : int, RandomState or None, default=None
@@ -324,29 +325,26 @@ class MFA(
 
     def _warn(self, result: FitResult) -> None:
         if result.interrupted:
-            warnings.warn(f"interrupted after {result.n_iter} iterations; the fit so far is kept.", stacklevel=4)
+            warn_user(f"interrupted after {result.n_iter} iterations; the fit so far is kept.")
         elif not result.converged and self.tol != 0 and self.max_iter > 0:
-            warnings.warn(
+            warn_user(
                 f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run "
                 "a fixed number without this warning.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         if self.heywood_.any():
             features = np.flatnonzero(np.atleast_2d(self.heywood_).any(0)).tolist()
             named = str(features) if len(features) <= 10 else f"{features[:10]} and {len(features) - 10} more"
-            warnings.warn(
+            warn_user(
                 f"the noise variance of features {named} went to zero or the noise floor (Heywood cases, see "
                 "heywood_); drop constant features, ask for fewer factors or components, or raise noise_floor.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         dead = np.flatnonzero(self.weights_ < 1e-12)
         if len(dead):
-            warnings.warn(
+            warn_user(
                 f"components {dead.tolist()} hold no rows; ask for fewer components or another init.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     @fit_context(prefer_skip_nested_validation=True)

@@ -12,8 +12,10 @@ from torch import Tensor
 from .._base.annotated import given_rows, is_row_source
 from .._base.origin import warn_other_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
+from .._base.tables import explained
 
 
+@explained
 def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
 

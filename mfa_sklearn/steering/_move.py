@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._base.checks import check_choice
+from .._base.checks import check_choice, warn_user
 from .._base.devices import without_autocast
 from ..mixture._model.density import Density
 from ._operators import (
@@ -159,7 +158,7 @@ class Move:
             )
         if not 0 <= self._alpha <= 1:
             where = "past the centroid" if self._alpha > 1 else "away from the centroid"
-            warnings.warn(f"alpha={self._alpha:g} is outside [0, 1] and goes {where}", UserWarning, stacklevel=5)
+            warn_user(f"alpha={self._alpha:g} is outside [0, 1] and goes {where}")
 
     def _checked_range(self, moved: Tensor, x: Tensor) -> Tensor:
         """`moved`, if the model can go on computing with it."""

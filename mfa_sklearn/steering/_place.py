@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._base.checks import warn_user
 from .._base.origin import differences
 from ..activations._language_model import check_causal_or_encoder, directory_digest
 from ..activations._sites import check_hidden_units, check_layers, check_site, hook_name
@@ -34,11 +34,9 @@ def check_model(model: Any, mfa: Any) -> None:
     config = getattr(getattr(model, "original_model", None), "config", None)
     check_causal_or_encoder(config, str(getattr(getattr(model, "cfg", None), "model_name", type(model).__name__)))
     if is_encoder(model):
-        warnings.warn(
+        warn_user(
             "this model is an encoder, which fills gaps in a text: it cannot generate, and has no next token for "
-            "logit_diff to speak of. What is left are steer and logits(..., every_position=True)",
-            UserWarning,
-            stacklevel=3,
+            "logit_diff to speak of. What is left are steer and logits(..., every_position=True)"
         )
 
 
@@ -93,6 +91,9 @@ def resolve_place(
         Naming what disagrees and what to do about it.
     """
     source = getattr(mfa, "source_", None) or {}
+    if check_source:
+        # Before layers are counted: of another model their number says less.
+        _check_same(source, describe_live(model))
     site = check_site(site or source.get("site") or "residual")
     n_layers = getattr(getattr(model, "cfg", None), "n_layers", None)
     layer = _one_layer(source.get("layer") if layer is None else layer, n_layers)
@@ -100,12 +101,18 @@ def resolve_place(
     _check_width(model, name, site, n_features)
     if check_source:
         _check_known(mfa, source)
-        for fact, fitted, here in differences(source, describe_live(model) | _tokens_at(layer, site)):
-            raise ValueError(
-                f"the mixture was fitted on {fact} {fitted!r}, but is to steer {here!r}, where its regions mean "
-                "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
-            )
+        _check_same(source, _tokens_at(layer, site))
     return Place(layer, site, name)
+
+
+def _check_same(source: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Refuse a place that differs from the mixture's source."""
+    for fact, fitted, seen in differences(source, here):
+        other = "this is another model: " if fact.startswith("model") else ""
+        raise ValueError(
+            f"{other}the mixture was fitted on {fact} {fitted!r}, but is to steer {seen!r}, where its regions mean "
+            "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
+        )
 
 
 def _one_layer(layer: Any, n_layers: int | None = None) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.words import check_unicode
 from ..activations._tokenize import context_length, read_texts, vocabulary_size
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def encode(
     TypeError
         If `prompts` is nothing of the above; the message says which entry is not.
     ValueError
-        If there is no prompt, one is empty, one does not fit the model's context, or an id is no token of the model.
+        If there is no prompt, one is empty, holds half of a surrogate pair or does not fit the model's context, or an
+        id is no token of the model.
     """
     texts, rows, single = _sorted_out(prompts)
     if texts is not None:
@@ -156,6 +158,8 @@ def _plain(tensor: Tensor) -> np.ndarray:
 
 
 def _tokens_of(model: Any, texts: list[str], prepend_bos: bool | None) -> list[np.ndarray]:
+    for number, text in enumerate(texts):
+        check_unicode(f"prompt {number}", text)
     distinct = list(dict.fromkeys(texts))
     tokenizer = getattr(model, "tokenizer", None)
     if hasattr(tokenizer, "is_fast"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from mixture_cases import SIZES, X_MADE, exact, quick
 from mixture_oracles import as_arrays, dense_posterior, dense_responsibilities
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 
 
@@ -59,3 +61,19 @@ def test_factor_scores(size):
 def test_a_code_of_another_width():
     with pytest.raises(ValueError, match=r"code has 4 columns, but codes of this mixture have 9"):
         quick().inverse_transform(np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_frames_are_given_of_dense_codes_alone(everywhere):
+    frame = pd.DataFrame(X_MADE, columns=[f"c{j}" for j in range(X_MADE.shape[1])])
+    mfa = quick(frame, n_components=2, n_factors=1)
+    expected = mfa.transform(frame).toarray()
+    with config_context(transform_output="pandas" if everywhere else "default"):
+        mfa = mfa if everywhere else mfa.set_output(transform="pandas")
+        for code in (mfa.transform, mfa.fit_transform):
+            with pytest.raises(ValueError, match="set sparse_output=False for a dense"):
+                code(frame)
+        assert isinstance(mfa.reconstruct(frame[:3]), np.ndarray)
+        found = mfa.set_params(sparse_output=False).transform(frame)
+    assert found.columns.tolist() == ["mfa0", "mfa0_factor0", "mfa1", "mfa1_factor0"]
+    np.testing.assert_allclose(found, expected)

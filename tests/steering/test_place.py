@@ -55,6 +55,18 @@ SOURCES = [
 ]
 
 
+def test_another_model_is_told_before_its_layers_are_counted(llama: Pair) -> None:
+    source = {"layer": 30, "site": "residual", "model": "/home/ann/lm", "revision": "sha256:0a1b"}
+    llama.bridge.mfa_source = {"model": llama.path, "revision": "sha256:2c3d"}
+    try:
+        with pytest.raises(ValueError, match=r"another model: .* fitted on model revision ./home/ann/lm@sha256:0a1b"):
+            MFASteerer(llama.bridge, make_mixture(**source))
+        with pytest.raises(ValueError, match="layer 30 is out of range"):
+            MFASteerer(llama.bridge, make_mixture(**source), check_source=False)
+    finally:
+        del llama.bridge.mfa_source
+
+
 @pytest.mark.parametrize(("source", "asked", "match"), SOURCES)
 def test_mixtures_fitted_elsewhere_are_refused_unless_told(
     llama: Pair, source: dict[str, Any], asked: dict[str, Any], match: str

@@ -200,3 +200,10 @@ def test_a_model_without_a_tokenizer_reads_ids_alone(llama: Pair) -> None:
     assert written.shape == (5,)
     with pytest.raises(ValueError, match="context holds 16"):
         steerer.generate(np.ones(14, dtype=int), component=1, alpha=0.5, max_new_tokens=3)
+
+
+@pytest.mark.parametrize("prompts", ["half \ud83d", ["The cat", "half \ud83d"]])
+def test_half_a_surrogate_pair_is_refused_by_number(pair: Pair, prompts: Any) -> None:
+    number = len(prompts) - 1 if isinstance(prompts, list) else 0
+    with pytest.raises(ValueError, match=rf"prompt {number} holds half of a surrogate pair, '\\ud83d', at character 5"):
+        pair.steerer.logits(prompts, component=0, alpha=ALPHA)
