@@ -178,11 +178,13 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 
 def _steer(arguments: argparse.Namespace) -> None:
+    from ._base.checks import check_count
     from .activations import load_model
     from .activations._language_model import model_of
     from .steering import MFASteerer
 
     output = output_file(arguments, (".csv",))
+    check_count("--generate", arguments.generate, least=0)
     z = _factor_scores(arguments.z)
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}
