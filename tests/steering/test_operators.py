@@ -21,8 +21,13 @@ def covariance(params: MFAParams, k: int) -> np.ndarray:
 
 def dense_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """A = S1^-1/2 (S1^1/2 S2 S1^1/2)^1/2 S1^-1/2, by Schur decompositions."""
-    root = sqrtm(source)
-    return np.linalg.solve(root, np.linalg.solve(root, sqrtm(root @ target @ root).T).T).real
+    root = _root(source)
+    return np.linalg.solve(root, np.linalg.solve(root, _root(root @ target @ root).T).T)
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    # Older versions of scipy give complex numbers of extended precision, which numpy's solvers do not take.
+    return np.asarray(sqrtm(matrix).real, dtype=np.float64)
 
 
 def test_centroid_local_and_two_stage_are_their_formulas() -> None:
