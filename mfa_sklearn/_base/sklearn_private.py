@@ -8,6 +8,7 @@ the bound is raised: that this module imports, and that the tests of conformity 
 * `_check_n_features`: the width of rows that are no array, such as those of an activation store.
 * `_check_sample_weight`: weights as all estimators take them.
 * `_safe_indexing`: rows of whatever container.
+* `_get_output_config`, `ADAPTERS_MANAGER`: the container that `set_output` asks for, for rows that no `transform` gives.
 * `_validate_params` of an estimator, `_format_results` of a search: methods, called by the functions below.
 """
 
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -27,6 +30,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "as_output",
     "check_n_features",
     "check_sample_weight",
     "fit_context",
@@ -39,6 +43,15 @@ __all__ = [
 def validate_params(estimator: Any) -> None:
     """Check an estimator's parameters against its table, as its `fit` does."""
     estimator._validate_params()
+
+
+def as_output(estimator: Any, rows: np.ndarray, X: Any) -> Any:
+    """Rows (n, D) with the features of `X`, in the container that an estimator's `set_output` asks for."""
+    kind = _get_output_config("transform", estimator)["dense"]
+    if kind == "default":
+        return rows
+    names = getattr(estimator, "feature_names_in_", [f"x{d}" for d in range(rows.shape[1])])
+    return ADAPTERS_MANAGER.adapters[kind].create_container(rows, X, columns=names)
 
 
 def format_results(search: Any, *results: Any) -> dict[str, Any]:

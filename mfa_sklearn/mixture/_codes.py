@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +11,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._base.checks import check_component
-from .._base.devices import to_numpy
+from .._base.devices import plain_array, to_numpy
+from .._base.isolation import isolated
+from .._base.mapped import read_rows
+from .._base.sklearn_private import as_output
 from ._fitted import Evaluation, FittedMixture
 from ._model.missing import observe
 from ._model.pairs import exact_log_joint, factor_scores
@@ -36,7 +39,7 @@ class CodeMethods(FittedMixture):
         stacked = np.concatenate([self.means_[:, None, :], self.loadings_.transpose(0, 2, 1)], axis=1)
         return stacked.reshape(-1, self.means_.shape[1])
 
-    @torch.no_grad()
+    @isolated
     def transform(self, X: ArrayLike | Tensor | RowSource) -> sparse.csr_matrix | np.ndarray:
         """The code of each row: responsibilities, and factor scores weighted by them.
 
@@ -64,6 +67,7 @@ class CodeMethods(FittedMixture):
         code = sparse.vstack(parts, format="csr")
         return code if self.sparse_output else code.toarray()
 
+    @isolated
     def inverse_transform(self, code: ArrayLike | sparse.spmatrix) -> np.ndarray:
         """Rows from their codes: ``sum_k r_k (mu_k + W_k z_k)``.
 
@@ -76,17 +80,19 @@ class CodeMethods(FittedMixture):
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        code = check_array(code, accept_sparse="csr", dtype=[np.float64, np.float32])
+        code = check_array(plain_array(code), accept_sparse="csr", dtype=[np.float64, np.float32])
         dictionary = self.dictionary_
         if code.shape[1] != len(dictionary):
             raise ValueError(f"code has {code.shape[1]} columns, but codes of this mixture have {len(dictionary)}")
         return np.asarray(code @ dictionary.astype(code.dtype))
 
+    @isolated
     def reconstruct(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Rows as the mixture sees them: the posterior mean of ``mu_k + W_k z``, (n_samples, n_features)."""
         check_is_fitted(self)
         return self.inverse_transform(CodeMethods.transform(self, X))
 
+    @isolated
     def impute(self, X: ArrayLike | Tensor | RowSource, draw: bool = False) -> np.ndarray:
         """Rows with their missing values (NaN) filled in from what was observed.
 
@@ -100,7 +106,7 @@ class CodeMethods(FittedMixture):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Observed values are those given.
+            Observed values are those given. A data frame after ``set_output(transform="pandas")``, as from `transform`.
 
         Examples
         --------
@@ -111,18 +117,19 @@ class CodeMethods(FittedMixture):
         array([[ 1.,  6., 11.]])
         """
         check_is_fitted(self)
-        given = np.asarray(check_rows(self, X, reset=False))
-        missing = np.isnan(given)
-        filled = self._drawn(given) if draw else self.reconstruct(given)
-        return np.where(missing, filled, given).astype(filled.dtype, copy=False)
+        rows = check_rows(self, X, reset=False)
+        given = to_numpy(read_rows(rows, slice(0, rows.shape[0]), torch.device("cpu")))
+        filled = self._drawn(X, given.shape) if draw else self.reconstruct(X)
+        complete = np.where(np.isnan(given), filled, given).astype(filled.dtype, copy=False)
+        return as_output(self, complete, X)
 
-    @torch.no_grad()
-    def _drawn(self, X: np.ndarray) -> np.ndarray:
+    @isolated
+    def _drawn(self, X: Any, shape: tuple[int, ...]) -> np.ndarray:
         """Rows drawn from the distribution of all features given the observed ones' component and factors."""
         evaluation = Evaluation(self, X)
         density = evaluation.density
         rng = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
-        out = torch.empty(X.shape, dtype=torch.float64)
+        out = torch.empty(shape, dtype=torch.float64)
 
         def normal(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=rng, dtype=torch.float64)
@@ -141,7 +148,7 @@ class CodeMethods(FittedMixture):
         conditioner = evaluation.conditioner
         return to_numpy(out * conditioner.scale.cpu() + conditioner.center.cpu(), evaluation.out_dtype)
 
-    @torch.no_grad()
+    @isolated
     def posterior_mean(self, X: ArrayLike | Tensor | RowSource, component: int | None = None) -> np.ndarray:
         """Factor scores ``E[z | x, k]`` of rows under one component.
 

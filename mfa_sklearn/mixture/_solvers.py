@@ -80,7 +80,7 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
         e.noise_floor,
         temperature,
         acceleration=e.acceleration,
-        row_weight=problem.weight / problem.batches.n_rows,
+        row_weight=problem.batches.mean_weight,
     )
     if e.tol == "auto":
         return solver, Worthwhile(rows.seconds, problem.batches.n_features)
