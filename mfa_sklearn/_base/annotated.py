@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 import numpy as np
 from scipy import sparse
 
+from .checks import unmasked
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -177,9 +179,12 @@ def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
 
 
 def given_rows(X: Any) -> Any:
-    """`X`, or the table it stands for: a container of tables has a method `__mfa_rows__` that gives it."""
+    """`X`, or the table it stands for: a container of tables has a method `__mfa_rows__` that gives it.
+
+    A masked array stands for one with NaN where it is masked.
+    """
     find = getattr(type(X), "__mfa_rows__", None)
-    return X if find is None else find(X)
+    return unmasked(X if find is None else find(X))
 
 
 def is_row_source(X: Any) -> TypeGuard[RowSource]:

@@ -59,3 +59,45 @@ def check_component(component: int, n_components: int) -> int:
     if not 0 <= component < n_components:
         raise ValueError(f"component={component} is out of range; this mixture has components 0 to {n_components - 1}")
     return int(component)
+
+
+def unmasked(values: Any) -> Any:
+    """What is under no mask; of a masked array a plain one, with NaN (and so in double precision) where it is masked."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    if not np.ma.is_masked(values):
+        return values.data
+    return np.ma.filled(values.astype(np.result_type(values.dtype, np.float16)), np.nan)
+
+
+def plain_numbers(X: Any) -> Any:
+    """Rows with numbers for objects: a list of lists with None in it, an array of objects; the rest as it is.
+
+    None and pandas' NA are missing values, NaN.
+
+    Raises
+    ------
+    TypeError
+        If an object is no number.
+    """
+    if not isinstance(X, (list, tuple)) and getattr(X, "dtype", None) != np.dtype(object):
+        return X
+    if not isinstance(X, (list, tuple, np.ndarray)):
+        return X  # a frame's columns have types of their own
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        return X  # of rows of different lengths; refused later
+    if array.dtype != object or array.ndim != 2:
+        return X
+    found = np.empty(array.shape)
+    for (row, column), value in np.ndenumerate(array):
+        try:
+            found[row, column] = np.nan if _is_absent(value) else value
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"X holds {value!r} at row {row}, column {column}, which is no number") from error
+    return found
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import check_choice
+from .checks import check_choice, unmasked
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -111,8 +111,8 @@ def to_numpy(tensor: Tensor, dtype: DTypeLike | None = None) -> np.ndarray:
 
 
 def plain_array(values: Any) -> Any:
-    """What numpy can read of a parameter that may be a tensor: on any device, of any precision, with a gradient."""
-    return to_numpy(values) if isinstance(values, Tensor) else values
+    """What numpy can read of values that may be a tensor, on any device and with a gradient, or a masked array."""
+    return to_numpy(values) if isinstance(values, Tensor) else unmasked(values)
 
 
 def to_tensor(array: Any, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:

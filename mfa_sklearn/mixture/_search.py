@@ -15,6 +15,7 @@ from sklearn.model_selection import KFold, check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from .._base.annotated import given_rows
 from .._base.checks import import_optional
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
 from ._trial import CRITERIA, Trial, fit_group
@@ -157,6 +158,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
             If there are no candidates, or the rows are too few or too narrow for one of them.
         """
         # What a clone refuses, all candidates would; the rows go on as they are, with what is attached to them.
+        X = given_rows(X)
         rows = check_rows(clone(self.estimator), X, reset=True)
         X = X if hasattr(X, "shape") else rows
         candidates = self._candidates()

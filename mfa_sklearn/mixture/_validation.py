@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from .._base.annotated import given_rows, is_row_source
+from .._base.checks import plain_numbers
 from .._base.devices import plain_array
 from .._base.sklearn_private import check_n_features, check_sample_weight
 
@@ -28,20 +29,38 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     large memory map is not read just for that.
     """
     X = given_rows(X)
+    if isinstance(X, Tensor):
+        _check_tensor(X)
     if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
-        if X.shape[0] == 0:
-            raise ValueError(f"Found array with 0 sample(s) (shape={tuple(X.shape)}) while a minimum of 1 is required.")
-        if isinstance(X, Tensor) and X.is_complex():
-            raise ValueError("Complex data not supported")
+        for count, what in zip(X.shape, ("sample", "feature"), strict=True):
+            if count == 0:
+                shape = tuple(X.shape)
+                raise ValueError(f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required.")
         check_n_features(estimator, X, reset=reset)
         return X
     # skip_check_array would also skip the feature names
-    array = np.asarray(validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False))
+    array = np.asarray(
+        validate_data(estimator, plain_numbers(X), reset=reset, dtype="numeric", ensure_all_finite=False)
+    )
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"X has dtype {array.dtype}, which is no kind of number; convert it to numbers first")
     # torch reads neither foreign byte orders nor extended precision
     native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.dtype(np.float64)
     return array.astype(native, copy=False)
+
+
+def _check_tensor(X: Tensor) -> None:
+    """Refuse tensors whose numbers do not lie side by side, or that have none."""
+    if X.is_nested or X.layout != torch.strided:
+        kind = "nested" if X.is_nested else str(X.layout).removeprefix("torch.")
+        remedy = "pad it to rows of one length" if X.is_nested else "give X.to_dense()"
+        raise TypeError(f"X is a tensor of the layout {kind}, but dense rows are needed; {remedy}")
+    if X.is_meta or X.is_quantized:
+        raise TypeError(f"X is a {'meta' if X.is_meta else 'quantized'} tensor, which holds no numbers to fit")
+    if X.is_complex():
+        raise ValueError("Complex data not supported")
 
 
 class RowWeights(NamedTuple):

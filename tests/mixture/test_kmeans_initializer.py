@@ -147,7 +147,7 @@ def test_token_frequency_gives_every_token_the_same_weight() -> None:
 
 def test_token_frequency_draws_tokens_alike() -> None:
     X, rng = tokens(), np.random.RandomState(0)
-    batches = identity_batches(np.asarray(X.token_ids, dtype=float)[:, None], token_weights(X, None))
+    batches = identity_batches(np.asarray(X.token_ids, dtype=float)[:, None], token_weights(X, np.ones(len(X))))
     drawn = [s.X[:, 0].numpy().astype(int) for _ in range(300) for s in samples_of(batches, [10], rng)]
     share = np.bincount(np.concatenate(drawn))[np.unique(X.token_ids)] / 3000
     np.testing.assert_allclose(share, 0.1, atol=0.03)
