@@ -80,10 +80,8 @@ def plain_numbers(X: Any) -> Any:
     TypeError
         If an object is no number.
     """
-    if not isinstance(X, (list, tuple)) and getattr(X, "dtype", None) != np.dtype(object):
+    if not isinstance(X, (list, tuple)) and not (isinstance(X, np.ndarray) and X.dtype == object):
         return X
-    if not isinstance(X, (list, tuple, np.ndarray)):
-        return X  # a frame's columns have types of their own
     try:
         array = np.asarray(X)
     except ValueError:
@@ -95,7 +93,10 @@ def plain_numbers(X: Any) -> Any:
         try:
             found[row, column] = np.nan if _is_absent(value) else value
         except (TypeError, ValueError) as error:
-            raise TypeError(f"X holds {value!r} at row {row}, column {column}, which is no number") from error
+            raise TypeError(
+                f"X holds {value!r} at row {row}, column {column}; the argument must be made of numbers, of strings "
+                "that stand for a number, or of None for a missing value"
+            ) from error
     return found
 
 

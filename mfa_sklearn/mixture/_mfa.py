@@ -20,6 +20,7 @@ from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
 from ._fit.loop import FitResult, Step, run
 from ._fit.problem import Problem, pose
+from ._fit.progress import Progress
 from ._model.params import MFAParams
 from ._model.rotation import rotate
 from ._persistence import PersistenceMethods
@@ -160,6 +161,7 @@ class MFA(
     """
 
     _stream: Stream | None = None
+    _progress: Progress | None = None
     # scikit-learn's set_output wraps what the class itself defines.
     transform = CodeMethods.transform
 
@@ -283,7 +285,8 @@ class MFA(
             params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
             solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
             result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
-            best = result if best is None else best.better(result)
+            if best is None or best.better(result) is result:
+                best, self._progress = result, Progress.of(solver, monitor, problem)
             if result.interrupted:
                 break
         assert best is not None
@@ -380,6 +383,7 @@ class MFA(
         rows = check_rows(self, X, reset=False)
         params, bound = stream.update(self, rows, check_weights(sample_weight, rows))
         self._set_params_from(params)
+        self._progress = None
         self.lower_bound_ = bound
         self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1

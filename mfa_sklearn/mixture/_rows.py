@@ -46,6 +46,10 @@ class Conditioner(NamedTuple):
         low = (self.center - high.double()).to(work.dtype)
         return (work - high).sub_(low).div_(self.scale.to(work.dtype)).to(dtype)
 
+    def inward_points(self, points: np.ndarray) -> Tensor:
+        """Points (K, D) of the data in conditioned space, in double precision."""
+        return (to_tensor(points, self.center.device, torch.float64) - self.center) / self.scale
+
     def inward(self, params: MFAParams) -> MFAParams:
         """Parameters of the conditioned rows from those of the original ones."""
         return params._replace(

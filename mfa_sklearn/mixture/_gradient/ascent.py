@@ -91,6 +91,8 @@ class Ascent:
             Of the minibatch before the step: the weighted sum of log densities, and the sum of weights.
         """
         mass = float(len(X) if weights is None else weights.sum())
+        if mass == 0:
+            return 0.0, 0.0
         w = X.new_full((len(X),), 1 / mass) if weights is None else (weights / mass).to(X)
         self._optimizer.zero_grad(set_to_none=True)
         missing = has_missing(X)

@@ -56,6 +56,7 @@ class GradientSolver:
         self._ascent = Ascent(self._leaves, optimizer, floor)
         self._best: tuple[float, MFAParams] | None = None
         self.reseeded = 0
+        self.plain = True
 
     def step(self) -> Step:
         """One epoch."""
