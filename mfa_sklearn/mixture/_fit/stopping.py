@@ -14,6 +14,8 @@ _FREE_SECONDS = 2.0
 _STEPS_BEFORE = 5
 # Gains that what is still to come is extrapolated from.
 _GAINS = 4
+# Gains of extrapolated steps that have to be small together: the most that the extrapolation looks back.
+_WINDOW = 10
 # Share of a gain that is too little to be told from rounding.
 _NOTHING = 1e-4
 
@@ -61,7 +63,7 @@ class Extrapolation:
         if math.isnan(gain):
             self._gains = []
             return False
-        self._gains = [*self._gains, gain][-_GAINS:]
+        self._gains = [*self._gains, gain][-_WINDOW:]
         if len(self._gains) < 2:
             return False
         self._calm = self._calm + 1 if self._remaining(bound, plain) <= self.tol else 0
@@ -69,12 +71,11 @@ class Extrapolation:
 
     def _remaining(self, bound: float, plain: bool) -> float:
         """Nats per row still to be gained, by the last gains; infinity where they do not tell."""
-        gain, previous = self._gains[-1], self._gains[-2]
-        if gain <= 1e-14 * max(1.0, abs(bound)):
+        if self._gains[-1] <= 1e-14 * max(1.0, abs(bound)):
             return 0.0
         if not plain:
-            return gain / (1 - gain / previous) if gain < previous else math.inf
-        return rest_of_two_series(self._gains) if len(self._gains) == _GAINS else math.inf
+            return 2 * sum(self._gains) if len(self._gains) == _WINDOW else math.inf
+        return rest_of_two_series(self._gains[-_GAINS:]) if len(self._gains) >= _GAINS else math.inf
 
     def restart(self, bound: float) -> None:
         """Begin another series of bounds with this one."""
@@ -83,7 +84,7 @@ class Extrapolation:
     @property
     def doubtful(self) -> bool:
         """Whether the series, as far as it goes, says that more than `tol` is to be had."""
-        return len(self._gains) == _GAINS and not self._calm
+        return len(self._gains) >= _GAINS and not self._calm
 
     def go_on(self, last: object) -> None:
         """Take over the bounds that the monitor of an earlier fit has seen."""
@@ -102,13 +103,15 @@ def rest_of_two_series(gains: list[float]) -> float:
     lasting, before = _limit(*gains[-3:]), _limit(*gains[-4:-1])
     if not gain < previous or lasting == -math.inf:
         return math.inf
+    single = gain / (1 - gain / previous)
     if lasting <= _NOTHING * gain:
-        return gain / (1 - gain / previous)
+        return single
     if not lasting < before:
         return math.inf
     passing, was = gain - lasting, previous - before
     quick = passing / (1 - passing / was) if 0 < passing < was else passing
-    return quick + lasting / (1 - lasting / before)
+    # What seems to last may be on its way to less than nothing: then the gains fall ever faster, as one series.
+    return max(single, quick + lasting / (1 - lasting / before))
 
 
 def _limit(first: float, second: float, third: float) -> float:
