@@ -124,9 +124,7 @@ def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndar
     return asked or 1 if centers is None else len(centers)
 
 
-def _split(
-    estimator: Any, n_rows: int, rng: np.random.RandomState
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Of the rows that count, numbers of those to fit on and to hold out; None for all and for none."""
     if estimator.solver != "gradient" or not estimator.early_stopping:
         return None, None

@@ -149,9 +149,7 @@ def _cluster_variances(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], centers
     return variances
 
 
-def _principal_loadings(
-    deviations: Tensor, mass: float, n_factors: int, variance: Tensor, draws: Draws
-) -> Tensor:
+def _principal_loadings(deviations: Tensor, mass: float, n_factors: int, variance: Tensor, draws: Draws) -> Tensor:
     """Loadings (D, q) of a cluster's deviations (n, D), already weighted by the root of each row's weight.
 
     Given the noise, the best loadings are principal components in units of it, ``Psi^(1/2) V (S^2 - 1)^(1/2)``
