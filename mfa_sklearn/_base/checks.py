@@ -62,7 +62,7 @@ def check_component(component: int, n_components: int) -> int:
 
 
 def unmasked(values: Any) -> Any:
-    """What is under no mask; of a masked array a plain one, with NaN (and so in double precision) where it is masked."""
+    """The values, of a masked array as a plain one with NaN where it is masked."""
     if not isinstance(values, np.ma.MaskedArray):
         return values
     if not np.ma.is_masked(values):

@@ -8,7 +8,7 @@ the bound is raised: that this module imports, and that the tests of conformity 
 * `_check_n_features`: the width of rows that are no array, such as those of an activation store.
 * `_check_sample_weight`: weights as all estimators take them.
 * `_safe_indexing`: rows of whatever container.
-* `_get_output_config`, `ADAPTERS_MANAGER`: the container that `set_output` asks for, for rows that no `transform` gives.
+* `_get_output_config`, `ADAPTERS_MANAGER`: the container that `set_output` asks for, where no `transform` gives it.
 * `_validate_params` of an estimator, `_format_results` of a search: methods, called by the functions below.
 """
 

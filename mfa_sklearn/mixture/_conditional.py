@@ -157,8 +157,8 @@ class ConditionalMethods(FittedMixture):
         Returns
         -------
         ConditionalMixture
-            Its `weights` (and `log_weights`), `means`, `loadings` and `noise_variance` describe the unobserved `columns`; `mean`, `sample`
-            and `log_prob` answer for each row.
+            Its `weights` (and `log_weights`), `means`, `loadings` and `noise_variance` describe the unobserved
+            `columns`; `mean`, `sample` and `log_prob` answer for each row.
 
         Raises
         ------

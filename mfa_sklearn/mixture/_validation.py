@@ -64,8 +64,10 @@ def _check_tensor(X: Tensor) -> None:
 
 
 class RowWeights(NamedTuple):
-    """Which rows of a table count, and how much: only the relations of what a user gives matter, and rows of weight zero
-    are as if they were not there."""
+    """Which rows of a table count, and how much.
+
+    Only the relations of what a user gives matter, and rows of weight zero are as if they were not there.
+    """
 
     values: np.ndarray | None = None  # (m,) of the rows that count; None where they count alike
     places: np.ndarray | None = None  # (m,) their ascending numbers; None where all rows do

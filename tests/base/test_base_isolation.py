@@ -104,13 +104,13 @@ def test_one_random_state_gives_one_fit_in_threads():
 
 def test_a_fit_draws_nothing_from_the_generators_of_the_process():
     torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
-    before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(5)
+    before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()
     rows = np.random.default_rng(0).standard_normal((300, 120))
     for solver in ("em", "gradient"):
         MFA(2, 2, solver=solver, random_state=0, max_iter=2, tol=0).fit(rows).impute(rows, draw=True)
     assert torch.equal(torch.get_rng_state(), before)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpys)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], numpys)
 
 
 def test_products_round_only_while_no_other_thread_computes():

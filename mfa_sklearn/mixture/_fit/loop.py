@@ -50,8 +50,8 @@ class Solver(Protocol):
 def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, Step], Any] | None = None) -> FitResult:
     """Step until the monitor is satisfied or `max_iter` steps are done; an interrupt keeps what was reached.
 
-    Gains of extrapolated steps are no series that says what is still to come. Where they seem to have ended, plain steps
-    are made, and theirs are judged; should these have more to gain, extrapolation goes on.
+    Gains of extrapolated steps are no series that says what is still to come. Where they seem to have ended, plain
+    steps are made, and theirs are judged; should these have more to gain, extrapolation goes on.
     """
     bounds: list[float] = []
     converged, interrupted = False, False

@@ -89,8 +89,9 @@ class Extrapolation:
     def go_on(self, last: object) -> None:
         """Take over the bounds that the monitor of an earlier fit has seen."""
         if isinstance(last, Extrapolation):
-            # What they mean is judged anew: that fit may have had another tolerance.
             self._last, self._gains = last._last, list(last._gains)
+            # What was little enough for a larger tolerance is judged anew.
+            self._calm = last._calm if last.tol <= self.tol else 0
 
 
 def rest_of_two_series(gains: list[float]) -> float:
