@@ -25,7 +25,11 @@ print(by_concept.nlargest(15, "llr").to_string(float_format="%.3g"))
 
 component = int(by_concept.loc[by_concept["llr"].idxmax(), "component"])
 print(f"\nThe most typical tokens of component {component}, by likelihood, drawn from its best 200:")
-print(format_tokens(top_tokens(mfa, X, score="likelihood", components=component, pool=200, random_state=0)))
+print(
+    format_tokens(
+        top_tokens(mfa, X, score="likelihood", aggregate="occurrence", components=component, pool=200, random_state=0)
+    )
+)
 
 print("\nIts commonest tokens, by the sum of posteriors:")
 table = top_tokens(mfa, X, aggregate="sum", components=component, context=0)

@@ -6,7 +6,12 @@ Names are imported when they are first used, so that a table of numbers needs no
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ._base.paths import open_paths_with
+
+if TYPE_CHECKING:
+    import os
 
 __version__ = "0.1.0"
 
@@ -17,11 +22,17 @@ _HOMES = {
     "ActivationArray": "activations",
     "ActivationExtractor": "activations",
     "ActivationStore": "activations",
+    "load_model": "activations",
     "SubspaceDisplay": "interpret",
+    "concept_components": "interpret",
+    "describe_components": "interpret",
+    "format_tokens": "interpret",
+    "neighbors": "interpret",
     "project": "interpret",
     "top_concepts": "interpret",
     "top_tokens": "interpret",
     "MFASteerer": "steering",
+    "evaluate_steering": "steering",
     "datasets": "datasets",
 }
 
@@ -33,6 +44,16 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"{__name__}.{_HOMES[name]}")
     return module if _HOMES[name] == name else getattr(module, name)
+
+
+def _rows_at(path: str | os.PathLike[str]) -> Any:
+    """What is read where a path is given as rows."""
+    from .activations._path import rows_at
+
+    return rows_at(path)
+
+
+open_paths_with(_rows_at)
 
 
 def __dir__() -> list[str]:

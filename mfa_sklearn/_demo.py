@@ -133,7 +133,7 @@ def fit(report: Report, quick: bool) -> Fitted:
     texts, labels = concepts.texts[::stride], concepts.labels[::stride]
     pipeline = Pipeline(
         [
-            ("activations", ActivationExtractor(model=datasets.tiny_lm(), layer=LAYER)),
+            ("activations", ActivationExtractor(model="tiny_lm", layer=LAYER)),
             ("init", KMeansInitializer(n_clusters=n_components, random_state=SEED)),
             ("mfa", MFA(n_factors=N_FACTORS, tol=1e-2, random_state=SEED)),
         ]
@@ -187,7 +187,7 @@ def describe(report: Report, fitted: Fitted) -> Any:
     """What each component is about; gives the table of each concept's component."""
     mfa, X = fitted.mfa, fitted.activations
     with report.stage("Meaning: some components, their tokens and concepts (components.csv has all)"):
-        components = describe_components(mfa, X, n_tokens=8, aggregate="max")
+        components = describe_components(mfa, X, n_tokens=8)
         tokens = top_tokens(mfa, X)
         by_concept = concept_components(mfa, X)
         shown = [*by_concept.nlargest(10, "llr")["component"], *components.nlargest(6, "size").index]

@@ -6,25 +6,20 @@ imports a language-model package.
 
 from __future__ import annotations
 
-import csv
 import json
-import warnings
-from collections import Counter
-from collections.abc import Iterable
-from importlib import resources
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from ._base.checks import check_choice, check_count
+from ._base.home import home_path
+from ._base.portable import embedded
+from ._texts.columns import Columns
+from ._texts.reader import collect, read_rows
 
 __all__ = ["load_concepts", "make_mfa", "read_texts", "tiny_lm"]
-
-TEXT_KEYS = ("prompt", "text", "sentence")
-LABEL_KEYS = ("label", "concept")
 
 CONCEPTS_DESCR = """\
 Forty concepts, one hundred English sentences each, written by a seeded grammar (data/build in the
@@ -32,21 +27,6 @@ repository). Every sentence frame serves all concepts and many words belong to s
 charge, court), so topics, not templates, tell the sentences apart. `words` holds the surface forms of each
 concept's content words.
 """
-
-
-def _data_dir() -> Path:
-    """The installed `mfa_sklearn.data`, or the top-level `data` of a checkout."""
-    try:
-        return Path(str(resources.files("mfa_sklearn.data")))
-    except ModuleNotFoundError:
-        return Path(__file__).resolve().parents[1] / "data"
-
-
-def _embedded(name: str) -> Path:
-    path = _data_dir() / name
-    if not path.exists():
-        raise FileNotFoundError(f"The embedded {name!r} is missing: {path}. Reinstall mfa-sklearn with its data files.")
-    return path
 
 
 def load_concepts(*, return_X_y: bool = False) -> Bunch | tuple[list[str], np.ndarray]:
@@ -88,12 +68,12 @@ def load_concepts(*, return_X_y: bool = False) -> Bunch | tuple[list[str], np.nd
     >>> labels.shape
     (4000,)
     """
-    path = _embedded("supervised.json")
+    path = embedded("supervised.json")
     rows = read_texts(path)
     if return_X_y:
         return rows.texts, rows.labels
     names, target = np.unique(rows.labels, return_inverse=True)
-    words = json.loads(_embedded("concepts.json").read_text(encoding="utf-8"))
+    words = json.loads(embedded("concepts.json").read_text(encoding="utf-8"))
     return Bunch(
         texts=rows.texts,
         labels=rows.labels,
@@ -116,7 +96,8 @@ def tiny_lm() -> Path:
     -------
     path : pathlib.Path
         A directory for `AutoModelForCausalLM.from_pretrained`, `AutoTokenizer.from_pretrained`,
-        `TransformerBridge.boot_transformers` or `ActivationExtractor(model=...)`.
+        `TransformerBridge.boot_transformers` or `ActivationExtractor(model=...)`. The last, `load_model` and the
+        command line also take its name, "tiny_lm", which is the same on every machine.
 
     Examples
     --------
@@ -124,34 +105,43 @@ def tiny_lm() -> Path:
     >>> sorted(path.name for path in tiny_lm().glob("*.safetensors"))
     ['model.safetensors']
     """
-    return _embedded("tiny-lm")
+    return embedded("tiny-lm")
 
 
 # --- a user's texts
 
 
-def read_texts(path: str | PathLike[str]) -> Bunch:
-    """Read texts, with their labels if there are any, from a CSV, JSON or JSONL file.
+def read_texts(path: str | PathLike[str], *, text_column: str | None = None, label_column: str | None = None) -> Bunch:
+    """Read texts, with their labels if there are any, from a CSV, JSON, JSONL or text file.
+
+    A file is read the one way that is certain; one that can be read in two ways is refused, and the message says which
+    two.
 
     Parameters
     ----------
     path : str or path-like
-        The suffix decides how the file is read.
+        The suffix decides how the file is read. Encoding is UTF-8.
 
-        * `.csv`: a header with a column `prompt`, `text` or `sentence` and, if there are labels, `label` or
-          `concept`.
-        * `.json`: a list of objects with those keys, a list of strings, or an object label -> sentences.
+        * `.csv`: a header, separated by commas, with a column `prompt`, `text` or `sentence` and, if there are labels,
+          `label` or `concept`. Every row has as many fields as the header; a text with commas, quotes or line breaks
+          stands in quotes, its own quotes doubled.
+        * `.json`: a list of objects with those keys, a list of strings, an object of columns with those keys (lists of
+          equal length, as `Dataset.to_dict` and pandas write them), or an object label -> sentences.
         * `.jsonl`: one object or one string a line.
+        * `.txt`: one text a line, without labels; blank lines are left out.
 
-        The first of the names that a row has counts; upper and lower case are the same. Encoding is UTF-8.
+        Upper and lower case of columns' names are the same.
+    text_column, label_column : str, optional
+        Names of the columns, where they are others or several of those above hold something.
 
     Returns
     -------
     data : Bunch
         texts : list of str, length n
             Texts without the blanks around them.
-        labels : ndarray of str of shape (n,), or None
-            None if no row has a label; "" for a row without one where others have.
+        labels : ndarray of shape (n,), or None
+            Strings; None for a row without a label (an empty cell, null or NaN) where others have one. None in place
+            of the array if no row has a label.
         n_rows : int
             Rows seen, skipped ones included.
         n_skipped : int
@@ -163,16 +153,17 @@ def read_texts(path: str | PathLike[str]) -> Bunch:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
     ValueError
-        If the suffix is unknown, the file cannot be parsed or decoded, its layout is none of the above, or no
-        row of it holds a text.
+        If the suffix is unknown, the file cannot be parsed or decoded, its layout is none of the above or may be two
+        of them, a column is missing or there twice, or no row of it holds a text.
 
     Warns
     -----
     UserWarning
-        If rows were skipped.
+        If rows were skipped, halves of surrogate pairs replaced, a quoted text of a CSV file holds lines that look like
+        its rows, or labels are the string 'nan' or the like.
 
     Examples
     --------
@@ -185,110 +176,8 @@ def read_texts(path: str | PathLike[str]) -> Bunch:
     >>> data.texts, data.labels.tolist()
     (['The canoe drifted.', 'A loan was repaid.'], ['river', 'banking'])
     """
-    path = Path(path)
-    readers = {".csv": _csv_rows, ".json": _json_rows, ".jsonl": _jsonl_rows}
-    if not path.is_file():
-        raise FileNotFoundError(f"No such file: {path}. read_texts takes the path of a .csv, .json or .jsonl file.")
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(
-            f"Cannot tell the format of {path}: its suffix is {path.suffix!r}, not one of {sorted(readers)}."
-        )
-    try:
-        rows = reader(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8 and read it again.") from error
-    return _collect(rows, path)
-
-
-def _collect(rows: list[Any], path: Path) -> Bunch:
-    """Sort rows into texts with labels, and reasons to skip."""
-    texts, labels, skipped = [], [], Counter[str]()
-    for row in rows:
-        text, label, problem = _text_and_label(row)
-        if problem:
-            skipped[problem] += 1
-        else:
-            texts.append(text)
-            labels.append(label)
-    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
-    if not texts:
-        raise ValueError(
-            f"No texts in {path}: {len(rows)} rows{', ' + reasons if reasons else ''}. "
-            f"Give every row a text under one of {', '.join(TEXT_KEYS)}{_seen_names(rows)}."
-        )
-    if skipped:
-        warnings.warn(f"Skipped {skipped.total()} of {len(rows)} rows of {path}: {reasons}.", stacklevel=3)
-    return Bunch(
-        texts=texts,
-        labels=np.array(labels) if any(labels) else None,
-        n_rows=len(rows),
-        n_skipped=skipped.total(),
-        skipped=dict(skipped),
-        filename=str(path),
-    )
-
-
-def _text_and_label(row: Any) -> tuple[str, str, str]:
-    """(text, label, why the row is skipped); the last is empty for a good row."""
-    if isinstance(row, str):
-        return row.strip(), "", "" if row.strip() else "with an empty text"
-    if not isinstance(row, dict):
-        return "", "", f"of type {type(row).__name__}"
-    fields = {str(key).strip().lower(): value for key, value in row.items()}
-    key = next((name for name in TEXT_KEYS if name in fields), None)
-    if key is None:
-        return "", "", "without a text column"
-    text = fields[key]
-    if text is None or (isinstance(text, str) and not text.strip()):
-        return "", "", "with an empty text"
-    if not isinstance(text, str):
-        return "", "", f"whose text is of type {type(text).__name__}"
-    label = next((fields[name] for name in LABEL_KEYS if fields.get(name) is not None), "")
-    return text.strip(), str(label).strip(), ""
-
-
-def _seen_names(rows: list[Any]) -> str:
-    names = {str(key): None for row in rows[:100] if isinstance(row, dict) for key in row}
-    return f" (seen: {', '.join(list(names)[:10])})" if names else ""
-
-
-def _csv_rows(path: Path) -> list[Any]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        try:
-            return list(reader)
-        except csv.Error as error:
-            raise ValueError(f"{path} is not a valid CSV file: line {reader.line_num}: {error}.") from error
-
-
-def _parse(text: str, path: Path, line: int = 0) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        where = f"line {line or error.lineno} column {error.colno}"
-        hint = "" if line else " A file with one object a line should be named .jsonl."
-        raise ValueError(f"{path} is not valid JSON: {error.msg} at {where}.{hint}") from error
-
-
-def _json_rows(path: Path) -> list[Any]:
-    content = _parse(path.read_text(encoding="utf-8-sig"), path)
-    if isinstance(content, list):
-        return content
-    if isinstance(content, dict) and all(isinstance(value, list) for value in content.values()):
-        return [_labeled(text, label) for label, texts in content.items() for text in texts]
-    seen = f"an object with the keys {list(content)[:5]}" if isinstance(content, dict) else type(content).__name__
-    raise ValueError(f"{path} holds {seen}, not a list of objects, a list of strings or an object label -> sentences.")
-
-
-def _labeled(text: Any, label: str) -> dict[str, Any]:
-    return {"text": text, "label": label}
-
-
-def _jsonl_rows(path: Path) -> list[Any]:
-    # Not splitlines(): JSON strings may hold U+2028 unescaped.
-    lines: Iterable[str] = path.read_text(encoding="utf-8-sig").split("\n")
-    return [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    path, columns = home_path(path), Columns(text_column, label_column)
+    return collect(read_rows(path, columns), path, columns)
 
 
 # --- numbers from a known mixture

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,11 +50,12 @@ def test_fit_keeps_a_mixture_that_knows_its_source(folder: Path) -> None:
     assert mfa.source_["layer"] == 1 and mfa.source_["site"] == "residual"
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fit_takes_any_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", *out(folder, "table-mfa")]) == 0
     expected = MFA(2, 1, init="kmeans", random_state=0).fit(np.load(folder / "table.npy"))
     np.testing.assert_allclose(MFA.from_pretrained(folder / "table-mfa").means_, expected.means_)
-    assert "2 components of 1 factors on 60 rows" in capsys.readouterr().out
+    assert "2 components of 1 factor on 60 rows" in capsys.readouterr().out
 
 
 def test_top_tokens(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +91,21 @@ def test_steer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(row["change"]) == 0 for row in read_csv(folder / "nothing.csv"))
     assert main([*command, "--alpha", "1", *out(folder, "moved.csv")]) == 0
     assert all(float(row["change"]) != 0 for row in read_csv(folder / "moved.csv"))
+
+
+def test_a_colleague_is_told_which_model_to_bring(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "mfa", tmp_path / "mfa")
+    assert str(folder) not in (tmp_path / "mfa" / "config.json").read_text(encoding="utf-8")
+    command = ["steer", str(tmp_path / "mfa"), "The cat", "--component", "1"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "'model' was a directory" in error and "--model DIR" in error and "same weights, digest sha256:" in error
+    save_tiny_model(tmp_path / "other", "gpt2", seed=1)
+    assert main([*command, "--model", str(tmp_path / "other")]) == 2
+    assert "another model" in capsys.readouterr().err
+    assert main([*command, "--model", str(folder / "model")]) == 0
 
 
 X_TEXTS = ["extract", "{f}/texts.csv", "-o", "{f}/new", "--layer"]
@@ -124,6 +145,17 @@ STEER = ["steer", "{f}/mfa"]
         (["steer", "{f}/table-mfa", "The", "--component", "0"], "give --model"),
         (["steer", "{f}/table-mfa", "The", "--component", "0", "--model", "{f}/model"], "give layer="),
         ([*STEER, "The", "--component", "0", "--layer", "0"], "layer"),
+        ([*STEER, "The", "--component", "0", "--z", "0=1", "0=2"], "--z names a factor twice"),
+        (
+            [*STEER, "half \udcff", "--component", "0"],
+            "prompt 0 holds half of a surrogate pair, '\\udcff', at character 5",
+        ),
+        (["fit", "{f}/table.npy", "-o", "{f}/new", "-k", "2", "--layer", "1"], "a table, which has no layers"),
+        (["fit", "{f}/table.npy", "-o", "{f}/new", "-k", "2", "--device", "meta"], "device='meta' cannot compute"),
+        (
+            [*X_TEXTS, "1", "--model", "{f}/model", "--text-column", "body"],
+            "has no column 'body': it has ['text', 'label']",
+        ),
         (["demo", "--output", "{f}/texts.csv"], "it is a file"),
     ],
 )
@@ -139,6 +171,87 @@ def test_mistakes_get_one_clear_line(
     assert len(errors) == 1 and says in captured.err and "Traceback" not in captured.err
     assert captured.out == ""
     assert set(folder.iterdir()) <= before
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+TABLES: dict[str, Any] = {
+    "empty": b"",
+    "short": b"\x93NUMPY\x01\x00v\x00{'descr'",
+    "other": b"not an array",
+    "zip": b"PK\x03\x04" + bytes(40),
+    "cut": header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 4), }\n"),
+    "huge": header("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999, 4), }\n"),
+    "deep": header("(" * 3000 + "\n"),
+    "objects": header("{'descr': '|O', 'fortran_order': False, 'shape': (3, 4), }\n"),
+    "strings": np.array([["a", "b"]] * 5),
+    "one column": np.zeros(5),
+    "cube": np.zeros((3, 3, 3)),
+    "complex": np.zeros((5, 3), complex),
+    "dates": np.zeros((5, 3), "M8[s]"),
+    "records": np.zeros(5, [("a", float)]),
+    "no rows": np.zeros((0, 4)),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_file_that_is_no_table_is_told_in_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, content = tmp_path / "bad.npy", TABLES[name]
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content)
+    assert main(["fit", str(path), "-k", "2", "-q", "1", *out(tmp_path, "new")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mfa-sklearn: error: ") and "pickle" not in line
+    assert "bad.npy" in line or name == "no rows"
+    assert not (tmp_path / "new").exists()
+
+
+LABELS_AS_THEY_COME = ["\x1b]0;owned\x07", "\x1b[2J\u202egone", "日本", "naïve\nline", None, float("nan"), ""]
+
+
+@pytest.fixture(scope="module")
+def odd(folder: Path) -> Path:
+    """Activations of texts whose labels a terminal could obey or not show, and a mixture of them."""
+    rows = [{"text": f"The cat {i} «sat» é.", "label": LABELS_AS_THEY_COME[i % 7]} for i in range(28)]
+    (folder / "odd.json").write_text(json.dumps(rows))
+    extract = ["extract", str(folder / "odd.json"), "--model", str(folder / "model"), "--layer", "1"]
+    assert main([*extract, *out(folder, "odd")]) == 0
+    assert (
+        main(
+            ["fit", str(folder / "odd"), "-k", "3", "-q", "1", "--max-iter", "3", "--tol", "0", *out(folder, "odd-mfa")]
+        )
+        == 0
+    )
+    return folder
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252", "latin-1"])
+@pytest.mark.parametrize("command", [["concepts"], ["concepts", "--by-concept"], ["top-tokens"], ["steer"]])
+def test_tables_reach_any_terminal_and_order_it_nothing(odd: Path, command: list[str], encoding: str) -> None:
+    screen = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    rest = [str(odd / "odd")] if command != ["steer"] else ["\x1b[2J日本", "--component", "0", "--generate", "2"]
+    with contextlib.redirect_stdout(screen):
+        assert main([*command, str(odd / "odd-mfa"), *rest]) == 0
+    screen.flush()
+    shown = screen.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert len(shown) > 100 and [c for c in shown if not c.isprintable() and c != "\n"] == []
+    if command[0] == "concepts":
+        assert "\\x1b]0;owned" in shown and "nan" not in shown and "None" not in shown
+
+
+def test_what_extract_and_fit_say_counts_in_english(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (odd / "one.txt").write_text("The only cat.\n")
+    extract = ["extract", str(odd / "one.txt"), "--model", str(odd / "model"), "--layer", "1", *out(odd, "one")]
+    assert main(extract) == 0
+    assert "one: activations of 1 text without labels: " in capsys.readouterr().out
+    assert main(["extract", str(odd / "odd.json"), *extract[2:-1], str(odd / "odd")]) == 0
+    assert "odd: activations of 28 texts with 4 labels: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,24 @@ def test_of_several_layers_one_must_be_named(folder: Path, capsys: pytest.Captur
     assert "holds the layers [2, 7]: name one with --layer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["top-tokens"], ["concepts"], ["plot", "--component", "1"]])
+def test_rows_from_elsewhere_are_refused_in_one_line(
+    folder: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = command
+    output = ["-o", str(tmp_path / ("p.png" if name == "plot" else "t.csv"))]
+    assert main([name, str(folder / "mfa"), str(folder / "two"), "--layer", "2", *options, *output]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "fitted on layer 7" in said and "these rows are of layer 2" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_has_no_layers(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "table.npy", np.eye(9))
+    assert main(["fit", str(tmp_path / "table.npy"), "--layer", "3", "-o", str(tmp_path / "mfa"), *FIT]) == 2
+    assert "has no layers: leave layer=3 out" in capsys.readouterr().err
+
+
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(error: BaseException) -> None:
@@ -170,6 +188,7 @@ def test_a_site_of_the_parser_is_one_of_the_package(monkeypatch: pytest.MonkeyPa
     assert make_parser().parse_args(arguments).site == "attn_in"
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_table_stays_on_disk(folder: Path, tmp_path: Path) -> None:
     np.save(folder / "table.npy", np.random.default_rng(0).normal(size=(60, 4)))
     assert main(["fit", str(folder / "table.npy"), "-o", str(tmp_path / "mfa"), *FIT]) == 0

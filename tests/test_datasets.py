@@ -180,7 +180,7 @@ def test_skipped_rows_are_counted_by_reason(tmp_path):
     with pytest.warns(UserWarning, match=r"Skipped 6 of 8 rows of .*rows\.json: 2 with an empty text"):
         data = read_texts(path)
     assert data.texts == ["Good.", "Fine."]
-    assert data.labels.tolist() == ["3", ""]
+    assert data.labels.tolist() == ["3", None]
     assert data.n_skipped == 6
     assert data.skipped == {
         "with an empty text": 2,
@@ -207,7 +207,7 @@ def test_skipped_rows_are_counted_by_reason(tmp_path):
         ("a.jsonl", '{"text": "a"}\n{"text": ', "not valid JSON: .* at line 2"),
         ("a.json", '{"prompt": "one"}', "an object with the keys"),
         ("a.json", "3", "holds int"),
-        ("a.txt", "Hello.", r"suffix is '\.txt'"),
+        ("a.tsv", "Hello.", r"suffix is '\.tsv', not one of \.csv, \.json, \.jsonl or \.txt"),
     ],
 )
 def test_files_without_texts_are_refused(tmp_path, name, content, message):

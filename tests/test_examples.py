@@ -68,6 +68,7 @@ def real_encoder() -> ModuleType:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* texts had more than")
 def test_real_encoder(real_encoder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole pipeline on real text; its rows are transformers' own hidden states."""
     monkeypatch.setattr(real_encoder, "PACKAGES", ("joblib",))

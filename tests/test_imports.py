@@ -20,6 +20,7 @@ OPTIONAL = (*HEAVY, "pandas", "tqdm")
 # Below all folders: what a version is called, and what every folder uses.
 BASE = {"__version__", "_base"}
 ALLOWED = {
+    "_texts": BASE | {"_texts"},
     "mixture": BASE | {"mixture"},
     "activations": BASE | {"activations"},
     "interpret": BASE | {"activations", "interpret", "mixture"},

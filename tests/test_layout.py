@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 from collections import Counter
 from pathlib import Path
+
+from packaging.version import Version
 
 import mfa_sklearn
 
@@ -11,7 +14,7 @@ PACKAGE = Path(mfa_sklearn.__file__).parent
 TESTS = Path(__file__).parent
 # What is no module: the repository, and what the modules of a folder do together.
 SUBJECTS = {
-    *("test_benchmarks.py", "test_examples.py", "test_imports.py", "test_layout.py"),
+    *("test_benchmarks.py", "test_docs.py", "test_examples.py", "test_imports.py", "test_layout.py"),
     *("test_cli_stores.py", "activations/test_store_as_rows.py"),
     *("mixture/test_anchors.py", "mixture/test_conformity.py", "mixture/test_recovery.py"),
     *("mixture/test_robustness.py", "mixture/test_scales.py"),
@@ -37,3 +40,14 @@ def test_no_two_files_share_a_name() -> None:
     """Folders without `__init__.py` are imported by the names of their files alone."""
     names = Counter(path.name for path in TESTS.rglob("*.py") if path.name != "conftest.py")
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_lowest_versions_are_those_that_are_promised() -> None:
+    config = configparser.ConfigParser()
+    config.read(TESTS.parent / "setup.cfg")
+    extras = config["options.extras_require"]
+    asked = " ".join([config["options"]["install_requires"], extras["lm"], extras["plot"]]).split()
+    promised = {name: Version(rest.split(",")[0]) for name, _, rest in (line.partition(">=") for line in asked)}
+    lines = (TESTS.parent / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {name: Version(version) for name, mark, version in (line.partition("==") for line in lines) if mark}
+    assert pinned == promised

@@ -8,6 +8,7 @@ true is worse than none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
@@ -16,6 +17,9 @@ import numpy as np
 from scipy import sparse
 
 from .checks import unmasked
+from .frames import carried
+from .labels import label_array
+from .paths import opened
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,6 +50,10 @@ class AnnotatedRows(RowSource, Protocol):
     @property
     def shared(self) -> Mapping[str, Any]:
         """Facts about the table as a whole."""
+
+
+# Functions that write to their first argument.
+_WRITERS = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
 
 
 class AnnotatedArray(np.ndarray):
@@ -83,7 +91,7 @@ class AnnotatedArray(np.ndarray):
         if values.ndim != 2:
             raise ValueError(f"expected a two-dimensional array of rows, got shape {values.shape}")
         array = values.view(cls)
-        array._rows = {name: np.asarray(fact) for name, fact in (rows or {}).items() if fact is not None}
+        array._rows = {name: _entries(name, fact) for name, fact in (rows or {}).items() if fact is not None}
         array._shared = dict(shared or {})
         for name, fact in array._rows.items():
             if len(fact) != len(array):
@@ -107,12 +115,22 @@ class AnnotatedArray(np.ndarray):
 
     def __getitem__(self, key: Any) -> Any:
         selected = super().__getitem__(key)
-        row_key, keeps_columns = _row_selection(key)
+        row_key, keeps_columns = row_selection(key)
         if not (keeps_columns and isinstance(selected, AnnotatedArray) and selected.ndim == 2):
             return np.asarray(selected) if isinstance(selected, np.ndarray) else selected
         selected._rows = {name: fact[row_key] for name, fact in self._rows.items()}
         selected._shared = dict(self._shared)
         return selected
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        # One number written somewhere (NaN, where a value is to be missing) leaves the rows what they are.
+        super().__setitem__(key, value)
+        if np.ndim(value):
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop all facts, because numbers were changed in place."""
+        self._rows, self._shared = {}, {}
 
     def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
         """Rows by their indices, with their facts; along another axis a plain array."""
@@ -124,9 +142,17 @@ class AnnotatedArray(np.ndarray):
         plain = [np.asarray(x) if isinstance(x, AnnotatedArray) else x for x in inputs]
         if out is not None:
             kwargs["out"] = tuple(np.asarray(x) if isinstance(x, AnnotatedArray) else x for x in out)
+            for x in out:
+                if isinstance(x, AnnotatedArray):
+                    x._forget()
         return getattr(ufunc, method)(*plain, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in _WRITERS and isinstance(args[0], AnnotatedArray):
+            args[0]._forget()
+        if func is np.swapaxes and len(args) == 3 and args[1] == args[2]:
+            # What numpy's generators shuffle: they are to write here, not to a view, so that facts do not outlive it.
+            return args[0]
         result = super().__array_function__(func, types, args, kwargs)
         if isinstance(result, AnnotatedArray) and not result._rows and not result._shared:
             return np.asarray(result)
@@ -153,6 +179,26 @@ class AnnotatedArray(np.ndarray):
         view._shared = {**self._shared, **facts}
         return view
 
+    def fill(self, value: Any) -> None:
+        """Fill with one value; facts go."""
+        super().fill(value)
+        self._forget()
+
+    def put(self, *args: Any, **kwargs: Any) -> None:
+        """Write values by their places; facts go."""
+        super().put(*args, **kwargs)
+        self._forget()
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        """Sort in place; facts go, because numbers leave their rows."""
+        super().sort(*args, **kwargs)
+        self._forget()
+
+    def partition(self, *args: Any, **kwargs: Any) -> None:
+        """Partition in place; facts go, because numbers leave their rows."""
+        super().partition(*args, **kwargs)
+        self._forget()
+
     def __reduce__(self) -> Any:
         reduced: Any = super().__reduce__()
         return reduced[0], reduced[1], (reduced[2], self._rows, self._shared)
@@ -162,14 +208,21 @@ class AnnotatedArray(np.ndarray):
         super().__setstate__(numbers)
 
 
-def _row_selection(key: Any) -> tuple[Any, bool]:
+def _entries(name: str, fact: ArrayLike) -> np.ndarray:
+    """A row fact as an array; of a list of labels with those that are missing as None."""
+    return label_array(fact) if name == "labels" and not isinstance(fact, np.ndarray) else np.asarray(fact)
+
+
+def row_selection(key: Any) -> tuple[Any, bool]:
     """The part of an index that selects rows, and whether every column is kept."""
+    if key is Ellipsis:
+        return slice(None), True
     if not isinstance(key, tuple):
         return key, key is not None
     if len(key) == 1:
-        return key[0], True
+        return row_selection(key[0])
     whole = len(key) == 2 and (key[1] is Ellipsis or (isinstance(key[1], slice) and key[1] == slice(None)))
-    return key[0], whole
+    return key[0], whole and key[0] is not Ellipsis
 
 
 def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
@@ -179,10 +232,12 @@ def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
 
 
 def given_rows(X: Any) -> Any:
-    """`X`, or the table it stands for: a container of tables has a method `__mfa_rows__` that gives it.
+    """`X`, or the table it stands for.
 
-    A masked array stands for one with NaN where it is masked.
+    A path stands for what lies there, a container of tables for the one that its method `__mfa_rows__` gives, and a
+    masked array for one with NaN where it is masked.
     """
+    X = opened(X) if isinstance(X, str | os.PathLike) else X
     find = getattr(type(X), "__mfa_rows__", None)
     return unmasked(X if find is None else find(X))
 
@@ -200,8 +255,8 @@ def row_fact(X: Any, name: str) -> np.ndarray | None:
 
 
 def shared_fact(X: Any, name: str) -> Any:
-    """A shared fact of `X`, or None where it has none."""
-    return X.shared.get(name) if _is_annotated(X) else None
+    """A shared fact of `X`, or None where it has none; a frame has those it was given by `frames.carry`."""
+    return (X.shared if _is_annotated(X) else carried(X)).get(name)
 
 
 def _is_annotated(X: Any) -> TypeGuard[AnnotatedRows]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Collection
 from importlib import import_module
 from types import ModuleType
@@ -11,6 +13,9 @@ import numpy as np
 
 # The extra of this package that brings each package that may be missing.
 _EXTRAS = {"matplotlib": "plot", "pandas": "plot", "transformer_lens": "lm", "transformers": "lm"}
+
+# Packages whose lines are none of the user's: a warning points past them.
+_INSIDE = {"contextlib", "joblib", "mfa_sklearn", "sklearn", "torch"}
 
 
 def import_optional(module: str, caller: str) -> ModuleType:
@@ -102,3 +107,11 @@ def plain_numbers(X: Any) -> Any:
 
 def _is_absent(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType"
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, and point at the line of the user's own code that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -27,7 +27,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises
     ------
     ValueError
-        If there is no such device, or it is CUDA and there is none.
+        If there is no such device in this machine, or it holds no numbers.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -37,7 +37,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
         raise ValueError(f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
     if resolved.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}, but this machine or this build of torch has no CUDA; use device='cpu'")
+    if resolved.type != "cpu":
+        _check_computes(resolved)
     return resolved
+
+
+def _check_computes(device: torch.device) -> None:
+    """Refuse a device that this machine has not, or on which there are no numbers (such as "meta")."""
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"device={str(device)!r} cannot compute here ({said}); use 'auto' or 'cpu'") from error
 
 
 def working_dtype(dtype: DTypeLike | torch.dtype | None, X: Any) -> torch.dtype:

@@ -8,7 +8,7 @@ the bound is raised: that this module imports, and that the tests of conformity 
 * `_check_n_features`: the width of rows that are no array, such as those of an activation store.
 * `_check_sample_weight`: weights as all estimators take them.
 * `_safe_indexing`: rows of whatever container.
-* `_get_output_config`, `ADAPTERS_MANAGER`: the container that `set_output` asks for, where no `transform` gives it.
+* `_get_output_config`, `ADAPTERS_MANAGER`: whether frames are asked for, and frames where no `transform` gives them.
 * `_validate_params` of an estimator, `_format_results` of a search: methods, called by the functions below.
 """
 
@@ -21,7 +21,8 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
+from sklearn.utils._set_output import ADAPTERS_MANAGER
+from sklearn.utils._set_output import _get_output_config as output_config
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -35,6 +36,7 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "format_results",
+    "gives_frames",
     "safe_indexing",
     "validate_params",
 ]
@@ -47,7 +49,7 @@ def validate_params(estimator: Any) -> None:
 
 def as_output(estimator: Any, rows: np.ndarray, X: Any) -> Any:
     """Rows (n, D) with the features of `X`, in the container that an estimator's `set_output` asks for."""
-    kind = _get_output_config("transform", estimator)["dense"]
+    kind = output_config("transform", estimator)["dense"]
     if kind == "default":
         return rows
     names = getattr(estimator, "feature_names_in_", [f"x{d}" for d in range(rows.shape[1])])
@@ -57,3 +59,8 @@ def as_output(estimator: Any, rows: np.ndarray, X: Any) -> Any:
 def format_results(search: Any, *results: Any) -> dict[str, Any]:
     """Results of candidates on splits, as ``cv_results_`` has them."""
     return search._format_results(*results)
+
+
+def gives_frames(estimator: Any) -> bool:
+    """Whether `set_output`, or the global configuration, asks for frames from `transform`."""
+    return output_config("transform", estimator)["dense"] != "default"

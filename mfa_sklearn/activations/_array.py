@@ -9,6 +9,7 @@ import numpy as np
 
 from .._base.annotated import AnnotatedArray
 from .._base.checks import import_optional
+from .._base.frames import carry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,14 @@ class ActivationArray(AnnotatedArray):
     (1, 3)
     >>> X.positions is None
     True
+    >>> X
+    ActivationArray of 3 rows x 3 (float64)
+      tokens: 'The', ' cat', ' sat'
+      labels: 'pets', 'pets', 'pets'
+      with text_index
+      [[1. 0. 0.]
+       [0. 1. 0.]
+       [0. 0. 1.]]
     """
 
     @property
@@ -90,6 +99,21 @@ class ActivationArray(AnnotatedArray):
         """Where the activations come from: model, revision, layer, site, hooks, processing, pooling, dtype, d_model."""
         return self.shared.get("source")
 
+    def __repr__(self) -> str:
+        """What the rows are of, above the numbers."""
+        if not (self.rows or self.shared):
+            return super().__repr__()
+        numbers = np.array2string(np.asarray(self), precision=4, threshold=1, edgeitems=2, prefix="  ")
+        rows = f"{len(self):,} row{'s' * (len(self) != 1)}"
+        lines = [f"ActivationArray of {rows} x {self.shape[1]:,} ({self.dtype})"]
+        source = self.source or {}
+        place = {name: source[name] for name in ("layer", "site", "pooling", "model") if source.get(name) is not None}
+        lines += [", ".join(f"{name}={value!r}" for name, value in place.items())] if place else []
+        lines += [f"{name}: {_few(self.rows[name])}" for name in ("tokens", "labels") if len(self.rows.get(name, ()))]
+        others = [name for name in self.rows if name not in ("tokens", "labels")]
+        lines += [f"with {', '.join(others)}"] if others else []
+        return "\n  ".join([*lines, numbers])
+
     def to_frame(self) -> pd.DataFrame:
         """The activations as a pandas DataFrame with the row facts as its index.
 
@@ -97,7 +121,8 @@ class ActivationArray(AnnotatedArray):
         -------
         pandas.DataFrame of shape (n, d)
             With a MultiIndex of the levels text_index, position, token, token_id, label, start, end (those there are,
-            then any others); an Index if there is one fact, a RangeIndex if there is none.
+            then any others); an Index if there is one fact, a RangeIndex if there is none. A mixture fitted on this
+            very frame knows its `source`; what is made of the frame has none.
 
         Raises
         ------
@@ -116,7 +141,9 @@ class ActivationArray(AnnotatedArray):
         order = [*(name for name in _LEVELS if name in self.rows), *(n for n in self.rows if n not in _LEVELS)]
         levels = [pd.Index(self.rows[name], name=_LEVELS.get(name, name)) for name in order]
         index = pd.MultiIndex.from_arrays(levels) if len(levels) > 1 else (levels[0] if levels else None)
-        return pd.DataFrame(np.asarray(self), index=index)
+        frame = pd.DataFrame(np.asarray(self), index=index)
+        carry(frame, self.shared)
+        return frame
 
 
 _LEVELS = {
@@ -128,3 +155,12 @@ _LEVELS = {
     "starts": "start",
     "ends": "end",
 }
+# Entries of a fact that are shown.
+_SHOWN = 6
+
+
+def _few(fact: np.ndarray) -> str:
+    """The first entries of a row fact, shortened."""
+    entries = [repr(value) for value in fact[:_SHOWN].tolist()]
+    shown = [entry if len(entry) <= 20 else f"{entry[:18]}…'" for entry in entries]
+    return ", ".join(shown) + (", …" if len(fact) > _SHOWN else "")

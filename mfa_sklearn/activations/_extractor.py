@@ -14,8 +14,11 @@ from sklearn.utils import Tags
 
 from .._base.checks import check_choice, check_count
 from .._base.devices import model_dtype_name, resolve_device
+from .._base.frames import FramesKeepFacts
+from .._base.portable import is_digest
 from ._array import ActivationArray
 from ._checks import check_keep, check_labels, check_texts
+from ._cuts import told_once
 from ._forward import run_batches
 from ._language_model import (
     PROCESSINGS,
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 POOLINGS = (None, "last", "mean", "first")
 
 
-class ActivationExtractor(TransformerMixin, BaseEstimator):
+class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
     """Turn texts into the activations of a language model: one row per token, or one per text.
 
     Texts of like length are run together, padded on the right and masked; the pass ends at the last layer asked for.
@@ -62,7 +65,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     batch_size : int, default=32
         Texts per forward pass.
     max_length : int, optional
-        Longest sequence, special tokens included; longer texts are cut with a warning. By default the model's context.
+        Longest sequence, special tokens included; longer texts are cut, with a warning that says how much is lost. By
+        default the model's context.
     prepend_bos : bool, optional
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
         architecture: GPT-2 and Llama yes, Qwen no, BERT has ``[CLS]``.
@@ -88,7 +92,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_out_ : int
-        Columns of the result.
+        Columns d of the result.
     source_ : dict
         Model, revision, layer, site, hooks and so on, as the arrays carry it in ``source``.
 
@@ -150,7 +154,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         ----------
         texts : iterable of n str
         y : array-like of length n, optional
-            Labels; only their number is checked.
+            Labels; only checked.
 
         Returns
         -------
@@ -160,9 +164,10 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For an unknown model, site or pooling, a layer the model does not have, or no or blank texts.
+            For an unknown model, site or pooling, a layer the model does not have, no or blank texts, or labels that
+            are not one per text.
         TypeError
-            For a single string or entries that are not strings.
+            For a single string, a dict, a set, an open file, or entries that are not strings.
         """
         found = check_texts(texts)
         check_labels(y, len(found))
@@ -178,7 +183,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ActivationArray of shape (n_tokens, n_features_out_), or (n_texts, n_features_out_) with pooling
+        ActivationArray of shape (n_tokens, d), or (n_texts, d) with pooling
 
         Raises
         ------
@@ -192,6 +197,8 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     def fit_transform(self, texts: Iterable[str], y: ArrayLike | None = None, **fit_params: Any) -> ActivationArray:
         """`fit`, then activations of the same texts, with their labels `y` where given (in ``labels``, per row).
 
+        A missing label (None, NaN, NaT, `pandas.NA`, masked, or a blank string) is None there.
+
         Raises
         ------
         TypeError
@@ -200,9 +207,11 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         if fit_params:
             raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: it takes texts, and labels as y")
         found = check_texts(texts)
-        self.fit(found, y)
-        return self._extract((self.source_, self.n_features_out_), found, y).stacked()
+        labels = check_labels(y, len(found))
+        self.fit(found)
+        return self._extract((self.source_, self.n_features_out_), found, labels).stacked()
 
+    @told_once()
     def extract_to(
         self,
         directory: str | os.PathLike[str],
@@ -221,6 +230,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             Made if missing.
         texts : iterable of str
         labels : array-like of length n_texts, optional
+            Strings or numbers, of which some may be missing, as for `fit_transform`.
         shard_size : int, default=1000
             Texts per part. One part is held in memory, and an interrupted run starts again at the part it was in.
         dtype : {"float16", "float32"}, default="float16"
@@ -242,7 +252,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         from ._store_writer import check_store_options, write_store
 
         found = check_texts(texts)
-        check_labels(labels, len(found))
+        checked = check_labels(labels, len(found))
         check_store_options(shard_size, dtype)
         described = self._describe()
 
@@ -255,7 +265,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             self._settings(),
             described[0],
             found,
-            labels,
+            checked,
             shard_size=int(shard_size),
             dtype=dtype,
             resume=resume,
@@ -287,7 +297,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of object of shape (n_features_out_,)
+        ndarray of object of shape (d,)
         """
         source, n_features = self._describe()
         layers = check_layers(source["layer"])
@@ -312,7 +322,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
     def _describe(self) -> tuple[dict[str, Any], int]:
         """Check every parameter, and give the source of the activations and their number of columns."""
         self._check_own_parameters()
-        config = load_config(check_model_name(self.model), self.revision)
+        config = self._config()
         source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
         layers = check_layers(self.layer, source.pop("n_layers"))
         source |= {
@@ -323,6 +333,19 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             "prepend_bos": self.prepend_bos,
         }
         return source, len(layers) * site_width(config, self.site)
+
+    def _config(self) -> Any:
+        """The model's configuration; where it is no longer found, with the digest to find the same one by."""
+        try:
+            return load_config(check_model_name(self.model), self.revision)
+        except ValueError as error:
+            revision = (getattr(self, "source_", None) or {}).get("revision")
+            if not is_digest(revision):
+                raise
+            raise ValueError(
+                f"{error}. This extractor was fitted with weights of the digest {revision}: where a directory has the "
+                "same ones, set_params(model=DIR)"
+            ) from error
 
     def _check_own_parameters(self) -> None:
         check_site(self.site)
@@ -353,7 +376,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
         self,
         described: tuple[dict[str, Any], int],
         texts: list[str],
-        labels: Any = None,
+        labels: np.ndarray | None = None,
         first: int = 0,
         progress: bool | None = None,
         allow_none: bool = False,
@@ -376,7 +399,7 @@ class ActivationExtractor(TransformerMixin, BaseEstimator):
             layers, facts = without_sinks(layers, facts, float(self.max_norm_ratio))
             layers, facts = pooled_later(layers, facts, self.pooling, len(texts), first)
         if labels is not None:
-            facts["labels"] = np.asarray(labels)[facts["text_index"]]
+            facts["labels"] = labels[facts["text_index"]]
         return LayerRows(layers, facts, tuple(texts), source)
 
     def _run(

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._base.checks import check_choice, import_optional
 from .._base.devices import model_dtype, model_dtype_name, resolve_device
+from .._base.home import home_path
+from .._base.portable import EMBEDDED, is_digest, model_name, model_path
+from .._base.words import one_line
 
 if TYPE_CHECKING:
     import torch
     from transformer_lens.model_bridge import TransformerBridge
 
 PROCESSINGS = ("raw", "compatibility")
-_WEIGHTS = (".safetensors", ".bin")
-_EDGE = 1 << 20  # bytes read at either end of a weight file to tell it from others
+# What decides the numbers that a model directory gives for a text.
+_WEIGHTS = (".safetensors", ".bin", ".index.json", ".model")
+_FILES = ("config.json", "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
 
 
 def load_model(
@@ -37,7 +42,8 @@ def load_model(
     Parameters
     ----------
     model : str or path
-        A local directory as `save_pretrained` writes it (configuration, weights, tokenizer), or a model name.
+        A local directory as `save_pretrained` writes it (configuration, weights, tokenizer), or a model name;
+        "tiny_lm" is the embedded one.
     device : str or torch.device, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     dtype : {"float32", "float64", "float16", "bfloat16"} or torch.dtype, default="float32"
@@ -72,7 +78,7 @@ def load_model(
     source = describe_model(model, dtype, processing, revision)
     with _explained(model), _quiet():
         bridge = bridges.TransformerBridge.boot_transformers(
-            os.fspath(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
+            check_model_name(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
         )
     if processing == "compatibility":
         bridge.enable_compatibility_mode(disable_warnings=True)
@@ -108,6 +114,8 @@ def load_tokenizer(model: str | os.PathLike[str], revision: str | None = None) -
 def check_model_name(model: Any) -> str:
     """`model` as a string, if it is a directory with a model in it or could be the name of one.
 
+    The name of the embedded model becomes its directory.
+
     Raises
     ------
     TypeError
@@ -120,7 +128,7 @@ def check_model_name(model: Any) -> str:
             f"model must be a name or a directory, got {type(model).__name__}: "
             "a live model cannot be cloned, pickled or hashed, so pass what it was loaded from"
         )
-    name = os.fspath(model)
+    name = model_path(os.fspath(home_path(model) if str(model).startswith("~") else model))
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -142,37 +150,84 @@ def describe_model(
     Returns
     -------
     dict
-        "model" (str, the name or directory as given), "revision" (str: the commit of a model from the hub; for a
-        directory a digest of its configuration and weights, the same wherever the directory lies), "processing",
-        "dtype", "d_model" (int) and "n_layers" (int).
+        "model" (str, the name or directory as given; "tiny_lm" for the embedded one), "revision" (str: the commit of a
+        model from the hub; for a directory a digest of every byte of its configuration, weights and vocabulary, the
+        same wherever the directory lies and computed once in a process, see `directory_digest`), "processing", "dtype",
+        "d_model" (int) and "n_layers" (int).
     """
     name = check_model_name(model)
     check_choice("processing", processing, PROCESSINGS)
     config = load_config(name, revision) if config is None else config
     found = directory_digest(name) if Path(name).is_dir() else getattr(config, "_commit_hash", None)
-    text = config.get_text_config()
+    with _explained(name):
+        text = config.get_text_config()
+        width, depth = int(text.hidden_size), int(text.num_hidden_layers)
     return {
-        "model": name,
+        "model": model_name(name),
         "revision": found or revision,
         "processing": processing,
         "dtype": model_dtype_name(dtype),
-        "d_model": int(text.hidden_size),
-        "n_layers": int(text.num_hidden_layers),
+        "d_model": width,
+        "n_layers": depth,
     }
 
 
+def model_of(
+    source: Mapping[str, Any], model: str | os.PathLike[str] | None = None, near: Sequence[os.PathLike[str]] = ()
+) -> str:
+    """The model that a source names, as `load_model` takes it.
+
+    Parameters
+    ----------
+    source : mapping
+        `source_` of a mixture, or ``source`` of activations. What a file holds of a directory is its last name and the
+        digest of its weights.
+    model : str or path, optional
+        Where the model is, if that is known.
+    near : sequence of path
+        Folders in which a directory of that name and digest is looked for, besides the current one.
+
+    Raises
+    ------
+    ValueError
+        If it is not found; the message names it, its digest, and how to say where it is.
+    """
+    if model is not None:
+        return check_model_name(model)
+    name, revision = source.get("model"), source.get("revision")
+    if name is None:
+        raise ValueError("it is not known which language model this is of: give model=..., and layer=...")
+    if not is_digest(revision) or name == EMBEDDED:
+        return check_model_name(name)
+    for folder in (Path(), *map(Path, near)):
+        if (folder / name / "config.json").is_file() and directory_digest(folder / name) == revision:
+            return check_model_name(folder / name)
+    raise ValueError(
+        f"the model {name!r} was a directory, and is not found here: give model=... (--model DIR on the command line), "
+        f"a directory with the same weights, digest {revision}"
+    )
+
+
 def directory_digest(directory: str | os.PathLike[str]) -> str:
-    """A digest of a model directory: configuration, and the size and both ends of every weight file."""
+    """A digest of what a model directory computes with: configuration, weights and vocabulary, to the last byte.
+
+    A file is read once in a process, at the speed of the disk or about a gigabyte a second, and again only if it was
+    written to.
+    """
     digest = hashlib.sha256()
-    files = sorted(p for p in Path(directory).iterdir() if p.name == "config.json" or p.suffix in _WEIGHTS)
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as stream:
-            digest.update(stream.read(_EDGE))
-            stream.seek(max(_EDGE, size - _EDGE))
-            digest.update(stream.read(_EDGE))
-    return f"sha256:{digest.hexdigest()[:16]}"
+    for path in sorted(p for p in Path(directory).iterdir() if p.name in _FILES or p.name.endswith(_WEIGHTS)):
+        status = path.stat()
+        # The time of the last change is the file system's own: unlike that of the last writing it cannot be set.
+        written = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        digest.update(f"{path.name} {_file_digest(path.resolve(), written)}\n".encode())
+    return f"sha256:{digest.hexdigest()[:32]}"
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(path: Path, written: tuple[int, ...]) -> str:
+    """A digest of a file's bytes; `written` says which state of it is meant."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def site_width(config: Any, site: str) -> int:
@@ -188,12 +243,20 @@ def site_width(config: Any, site: str) -> int:
 
 @contextmanager
 def _explained(model: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the loaders raise into an error that names the model and what to do."""
+    """Turn what the loaders raise into an error that names the model and what to do.
+
+    Damaged files make them raise nearly anything: RecursionError, AttributeError, RuntimeError, safetensors' own.
+    """
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
         name = os.fspath(model)
-        said = str(error).strip().split("\n")[0]
+        said = str(error).strip().split("\n")[0] if isinstance(error, OSError | ValueError | KeyError) else ""
+        said = (said or f"{type(error).__name__}: {one_line(error)}")[:300]
         if Path(name).is_dir():
             remedy = "it must hold config.json, the weights and the tokenizer of an architecture TransformerLens knows"
             raise ValueError(f"cannot load a model from directory {name!r} ({said}): {remedy}") from error

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._base.annotated import row_selection
+from .._base.home import home_path
+from .._base.labels import from_disk
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
 
@@ -34,7 +37,8 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     """Activations on disk: a mapping from layers to their arrays.
 
     ``store[layer]`` acts like an array of shape (n, d): it has ``shape``, ``dtype`` and ``len``, and selecting rows
-    reads those rows alone, as an `ActivationArray`. The texts the activations came from need not be at hand.
+    reads those rows alone, as an `ActivationArray`. The texts the activations came from need not be at hand. A store of
+    one layer can stand for its array: it has a ``shape``, and ``store[rows]`` selects rows by slice, mask or list.
 
     Parameters
     ----------
@@ -65,7 +69,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = Path(directory)
+        self.directory = home_path(directory)
         self.manifest = read_manifest(self.directory)
 
     @property
@@ -116,6 +120,20 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
             raise ValueError(f"layer {chosen} is not in this store, which has {list(self.layers)}")
         return StoredActivations(self, int(chosen))
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the only layer.
+
+        Raises
+        ------
+        ValueError
+            If there are several layers.
+        """
+        return self.open().shape
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        return self.open().__array__(dtype, copy)
+
     def __mfa_rows__(self) -> StoredActivations:
         """What is read where the store itself is given as rows: its only layer."""
         return self.open()
@@ -124,10 +142,12 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         """The array of a layer, read into memory; see `open`."""
         return self.open(layer)[:]
 
-    def __getitem__(self, layer: int) -> StoredActivations:
-        if layer not in self.layers:
-            raise KeyError(layer)
-        return self.open(layer)
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, int | np.integer) or isinstance(key, bool):
+            return self.open()[key]
+        if key not in self.layers:
+            raise KeyError(f"layer {key} is not in this store, which has {list(self.layers)}")
+        return self.open(int(key))
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.layers)
@@ -180,7 +200,11 @@ class StoredActivations:
     @property
     def shared(self) -> dict[str, Any]:
         """Facts about the array as a whole, as in `ActivationArray`."""
-        return {"texts": self.texts, "source": self.source}
+        store = self.store
+        if store.complete:
+            return {"texts": self.texts, "source": self.source}
+        left = f"{len(self.texts):,} of {store.manifest['n_texts']:,} texts of {str(store.directory)!r}"
+        return {"texts": self.texts, "source": self.source, "incomplete": left}
 
     @cached_property
     def rows(self) -> Mapping[str, np.ndarray]:
@@ -219,10 +243,13 @@ class StoredActivations:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: slice | ArrayLike) -> Any:
-        if isinstance(key, int | np.integer):
-            return np.asarray(self[np.array([key])])[0]
-        index = _row_numbers(key, len(self))
+    def __getitem__(self, key: Any) -> Any:
+        rows, keeps_columns = row_selection(key)
+        if not keeps_columns:
+            raise IndexError(f"{_INDEXED}: select columns of what that gives")
+        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
+            return np.asarray(self[np.array([rows])])[0]
+        index = _row_numbers(rows, len(self))
         values = np.empty((len(index), self.shape[1]), dtype=self.dtype)
         for shard, where, local in self._parts(index):
             values[where] = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
@@ -253,10 +280,11 @@ class StoredActivations:
         return (*held, "tokens") if "token_ids" in held else held
 
     def read_facts(self, index: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
-        """Facts of the rows numbered; none of no rows."""
+        """Facts of the rows numbered."""
         parts = list(self._parts(index))
         if not parts:
-            return {}
+            first = next((shard for shard in self._shards if shard["rows"]), None)
+            return {} if first is None else {n: self._shard_fact(first, n, slice(0)) for n in names}
         order = np.argsort(np.concatenate([where for _, where, _ in parts]), kind="stable")
         return {
             name: np.concatenate([self._shard_fact(shard, name, local) for shard, _, local in parts])[order]
@@ -268,7 +296,7 @@ class StoredActivations:
             ids, tokens = self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")
             return tokens[np.searchsorted(ids, self._shard_fact(shard, "token_ids", rows))]
         fact = np.asarray(self._load(shard, name)[rows])
-        return fact if name == "labels" else fact.astype(np.int64)
+        return from_disk(fact) if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
         path = self.store.directory / f"{shard['name']}.{name}.npy"
@@ -349,15 +377,20 @@ class _Texts(Sequence[str]):
         return tuple, (self._all,)
 
 
+_INDEXED = "a store is indexed by a slice, a mask or a list of rows"
+
+
 def _row_numbers(key: slice | ArrayLike, n_rows: int) -> np.ndarray:
     """Row numbers of a slice, mask or array of indices."""
     if isinstance(key, slice):
         return np.arange(*key.indices(n_rows))
     index = np.asarray(key)
-    if index.dtype == bool and index.shape == (n_rows,):
+    if index.dtype == bool and index.ndim == 1:
+        if len(index) != n_rows:
+            raise IndexError(f"{_INDEXED}: a mask of {len(index)} entries does not fit {n_rows} rows")
         return np.flatnonzero(index)
     if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
-        raise IndexError("a store is indexed by a slice, a mask or a list of rows: select columns of what that gives")
+        raise IndexError(f"{_INDEXED}, not by {type(key).__name__} of shape {index.shape} and dtype {index.dtype}")
     outside = (index < -n_rows) | (index >= n_rows)
     if outside.any():
         raise IndexError(f"row {int(index[np.argmax(outside)])} is out of range for {n_rows} rows")

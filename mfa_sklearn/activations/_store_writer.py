@@ -13,6 +13,8 @@ import numpy as np
 
 from .._base.checks import check_choice, check_count
 from .._base.files import replacing
+from .._base.home import home_path
+from .._base.labels import label_array, to_disk
 from ._row_plan import LayerRows
 from ._store import DTYPES, FACTS, FORMAT, VERSION, ActivationStore, read_manifest
 
@@ -55,8 +57,9 @@ def write_store(
     """
     from tqdm import tqdm
 
-    path = Path(directory)
-    labels = None if labels is None else _plain_labels(labels)
+    path = home_path(directory)
+    if labels is not None:
+        labels = to_disk(labels if isinstance(labels, np.ndarray) else label_array(labels))
     known = {name: fact for name, fact in source.items() if name != "model" or not source.get("revision")}
     key = _fingerprint(texts, labels, {**settings, **known, "shard_size": shard_size, "dtype": dtype})
     manifest = _start(path, key, source, len(texts), dtype, resume)
@@ -147,16 +150,6 @@ def _narrowed(values: np.ndarray, dtype: str, layer: int) -> np.ndarray:
             f"layer {layer} has activations of {np.abs(values).max():.3g}, beyond float16's 65504: use dtype='float32'"
         )
     return values.astype(dtype)
-
-
-def _plain_labels(labels: Any) -> np.ndarray:
-    """Labels as numbers or strings of fixed width, which a ``.npy`` file holds without pickling."""
-    found = np.asarray(labels)
-    if found.dtype.kind in "OT":
-        if not all(isinstance(label, str) for label in found.ravel()):
-            raise TypeError("labels on disk must be numbers or strings: map others to these")
-        found = found.astype(str)
-    return found
 
 
 def _fingerprint(texts: list[str], labels: np.ndarray | None, settings: dict[str, Any]) -> str:

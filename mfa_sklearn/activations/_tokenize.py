@@ -7,12 +7,13 @@ with one token, which a text may also spell out.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from ._cuts import count_cuts
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,7 @@ def tokenize(
     sequences = [_with_bos(model, sequence, prepend_bos) for sequence in _encode(model.tokenizer, texts)]
     _check_content(model.tokenizer, sequences, texts, first)
     cut = [_truncated(sequence, limit) for sequence in sequences]
-    n_cut = sum(len(short) < len(whole) for short, whole in zip(cut, sequences, strict=True))
-    if n_cut:
-        warnings.warn(
-            f"{n_cut} of {len(texts)} texts had more than {limit} tokens and were cut there",
-            UserWarning,
-            stacklevel=4,
-        )
+    count_cuts([len(s) for s in sequences], [len(s) for s in cut], limit, context_length(model))
     return cut
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from .._base.checks import check_choice, check_count, import_optional
-from ._inputs import as_rows, check_mixture, required_fact, selected_components
+from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._scan import Chunk, scan
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def top_concepts(
     activations : ActivationArray, activation store or array-like, of shape (n, n_features)
     labels : array-like of shape (n,), optional
         A label per row, of any type; by default those that the activations carry. Rows whose label is missing (None,
-        NaN) are not counted.
+        NaN, NaT, `pandas.NA`, masked, or a blank string) are not counted.
     n_concepts : int, default=5
         Most labels per component; None for all it over-represents.
     components : int or array-like of int, optional
@@ -60,11 +60,12 @@ def top_concepts(
     Raises
     ------
     ValueError
-        If there are no labels, or not one per row, or if an argument is out of range.
+        If there are no labels, or not one per row, if an argument is out of range, or if the activations are known to
+        be of another model, layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----
-    `llr` is the log-likelihood ratio of the 2 x 2 table of (in the component or not) x (has the label or not),
+    `llr` is the log-likelihood ratio of the 2 x 2 table of (in the component or not) x (has the label or not), ::
 
         G^2 = 2 sum_ij O_ij log(O_ij / E_ij),    E_ij = row sum i * column sum j / n
 
@@ -86,7 +87,8 @@ def top_concepts(
     1          1  money     20    20   2.0
     """
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
-    X = as_rows(activations)
+    check_mixture(mfa)
+    X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     chosen = selected_components(components, counted.n_components)
     scan(mfa, X, counted)
@@ -124,7 +126,8 @@ def concept_components(
     >>> concept_components(mfa, X, ["river", "money"] * 20)["component"].to_dict()
     {'money': 1, 'river': 0}
     """
-    X = as_rows(activations)
+    check_mixture(mfa)
+    X = as_rows(activations, mfa)
     counted = ConceptCounts(mfa, X, labels, counts)
     scan(mfa, X, counted)
     return counted.by_concept()
@@ -138,7 +141,23 @@ def association(count: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         share, base_rate = count / size, frequency / total
         lift = share / base_rate
-    llr = np.zeros(count.shape)
+    llr = log_likelihood_ratio(count, size, frequency, total)
+    return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
+
+
+def log_likelihood_ratio(count: np.ndarray, size: np.ndarray, frequency: np.ndarray, total: float) -> np.ndarray:
+    """``G^2`` of tables of (in the component or not) x (has the label or not), see `top_concepts`.
+
+    Parameters
+    ----------
+    count : ndarray
+        Rows of the component with the label.
+    size, frequency : ndarray of the same shape
+        Rows of the component, and rows with the label.
+    total : float
+        All rows.
+    """
+    llr = np.zeros(np.shape(count))
     rows, columns = (size, total - size), (frequency, total - frequency)
     observed = ((count, size - count), (frequency - count, total - size - frequency + count))
     for i, row in enumerate(rows):
@@ -146,8 +165,7 @@ def association(count: np.ndarray) -> dict[str, np.ndarray]:
             # Differences of soft counts may fall below zero in rounding.
             cell, expected = np.maximum(observed[i][j], 0), row * column / total
             llr += 2 * xlogy(cell, np.divide(cell, expected, out=np.ones_like(expected), where=expected > 0))
-    llr = np.sign(count * total - size * frequency) * np.abs(llr)
-    return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
+    return np.sign(count * total - size * frequency) * np.abs(llr)
 
 
 class ConceptCounts:
@@ -159,7 +177,7 @@ class ConceptCounts:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
         values = required_fact(activations, "labels", labels, "top_concepts")
-        self._codes, self.labels = import_optional("pandas", "top_concepts").factorize(values, sort=True)
+        self._codes, self.labels = numbered("labels", values, "top_concepts", sort=True, missing=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")
         self._soft = counts == "soft"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.checks import check_count, import_optional
+from .._base.checks import check_component, check_count, import_optional
+from ._inputs import check_mixture
 from ._project import Projection, project
 from ._text import label_text, visible
 
@@ -35,7 +36,7 @@ _POOL = 5_000
 
 
 class SubspaceDisplay:
-    """Rows of a component, drawn by their coordinates along two or three of its factors.
+    """Rows of a component, drawn by their coordinates along one, two or three of its factors.
 
     Make one with `from_estimator`, or from a `Projection`.
 
@@ -43,8 +44,9 @@ class SubspaceDisplay:
     ----------
     projection : Projection
         What `project` returns.
-    factors : sequence of 2 or 3 int, default=(0, 1)
-        Which coordinates to draw; three make a picture in three dimensions.
+    factors : int or sequence of 1 to 3 int, optional
+        Which coordinates to draw; by default the first two, or the only one there is. One is drawn against the rows'
+        `residuals`, how far they lie from the subspace; three make a picture in three dimensions.
 
     Attributes
     ----------
@@ -73,7 +75,7 @@ class SubspaceDisplay:
     text_: list[Text]
     legend_: Legend | None
 
-    def __init__(self, projection: Projection, *, factors: Sequence[int] = (0, 1)) -> None:
+    def __init__(self, projection: Projection, *, factors: int | Sequence[int] | None = None) -> None:
         self.projection = projection
         self.factors = factors
 
@@ -84,7 +86,7 @@ class SubspaceDisplay:
         activations: ArrayLike | ActivationStore | StoredActivations,
         component: int,
         *,
-        factors: Sequence[int] = (0, 1),
+        factors: int | Sequence[int] | None = None,
         axes: str = "factors",
         rows: ArrayLike | None = None,
         threshold: float | None = None,
@@ -101,16 +103,22 @@ class SubspaceDisplay:
         ----------
         mfa, activations, component, rows, threshold, axes, tokens, labels
             As for `project`.
-        factors : sequence of 2 or 3 int, default=(0, 1)
-            Which coordinates to draw.
+        factors : int or sequence of 1 to 3 int, optional
+            As for the class.
         max_labels, ax, scatter_kwargs, text_kwargs
             As for `plot`.
 
         Returns
         -------
         SubspaceDisplay
+
+        Raises
+        ------
+        ValueError
+            If the mixture has no factors, or an argument is out of range.
         """
-        _check_factors(factors, mfa.loadings_.shape[2] if hasattr(mfa, "loadings_") else None)
+        component = check_component(component, check_mixture(mfa))
+        _chosen_factors(factors, np.asarray(mfa.loadings_[component]))
         found = project(
             mfa, activations, component, rows=rows, threshold=threshold, axes=axes, tokens=tokens, labels=labels
         )
@@ -142,30 +150,42 @@ class SubspaceDisplay:
         self
         """
         check_count("max_labels", max_labels, 0)
-        points = self.projection.coordinates[:, _check_factors(self.factors, self.projection.coordinates.shape[1])]
-        axes = _axes_for(points.shape[1], ax)
+        chosen = _chosen_factors(self.factors, self.projection.directions)
+        points = self._points(chosen)
+        axes = _axes_for(len(chosen), ax)
         self.ax_, self.figure_ = axes, axes.get_figure()
         colors, key = _colors(self.projection.labels)
         options = {"s": _marker_size(len(points)), "c": colors, "linewidths": 0, **(scatter_kwargs or {})}
         if "color" in options or "facecolors" in options:
             options.pop("c")
         self.scatter_ = self.ax_.scatter(*points.T, **options)
-        self._annotate_axes()
+        self._annotate_axes(chosen)
         # A figure of our own has room for the legend beside it; in another's, that is where the next axes are.
         beside = {"loc": "upper left", "bbox_to_anchor": (1.01 if points.shape[1] == 2 else 1.12, 1)}
         self.legend_ = _legend(self.ax_, key, beside if ax is None else {}) if key else None
         self.text_ = self._write_tokens(points, max_labels, text_kwargs or {})
         return self
 
-    def _annotate_axes(self) -> None:
+    def _points(self, factors: list[int]) -> np.ndarray:
+        """Where to draw each row, (n, 2) or (n, 3)."""
+        along = self.projection.coordinates[:, factors]
+        if len(factors) > 1:
+            return along
+        if self.projection.residuals is None:
+            raise ValueError("one factor is drawn against the rows' residuals, which this Projection does not hold")
+        return np.column_stack([along, self.projection.residuals])
+
+    def _annotate_axes(self, factors: list[int]) -> None:
         found, noun = self.projection, {"factors": "factor", "principal": "axis"}[self.projection.axes]
-        for dimension, j in zip("xyz", self.factors, strict=False):
-            share = f"  ({found.energy[j]:.1%} of variance)" if len(found) else ""
+        for dimension, j in zip("xyz", factors, strict=False):
+            share = f"  ({found.energy[j]:.1%} of variance)" if np.isfinite(found.energy[j]) else ""
             self.ax_.set(**{f"{dimension}label": f"{noun} {j}{share}"})
+        if len(factors) == 1:
+            self.ax_.set_ylabel("distance from the subspace\n(root mean square, in noise standard deviations)")
         title = f"component {found.component}: {len(found):,} row{'s' * (len(found) != 1)}"
-        if len(found):
+        if np.isfinite(found.captured_energy):
             title += f", {found.captured_energy:.0%} of variance in its subspace"
-        else:
+        if not len(found):
             place: dict[str, Any] = {"xycoords": "axes fraction", "ha": "center"}
             self.ax_.annotate("no rows belong to this component", (0.5, 0.5), **place)
         self.ax_.set_title(title, fontsize="medium")
@@ -200,26 +220,37 @@ class SubspaceDisplay:
         return {"transform": moved}
 
 
-def _check_factors(factors: Sequence[int], n_factors: int | None) -> list[int]:
-    chosen = [index(j) for j in factors]
-    if len(chosen) not in (2, 3) or len(set(chosen)) != len(chosen):
-        raise ValueError(f"factors={factors!r} must name two or three different factors")
+def _chosen_factors(factors: int | Sequence[int] | None, directions: np.ndarray) -> list[int]:
+    """The factors to draw, of those with the directions (D, q); a direction of zeros belongs to no factor."""
+    lengths, n_factors = np.linalg.norm(directions, axis=0), directions.shape[1]
+    own = np.flatnonzero(lengths > 1e-12 * lengths.max(initial=0)).tolist()
+    if not own:
+        raise ValueError(
+            "this component has no factors (n_factors=0), so there is no subspace to draw: "
+            "fit a mixture with n_factors=1 or more"
+        )
+    if factors is None:
+        return own[:2]
+    chosen = [index(j) for j in (factors if isinstance(factors, Iterable) else [factors])]
+    if not 1 <= len(chosen) <= 3 or len(set(chosen)) != len(chosen):
+        raise ValueError(f"factors={factors!r} must name one, two or three different factors")
     for j in chosen:
-        if n_factors is not None and not 0 <= j < n_factors:
-            raise ValueError(f"factors={factors!r}: factor {j} is out of range; there are factors 0 to {n_factors - 1}")
+        if not 0 <= j < n_factors:
+            known = f"there are factors 0 to {n_factors - 1}" if n_factors > 1 else "there is factor 0 alone"
+            raise ValueError(f"factors={factors!r}: factor {j} is out of range; {known}")
     return chosen
 
 
-def _axes_for(n_dimensions: int, ax: Any) -> Any:
-    """The given axes if they have that many dimensions, else new ones."""
+def _axes_for(n_factors: int, ax: Any) -> Any:
+    """The given axes if that many factors can be drawn there, else new ones; two factors have one scale."""
     if ax is None:
         pyplot = import_optional("matplotlib.pyplot", "SubspaceDisplay")
-        kind = {"projection": "3d"} if n_dimensions == 3 else {"aspect": "equal", "adjustable": "datalim"}
-        return pyplot.subplots(figsize=(9, 6), subplot_kw=kind, layout="constrained")[1]
-    if (ax.name == "3d") != (n_dimensions == 3):
+        kinds = {2: {"aspect": "equal", "adjustable": "datalim"}, 3: {"projection": "3d"}}
+        return pyplot.subplots(figsize=(9, 6), subplot_kw=kinds.get(n_factors), layout="constrained")[1]
+    if (ax.name == "3d") != (n_factors == 3):
         raise ValueError(
-            f"ax has projection {ax.name!r}, but {n_dimensions} factors are to be drawn; three need "
-            "plt.subplots(subplot_kw={'projection': '3d'}), two a plain one"
+            f"ax has projection {ax.name!r}, but {n_factors} factor{'s' * (n_factors > 1)} to draw; three need "
+            "plt.subplots(subplot_kw={'projection': '3d'}), fewer a plain one"
         )
     return ax
 
@@ -231,7 +262,8 @@ def _colors(labels: np.ndarray | None) -> tuple[Any, list[tuple[str, Any]]]:
 
     if labels is None or not len(labels):
         return [to_rgba("C0", 0.5)], []
-    names, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    shown_as = ["(no label)" if label is None else str(label) for label in labels]
+    names, codes, counts = np.unique(shown_as, return_inverse=True, return_counts=True)
     palette = colormaps["tab10"]([0, 1, 2, 3, 4, 5, 6, 8, 9, 7], alpha=[*[0.7] * _MAX_COLORS, 0.25])
     rank = np.empty(len(names), dtype=int)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))

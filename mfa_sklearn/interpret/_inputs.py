@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from .._base.annotated import given_rows, row_fact
-from .._base.checks import check_component
+from .._base.annotated import given_rows, is_row_source, row_fact
+from .._base.checks import check_component, import_optional
+from .._base.labels import check_strings, is_missing, label_array, none_where_missing
+from .._base.origin import other_source, warn_incomplete
+from ..mixture._validation import check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,29 +35,65 @@ def check_mixture(mfa: Any) -> int:
     return len(mfa.means_)
 
 
-def as_rows(activations: Any) -> Any:
-    """`activations` as they are, or as an array if they have no shape; refused if not two-dimensional.
+def as_rows(activations: Any, mfa: Any = None) -> Any:
+    """`activations` as something with ``shape`` and rows to read by number; whatever `fit` takes is taken.
 
-    A store of activations stands for those of its only layer.
+    Arrays, stores and tensors are handed on as they are, with the facts they carry; a store of activations stands for
+    those of its only layer. Frames, lists and what else scikit-learn reads become a tensor, after the names of their
+    columns were compared with those that the mixture was fitted on: nothing that reads them later can. Rows that are
+    known to come from elsewhere than those that `mfa` was fitted on are refused: no table of them would mean anything.
     """
     activations = given_rows(activations)
-    rows = activations if hasattr(activations, "shape") else np.asarray(activations)
-    if len(rows.shape) != 2:
-        raise ValueError(f"activations must be two-dimensional, one row per token; got shape {tuple(rows.shape)}")
-    return rows
+    said = other_source(getattr(mfa, "source_", None), activations)
+    if said:
+        raise ValueError(
+            f"the mixture says nothing of activations from elsewhere: {said}. Extract them where it was fitted, or "
+            "pass numpy.asarray(activations), which has no source, if that is meant"
+        )
+    warn_incomplete(activations)
+    if not (isinstance(activations, np.ndarray | Tensor) or is_row_source(activations)):
+        if isinstance(mfa, BaseEstimator):
+            rows = check_rows(mfa, activations, reset=False)
+            return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+        activations = np.asarray(activations)
+    if len(activations.shape) != 2:
+        shape = tuple(activations.shape)
+        raise ValueError(f"activations must be two-dimensional, one row per token; got shape {shape}")
+    return activations.detach() if isinstance(activations, Tensor) else activations
 
 
 def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -> np.ndarray | None:
-    """One entry per row: as `given`, else what the activations carry under that name, else None."""
+    """One entry per row: as `given`, else what the activations carry under that name, else None.
+
+    Labels that are missing are None.
+    """
     fact = row_fact(activations, name) if given is None else given
     if fact is None:
         return None
-    values = np.asarray(fact)
+    values = label_array(fact) if name == "labels" and given is not None else np.asarray(fact)
     if values.ndim != 1 or len(values) != len(activations):
         raise ValueError(
             f"{name} must hold one entry per row: got shape {values.shape} for {len(activations)} rows of activations"
         )
+    if name == "labels":
+        return none_where_missing(values)
+    _check_known(name, fact, values)
     return values
+
+
+def _check_known(name: str, fact: Any, values: np.ndarray) -> None:
+    """Refuse entries that are masked, None or NaN, which would be shown as if they were something."""
+    if isinstance(fact, np.ma.MaskedArray):
+        unknown = np.ma.getmaskarray(fact)
+    elif values.dtype.kind == "O":
+        unknown = np.array([is_missing(value) and not isinstance(value, str | bytes) for value in values], dtype=bool)
+    else:
+        return
+    if unknown.any():
+        raise ValueError(
+            f"{name}[{int(unknown.argmax())}] is missing, and {unknown.sum() - 1} others: give every row one, if only "
+            "an empty string"
+        )
 
 
 def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: str) -> np.ndarray:
@@ -64,6 +106,20 @@ def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: 
             + (" for labeled texts" if name == "labels" else "")
         )
     return fact
+
+
+def numbered(
+    name: str, values: np.ndarray, caller: str, *, sort: bool = False, missing: bool = False
+) -> tuple[np.ndarray, Any]:
+    """The number of each entry's value, -1 for one that is None if `missing`, and the values by number.
+
+    Raises
+    ------
+    ValueError
+        If a string holds half of a surrogate pair, which no table of pandas can hold.
+    """
+    check_strings(name, values)
+    return import_optional("pandas", caller).factorize(values, sort=sort, use_na_sentinel=missing)
 
 
 def selected_components(components: int | Sequence[int] | None, n_components: int) -> np.ndarray:

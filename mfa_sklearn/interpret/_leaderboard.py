@@ -7,6 +7,7 @@ rows or components, and memory is that of the best entries plus the buffer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,8 @@ class Entries(NamedTuple):
         return Entries(*(field[index] for field in self))
 
 
-def _rounded(scores: np.ndarray) -> np.ndarray:
+def rounded(scores: np.ndarray) -> np.ndarray:
+    """Scores as they are compared."""
     return np.round(scores, _DECIMALS)
 
 
@@ -91,9 +93,17 @@ class Leaderboard:
         least = np.partition(peaks, -self.n_best, axis=0)[-self.n_best] - 10.0**-_DECIMALS
         np.maximum(self.threshold, least - self._margin, out=self.threshold)
 
-    def best(self) -> tuple[Entries, np.ndarray]:
-        """The best entries, by component and then best first, and the rank of each, from 1."""
-        entries, rank = self._ranked(self._merged())
+    def best(self, rescored: Callable[[Entries], Entries] | None = None) -> tuple[Entries, np.ndarray]:
+        """The best entries, by component and then best first, and the rank of each, from 1.
+
+        Parameters
+        ----------
+        rescored : callable, optional
+            Gives other scores to the merged entries, or leaves some out, before they are ranked. For sums only, of
+            which nothing has been left out yet.
+        """
+        merged = self._merged()
+        entries, rank = self._ranked(merged if rescored is None else rescored(merged))
         keep = rank <= self.n_best
         return entries.take(keep), rank[keep]
 
@@ -113,7 +123,7 @@ class Leaderboard:
         if self._merge is None or not len(entries.rows):
             return entries
         key = entries.components * (entries.items.max() + 1) + entries.items
-        order = np.lexsort((-entries.ties, -_rounded(entries.peaks), key))
+        order = np.lexsort((-entries.ties, -rounded(entries.peaks), key))
         first = np.flatnonzero(np.diff(key[order], prepend=-1))
         merged = entries.take(order[first])
         if self._merge == "max":
@@ -123,7 +133,7 @@ class Leaderboard:
 
     @staticmethod
     def _ranked(entries: Entries) -> tuple[Entries, np.ndarray]:
-        order = np.lexsort((-entries.ties, -_rounded(entries.scores)))
+        order = np.lexsort((-entries.ties, -rounded(entries.scores)))
         # A stable sort of short integers is linear, which that of a third key would not be.
         short = np.int16 if entries.components.max(initial=0) < 2**15 else np.int64
         order = order[np.argsort(entries.components[order].astype(short), kind="stable")]

@@ -41,7 +41,7 @@ def neighbors(mfa: MFA, n_neighbors: int = 5, *, components: int | Sequence[int]
 
     Notes
     -----
-    With ``S = (S_1 + S_2) / 2``, the mean of the covariances, and ``d = mu_2 - mu_1``,
+    With ``S = (S_1 + S_2) / 2``, the mean of the covariances, and ``d = mu_2 - mu_1``, ::
 
         distance = d^T S^-1 d / 8 + log(det S / sqrt(det S_1 det S_2)) / 2
 

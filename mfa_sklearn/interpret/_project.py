@@ -51,6 +51,9 @@ class Projection:
     responsibilities : ndarray of shape (n_k,) or None
         Posterior of the component for each row; None where the rows were given.
     tokens, labels : ndarray of shape (n_k,) or None
+    residuals : ndarray of shape (n_k,) or None
+        How far each row lies from its place in the subspace: the root mean square over the features of
+        ``(x - mu - W z) / sqrt(Psi)``, in standard deviations of the noise. About 1 where a row is as expected.
     """
 
     component: int
@@ -64,6 +67,7 @@ class Projection:
     responsibilities: np.ndarray | None = None
     tokens: np.ndarray | None = None
     labels: np.ndarray | None = None
+    residuals: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -100,6 +104,7 @@ def project(
     ----------
     mfa : fitted MFA
     activations : ActivationArray, activation store or array-like, of shape (n, n_features)
+        Whatever `fit` takes, frames included.
     component : int
     rows : array-like of bool of shape (n,) or of int, optional
         Which rows to project, as a mask or as indices; by default those whose most probable component this is. Giving
@@ -119,7 +124,8 @@ def project(
     Raises
     ------
     ValueError
-        If an argument is out of range or has the wrong length.
+        If an argument is out of range or has the wrong length, or if the activations are known to be of another model,
+        layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----
@@ -141,7 +147,7 @@ def project(
     """
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
-    X = as_rows(activations)
+    X = as_rows(activations, mfa)
     facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
     if rows is not None:
@@ -153,18 +159,18 @@ def project(
         scan(mfa, X, found)
         members, responsibilities = found.result()
     rotation, directions = _axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes)
-    centroid = np.asarray(mfa.means_[component])
-    scores, shares = _coordinates(mfa, X, members, component, directions, centroid)
+    scores, shares, residuals = _coordinates(mfa, X, members, component, directions @ rotation.T, directions)
     return Projection(
         component=component,
         axes=axes,
         rows=members,
         coordinates=scores @ rotation,
         directions=directions,
-        centroid=centroid,
+        centroid=np.asarray(mfa.means_[component]),
         captured_energy=float(shares[0]),
         energy=shares[1:],
         responsibilities=responsibilities,
+        residuals=residuals,
         **{name: None if fact is None else fact[members] for name, fact in facts.items()},
     )
 
@@ -223,17 +229,30 @@ def _axes(loadings: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _coordinates(
-    mfa: MFA, X: Any, members: np.ndarray, component: int, directions: np.ndarray, centroid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Factor scores (n_k, q), and the shares of energy in the whole subspace and along each direction, (1 + q,)."""
+    mfa: MFA, X: Any, members: np.ndarray, component: int, loadings: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Factor scores (n_k, q), shares of energy in the subspace and along each direction (1 + q,), residuals (n_k,)."""
+    centroid = np.asarray(mfa.means_[component])
+    noise = np.atleast_2d(np.asarray(mfa.noise_variance_))
+    deviation = np.sqrt(noise[min(component, len(noise) - 1)])
     basis = np.linalg.svd(directions, full_matrices=False)[0]
     units = directions / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
-    scores, total, parts = [np.empty((0, directions.shape[1]))], 0.0, np.zeros(1 + directions.shape[1])
+    scores, residuals = [np.empty((0, directions.shape[1]))], [np.empty(0)]
+    total, parts = 0.0, np.zeros(1 + directions.shape[1])
     for start in range(0, len(members), _BLOCK):
-        block = read_rows(X, members[start : start + _BLOCK], torch.device("cpu")).numpy()
+        # As a tensor, which has no names of columns that could be missed.
+        block = read_rows(X, members[start : start + _BLOCK], torch.device("cpu"))
         scores.append(mfa.posterior_mean(block, component))
-        deviations = block - centroid
-        total += np.square(deviations).sum(dtype=np.float64)
+        deviations = block.double().numpy() - centroid
+        total += np.square(deviations).sum()
         parts[0] += np.square(deviations @ basis).sum()
         parts[1:] += np.square(deviations @ units).sum(0)
-    return np.concatenate(scores), parts / total if total > 0 else np.full_like(parts, np.nan)
+        residuals.append(_root_mean_square((deviations - scores[-1] @ loadings.T) / deviation))
+    shares = parts / total if total > 0 else np.full_like(parts, np.nan)
+    return np.concatenate(scores), shares, np.concatenate(residuals)
+
+
+def _root_mean_square(values: np.ndarray) -> np.ndarray:
+    """Of each row's values that are known, (n,); NaN where none is."""
+    n_known = (~np.isnan(values)).sum(1)
+    return np.sqrt(np.nansum(np.square(values), axis=1) / np.where(n_known > 0, n_known, np.nan))

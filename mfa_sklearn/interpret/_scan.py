@@ -69,6 +69,12 @@ class Chunk:
         rows = self._numbers[keep] + self.rows.start
         return PosteriorPairs(rows, self._components[keep], posterior[keep], joint[keep])
 
+    @cached_property
+    def own_pairs(self) -> PosteriorPairs:
+        """One pair per row, that of its most probable component."""
+        own = self.pairs.components == self.assigned[self.pairs.rows - self.rows.start]
+        return PosteriorPairs(*(field[own] for field in self.pairs))
+
 
 class DenseChunk(Chunk):
     """Consecutive rows, and their log joint densities under all components.

@@ -7,21 +7,9 @@ from typing import Any
 import numpy as np
 
 from .._base.annotated import row_fact, shared_fact
+from .._base.words import visible
 
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ELLIPSIS = "…"
-
-
-def visible(text: Any) -> str:
-    r"""`text` on one line, with control and other unprintable characters written as escapes.
-
-    >>> print(visible(" a\nb\x00"))
-     a\nb\x00
-    """
-    string = str(text)
-    if string.isprintable():
-        return string
-    return "".join(c if c.isprintable() else _ESCAPES.get(c) or ascii(c)[1:-1] for c in string)
 
 
 def label_text(token: Any) -> str:

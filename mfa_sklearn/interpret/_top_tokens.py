@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +10,10 @@ from sklearn.utils import check_random_state
 
 from .._base.annotated import row_fact
 from .._base.checks import check_choice, check_count, import_optional
-from ._inputs import as_rows, check_mixture, required_fact, selected_components
+from ._concepts import log_likelihood_ratio
+from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
+from ._occurrences import Occurrences
 from ._scan import Assignments, Chunk, DenseChunk, scan
 from ._text import Contexts, visible
 
@@ -23,42 +25,56 @@ if TYPE_CHECKING:
     from ..mixture import MFA
 
 SCORES = ("posterior", "likelihood")
-AGGREGATES = ("occurrence", "max", "sum")
+AGGREGATES = ("auto", "llr", "occurrence", "max", "sum")
 
 
 def top_tokens(
     mfa: MFA,
     activations: ArrayLike | ActivationStore | StoredActivations,
+    tokens: ArrayLike | None = None,
     *,
     score: str = "posterior",
-    aggregate: str = "occurrence",
+    aggregate: str = "auto",
     n_tokens: int = 10,
+    n_contexts: int = 1,
     components: int | Sequence[int] | None = None,
     context: int = 40,
-    tokens: ArrayLike | None = None,
+    stop_tokens: Collection[str] | None = None,
     pool: int | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
-    """The tokens with the highest score in each component.
+    """The tokens that say most about each component.
 
     Parameters
     ----------
     mfa : fitted MFA
     activations : ActivationArray, activation store or array-like, of shape (n, n_features)
-        One row per token.
+        One row per token; whatever `fit` takes, frames included.
+    tokens : array-like of str of shape (n,), optional
+        The rows' tokens; by default those that the activations carry.
     score : {"posterior", "likelihood"}, default="posterior"
         ``p(k | x)``, in [0, 1]; or ``log N(x | k)``, in nats, which also ranks rows that belong to other components.
-    aggregate : {"occurrence", "max", "sum"}, default="occurrence"
-        Rank single rows, distinct tokens by their best row, or distinct tokens by the sum over their rows. The sum of
-        likelihoods is given as its logarithm.
+    aggregate : {"auto", "llr", "occurrence", "max", "sum"}, default="auto"
+        What is listed, and in which order:
+
+        * "llr": distinct tokens, by how much the component over-represents them: the log-likelihood ratio of
+          `top_concepts`, each row counted for its most probable component. A token that is as frequent everywhere comes
+          last, one that is rarer here than elsewhere is left out;
+        * "occurrence": single rows, by their score. Most posteriors are 1, so the best rows may all hold one token;
+        * "max", "sum": distinct tokens, by their best row's score, or by the sum over their rows. The sum of
+          likelihoods is given as its logarithm;
+        * "auto": "llr" for posteriors, "max" for likelihoods.
     n_tokens : int, default=10
         Most tokens per component.
+    n_contexts : int, default=1
+        Most rows to show of each token, from different texts as far as there are some. Those after the first are rows
+        whose most probable component this is.
     components : int or array-like of int, optional
         Which components to list; by default all.
     context : int, default=40
         Most characters of text to show on either side of the token; 0 for no column "context".
-    tokens : array-like of str of shape (n,), optional
-        The rows' tokens, where the activations carry none.
+    stop_tokens : collection of str, optional
+        Tokens to leave out of the lists, such as ``{".", ",", "the"}``; case and outer blanks make no difference.
     pool : int, optional
         Draw `n_tokens` at random from this many best ones instead of taking the first, so that they look less alike.
     random_state : int, RandomState or None, default=None
@@ -74,19 +90,23 @@ def top_tokens(
         * row: the row that is shown, the one with the token's highest score;
         * context: its text, the token marked as ``«token»``. Left out where nothing is known of the texts.
 
-        `format_tokens` prints it component by component.
+        With `n_contexts`, further lines of the same rank show the token's other rows. `format_tokens` prints the table
+        component by component.
 
     Raises
     ------
     ValueError
-        If there are no tokens, if an argument is out of range, or if `tokens` has not one entry per row.
+        If there are no tokens, if an argument is out of range, if `tokens` has not one entry per row, or if the
+        activations are known to be of another model, layer, site or pooling than those the mixture was fitted on.
 
     Notes
     -----
     Posteriors below 1e-6 are left out: a component that no row belongs to has no lines under "posterior", and the sum
     over the n rows of a token is too low by at most 1e-6 n. A log-sum of likelihoods is right to 1e-6. Posteriors, and
     sums of them, that agree to six decimals - deep inside a region all are 1 - are ordered by the likelihood of the
-    row; what is still equal, by row. Distinct tokens are told apart by token id where the activations carry ids.
+    row; what is still equal, by row. Equal ratios are ordered by the token's count, so that a mixture of one component,
+    which over-represents nothing, lists its most frequent tokens. Distinct tokens are told apart by token id where the
+    activations carry ids.
 
     Examples
     --------
@@ -94,20 +114,24 @@ def top_tokens(
     >>> from mfa_sklearn import MFA, top_tokens
     >>> X = np.random.default_rng(0).normal([[0.0, 0], [9, 9]], 1, size=(20, 2, 2)).reshape(-1, 2)
     >>> mfa = MFA(2, 1, init=np.array([[0.0, 0], [9, 9]]), max_iter=0).fit(X)
-    >>> table = top_tokens(mfa, X, tokens=[" cat", " dog"] * 20, aggregate="sum")
+    >>> table = top_tokens(mfa, X, [" cat", " dog"] * 20, aggregate="sum")
     >>> table[["component", "rank", "token", "score", "count"]]
        component  rank token  score  count
     0          0     1   cat   20.0     20
     1          1     1   dog   20.0     20
     """
-    X = as_rows(activations)
-    ranking = TokenRanking(mfa, X, score, aggregate, n_tokens, components, tokens, pool)
+    check_mixture(mfa)
+    X = as_rows(activations, mfa)
+    ranking = TokenRanking(
+        mfa, X, score, aggregate, n_tokens, components=components, tokens=tokens, stop_tokens=stop_tokens, pool=pool
+    )
+    check_count("context", context, 0)
+    occurrences = Occurrences(X, len(ranking.tokens)) if ranking.check_contexts(n_contexts) > 1 else None
+    random = check_random_state(random_state)
     assignments = Assignments(len(ranking.tokens))
     import_optional("pandas", "top_tokens")
-    check_count("context", context, 0)
-    random = check_random_state(random_state)
-    scan(mfa, X, assignments, ranking)
-    return ranking.table(assignments.components, context, random)
+    scan(mfa, X, assignments, ranking, *([occurrences] if occurrences else []))
+    return ranking.table(assignments.components, context, random, occurrences, n_contexts)
 
 
 class TokenRanking:
@@ -117,49 +141,76 @@ class TokenRanking:
         self,
         mfa: MFA,
         activations: Any,
-        score: str,
-        aggregate: str,
-        n_tokens: int,
+        score: str = "posterior",
+        aggregate: str = "auto",
+        n_tokens: int = 10,
+        *,
         components: int | Sequence[int] | None = None,
         tokens: ArrayLike | None = None,
+        stop_tokens: Collection[str] | None = None,
         pool: int | None = None,
     ) -> None:
         n_components = check_mixture(mfa)
-        check_choice("score", score, SCORES)
-        check_choice("aggregate", aggregate, AGGREGATES)
+        self._score, self._aggregate = score, _check_aggregate(score, aggregate)
         self._n_tokens = check_count("n_tokens", n_tokens)
         n_best = n_tokens if pool is None else check_count("pool", pool, n_tokens)
-        chosen = selected_components(components, n_components)
+        self._selected = np.isin(np.arange(n_components), selected_components(components, n_components))
         self._activations = activations
-        self.tokens = required_fact(self._activations, "tokens", tokens, "top_tokens")
-        self._types = _distinct(self._activations, self.tokens, tokens)
-        self._score, self._aggregate = score, aggregate
+        self.tokens = required_fact(activations, "tokens", tokens, "top_tokens")
+        self._types = _distinct(activations, self.tokens, tokens)
+        self._stopped = _stopped(self.tokens, stop_tokens)
+        self._sizes = np.zeros(n_components)
         self.dense = score == "likelihood"
-        self._selected = np.isin(np.arange(n_components), chosen)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(np.asarray(mfa.weights_, dtype=np.float64))
-        merge = {"occurrence": None, "max": "max", "sum": "sum" if score == "posterior" else "logsum"}[aggregate]
+        total = "sum" if score == "posterior" else "logsum"
+        merge = {"llr": "sum", "occurrence": None, "max": "max", "sum": total}[self._aggregate]
         self._board = Leaderboard(n_components, n_best, merge, len(self.tokens))
+
+    def check_contexts(self, n_contexts: int) -> int:
+        """How many rows to show of each token, refused where single rows are ranked."""
+        if check_count("n_contexts", n_contexts) > 1 and self._aggregate == "occurrence":
+            raise ValueError(
+                f"n_contexts={n_contexts} shows rows of distinct tokens, but aggregate='occurrence' ranks single rows: "
+                "take another aggregate, or n_contexts=1"
+            )
+        return n_contexts
 
     def update(self, chunk: Any) -> None:
         """Take in a chunk of rows."""
-        rows, components, scores, ties = (self._posterior if self._score == "posterior" else self._likelihood)(chunk)
-        self._board.add(Entries(components, self._items(rows), scores, scores, ties, rows))
+        if self.dense:
+            found = self._likelihood(chunk)
+        else:
+            found = self._counted(chunk) if self._aggregate == "llr" else self._posterior(chunk)
+        kept = self._selected[found.components]
+        if self._stopped is not None:
+            kept &= ~self._stopped[found.rows]
+        self._board.add(found.take(kept))
 
-    def _posterior(self, chunk: Chunk) -> tuple[np.ndarray, ...]:
-        chosen = self._selected[chunk.pairs.components]
+    def _posterior(self, chunk: Chunk) -> Entries:
+        rows, components, posterior, log_joint = chunk.pairs
         # Among the rows of one component the log joint orders as the likelihood does.
-        return tuple(field[chosen] for field in chunk.pairs)
+        return Entries(components, self._items(rows), posterior, posterior, log_joint, rows)
 
-    def _likelihood(self, chunk: DenseChunk) -> tuple[np.ndarray, ...]:
-        flat = self._above_threshold(chunk.log_joint)
-        if len(flat) > chunk.log_joint.size // 8:
-            scores = chunk.log_joint - np.where(self._log_weights > -np.inf, self._log_weights, 0)
+    def _counted(self, chunk: Chunk) -> Entries:
+        """Each row once, for its most probable component."""
+        self._sizes += np.bincount(chunk.assigned, minlength=len(self._sizes))
+        rows, components, posterior, log_joint = chunk.own_pairs
+        return Entries(components, self._items(rows), np.ones(len(rows)), posterior, log_joint, rows)
+
+    def _likelihood(self, chunk: DenseChunk) -> Entries:
+        joint = chunk.log_joint
+        if self._stopped is not None:
+            joint = np.where(self._stopped[chunk.rows, None], joint.dtype.type(-np.inf), joint)
+        flat = self._above_threshold(joint)
+        if len(flat) > joint.size // 8:
+            scores = joint - np.where(self._log_weights > -np.inf, self._log_weights, 0)
             self._board.raise_threshold(scores, self._items(np.arange(chunk.rows.start, chunk.rows.stop)))
-            flat = self._above_threshold(chunk.log_joint)
-        rows, components = np.divmod(flat, chunk.log_joint.shape[1])
-        scores = chunk.log_joint.ravel()[flat].astype(np.float64) - self._log_weights[components]
-        return rows + chunk.rows.start, components, scores, np.zeros_like(scores)
+            flat = self._above_threshold(joint)
+        rows, components = np.divmod(flat, joint.shape[1])
+        scores = joint.ravel()[flat].astype(np.float64) - self._log_weights[components]
+        rows = rows + chunk.rows.start
+        return Entries(components, self._items(rows), scores, scores, np.zeros_like(scores), rows)
 
     def _above_threshold(self, joint: np.ndarray) -> np.ndarray:
         """Where in the raveled densities something stands that may yet be listed."""
@@ -170,26 +221,36 @@ class TokenRanking:
     def _items(self, rows: np.ndarray) -> np.ndarray:
         return rows if self._aggregate == "occurrence" else self._types[rows]
 
-    def table(self, assigned: np.ndarray, context: int, random: np.random.RandomState) -> pd.DataFrame:
+    def _surprise(self, entries: Entries) -> Entries:
+        """Entries scored by how much their components over-represent them instead of by how often they have them."""
+        frequency = np.bincount(self._types)[entries.items].astype(np.float64)
+        llr = log_likelihood_ratio(entries.scores, self._sizes[entries.components], frequency, float(len(self._types)))
+        return entries._replace(scores=llr, ties=entries.scores).take(llr >= 0)
+
+    def table(
+        self,
+        assigned: np.ndarray,
+        context: int,
+        random: np.random.RandomState,
+        occurrences: Occurrences | None = None,
+        n_contexts: int = 1,
+    ) -> pd.DataFrame:
         """The table that `top_tokens` returns, given each row's component."""
-        pd = import_optional("pandas", "top_tokens")
-        entries, rank = self._board.best()
+        entries, rank = self._board.best(self._surprise if self._aggregate == "llr" else None)
         if self._board.n_best > self._n_tokens:
             drawn = _drawn(entries.components, self._n_tokens, random)
             entries, rank = entries.take(drawn), rank[drawn]
-        columns = {
-            "component": entries.components,
-            "rank": rank,
-            "token": [str(token) for token in self.tokens[entries.rows]],
-            "score": entries.scores,
-            "count": self._counts(assigned, entries),
-            "row": entries.rows,
-        }
-        if context:
-            contexts = Contexts(self._activations, self.tokens, context)
-            if contexts.known:
-                columns["context"] = [contexts(row) for row in entries.rows]
-        return pd.DataFrame(columns)
+        columns = {"component": entries.components, "rank": rank, "token": self.tokens[entries.rows].astype(str)}
+        columns |= {"score": entries.scores, "count": self._counts(assigned, entries), "row": entries.rows}
+        if occurrences is not None:
+            rows = occurrences.of(entries, self._types, assigned, n_contexts)
+            columns = {name: np.repeat(column, [len(some) for some in rows]) for name, column in columns.items()}
+            columns["row"] = np.concatenate([np.empty(0, np.int64), *rows])
+        table = import_optional("pandas", "top_tokens").DataFrame(columns | {"token": columns["token"].tolist()})
+        contexts = Contexts(self._activations, self.tokens, context) if context else None
+        if contexts is not None and contexts.known:
+            table["context"] = [contexts(row) for row in columns["row"]]
+        return table
 
     def _counts(self, assigned: np.ndarray, entries: Entries) -> np.ndarray:
         """How many rows of each entry's token are assigned to its component."""
@@ -200,10 +261,35 @@ class TokenRanking:
         return np.where(keys[place] == wanted, counts[place], 0)
 
 
+def _check_aggregate(score: str, aggregate: str) -> str:
+    """What `aggregate` means for a score."""
+    check_choice("score", score, SCORES)
+    check_choice("aggregate", aggregate, AGGREGATES)
+    if aggregate == "llr" and score == "likelihood":
+        raise ValueError(
+            "aggregate='llr' counts each row for its most probable component, where a likelihood plays no part: "
+            "choose score='posterior', or aggregate='max'"
+        )
+    if aggregate == "auto":
+        return "llr" if score == "posterior" else "max"
+    return aggregate
+
+
+def _stopped(tokens: np.ndarray, stop_tokens: Collection[str] | None) -> np.ndarray | None:
+    """Which rows hold a token that is not to be listed, (n,) bool; None if there are no such tokens."""
+    if isinstance(stop_tokens, str):
+        raise TypeError(f"stop_tokens={stop_tokens!r} is one string: give a set of tokens, {{{stop_tokens!r}}}")
+    if not stop_tokens:
+        return None
+    unwanted = {token.strip().casefold() for token in stop_tokens}
+    distinct, inverse = np.unique(tokens.astype(str), return_inverse=True)
+    return np.array([token.strip().casefold() in unwanted for token in distinct.tolist()], dtype=bool)[inverse]
+
+
 def _distinct(activations: Any, tokens: np.ndarray, given: ArrayLike | None) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
     ids = row_fact(activations, "token_ids") if given is None else None
-    codes, _ = import_optional("pandas", "top_tokens").factorize(tokens if ids is None else ids, use_na_sentinel=False)
+    codes, _ = numbered("tokens", tokens if ids is None else ids, "top_tokens")
     return codes.astype(np.int64)
 
 
@@ -217,6 +303,8 @@ def _drawn(components: np.ndarray, n_draws: int, random: np.random.RandomState) 
 
 def format_tokens(table: pd.DataFrame) -> str:
     """The table of `top_tokens` as text to read: a block per component, contexts aligned on their tokens.
+
+    The column "rows" is `count`, how many rows of the component hold the token.
 
     Parameters
     ----------
@@ -232,20 +320,29 @@ def format_tokens(table: pd.DataFrame) -> str:
     >>> from mfa_sklearn.interpret import format_tokens
     >>> columns = {"component": 3, "rank": [1, 2], "token": [" cat", " dog"], "score": [0.99, 0.98], "count": [7, 5]}
     >>> print(format_tokens(pd.DataFrame({**columns, "context": ["the «cat» sat", "one «dog»"]})))
-    component 3
-      1  0.99  7 x  the «cat» sat
-      2  0.98  5 x  one «dog»
+    rank  score  rows  component 3
+       1   0.99     7  the «cat» sat
+       2   0.98     5  one «dog»
     """
-    blocks = []
-    for component, lines in table.groupby("component", sort=True):
-        shown = lines["context"] if "context" in lines else [f"'{visible(token)}'" for token in lines["token"]]
-        before = [text.find("«") for text in shown]
-        texts = [" " * (max(before) - indent) + text for indent, text in zip(before, shown, strict=True)]
-        ranks, counts = (_right(map(str, lines[name])) for name in ("rank", "count"))
-        scores = _right(f"{score:.4g}" for score in lines["score"])
-        rows = zip(ranks, scores, counts, texts, strict=True)
-        blocks.append("\n".join([f"component {component}", *(f"  {r}  {s}  {c} x  {t}" for r, s, c, t in rows)]))
-    return "\n\n".join(blocks)
+    return "\n\n".join(_block(component, lines) for component, lines in table.groupby("component", sort=True))
+
+
+def _block(component: Any, lines: pd.DataFrame) -> str:
+    """A component's tokens, one line each under their heads; what repeats the line above is left blank."""
+    shown = lines["context"] if "context" in lines else [f"'{visible(token)}'" for token in lines["token"]]
+    before = [text.find("«") for text in shown]
+    texts = [" " * (max(before) - indent) + text for indent, text in zip(before, shown, strict=True)]
+    again = (lines["rank"].diff() == 0).tolist() if "context" in lines else [False] * len(lines)
+    facts = {
+        "rank": map(str, lines["rank"]),
+        "score": [f"{s:.4g}" for s in lines["score"]],
+        "rows": map(str, lines["count"]),
+    }
+    columns = [
+        _right([head, *("" if repeated else entry for repeated, entry in zip(again, entries, strict=True))])
+        for head, entries in facts.items()
+    ]
+    return "\n".join("  ".join(line) for line in zip(*columns, [f"component {component}", *texts], strict=True))
 
 
 def _right(texts: Iterable[str]) -> list[str]:

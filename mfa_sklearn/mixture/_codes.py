@@ -1,4 +1,4 @@
-"""What a fitted mixture makes of rows: factor scores, the sparse code, reconstructions. Part of the estimator `MFA`."""
+"""Methods of `MFA` that give rows other coordinates: factor scores, the sparse code, reconstructions from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._base.checks import check_component
 from .._base.devices import plain_array, to_numpy
 from .._base.isolation import isolated
 from .._base.mapped import read_rows
-from .._base.sklearn_private import as_output
+from .._base.sklearn_private import as_output, gives_frames
 from ._fitted import Evaluation, FittedMixture
 from ._model.missing import observe
 from ._model.pairs import exact_log_joint, factor_scores
@@ -50,9 +50,26 @@ class CodeMethods(FittedMixture):
         Returns
         -------
         code : CSR matrix (or ndarray if ``sparse_output=False``) of shape (n_samples, n_components * (1 + n_factors))
+            A frame of that shape where `set_output` asks for one and ``sparse_output=False``.
             Columns ``r_k, r_k z_k1, ..., r_k z_kq`` for component after component. Components whose responsibility
             is lost in rounding are left out.
+
+        Raises
+        ------
+        ValueError
+            If `set_output` asks for frames, which hold no sparse matrix, and ``sparse_output=True``.
         """
+        if self.sparse_output and gives_frames(self):
+            raise ValueError(
+                "a frame cannot hold the scipy sparse matrix that transform gives: set sparse_output=False for a dense "
+                "array, which set_output makes a frame, or set_output(transform='default')"
+            )
+        code = self._code(X)
+        return code if self.sparse_output else code.toarray()
+
+    @isolated
+    def _code(self, X: Any) -> sparse.csr_matrix:
+        """The code of each row, sparse."""
         evaluation = Evaluation(self, X)
         width = 1 + self.loadings_.shape[2]
         parts = []
@@ -64,8 +81,7 @@ class CodeMethods(FittedMixture):
             place = (to_numpy(rows.reshape(-1)), to_numpy(columns.reshape(-1)))
             data = to_numpy(values.reshape(-1), evaluation.out_dtype)
             parts.append(sparse.csr_matrix((data, place), shape=(len(batch), len(self.weights_) * width)))
-        code = sparse.vstack(parts, format="csr")
-        return code if self.sparse_output else code.toarray()
+        return sparse.vstack(parts, format="csr")
 
     @isolated
     def inverse_transform(self, code: ArrayLike | sparse.spmatrix) -> np.ndarray:
@@ -90,7 +106,7 @@ class CodeMethods(FittedMixture):
     def reconstruct(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Rows as the mixture sees them: the posterior mean of ``mu_k + W_k z``, (n_samples, n_features)."""
         check_is_fitted(self)
-        return self.inverse_transform(CodeMethods.transform(self, X))
+        return self.inverse_transform(self._code(X))
 
     @isolated
     def impute(self, X: ArrayLike | Tensor | RowSource, draw: bool = False) -> np.ndarray:
@@ -112,8 +128,9 @@ class CodeMethods(FittedMixture):
         --------
         >>> import numpy as np
         >>> from mfa_sklearn import MFA
-        >>> X = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 3)) + [0.0, 5.0, 10.0]
-        >>> MFA(n_factors=1).fit(X).impute([[1.0, np.nan, 11.0]]).round(2)
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(200, 1)) + [0.0, 5.0, 10.0] + 0.1 * rng.normal(size=(200, 3))
+        >>> MFA(n_components=1, n_factors=1).fit(X).impute([[1.0, np.nan, 11.0]]).round(1)
         array([[ 1.,  6., 11.]])
         """
         check_is_fitted(self)

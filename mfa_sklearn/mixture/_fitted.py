@@ -1,4 +1,4 @@
-"""What a fitted mixture says of rows: densities, assignments, draws, criteria. Part of the estimator `MFA`."""
+"""The base of the estimator `MFA`: densities, assignments to components, draws and criteria of a fitted mixture."""
 
 from __future__ import annotations
 

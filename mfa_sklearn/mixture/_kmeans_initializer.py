@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,9 +14,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact
+from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact, shared_fact
+from .._base.checks import warn_user
 from .._base.devices import resolve_device, to_numpy, to_tensor, working_dtype
+from .._base.frames import FramesKeepFacts, carried
 from .._base.isolation import isolated
+from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
 DEFAULT_CLUSTERS = 8
 
 
-class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """k-means centers for a mixture to start from, found in a few passes over the rows.
 
-    Minimizes, over centers c and labels l,
+    Minimizes, over centers c and labels l, ::
 
         sum_i w_i d(x_i, c_(l_i)),    d(x, c) = |x - c|^2  or  1 - cos(x, c).
 
@@ -93,6 +95,8 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         Under "token_frequency" these are scaled to the same total.
     n_iter_ : int
         Lloyd's steps made, on samples and on all rows.
+    source_ : dict or None
+        What the rows were, if they came from an `ActivationExtractor`.
     n_features_in_ : int
 
     References
@@ -193,6 +197,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         """
         X = given_rows(X)
         rows = check_rows(self, X, reset=True)
+        warn_incomplete(X)
         n_clusters = self._check_sizes(rows.shape[0])
         weights = check_weights(sample_weight, rows)
         if self.sampling == "token_frequency":
@@ -204,6 +209,7 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         unit = self._unit(conditioner) * weights.unit
         found = k_means(batches, n_clusters, rng, self._plan(), self._report(unit))
         self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights))
+        self.source_ = shared_fact(X, "source")
         return self
 
     def _all_labels(self, found: Clustering, rows: Any, conditioner: Conditioner, weights: RowWeights) -> np.ndarray:
@@ -232,8 +238,9 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         AnnotatedArray of shape (n_samples, n_features)
             See `transform`.
         """
+        X = given_rows(X)
         self.fit(X, sample_weight=sample_weight)
-        return self._attach(_whole(X, check_rows(self, X, reset=False)))
+        return self._attach(X, check_rows(self, X, reset=False))
 
     @isolated
     def transform(self, X: ArrayLike | Tensor | RowSource) -> AnnotatedArray:
@@ -250,9 +257,11 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
             The numbers of `X`, not copied, with what facts it carries; the centers are ``shared["cluster_centers"]``.
         """
         check_is_fitted(self)
-        array = _whole(X, check_rows(self, X, reset=False))
+        X = given_rows(X)
+        rows = check_rows(self, X, reset=False)
+        array = self._attach(X, rows)
         check_all_finite(array)
-        return self._attach(array)
+        return array
 
     @isolated
     def predict(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
@@ -334,11 +343,10 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
         self.n_iter_ = found.n_iter
         distinct = len(np.unique(self.labels_))
         if distinct < len(self.cluster_centers_):
-            warnings.warn(
+            warn_user(
                 f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
                 f"({len(self.cluster_centers_)}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _report(self, unit: float) -> Callable[[int, Clustering], None]:
@@ -349,8 +357,10 @@ class KMeansInitializer(OneToOneFeatureMixin, TransformerMixin, ClusterMixin, Ba
 
         return report
 
-    def _attach(self, array: Any) -> AnnotatedArray:
-        return annotate(array, cluster_centers=self.cluster_centers_)
+    def _attach(self, X: Any, rows: Any) -> AnnotatedArray:
+        """The rows in memory, with the facts that `X` carries and the centers."""
+        facts = {**carried(X), "cluster_centers": self.cluster_centers_}
+        return annotate(_whole(X, rows), **facts)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -13,8 +13,10 @@ from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from .._base.annotated import given_rows, shared_fact
+from .._base.checks import warn_user
 from .._base.devices import to_numpy
 from .._base.isolation import isolated
+from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
@@ -49,7 +51,7 @@ class MFA(
 ):
     """Mixture of factor analyzers.
 
-    Each component is a Gaussian whose covariance is a few factors plus diagonal noise,
+    Each component is a Gaussian whose covariance is a few factors plus diagonal noise, ::
 
         x | k ~ N(mu_k, W_k W_k^T + Psi_k),    z ~ N(0, I_q),    x = mu_k + W_k z + eps,
 
@@ -58,7 +60,8 @@ class MFA(
     Parameters
     ----------
     n_components : int, default=None
-        Number of components K. None takes as many as the centers that `init` or an earlier pipeline step gives, else 1.
+        Number of components K. None takes as many as the centers that `init` or an earlier pipeline step gives; where
+        none arrive it is 1, with a warning.
     n_factors : int or sequence of K int, default=1
         Factors q per component, below the number of features; 0 is the diagonal Gaussian mixture. With one number for
         each component, `loadings_` is as wide as the largest and zero where a component has fewer.
@@ -66,7 +69,7 @@ class MFA(
         Whether the noise variance is one for all components or each has its own.
     noise_form : {"diagonal", "isotropic"}, default="diagonal"
         Whether the noise variance is one per feature or one for all. Isotropic noise is the mixture of probabilistic
-        principal component analysers.
+        principal component analyzers.
     loading_type : {"component", "common"}, default="component"
         Whether each component has its own loadings. With `noise` and `noise_form` this gives the eight parsimonious
         structures of McNicholas & Murphy (2008).
@@ -111,7 +114,7 @@ class MFA(
     n_iter_no_change : int, default=10
         Epochs without progress after which the gradient solver stops.
     sparse_output : bool, default=True
-        Whether `transform` gives a CSR matrix.
+        Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False
         Start `fit` from the parameters of the last one.
     random_state : int, RandomState or None, default=None
@@ -141,7 +144,8 @@ class MFA(
     n_reseeded_ : int
         Components that lost their rows in the first iterations and were given half of a heavy one.
     source_ : dict or None
-        What the rows were, if they came from an `ActivationExtractor`.
+        What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
+        of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
     n_features_in_ : int
 
     References
@@ -255,7 +259,8 @@ class MFA(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numpy array, memory map, torch tensor or activation store. NaN is a value missing at random.
+            Numpy array, memory map, torch tensor, activation store or the path of its folder. NaN is a value missing at
+            random.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             How much each row counts, relative to the others: a weight of 2 as the row twice, of 0 as if it were not
@@ -271,12 +276,13 @@ class MFA(
             If `X` holds infinity, has fewer rows than there are components, or no more features than factors; if
             `noise_floor` is below what the working precision can tell from rounding.
         """
+        X = given_rows(X)
+        warn_incomplete(X)
         return self._fit(X, sample_weight)
 
     @isolated
     def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
         """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
-        X = given_rows(X)
         rows = check_rows(self, X, reset=True)
         problem = pose(self, X, rows, sample_weight, draws)
         goes_on = self.warm_start and hasattr(self, "weights_")
@@ -328,29 +334,26 @@ class MFA(
 
     def _warn(self, result: FitResult) -> None:
         if result.interrupted:
-            warnings.warn(f"interrupted after {result.n_iter} iterations; the fit so far is kept.", stacklevel=4)
+            warn_user(f"interrupted after {result.n_iter} iterations; the fit so far is kept.")
         elif not result.converged and self.tol != 0 and self.max_iter > 0:
-            warnings.warn(
+            warn_user(
                 f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run "
                 "a fixed number without this warning.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         if self.heywood_.any():
             features = np.flatnonzero(np.atleast_2d(self.heywood_).any(0)).tolist()
             named = str(features) if len(features) <= 10 else f"{features[:10]} and {len(features) - 10} more"
-            warnings.warn(
+            warn_user(
                 f"the noise variance of features {named} went to zero or the noise floor (Heywood cases, see "
                 "heywood_); drop constant features, ask for fewer factors or components, or raise noise_floor.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         dead = np.flatnonzero(self.weights_ < 1e-12)
         if len(dead):
-            warnings.warn(
+            warn_user(
                 f"components {dead.tolist()} hold no rows; ask for fewer components or another init.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -375,7 +378,9 @@ class MFA(
         -------
         self
         """
+        X = given_rows(X)
         if not hasattr(self, "weights_"):
+            warn_incomplete(X)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 return self._fit(X, sample_weight)
@@ -393,6 +398,7 @@ class MFA(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
     ) -> np.ndarray:
         """Fit, and the most probable component of each row, (n_samples,)."""
+        X = given_rows(X)
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
     def __sklearn_is_fitted__(self) -> bool:

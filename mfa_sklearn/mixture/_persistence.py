@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,11 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._base.devices import to_numpy
+from .._base.home import home_path
+from .._base.portable import portable_source
 from .._base.sklearn_private import validate_params
 from ._fitted import FittedMixture
 from ._model.params import check_params
 from ._model.rotation import rotate
 from ._saving.folder import read_folder, write_folder
+from ._saving.mistaken import check_mistaken
 from ._saving.reference import read_reference
 from ._validation import factor_counts
 
@@ -167,7 +169,7 @@ class PersistenceMethods(FittedMixture):
         True
         """
         check_is_fitted(self)
-        write_folder(Path(directory), *_split(self))
+        write_folder(home_path(directory), *_split(self))
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike, device: str | torch.device = "auto") -> Self:
@@ -181,8 +183,10 @@ class PersistenceMethods(FittedMixture):
 
         Raises
         ------
-        FileNotFoundError
-            If a file is missing.
+        TypeError
+            If `directory` is no path.
+        FileNotFoundError, NotADirectoryError
+            If a file is missing, or `directory` is one.
         ValueError
             If a file is damaged, is not one of a saved mixture, or was written by a later version.
 
@@ -197,7 +201,7 @@ class PersistenceMethods(FittedMixture):
         >>> loaded.source_, loaded.means_
         ({'layer': 4}, array([[0., 2.]]))
         """
-        values, versions = read_folder(Path(directory))
+        values, versions = read_folder(check_mistaken(directory))
         learned = {name: value for name, value in values.items() if name.endswith("_")}
         params = {name: value for name, value in values.items() if name not in learned}
         try:
@@ -261,7 +265,7 @@ def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any], list[
             arrays[name] = np.ascontiguousarray(value)
             continue
         try:
-            plain[name] = _plain(value)
+            plain[name] = _plain(portable_source(value) if name == "source_" and value else value)
         except TypeError:
             if name in learned:
                 raise TypeError(f"{name} cannot be saved: {value!r} is neither plain nor an array of numbers") from None

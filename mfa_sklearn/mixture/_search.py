@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base.annotated import given_rows
 from .._base.checks import import_optional
+from .._base.origin import warn_incomplete
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
 from ._trial import CRITERIA, Trial, fit_group
 from ._validation import check_rows, check_sizes, check_weights
@@ -86,7 +87,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     >>> from mfa_sklearn import MFA, MFASearch
     >>> rng = np.random.default_rng(0)
     >>> X = np.concatenate([rng.standard_normal((60, 4)), 8 + rng.standard_normal((60, 4))])
-    >>> search = MFASearch(MFA(random_state=0), n_components=[1, 2, 3], n_factors=[0, 1]).fit(X)
+    >>> search = MFASearch(MFA(max_iter=500, random_state=0), n_components=[1, 2, 3], n_factors=[0, 1]).fit(X)
     >>> search.best_params_
     {'n_components': 2, 'n_factors': 0}
     >>> search.predict(X).shape
@@ -159,6 +160,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         """
         # What a clone refuses, all candidates would; the rows go on as they are, with what is attached to them.
         X = given_rows(X)
+        warn_incomplete(X)
         rows = check_rows(clone(self.estimator), X, reset=True)
         X = X if hasattr(X, "shape") else rows
         candidates = self._candidates()

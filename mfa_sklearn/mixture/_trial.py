@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
+from .._base.annotated import given_rows, is_row_source
 from .._base.sklearn_private import safe_indexing, validate_params
 from ._start.start import Draws, given_centers
 
@@ -69,4 +70,7 @@ def _score(estimator: Any, candidate: int, criterion: str, test: tuple[Any, Any]
 
 
 def _rows(X: Any, place: Any) -> Any:
-    return X if isinstance(place, slice) else safe_indexing(X, place)
+    if isinstance(place, slice):
+        return X
+    X = given_rows(X)
+    return X[place] if is_row_source(X) else safe_indexing(X, place)

@@ -13,7 +13,9 @@ from torch import Tensor
 from .._base.annotated import given_rows, is_row_source
 from .._base.checks import plain_numbers
 from .._base.devices import plain_array
+from .._base.origin import warn_other_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
+from .._base.tables import explained
 
 # Weights that are multiples of a common unit up to this size count rows.
 _LARGEST_COUNT, _LARGEST_DIVISOR = 1e6, 10
@@ -22,15 +24,19 @@ _LEAST_FLOOR = {torch.float32: 1e-12, torch.float64: 1e-18}
 _LARGEST = float(np.finfo(np.float64).max) / 16
 
 
+@explained
 def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
 
-    A container of tables stands for its only one. Whether the values are finite is checked as they are read, so that a
-    large memory map is not read just for that.
+    A path stands for what lies there, a container of tables for its only one. Whether the values are finite is checked
+    as they are read, so that a large memory map is not read just for that. Rows that are not fitted on (`reset` is
+    False) are to come from where those did that were: if they are known not to, there is a warning.
     """
     X = given_rows(X)
     if isinstance(X, Tensor):
         _check_tensor(X)
+    if not reset:
+        warn_other_source(estimator, X)
     if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
@@ -44,8 +50,6 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     array = np.asarray(
         validate_data(estimator, plain_numbers(X), reset=reset, dtype="numeric", ensure_all_finite=False)
     )
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"X has dtype {array.dtype}, which is no kind of number; convert it to numbers first")
     # torch reads neither foreign byte orders nor extended precision
     native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.dtype(np.float64)
     return array.astype(native, copy=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .._base.checks import check_choice
 from ..mixture._model.density import Density
-from ..mixture._model.params import MFAParams, check_params
 from ._operators import (
     TransportMap,
     evaluable,
@@ -24,21 +23,12 @@ from ._operators import (
     two_stage,
     weighted_centroid,
 )
+from ._parameters import FittedParameters, read_params
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 METHODS = ("centroid", "transport")
-_PARAMETERS = ("weights_", "means_", "loadings_", "noise_variance_")
-
-
-class FittedParameters(Protocol):
-    """What steering asks of a mixture; a fitted `MFA` has it."""
-
-    weights_: Any  # (K,)
-    means_: Any  # (K, D)
-    loadings_: Any  # (K, D, q)
-    noise_variance_: Any  # (D,) or (K, D)
 
 
 class Mixture:
@@ -68,25 +58,6 @@ class Mixture:
         if (source, target) not in self._routes:
             self._routes[source, target] = transport_map(self.params, source, target)
         return self._routes[source, target]
-
-
-def read_params(mfa: FittedParameters) -> MFAParams:
-    """Parameters of a fitted mixture as tensors.
-
-    Raises
-    ------
-    TypeError
-        If it has not all of them: not fitted, or no mixture of factor analyzers.
-    ValueError
-        If their shapes disagree or a value is not finite.
-    """
-    missing = [name for name in _PARAMETERS if not hasattr(mfa, name)]
-    if missing:
-        raise TypeError(
-            f"{type(mfa).__name__} has no {', '.join(missing)}: give a fitted MFA, or an object with "
-            f"{', '.join(_PARAMETERS)}"
-        )
-    return check_params(*(getattr(mfa, name) for name in _PARAMETERS))
 
 
 def _tensor(value: Any) -> Tensor:

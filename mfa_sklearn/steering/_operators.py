@@ -16,8 +16,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._base.checks import check_component
 from ..mixture._model.density import Density, log_joint, prepare
 from ..mixture._model.params import MFAParams
+from ._parameters import FittedParameters, read_params
 
 
 def interpolate(x: Tensor, target: Tensor, alpha: float) -> Tensor:
@@ -99,12 +101,12 @@ class TransportMap(NamedTuple):
         return TransportMap(*(part.to(like) for part in self))
 
 
-def transport_map(params: MFAParams, source: int, target: int) -> TransportMap:
+def transport_map(mfa: FittedParameters | MFAParams, source: int, target: int) -> TransportMap:
     """The optimal-transport map from the Gaussian of one component to that of another.
 
     The cost is the squared distance in units of the source's noise, ``|Psi^-1/2 (x - y)|^2``: the residual stream has
     features whose sizes differ a hundredfold, and the noise is the scale the mixture itself gives them. With
-    ``S = I + U U^T`` the source's and ``S'`` the target's covariance in that space,
+    ``S = I + U U^T`` the source's and ``S'`` the target's covariance in that space, ::
 
         T(y) = m' + A (y - m)        A = S^-1/2 (S^1/2 S' S^1/2)^1/2 S^-1/2
 
@@ -114,7 +116,7 @@ def transport_map(params: MFAParams, source: int, target: int) -> TransportMap:
 
     Parameters
     ----------
-    params : MFAParams
+    mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
     source, target : int
         Components.
 
@@ -122,8 +124,26 @@ def transport_map(params: MFAParams, source: int, target: int) -> TransportMap:
     -------
     TransportMap
         In double precision, on the CPU. The identity where source and target are the same.
+
+    Raises
+    ------
+    TypeError
+        If `mfa` is not fitted.
+    ValueError
+        If there is no such component.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.steering import transport, transport_map
+    >>> loadings = [[[1.0], [0.0]], [[0.0], [1.0]]]  # long across the columns, the one this way, the other that
+    >>> mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [9.0, 9.0]], loadings, [1.0, 1.0])
+    >>> transport(torch.tensor([[2.0, 2.0]]), transport_map(mfa, 0, 1), alpha=1.0)
+    tensor([[10.4142, 11.8284]])
     """
-    params = params.to(torch.float64, "cpu")
+    params = read_params(mfa).to(torch.float64, "cpu")
+    source, target = (check_component(component, len(params.means)) for component in (source, target))
     noise = params.noise_variance
     scale = noise[source if len(noise) > 1 else 0].sqrt()
     from_, to = params.loadings[source] / scale[:, None], params.loadings[target] / scale[:, None]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._base.origin import differences
 from ..activations._language_model import directory_digest
 from ..activations._sites import check_layers, check_site, hook_name
 
@@ -20,7 +21,7 @@ class Place(NamedTuple):
 
 def resolve_place(
     model: Any,
-    source: Mapping[str, Any] | None,
+    mfa: Any,
     layer: int | None,
     site: str | None,
     n_features: int,
@@ -31,8 +32,7 @@ def resolve_place(
     Parameters
     ----------
     model : hookable model
-    source : mapping or None
-        `mfa.source_`.
+    mfa : MFA, or an object with its parameters
     layer, site
         As asked for; None takes the source's.
     n_features : int
@@ -45,19 +45,29 @@ def resolve_place(
     ValueError
         Naming what disagrees and what to do about it.
     """
-    source = source or {}
+    source = getattr(mfa, "source_", None) or {}
+    if check_source:
+        # Before layers are counted: of another model their number says less.
+        _check_same(source, describe_live(model))
     site = check_site(site or source.get("site") or "residual")
     n_layers = getattr(getattr(model, "cfg", None), "n_layers", None)
     layer = _one_layer(source.get("layer") if layer is None else layer, n_layers)
     name = _existing(model, layer, site)
     _check_width(model, name, site, n_features)
     if check_source:
-        for fact, fitted, here in _disagreements(model, source, layer, site):
-            raise ValueError(
-                f"the mixture was fitted on {fact} {fitted!r}, but is to steer {here!r}, where its regions mean "
-                "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
-            )
+        _check_known(mfa, source)
+        _check_same(source, _tokens_at(layer, site))
     return Place(layer, site, name)
+
+
+def _check_same(source: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Refuse a place that differs from the mixture's source."""
+    for fact, fitted, seen in differences(source, here):
+        other = "this is another model: " if fact.startswith("model") else ""
+        raise ValueError(
+            f"{other}the mixture was fitted on {fact} {fitted!r}, but is to steer {seen!r}, where its regions mean "
+            "nothing. Fit it where it is to steer, or pass check_source=False to steer all the same."
+        )
 
 
 def _one_layer(layer: Any, n_layers: int | None = None) -> int:
@@ -86,22 +96,23 @@ def _check_width(model: Any, name: str, site: str, n_features: int) -> None:
         raise ValueError(f"the mixture has {n_features} features, but activations at {name} have {width}")
 
 
-def _disagreements(model: Any, source: Mapping[str, Any], layer: int, site: str) -> list[tuple[str, Any, Any]]:
-    """Facts on which the mixture's source and the place to steer differ: (name, fitted on, to steer)."""
-    here = {**describe_live(model), "layer": layer, "site": site}
-    fitted = {**source, "layer": _one_layer(source["layer"])} if "layer" in source else source
-    revisions = source.get("revision"), here.get("revision")
-    places = [name for name in ("layer", "site") if fitted.get(name, here[name]) != here[name]]
-    found: list[tuple[str, Any, Any]] = [(name, fitted[name], here[name]) for name in places]
-    if all(revisions):
-        # Of a directory this is a digest of its content, so a model may have moved, but not have been trained on.
-        if revisions[0] != revisions[1]:
-            found.append(("model revision", f"{source.get('model')}@{revisions[0]}", f"{here['model']}@{revisions[1]}"))
-    elif source.get("model") and here.get("model") and not same_model(str(source["model"]), str(here["model"])):
-        found.append(("model", source["model"], here["model"]))
-    if here.get("processing") and source.get("processing", here["processing"]) != here["processing"]:
-        found.append(("weights processed as", source["processing"], here["processing"]))
-    return found
+def _check_known(mfa: Any, source: Mapping[str, Any]) -> None:
+    """Refuse a mixture that was fitted on rows of which nothing is known; numbers given by hand are taken as they are.
+
+    What was fitted has a history, what was put together from numbers has none.
+    """
+    if not source and hasattr(mfa, "lower_bound_"):
+        raise ValueError(
+            "the mixture was fitted on rows without a source (its source_ is None): on plain numbers, or behind "
+            "another transformer, such as a StandardScaler, whose numbers are no activations. If they are this model's "
+            "activations as they are, pass check_source=False. Else fit on what ActivationExtractor gives, without a "
+            "step between: MFA scales columns by itself."
+        )
+
+
+def _tokens_at(layer: int, site: str) -> dict[str, Any]:
+    """The place of what is steered: activations of single tokens."""
+    return {"layer": layer, "site": site, "pooling": None}
 
 
 def describe_live(model: Any) -> dict[str, Any]:
@@ -114,11 +125,6 @@ def describe_live(model: Any) -> dict[str, Any]:
     if centered is not None:
         known["processing"] = "compatibility" if centered else "raw"
     return known
-
-
-def same_model(first: str, second: str) -> bool:
-    """Whether two names mean one model: a hub model with and without its owner, or copies of one directory."""
-    return first == second or Path(first).name.casefold() == Path(second).name.casefold()
 
 
 def resolve_prepend_bos(prepend_bos: bool | None, source: Mapping[str, Any] | None) -> bool | None:

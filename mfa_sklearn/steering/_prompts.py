@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.words import check_unicode
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -48,7 +50,7 @@ def encode(model: Any, prompts: str | Sequence[str] | ArrayLike | Tensor, prepen
     Raises
     ------
     ValueError
-        If there is no prompt, one is empty, or one is longer than the model's context.
+        If there is no prompt, one is empty, holds half of a surrogate pair, or is longer than the model's context.
     """
     rows = _rows(model, prompts, prepend_bos)
     lengths = [len(row) for row in rows]
@@ -65,6 +67,8 @@ def _rows(model: Any, prompts: Any, prepend_bos: bool | None) -> list[Tensor]:
     if isinstance(prompts, str):
         prompts = [prompts]
     if isinstance(prompts, list | tuple) and all(isinstance(p, str) for p in prompts):
+        for number, prompt in enumerate(prompts):
+            check_unicode(f"prompt {number}", prompt)
         # One by one: what padding a batch would need depends on the tokenizer, and some have none.
         known = {p: model.to_tokens(p, prepend_bos=prepend_bos, truncate=False)[0] for p in dict.fromkeys(prompts)}
         return [known[p] for p in prompts]

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ._prompts import special_ids
 
+# Function words are followed until a content word comes, at most so many in a row, and until so large a share of the
+# probability has been accounted for; what is left counts as no concept's.
 _LONGEST_PATH = 10
 _ENOUGH = 0.98
 

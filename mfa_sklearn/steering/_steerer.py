@@ -12,7 +12,8 @@ from torch import Tensor
 from .._base.checks import check_choice, check_count, import_optional
 from .._base.devices import seeded
 from ..activations import token_strings
-from ._move import FittedParameters, Mixture, Move
+from ._move import Mixture, Move
+from ._parameters import FittedParameters
 from ._place import resolve_place, resolve_prepend_bos
 from ._positions import PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class MFASteerer:
     """Moves a language model's activations towards the regions of a mixture while it runs.
 
-    With `mu_k`, `W_k` of a component, an activation x becomes
+    With `mu_k`, `W_k` of a component, an activation x becomes ::
 
         x + alpha (mu_k - x)                centroid interpolation: alpha
         x + W_k z                           local offset: z
@@ -50,8 +51,9 @@ class MFASteerer:
     site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, optional
         Where in the layer; by default as the mixture was fitted, else "residual".
     check_source : bool, default=True
-        Refuse a mixture that was fitted on another model, layer, site or weight processing. False steers wherever the
-        width fits.
+        Refuse a mixture that was fitted on another model, layer, site or weight processing, on texts pooled to a row
+        each, or on rows of which nothing is known, such as what another transformer made of activations. False steers
+        wherever the width fits.
     special_tokens : bool, default=False
         Whether positions given by name take in the beginning-of-text token. It attracts attention with a norm far from
         all others', the extractor leaves it out of what the mixture is fitted on, and moving it can derail a model; the
@@ -129,7 +131,7 @@ class MFASteerer:
         self.model: Any = model
         self._mixture = Mixture(mfa)
         source = getattr(mfa, "source_", None)
-        place = resolve_place(model, source, layer, site, self._mixture.n_features, check_source)
+        place = resolve_place(model, mfa, layer, site, self._mixture.n_features, check_source)
         self.layer, self.site, self.hook_name = place
         self.special_tokens = special_tokens
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)

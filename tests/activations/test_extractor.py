@@ -328,3 +328,9 @@ def test_the_digest_is_the_same_in_another_process(extractor: ActivationExtracto
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert other == keep_digest(load_tokenizer(extractor.model), functools.partial(starts_with, start=" b"))
+
+
+def test_a_frame_of_activations_keeps_its_source(llama):
+    frame = clone(llama).set_output(transform="pandas").fit_transform(SENTENCES)
+    assert frame.columns[0] == "residual1_0" and frame.shape[1] == llama.n_features_out_
+    assert MFA(1, 1, tol=0, max_iter=1).fit(frame).source_ == llama.source_

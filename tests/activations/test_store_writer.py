@@ -138,7 +138,28 @@ def test_labels_of_other_kinds(extractor, tmp_path):
     store = one.extract_to(tmp_path / "series", TEXTS, pd.Series(LABELS))
     assert set(store[0].labels) == set(LABELS)
     with pytest.raises(TypeError, match="labels on disk must be numbers or strings"):
-        one.extract_to(tmp_path / "objects", TEXTS, [None] * 8)
+        one.extract_to(tmp_path / "objects", TEXTS, ["river", 3] * 4)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["river", None, "", "bank", float("nan"), "a", "b", "c"],
+        [3, None, 1, 2, 3, None, None, 0],
+        [0.5, float("nan"), 1, 2, 3, 4, 5, 6],
+        [True, None, False, True, None, True, True, True],
+        [None] * 8,
+    ],
+)
+def test_missing_labels_are_kept(extractor, tmp_path, labels):
+    one = clone(extractor).set_params(layer=0)
+    expected = one.fit_transform(TEXTS, labels).labels
+    for _ in range(2):  # written, and resumed
+        store = one.extract_to(tmp_path / "store", TEXTS, labels, shard_size=3)
+        assert store[0].labels.tolist() == store.load().labels.tolist() == expected.tolist()
+    assert None in expected.tolist()
+    with pytest.raises(ValueError, match="other texts, labels or parameters"):
+        one.extract_to(tmp_path / "store", TEXTS, [*labels[:-1], "other"] if "a" in labels else [9] * 8, shard_size=3)
 
 
 def test_values_too_large_for_half_precision(extractor, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from activation_cases import four_rows
 from scipy import sparse
 from sklearn.decomposition import PCA
+from sklearn.utils import shuffle
 
 from mfa_sklearn import MFA, ActivationArray
 from mfa_sklearn._base.annotated import AnnotatedArray, annotate, given_rows, is_row_source, row_fact, shared_fact
@@ -29,6 +30,7 @@ SELECTIONS = [
     (np.array([3, 3]), slice(None)),
     (slice(2), Ellipsis),
     slice(0, 0),
+    (Ellipsis,),
 ]
 
 
@@ -52,12 +54,101 @@ PLAIN = {
     "function": lambda X: np.concatenate([X, X]),
     "transposed": lambda X: np.transpose(X) + 0,
     "fitted": lambda X: PCA(2).fit_transform(X),
+    "sorted": lambda X: np.sort(X, axis=0),
+    "partitioned": lambda X: np.partition(X, 1, axis=0),
 }
 
 
 @pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN.keys())
 def test_all_else_is_a_plain_array(X, make):
     assert type(make(X)) is np.ndarray
+
+
+def put(X, key, value):
+    X[key] = value
+
+
+IN_PLACE = {
+    "sorted": lambda X: X.sort(axis=0),
+    "partitioned": lambda X: X.partition(1, axis=0),
+    "shuffled": lambda X: np.random.RandomState(0).shuffle(X),
+    "shuffled by a generator": lambda X: np.random.default_rng(0).shuffle(X),
+    "copied to": lambda X: np.copyto(X, np.ones((4, 3))),
+    "filled": lambda X: X.fill(1),
+    "put": lambda X: np.put(X, [0, 1], [5, 6]),
+    "put by a mask": lambda X: np.putmask(X, X > 3, -X),
+    "put along an axis": lambda X: np.put_along_axis(X, np.array([[0, 1, 0]]), 9.0, axis=0),
+    "scaled": lambda X: np.multiply(X, 2, out=X),
+    "centered": lambda X: X.__isub__(1),
+    "overwritten": lambda X: put(X, slice(None), np.ones((4, 3))),
+    "a row from another": lambda X: put(X, 0, X[1]),
+}
+
+
+@pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE.keys())
+def test_numbers_that_are_changed_in_place_lose_their_facts(X, change):
+    change(X)
+    assert X.rows == X.shared == {}
+
+
+SQUARE = np.random.default_rng(0).normal(size=(5, 5))
+# Arguments of all sorts beside the array; most functions refuse most of them.
+ARGUMENTS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+    *(((), options) for options in ({}, {"axis": 0}, {"axis": 1}, {"copy": False})),
+    *(((value,), {}) for value in (0, 1, 2, 1.0, [1, 0], (25,), np.ones(5), np.ones((5, 5)))),
+    *(((value,), {"axis": 0}) for value in (2, [1, 0])),
+    *((values, {}) for values in ((0, 0), (0, 1), (-1.0, 1.0), (slice(2), 0), (SQUARE > 0, 0.0))),
+]
+FUNCTIONS = [
+    *(name for name in dir(np) if not name.startswith("_") and name not in ("test", "info", "show_config")),
+    *(f"linalg.{name}" for name in ("inv", "qr", "svd", "cholesky", "matrix_power")),
+    *("ndarray.sort", "ndarray.partition", "ndarray.repeat", "ndarray.take", "ndarray.round", "ndarray.clip"),
+    *("ndarray.reshape", "ndarray.view", "ndarray.swapaxes", "ndarray.compress", "ndarray.fill", "ndarray.put"),
+]
+
+
+def holds(X: Any) -> bool:
+    """Whether every row that has facts is the row that they are of."""
+    if not (isinstance(X, AnnotatedArray) and (X.rows or X.shared)):
+        return True
+    return "number" in X.rows and np.array_equal(np.asarray(X), SQUARE[X.rows["number"]])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_function_of_numpy_leaves_facts_with_other_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some functions write files
+    wrong, n_calls = set(), 0
+    for name in FUNCTIONS:
+        owner, _, method = name.rpartition(".")
+        function = getattr(AnnotatedArray if owner == "ndarray" else getattr(np, owner) if owner else np, method)
+        if not callable(function) or isinstance(function, type):
+            continue
+        for values, options in ARGUMENTS:
+            X = AnnotatedArray(SQUARE.copy(), rows={"number": np.arange(5)}, shared={"source": {}})
+            try:
+                found = function(X, *values, **options)
+            except Exception:
+                found = None
+            n_calls += 1
+            results = found if isinstance(found, list | tuple) else [found]
+            wrong |= set() if all(map(holds, [X, *results])) else {name}
+    assert wrong == set() and n_calls > 3000
+
+
+def test_orders_of_rows_keep_their_facts(X):
+    chosen = X[np.random.default_rng(0).permutation(4)]
+    for permuted in (shuffle(X, random_state=1), chosen, np.take(X, [2, 0], axis=0)):
+        rows = [np.flatnonzero((np.asarray(X) == row).all(1))[0] for row in np.asarray(permuted)]
+        assert permuted.tokens.tolist() == X.tokens[rows].tolist()
+    for permute in (np.random.default_rng(0).permutation, np.random.RandomState(0).permutation):
+        found = permute(X)
+        assert getattr(found, "rows", {}) == {} or found.tokens.tolist() == X.tokens[(found[:, 0] // 3).astype(int)]
+
+
+def test_a_value_that_is_made_missing_leaves_the_facts(X):
+    X[1, 2] = np.nan
+    X[X == 5] = 0
+    assert X.tokens.tolist() == ["The", " cat", "The", " dog"] and X.source == {"layer": 4}
 
 
 @pytest.mark.parametrize("pass_on", [lambda X, _: pickle.loads(pickle.dumps(X)), lambda X, p: _dumped(X, p)])

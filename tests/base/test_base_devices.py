@@ -37,6 +37,13 @@ def test_what_is_no_device_is_named_in_one_wording(device: Any) -> None:
         ActivationExtractor(datasets.tiny_lm(), 0, device=device).fit(["a"])
 
 
+@pytest.mark.filterwarnings("ignore:'mkldnn' is no longer used")
+@pytest.mark.parametrize("device", ["meta", "mkldnn"])
+def test_a_device_without_numbers_is_refused(device: str) -> None:
+    with pytest.raises(ValueError, match=rf"device='{device}' cannot compute here .*; use 'auto' or 'cpu'"):
+        resolve_device(device)
+
+
 def test_devices_by_name_and_as_they_are() -> None:
     assert resolve_device("cpu") == resolve_device(torch.device("cpu")) == torch.device("cpu")
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

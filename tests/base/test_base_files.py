@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mfa_sklearn import MFA
-from mfa_sklearn._base.files import check_folder, check_writable, replacing
+from mfa_sklearn._base.files import check_folder, check_writable, reading, replacing
 
 
 def test_replacing_leaves_nothing_behind_on_failure(tmp_path: Path) -> None:
@@ -71,3 +71,38 @@ def test_a_mixture_is_whole_or_absent(allowed: int, tmp_path: Path, monkeypatch:
     SMALL.save_pretrained(tmp_path / "again")
     assert sorted(os.listdir(tmp_path / "again")) == ["config.json", "model.safetensors"]
     np.testing.assert_array_equal(MFA.from_pretrained(tmp_path / "again").means_, SMALL.means_)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EOFError("cut"),
+        KeyError("d/f.json"),
+        TypeError(),
+        RecursionError("deep"),
+        IndexError("at"),
+        MemoryError(),
+        OSError("bad"),
+    ],
+)
+def test_whatever_a_parser_raises_names_the_file(error: Exception) -> None:
+    with (
+        pytest.raises(ValueError, match=r"'d/f\.json' cannot be read as a list: .+") as caught,
+        reading("d/f.json", "a list"),
+    ):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("f.json has no end"), FileNotFoundError(2, "none", "other"), ImportError("x")]
+)
+def test_an_error_that_says_enough_is_left_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, reading("f.json", "a list"):
+        raise error
+    assert caught.value is error
+
+
+def test_an_interrupt_is_no_damage() -> None:
+    with pytest.raises(KeyboardInterrupt), reading("f.json", "a list"):
+        raise KeyboardInterrupt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from interpret_fixtures import LABELS, ExactMixture, annotated, mixture, scores_by_loop
 from scipy.stats import chi2_contingency
@@ -141,3 +142,57 @@ def test_no_labels() -> None:
     mfa = mixture()
     with pytest.raises(ValueError, match=r"needs labels.*labeled texts"):
         top_concepts(mfa, np.zeros((3, 5)))
+
+
+FORMS = {
+    "None": None,
+    "NaN": float("nan"),
+    "pandas.NA": pd.NA,
+    "NaT": np.datetime64("NaT"),
+    "empty": "",
+    "blank": " ",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_missing_label_of_any_form_is_no_concept(form: str) -> None:
+    mfa = mixture(9.0)
+    X = annotated(mfa)
+    given = X.rows["labels"].tolist()
+    given[::3] = [FORMS[form]] * len(given[::3])
+    none = [None if i % 3 == 0 else label for i, label in enumerate(X.rows["labels"].tolist())]
+    carried = AnnotatedArray(np.asarray(X), rows={"labels": given})
+    for table in (top_concepts, concept_components):
+        expected = table(mfa, X, none)
+        assert table(mfa, X, given).equals(expected) and table(mfa, carried).equals(expected)
+        assert table(mfa, X, pd.Series(given, index=range(len(given), 0, -1))).equals(expected)
+    assert set(top_concepts(mfa, X, given)["label"]) <= set(LABELS)
+
+
+def test_masked_labels_are_missing() -> None:
+    mfa = mixture(9.0)
+    X = annotated(mfa)
+    mask = np.arange(len(X)) % 3 == 0
+    expected = top_concepts(mfa, X, np.where(mask, None, X.rows["labels"].astype(object)))
+    assert top_concepts(mfa, X, np.ma.array(X.rows["labels"], mask=mask)).equals(expected)
+
+
+def test_labels_of_two_dimensions_are_refused() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    for labels in (np.eye(len(X)), [["a"]] * len(X)):
+        with pytest.raises(ValueError, match=r"labels have shape \(150, "):
+            top_concepts(mfa, X, labels)
+    with pytest.raises(ValueError, match=r"labels must hold one entry per row: got shape \(150, 150\)"):
+        top_concepts(mfa, AnnotatedArray(np.asarray(X), rows={"labels": np.eye(len(X))}))
+
+
+def test_labels_with_half_a_surrogate_pair_are_refused() -> None:
+    mfa = mixture(9.0)
+    X = annotated(mfa)
+    for labels in (["a", None, "b\ud83d"] * 50, np.array(["a", "c", "b\ud83d"] * 50)):
+        for given in ((X, labels), (AnnotatedArray(np.asarray(X), rows={"labels": np.array(labels)}),)):
+            with pytest.raises(
+                ValueError, match=r"labels\[2\] holds half of a surrogate pair, '\\ud83d', at character 1"
+            ):
+                top_concepts(mfa, *given)

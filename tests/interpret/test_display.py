@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from interpret_fixtures import annotated, mixture
 
-from mfa_sklearn import SubspaceDisplay
+from mfa_sklearn import MFA, SubspaceDisplay
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.interpret import project
 from mfa_sklearn.interpret._display import spread_out
@@ -174,7 +174,9 @@ def test_principal_axes() -> None:
     [
         ({"factors": (0, 8)}, ValueError, "factor 8 is out of range.*0 to 3"),
         ({"factors": (0, -1)}, ValueError, "factor -1"),
-        ({"factors": (0,)}, ValueError, "two or three"),
+        ({"factors": (0, 1, 2, 3)}, ValueError, "one, two or three"),
+        ({"factors": ()}, ValueError, "one, two or three"),
+        ({"factors": 4}, ValueError, "factors=4: factor 4 is out of range"),
         ({"factors": (0, 0)}, ValueError, "different"),
         ({"factors": (0, 1.5)}, TypeError, "integer"),
         ({"component": 9}, ValueError, "component=9"),
@@ -217,3 +219,62 @@ def test_missing_matplotlib_is_explained() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'mfa-sklearn[plot]'" in result.stderr
+
+
+@pytest.mark.parametrize("factors", [None, 0, (0,), [0]])
+def test_one_factor_is_drawn_against_what_it_leaves(factors: Any) -> None:
+    mfa, X = wide(n_factors=1)
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, factors=factors)
+    points = np.asarray(display.scatter_.get_offsets())
+    found = project(mfa, X, 1)
+    np.testing.assert_allclose(points[:, 0], found.coordinates[:, 0])
+    deviations = np.asarray(X)[found.rows] - mfa.means_[1] - found.coordinates @ mfa.loadings_[1].T
+    np.testing.assert_allclose(points[:, 1], np.sqrt((deviations**2 / mfa.noise_variance_).mean(1)))
+    assert display.ax_.get_xlabel().startswith("factor 0 ")
+    assert "distance from the subspace" in display.ax_.get_ylabel() and "noise" in display.ax_.get_ylabel()
+    assert display.text_ and display.ax_.get_aspect() == "auto"
+    display.figure_.canvas.draw()
+
+
+def test_one_factor_of_several_on_given_axes() -> None:
+    mfa, X = wide()
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, factors=2, ax=plt.subplots()[1])
+    np.testing.assert_allclose(display.scatter_.get_offsets()[:, 0], display.projection.coordinates[:, 2])
+    assert display.ax_.get_xlabel().startswith("factor 2 ")
+    with pytest.raises(ValueError, match=r"projection '3d', but 1 factor.*fewer a plain one"):
+        SubspaceDisplay.from_estimator(mfa, X, 1, factors=2, ax=plt.figure().add_subplot(projection="3d"))
+
+
+@pytest.mark.parametrize("axes", ["factors", "principal"])
+def test_the_default_draws_the_factors_that_a_component_has(axes: str) -> None:
+    """With one number of factors per component, loadings are zero beyond a component's own."""
+    X = np.random.default_rng(0).normal(size=(300, 6))
+    mfa = MFA(3, [2, 1, 0], random_state=0, tol=0, max_iter=2).fit(X)
+    labels = [SubspaceDisplay.from_estimator(mfa, X, k, axes=axes).ax_.get_ylabel().split()[0] for k in (0, 1)]
+    assert labels == ["factor" if axes == "factors" else "axis", "distance"]
+    with pytest.raises(ValueError, match=r"no factors.*fit a mixture with n_factors=1"):
+        SubspaceDisplay.from_estimator(mfa, X, 2, axes=axes)
+
+
+@pytest.mark.parametrize("factors", [None, 0, (0, 1)])
+def test_no_factors_are_refused_in_words(factors: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    with pytest.raises(ValueError, match=r"no factors \(n_factors=0\), so there is no subspace to draw"):
+        SubspaceDisplay.from_estimator(MFA(2, 0, tol=1).fit(X), X, 1, factors=factors)
+
+
+def test_rows_with_missing_values_draw() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    X[::3, 1] = np.nan
+    display = SubspaceDisplay.from_estimator(MFA(1, 1, tol=1).fit(X), X, 0)
+    assert np.isfinite(display.scatter_.get_offsets()).all() and "nan" not in display.ax_.get_title()
+    display.figure_.canvas.draw()
+
+
+def test_missing_labels_are_drawn_as_such() -> None:
+    mfa, X = wide()
+    labels = ["river" if i % 2 else None for i in range(200)]
+    display = SubspaceDisplay.from_estimator(mfa, X, 1, labels=labels)
+    own = display.projection.labels.tolist()
+    lines = [text.get_text() for text in display.legend_.get_texts()]
+    assert sorted(lines) == [f"(no label) ({own.count(None)})", f"river ({own.count('river')})"]

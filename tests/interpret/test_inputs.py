@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from interpret_fixtures import annotated, mixture, nothing_is_evaluated
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from tiny_stores import TEXTS, token_rows
 
-from mfa_sklearn import MFA, ActivationArray, ActivationStore
+from mfa_sklearn import MFA, ActivationArray, ActivationStore, SubspaceDisplay
 from mfa_sklearn.activations._store_writer import write_store
 from mfa_sklearn.interpret import concept_components, describe_components, project, top_concepts, top_tokens
 
@@ -82,3 +87,103 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="features"):
         fitted = MFA(2, 1, tol=1).fit(np.asarray(X))
         top_tokens(fitted, np.asarray(X)[:, :3], tokens=X.rows["tokens"])
+
+
+TABLES = [
+    lambda mfa, X: top_tokens(mfa, X, tokens=["a"] * len(X)),
+    lambda mfa, X: top_concepts(mfa, X, ["a", "b"] * (len(X) // 2)),
+    lambda mfa, X: concept_components(mfa, X, ["a", "b"] * (len(X) // 2)),
+    lambda mfa, X: describe_components(mfa, X, tokens=["a"] * len(X)),
+    lambda mfa, X: project(mfa, X, 0),
+    lambda mfa, X: project(mfa, X, 0, rows=[1, 2]),
+    lambda mfa, X: SubspaceDisplay.from_estimator(mfa, X, 0),
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_from_elsewhere_are_refused(table: Any) -> None:
+    source = {"model": "m", "layer": 4, "site": "residual", "pooling": None}
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    mfa = MFA(2, 2, tol=0, max_iter=2).fit(ActivationArray(X, shared={"source": source}))
+    for other in ({"layer": 2}, {"site": "mlp_out"}, {"pooling": "mean"}, {"model": "n"}):
+        with pytest.raises(ValueError, match=r"fitted on layer 4, site 'residual', of model 'm'; these rows are of .*"):
+            table(mfa, ActivationArray(X, shared={"source": source | other}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        table(mfa, ActivationArray(X, shared={"source": source}))
+        table(mfa, X)
+
+
+FRAME = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 5)), columns=list("abcde"))
+TOKENS, KINDS = ["a", "b"] * 40, ["x", "y", "x", "z"] * 20
+NUMBERS = FRAME.to_numpy(copy=True)
+READERS: dict[str, Callable[[Any, Any], Any]] = {
+    "top_tokens": lambda mfa, X: top_tokens(mfa, X, TOKENS),
+    "top_concepts": lambda mfa, X: top_concepts(mfa, X, KINDS),
+    "concept_components": lambda mfa, X: concept_components(mfa, X, KINDS),
+    "describe_components": lambda mfa, X: describe_components(mfa, X, TOKENS, KINDS),
+    "project": lambda mfa, X: project(mfa, X, 1, tokens=TOKENS).to_frame(),
+    "project given rows": lambda mfa, X: project(mfa, X, 1, rows=range(5, 9)).to_frame(),
+    "display": lambda mfa, X: pd.DataFrame(SubspaceDisplay.from_estimator(mfa, X, 1).scatter_.get_offsets()),
+}
+CONTAINERS: dict[str, Callable[[], Any]] = {
+    "pandas": lambda: FRAME,
+    "pandas, other index": lambda: FRAME.set_index(np.arange(80)[::-1] * 7),
+    "pandas, nullable": lambda: FRAME.astype("Float64"),
+    "polars": lambda: pytest.importorskip("polars").from_pandas(FRAME),
+    "arrow": lambda: pytest.importorskip("pyarrow").Table.from_pandas(FRAME, preserve_index=False),
+    "list": NUMBERS.tolist,
+    "tensor": lambda: torch.from_numpy(NUMBERS),
+    "tensor with a gradient": lambda: torch.from_numpy(NUMBERS).requires_grad_(),
+    "columns first": lambda: np.asfortranarray(NUMBERS),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_whatever_fit_takes_is_read_without_a_word(container: str, reader: str) -> None:
+    X = CONTAINERS[container]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mfa = MFA(2, 1, init=NUMBERS[:2], tol=0, max_iter=3).fit(X)
+        found = READERS[reader](mfa, X)
+        expected = READERS[reader](MFA(2, 1, init=NUMBERS[:2], tol=0, max_iter=3).fit(NUMBERS), NUMBERS)
+    pd.testing.assert_frame_equal(found, expected)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_columns_of_another_order_are_refused(reader: str) -> None:
+    mfa = MFA(2, 1, tol=1).fit(FRAME)
+    with pytest.raises(ValueError, match="feature names"):
+        READERS[reader](mfa, FRAME[list("bacde")])
+
+
+def test_half_precision_is_projected() -> None:
+    X = torch.from_numpy(NUMBERS).bfloat16()
+    mfa = MFA(2, 1, init=NUMBERS[:2], tol=0, max_iter=3).fit(X)
+    np.testing.assert_allclose(project(mfa, X, 1).coordinates, project(mfa, X.float(), 1).coordinates, atol=1e-5)
+
+
+def test_columns_of_tokens_and_labels() -> None:
+    mfa = MFA(2, 1, tol=1).fit(FRAME)
+    expected = describe_components(mfa, FRAME, TOKENS, KINDS)
+    assert describe_components(mfa, FRAME, pd.Series(TOKENS, index=FRAME.index[::-1]), pd.Series(KINDS)).equals(
+        expected
+    )
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["a", None, None] * 50,
+        np.array(["a", float("nan"), None] * 50, dtype=object),
+        np.ma.array(["a", "b", "c"] * 50, mask=[0, 1, 1] * 50),
+    ],
+)
+def test_tokens_that_are_missing_are_refused_by_number(tokens: Any) -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    with pytest.raises(ValueError, match=r"tokens\[1\] is missing, and 99 others: .* an empty string"):
+        top_tokens(mfa, X, tokens=tokens)
+    assert len(top_tokens(mfa, X, tokens=["", " "] * 75))

@@ -33,7 +33,7 @@ def contexts(rows: dict[str, Any], shared: dict[str, Any], width: int) -> list[s
     n = len(next(iter(rows.values())))
     rows = {"tokens": ["?"] * n, "text_index": np.ones(n, dtype=int), **rows}
     X = AnnotatedArray(np.zeros((n, 5)), rows=rows, shared=shared)
-    table = top_tokens(mixture(n_components=1), X, n_tokens=n, context=width)
+    table = top_tokens(mixture(n_components=1), X, n_tokens=n, context=width, aggregate="occurrence")
     return table.sort_values("row")["context"].tolist()
 
 

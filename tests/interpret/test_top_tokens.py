@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from interpret_fixtures import (
     MODES,
@@ -16,7 +17,7 @@ from interpret_fixtures import (
     top_tokens_by_loop,
 )
 
-from mfa_sklearn.interpret import format_tokens, top_tokens
+from mfa_sklearn.interpret import format_tokens, top_concepts, top_tokens
 
 
 @pytest.mark.parametrize(("score", "aggregate"), MODES)
@@ -32,7 +33,7 @@ def test_equals_loops(score: str, aggregate: str, spread: float, n_tokens: int) 
 def test_saturated_posteriors_are_ordered_by_likelihood() -> None:
     mfa = mixture(100.0)
     X = annotated(mfa)
-    table = top_tokens(mfa, X, n_tokens=8)
+    table = top_tokens(mfa, X, aggregate="occurrence", n_tokens=8)
     assert table["score"].min() == pytest.approx(1, abs=1e-12)
     likelihood = scores_by_loop(mfa, X, "likelihood")
     for component, lines in table.groupby("component"):
@@ -93,12 +94,79 @@ def test_tokens_by_id_where_there_are_ids() -> None:
     assert list(given["token"]) == ["b", "a"] and list(given["count"]) == [3, 1]
 
 
-def test_printed_form_is_one_line_per_token() -> None:
+@pytest.mark.parametrize("spread", [0.5, 2.0, 30.0])
+@pytest.mark.parametrize("n_tokens", [3, 1000])
+def test_the_default_ranks_tokens_as_top_concepts_ranks_labels(spread: float, n_tokens: int) -> None:
+    mfa = mixture(spread)
+    X = annotated(mfa, 300)
+    table = top_tokens(mfa, X, n_tokens=n_tokens)
+    as_labels = top_concepts(mfa, X, X.rows["tokens"], n_concepts=None).set_index(["component", "label"])
+    assert table.equals(top_tokens(mfa, X, aggregate="llr", n_tokens=n_tokens))
+    assert not table.duplicated(["component", "token"]).any()
+    posterior = scores_by_loop(mfa, X, "posterior")
+    for component, lines in table.groupby("component"):
+        expected = as_labels.loc[component]
+        assert len(lines) == min(n_tokens, len(expected))
+        np.testing.assert_allclose(lines["score"], expected["llr"][: len(lines)], rtol=1e-9)
+        np.testing.assert_allclose(lines["score"], expected["llr"][lines["token"]], rtol=1e-9)
+        assert lines["count"].tolist() == expected["count"][lines["token"]].tolist()
+        for line in lines.itertuples():
+            own = np.flatnonzero((X.rows["tokens"] == line.token) & (posterior.argmax(1) == component))
+            assert line.row in own and posterior[line.row, component] == pytest.approx(posterior[own, component].max())
+
+
+def test_what_is_frequent_everywhere_says_nothing() -> None:
+    """A full stop in every text comes after the word that only one component's texts hold."""
+    mfa = mixture(100.0)
+    rng = np.random.default_rng(0)
+    X = mfa.sample(400, rng)
+    assigned = mfa.log_joint(X).argmax(1)
+    tokens = np.where(rng.random(400) < 0.8, ".", np.array(["a", "b", "c", "d"])[assigned])
+    first = top_tokens(mfa, X, tokens).groupby("component")["token"].first()
+    assert first.tolist() == ["a", "b", "c", "d"]
+    assert set(top_tokens(mfa, X, tokens, aggregate="occurrence", n_tokens=3)["token"]) >= {"."}
+
+
+def test_one_component_lists_its_most_frequent_tokens() -> None:
+    mfa = mixture(n_components=1)
+    table = top_tokens(mfa, np.zeros((6, 5)), ["a", "b", "b", "c", "c", "c"])
+    assert table["token"].tolist() == ["c", "b", "a"] and table["score"].tolist() == [0, 0, 0]
+
+
+def test_likelihoods_rank_distinct_tokens_by_default() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    assert top_tokens(mfa, X, score="likelihood").equals(top_tokens(mfa, X, score="likelihood", aggregate="max"))
+
+
+@pytest.mark.parametrize("score", ["posterior", "likelihood"])
+@pytest.mark.parametrize("aggregate", ["auto", "occurrence", "max", "sum"])
+def test_stop_tokens_leave_all_else_as_it_was(score: str, aggregate: str) -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    every = top_tokens(mfa, X, score=score, aggregate=aggregate, n_tokens=1000)
+    some = top_tokens(mfa, X, score=score, aggregate=aggregate, n_tokens=1000, stop_tokens={"CAT", " dog "})
+    rest = every[~every["token"].isin([" cat", " dog"])].reset_index(drop=True)
+    assert len(rest) < len(every)
+    assert some.drop(columns="rank").equals(rest.drop(columns="rank"))
+    few = top_tokens(mfa, X, score=score, aggregate=aggregate, n_tokens=2, stop_tokens={"cat", "dog"})
+    pd.testing.assert_frame_equal(few, some[some["rank"] <= 2].reset_index(drop=True), rtol=1e-6)
+
+
+def test_tokens_are_positional_as_labels_are() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    assert top_tokens(mfa, np.asarray(X), X.rows["tokens"]).equals(top_tokens(mfa, X))
+
+
+def test_printed_form_has_heads_and_is_one_line_per_token() -> None:
     mfa = mixture()
     X = annotated(mfa)
     table = top_tokens(mfa, X)
     text = format_tokens(table)
     assert len(text.splitlines()) == len(table) + 4 + 3
+    heads = [line.split() for line in text.splitlines() if "component" in line]
+    assert heads == [["rank", "score", "rows", "component", str(k)] for k in range(4)]
     assert "'\\n'" in text and "\x00" not in text
     assert format_tokens(table[:0]) == ""
 
@@ -124,6 +192,10 @@ def test_contexts_are_aligned_in_print() -> None:
         ({"context": -1}, ValueError, "context=-1"),
         ({"tokens": ["a"]}, ValueError, r"tokens.*\(1,\) for 150 rows"),
         ({"pool": 5}, ValueError, "pool=5 must be at least 10"),
+        ({"n_contexts": 0}, ValueError, "n_contexts=0 must be at least 1"),
+        ({"n_contexts": 2, "aggregate": "occurrence"}, ValueError, "n_contexts=2.*aggregate='occurrence'"),
+        ({"aggregate": "llr", "score": "likelihood"}, ValueError, "aggregate='llr'.*score='posterior'"),
+        ({"stop_tokens": "the"}, TypeError, "stop_tokens='the' is one string.*{'the'}"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -131,3 +203,11 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
     X = annotated(mfa)
     with pytest.raises(error, match=message):
         top_tokens(nothing_is_evaluated(mfa), X, **arguments)
+
+
+def test_tokens_with_half_a_surrogate_pair_are_refused() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    tokens = [" w", "\ud83d", "x"] * (len(X) // 3)
+    with pytest.raises(ValueError, match=r"tokens\[1\] holds half of a surrogate pair"):
+        top_tokens(mfa, X, tokens=tokens)

@@ -134,6 +134,7 @@ def test_the_isotropic_subspace_is_that_of_principal_components():
 
 
 @pytest.mark.parametrize("n_factors", [1, 2, 4])
+@pytest.mark.filterwarnings("ignore:FactorAnalysis did not converge")
 def test_one_component_is_scikit_learns_factor_analysis(n_factors):
     X = standardized(load_breast_cancer().data[:, :10])
     reference = FactorAnalysis(n_factors, tol=1e-10, max_iter=20_000, svd_method="lapack").fit(X)

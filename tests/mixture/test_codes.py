@@ -9,6 +9,7 @@ import torch
 from mixture_cases import SIZES, X_MADE, exact, quick
 from mixture_oracles import as_arrays, dense_posterior, dense_responsibilities
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 
 
@@ -93,3 +94,19 @@ def test_tensors_of_any_kind_are_imputed(draw):
     assert np.isfinite(rounded).all()
     code = torch.tensor(mfa.transform(X_MADE).toarray(), requires_grad=True)
     np.testing.assert_allclose(mfa.inverse_transform(code), mfa.reconstruct(X_MADE))
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_frames_are_given_of_dense_codes_alone(everywhere):
+    frame = pd.DataFrame(X_MADE, columns=[f"c{j}" for j in range(X_MADE.shape[1])])
+    mfa = quick(frame, n_components=2, n_factors=1)
+    expected = mfa.transform(frame).toarray()
+    with config_context(transform_output="pandas" if everywhere else "default"):
+        mfa = mfa if everywhere else mfa.set_output(transform="pandas")
+        for code in (mfa.transform, mfa.fit_transform):
+            with pytest.raises(ValueError, match="set sparse_output=False for a dense"):
+                code(frame)
+        assert isinstance(mfa.reconstruct(frame[:3]), np.ndarray)
+        found = mfa.set_params(sparse_output=False).transform(frame)
+    assert found.columns.tolist() == ["mfa0", "mfa0_factor0", "mfa1", "mfa1_factor0"]
+    np.testing.assert_allclose(found, expected)

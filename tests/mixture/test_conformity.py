@@ -55,6 +55,7 @@ def expected_to_fail(estimator: MFA) -> dict[str, str]:
 @parametrize_with_checks(CHECKED, expected_failed_checks=expected_to_fail)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore:n_components=None takes")
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 

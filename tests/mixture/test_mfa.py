@@ -10,8 +10,10 @@ from mixture_cases import X_MADE, Y_MADE, quick
 from mixture_oracles import STRUCTURES, dense_log_prob, estimator_arguments, params_of
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from mfa_sklearn import MFA
+from mfa_sklearn import MFA, KMeansInitializer
 from mfa_sklearn._base.annotated import annotate
 
 # --- where it starts ------------------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ def test_more_starts_are_never_worse():
 
 @pytest.mark.parametrize("acceleration", [False, True])
 @pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_bounds_rise_and_end_at_the_score(name, acceleration):
     mfa = quick(
         init="random_from_data", max_iter=40, annealing=1, acceleration=acceleration,
@@ -100,6 +103,7 @@ def test_bounds_rise_and_end_at_the_score(name, acceleration):
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.filterwarnings("ignore:the noise variance of features")
 def test_fitted_shapes_and_ties(name):
     structure = STRUCTURES[name]
     mfa = quick(**estimator_arguments(structure))
@@ -122,6 +126,22 @@ def test_not_converged_is_a_warning_and_tol_zero_is_not():
         warnings.simplefilter("error")
         quick(max_iter=2)
         assert MFA(3, 2, max_iter=500, random_state=0).fit(X_MADE).converged_
+
+
+def test_warnings_point_at_the_line_that_asked():
+    mfa, kmeans = MFA(3, 2, max_iter=2, tol=1e-9, random_state=0), KMeansInitializer(3)
+    same = np.repeat([[0.0, 1.0], [2.0, 3.0]], 5, axis=0)
+    calls = (
+        lambda: mfa.fit(X_MADE),
+        lambda: mfa.fit_predict(X_MADE),
+        lambda: mfa.fit_transform(X_MADE),
+        lambda: make_pipeline(StandardScaler(), mfa).fit(X_MADE),
+        lambda: kmeans.fit(same),
+    )
+    for call in calls:
+        with pytest.warns(ConvergenceWarning) as said:
+            call()
+        assert {warning.filename for warning in said} == {__file__}
 
 
 def test_progress_is_printed_in_the_units_of_score(capsys):

@@ -125,3 +125,15 @@ def test_pieces_of_components_make_the_whole(noise, dtype, monkeypatch):
     assert pieces.log_det.dtype == torch.float64
     assert pieces.basis.dtype == dtype
     assert pieces.basis.mT.is_contiguous() and pieces.loadings.mT.is_contiguous()
+
+
+@pytest.mark.parametrize("asked", ["loadings", "noise_variance"])
+def test_gradients_of_many_components(asked, monkeypatch):
+    """A gradient that is asked for in one of the two alone goes through the whole, not through pieces."""
+    params = random_params(STRUCTURES["UUU"], (7, 5, 2))
+    inputs = {name: getattr(params, name).clone() for name in ("loadings", "noise_variance")}
+    inputs[asked].requires_grad_()
+    expected = torch.autograd.grad(lowrank.factorize(**inputs).log_det.sum(), inputs[asked])[0]
+    monkeypatch.setitem(blocks._BLOCK_BYTES, "cpu", 3 * 5 * 2 * 8)
+    found = torch.autograd.grad(lowrank.factorize(**inputs).log_det.sum(), inputs[asked])[0]
+    torch.testing.assert_close(found, expected)

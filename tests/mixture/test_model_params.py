@@ -149,6 +149,28 @@ def test_parameters_from_arrays(noise, kind):
         np.testing.assert_array_equal(part, expected)
 
 
+@pytest.mark.parametrize("read", [check_params, to_params])
+@pytest.mark.parametrize("kind", [lambda a: a.astype(np.float32), lambda a: torch.tensor(a, dtype=torch.float32)])
+def test_parameters_in_single_precision_are_worked_on_in_double(read, kind):
+    found = read(*map(kind, GIVEN))
+    assert all(part.dtype == torch.float64 for part in found)
+    assert torch.equal(found.log_weights, torch.tensor(GIVEN[0], dtype=torch.float64).log())
+
+
+def test_one_component_one_feature_no_factor_and_a_weight_of_zero_are_a_mixture():
+    smallest = check_params(np.ones(1), np.zeros((1, 1)), np.zeros((1, 1, 0)), np.ones(1))
+    assert [tuple(part.shape) for part in smallest] == [(1,), (1, 1), (1, 1, 0), (1, 1)]
+    assert check_params(np.array([0.0, 1.0]), *GIVEN[1:]).log_weights.tolist() == [-np.inf, 0.0]
+
+
+@pytest.mark.parametrize("size", [(0, 3), (2, 0)])
+def test_no_component_and_no_feature_are_refused(size):
+    K, D = size
+    parts = np.full(K, 1 / max(K, 1)), np.zeros((K, D)), np.zeros((K, D, 1)), np.ones(D)
+    with pytest.raises(ValueError, match="shapes do not fit together"):
+        check_params(*parts)
+
+
 def test_arrays_that_may_not_be_written_to_are_read_without_a_warning(recwarn):
     parts = [part.copy() for part in GIVEN]
     for part in parts:

@@ -37,6 +37,7 @@ LEARNED = ["weights_", "means_", "loadings_", "noise_variance_"]
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.filterwarnings("ignore:the noise variance of features")
 def test_round_trip_is_exact(tmp_path, structure):
     mfa = fitted(**structure)
     mfa.save_pretrained(tmp_path / "new" / "folder")
@@ -245,3 +246,12 @@ def test_tied_numbers_are_accepted_as_such():
     mfa = MFA.from_params(weights, means, common, np.full(4, 2.0), noise_form="isotropic")
     assert mfa.loading_type == "common"
     assert mfa._n_parameters() == 2 + 12 + (8 - 1) + 1
+
+
+def test_the_senders_folders_are_not_saved(tmp_path):
+    source = {"model": "/home/ann/secret/lm", "revision": "sha256:0a1b", "layer": 4}
+    mfa = MFA.from_params([1.0], [[0.0, 2.0]], [[[1.0], [1.0]]], [0.5, 0.5], source=source)
+    mfa.save_pretrained(tmp_path)
+    assert not any(b"secret" in file.read_bytes() for file in tmp_path.iterdir())
+    assert MFA.from_pretrained(tmp_path).source_ == {"model": "lm", "revision": "sha256:0a1b", "layer": 4}
+    assert mfa.source_ == source

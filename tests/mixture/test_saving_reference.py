@@ -97,6 +97,7 @@ class Runs:
         return Path.write_text, (self.path, "ran")
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_reading_a_checkpoint_runs_nothing(tmp_path):
     victim = tmp_path / "victim"
     meta = META | {"extra": Runs(victim)}

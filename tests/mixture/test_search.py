@@ -36,6 +36,7 @@ def three_groups(n: int = 90) -> np.ndarray:
         MFASearch(MFA(random_state=0), n_components=(1,), n_factors=(0, 1), criterion="likelihood", cv=2),
     ]
 )
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learn_conformity(estimator, check):
     check(estimator)
 

@@ -27,6 +27,7 @@ def test_a_stream_comes_near_the_full_fit(solver, dtype):
     assert len(stream.lower_bounds_) >= 20
 
 
+@pytest.mark.filterwarnings("ignore:not converged after")
 def test_repeating_a_stream_does_not_collapse_it():
     X, _ = make_mfa(600, 6, 3, 2, random_state=0)
     whole = MFA(3, 2, random_state=0, max_iter=500, tol=1e-7).fit(X).score(X)

@@ -37,6 +37,7 @@ class CountedKMeans(KMeans):
         return super().fit(X, y, sample_weight)
 
 
+@pytest.mark.filterwarnings("ignore:the noise variance of features")
 def test_an_initializer_runs_once_per_size_and_split():
     init = CountedKMeans(n_init=1, random_state=0)
     CountedKMeans.fits.clear()

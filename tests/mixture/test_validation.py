@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from mixture_cases import X_MADE, Y_MADE, centers_near, quick, spoiled
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
 from mfa_sklearn import MFA, KMeansInitializer, MFASearch
 from mfa_sklearn._base.annotated import AnnotatedArray
@@ -65,6 +67,7 @@ def test_rows_come_in_many_containers(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["array", "tensor"])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "bool"])
+@pytest.mark.filterwarnings("ignore:the noise variance of features")
 def test_whole_numbers(dtype, kind):
     X = (X_MADE > 0) if dtype == "bool" else np.clip(3 * X_MADE + 100, 0, 255).astype(dtype)  # saturates, as pixels do
     rows = torch.from_numpy(X) if kind == "tensor" else X
@@ -214,3 +217,51 @@ def test_no_warning_of_torch_on_arrays_that_may_not_be_written_to(tmp_path, recw
     mapped.partial_fit(X_MADE, sample_weight=weights)
     quick(init=centers).condition(np.where(np.arange(6) < 2, np.nan, X_MADE)).log_prob(X_MADE[:, :2])
     assert [w for w in recwarn.list if "writ" in str(w.message)] == []
+
+
+# --- where rows come from -------------------------------------------------------------------------------------------
+
+SOURCE = {"model": "m", "layer": 4, "site": "residual", "pooling": None, "processing": "raw"}
+
+
+def few(**arguments) -> MFA:
+    return MFA(**{"n_components": 3, "n_factors": 2, "max_iter": 2, "tol": 0, "random_state": 0, **arguments})
+
+
+def from_layer(layer: int) -> AnnotatedArray:
+    return AnnotatedArray(X_MADE, shared={"source": SOURCE | {"layer": layer}})
+
+
+METHODS = [
+    *("predict", "predict_proba", "score", "score_samples", "transform", "bic", "reconstruct", "posterior_mean"),
+    *("impute", "partial_fit"),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_from_elsewhere_are_told_at_every_method(method: str) -> None:
+    mfa = few().fit(from_layer(4))
+    with pytest.warns(UserWarning, match=r"MFA says nothing of rows from elsewhere.*layer 4.*layer 2") as caught:
+        getattr(mfa, method)(from_layer(2))
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        getattr(mfa, method)(from_layer(4))
+        getattr(mfa, method)(X_MADE)
+
+
+def test_rows_from_elsewhere_are_told_by_the_steps_of_a_pipeline_and_a_search() -> None:
+    pipe = make_pipeline(KMeansInitializer(3, random_state=0), few(n_components=None)).fit(from_layer(4))
+    assert pipe[0].source_ == pipe[1].source_ == SOURCE
+    with pytest.warns(UserWarning, match="(KMeansInitializer|MFA) says nothing") as caught:
+        pipe.predict(from_layer(2))
+    assert [str(warning.message).partition(" ")[0] for warning in caught] == ["KMeansInitializer", "MFA"]
+    search = MFASearch(few(), 2, 1).fit(from_layer(4))
+    with pytest.warns(UserWarning, match="MFA says nothing"):
+        search.predict(from_layer(2))
+
+
+def test_centers_from_elsewhere_are_told() -> None:
+    centers = KMeansInitializer(3, random_state=0).fit(from_layer(4))
+    with pytest.warns(UserWarning, match="KMeansInitializer says nothing"):
+        few(init=centers).fit(from_layer(2))

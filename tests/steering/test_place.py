@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from steerer_cases import LAYER, D, Pair, make_mixture
 
+from mfa_sklearn import MFA
+from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.steering import MFASteerer
 
 
@@ -45,7 +49,22 @@ SOURCES = [
     ({"layer": 1, "site": "mlp_out"}, {"site": "residual"}, "fitted on site 'mlp_out', but is to steer 'residual'"),
     ({"layer": 1, "site": "residual", "model": "gpt2"}, {}, "fitted on model 'gpt2'"),
     ({"layer": 1, "site": "residual", "processing": "compatibility"}, {}, "processed as 'compatibility'"),
+    ({"layer": 1, "pooling": "mean"}, {}, "fitted on pooling 'mean', but is to steer 'none"),
+    ({"layer": 1, "pooling": "last"}, {"layer": 1}, "fitted on pooling 'last'"),
+    ({"layer": [1, 2]}, {"layer": 1}, r"fitted on layer \[1, 2\], but is to steer 1"),
 ]
+
+
+def test_another_model_is_told_before_its_layers_are_counted(llama: Pair) -> None:
+    source = {"layer": 30, "site": "residual", "model": "/home/ann/lm", "revision": "sha256:0a1b"}
+    llama.bridge.mfa_source = {"model": llama.path, "revision": "sha256:2c3d"}
+    try:
+        with pytest.raises(ValueError, match=r"another model: .* fitted on model revision ./home/ann/lm@sha256:0a1b"):
+            MFASteerer(llama.bridge, make_mixture(**source))
+        with pytest.raises(ValueError, match="layer 30 is out of range"):
+            MFASteerer(llama.bridge, make_mixture(**source), check_source=False)
+    finally:
+        del llama.bridge.mfa_source
 
 
 @pytest.mark.parametrize(("source", "asked", "match"), SOURCES)
@@ -74,3 +93,42 @@ def test_the_place_is_taken_from_where_the_mixture_was_fitted(llama: Pair, tmp_p
 def test_a_model_without_hooks_is_refused() -> None:
     with pytest.raises(TypeError, match="Linear, which has no hooks"):
         MFASteerer(torch.nn.Linear(2, 2), make_mixture(), layer=0)
+
+
+def activations(n_rows: int = 40) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(n_rows, D))
+
+
+FEW = {"max_iter": 1, "tol": 0, "random_state": 0}
+UNKNOWN = {
+    "plain numbers": lambda: MFA(2, 1, **FEW).fit(activations()),
+    "behind a scaler": lambda: make_pipeline(StandardScaler(), MFA(2, 1, **FEW)).fit(known())[-1],
+    "arithmetic": lambda: MFA(2, 1, **FEW).fit(known() / 2),
+    "a stream": lambda: MFA(2, 1, **FEW).partial_fit(activations()).partial_fit(activations()),
+}
+
+
+def known() -> AnnotatedArray:
+    return AnnotatedArray(activations(), shared={"source": {"layer": LAYER, "site": "residual", "pooling": None}})
+
+
+@pytest.mark.parametrize("make", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_mixtures_of_rows_that_nothing_is_known_of_are_refused(llama: Pair, make: Any, tmp_path: Any) -> None:
+    mfa = make()
+    mfa.save_pretrained(tmp_path / "saved")
+    for mixture in (mfa, MFA.from_pretrained(tmp_path / "saved")):
+        with pytest.raises(ValueError, match=r"without a source.*StandardScaler.*pass check_source=False"):
+            MFASteerer(llama.bridge, mixture, layer=LAYER)
+        assert MFASteerer(llama.bridge, mixture, layer=LAYER, check_source=False).layer == LAYER
+        with pytest.raises(ValueError, match="give layer="):
+            MFASteerer(llama.bridge, mixture, check_source=False)
+
+
+def test_a_source_and_numbers_given_by_hand_are_taken_at_their_word(llama: Pair) -> None:
+    fitted = MFA(2, 1, **FEW).fit(known())
+    assert MFASteerer(llama.bridge, fitted).layer == LAYER
+    numbers = (fitted.weights_, fitted.means_, fitted.loadings_, fitted.noise_variance_)
+    assert MFASteerer(llama.bridge, MFA.from_params(*numbers), layer=2).layer == 2
+    told = MFA.from_params(*numbers, source={"layer": 2})
+    with pytest.raises(ValueError, match="fitted on layer 2"):
+        MFASteerer(llama.bridge, told, layer=1)

@@ -39,3 +39,10 @@ def test_a_text_may_end_in_the_padding_token(llama: Pair) -> None:
     together = llama.steerer.logits([PROMPTS[0], "The</s>"], component=2, alpha=ALPHA)
     alone = llama.steerer.logits("The</s>", component=2, alpha=ALPHA)
     torch.testing.assert_close(together[1], alone[0], atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("prompts", ["half \ud83d", ["The cat", "half \ud83d"]])
+def test_half_a_surrogate_pair_is_refused_by_number(pair: Pair, prompts: Any) -> None:
+    number = len(prompts) - 1 if isinstance(prompts, list) else 0
+    with pytest.raises(ValueError, match=rf"prompt {number} holds half of a surrogate pair, '\\ud83d', at character 5"):
+        pair.steerer.logits(prompts, component=0, alpha=ALPHA)

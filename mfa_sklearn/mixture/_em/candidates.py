@@ -1,7 +1,7 @@
 """Log joint densities of rows for the few components that each may belong to, by matrix products.
 
 Rows come in groups, and each group has its candidates: all components, where there is one group of all rows, or a
-component's neighbors, where rows are grouped by the component they belonged to last (`_candidates`). A pass over n
+component's neighbors, where rows are grouped by the component they belonged to last (`neighbors`). A pass over n
 rows is then a few products of shape (m x D)(D x g (q + 1)) in place of one of (n x D)(D x K (q + 1)).
 Shapes: n rows, K components, H groups, g candidates of a group, D features, q factors; in a block, G groups of m rows.
 """

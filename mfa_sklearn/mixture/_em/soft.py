@@ -7,8 +7,8 @@ r = p(k | x)^(1 / T), renormalized,
     sum r u x^T        sum r x        sum r x * x        sum r
 
 are matrix products with all components side by side, and all other moments follow from them, u being linear in x.
-`rebase` turns them into the moments of what is left over that `_em` works with. Squares cancel on the way, which single
-precision feels: good enough for a search, and not used at temperature one.
+`rebase` turns them into the moments of what is left over that `statistics` updates parameters from. Squares cancel on
+the way, which single precision feels: good enough for a search, and not used at temperature one.
 Shapes: n rows, K components, D features, q factors.
 """
 

@@ -1,4 +1,4 @@
-"""The EM solver: a step of the loop in `_fit` each, annealed, accelerated, dead components revived."""
+"""The EM solver: a step of `_fit.loop` each, annealed, accelerated, dead components revived."""
 
 from __future__ import annotations
 

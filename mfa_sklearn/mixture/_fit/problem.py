@@ -8,11 +8,18 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from ..._base.checks import warn_user
 from ..._base.devices import resolve_device, working_dtype
 from ..._base.mapped import read_rows
 from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for, reach, too_far
 from .._start.start import Draws, Start, given_centers, given_labels
 from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
+
+_NO_CENTERS = (
+    "n_components=None takes as many components as there are centers, and no centers came with the rows: one component "
+    "is fitted. Say n_components=1 if that is meant. Centers of a KMeansInitializer reach the next step of a pipeline "
+    "only; put it right before the mixture, or give it as init=KMeansInitializer(n_clusters)."
+)
 
 
 class Problem(NamedTuple):
@@ -57,7 +64,7 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
     centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
     kept, held_out = _split(e, weights.count(n_rows), rng)
     n_kept = weights.count(n_rows) if kept is None else len(kept)
-    ranks = _ranks(e, _n_components(asked, labels, centers), n_kept, rows.shape[1])
+    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), n_kept, rows.shape[1])
 
     def batches(places: np.ndarray | None) -> Batches:
         numbers, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
@@ -115,13 +122,22 @@ def _ranks(estimator: Any, n_components: int, n_rows: int, n_features: int) -> t
     return ranks
 
 
+def _going_on(estimator: Any) -> int | None:
+    """Components of the last fit, if this one starts from it."""
+    return len(estimator.weights_) if estimator.warm_start and hasattr(estimator, "weights_") else None
+
+
 def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None) -> int:
     if labels is not None:
         found = int(labels.max()) + 1
         if asked is not None and asked < found:
             raise ValueError(f"init holds labels up to {found - 1}, but n_components={asked}")
         return asked or found
-    return asked or 1 if centers is None else len(centers)
+    if centers is not None:
+        return len(centers)
+    if asked is None:
+        warn_user(_NO_CENTERS)
+    return asked or 1
 
 
 def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:

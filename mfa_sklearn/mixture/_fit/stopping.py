@@ -10,7 +10,7 @@ DEFAULT_TOL = 1e-4
 # Nats per value of a row that a fit must gain where it goes on for a tenth longer, and time that it may take anyway.
 _GAIN_BY_A_TENTH = 1e-3
 _FREE_SECONDS = 2.0
-# What comes before the first bound, finding a start and annealing, takes about as long as so many steps.
+# Finding a start and annealing come before the first bound, and take about as long as this number of steps.
 _STEPS_BEFORE = 5
 # Gains that what is still to come is extrapolated from.
 _GAINS = 4

@@ -1,7 +1,7 @@
 """The gradient of the log-likelihood where posteriors are sharp: one product finds the pairs, and only they are summed.
 
 By Fisher's identity the gradient is that of the expected complete-data log-likelihood. With e = x - mu_k - W_k z at the
-posterior mean z, responsibilities r (rows' weights included), mass_k = sum r, and the factorization of `_lowrank`,
+posterior mean z, responsibilities r (rows' weights included), mass_k = sum r, and the factorization in `lowrank`,
 
     d mu_k = Psi^-1 sum r e        d W_k = Psi^-1 sum r e z^T - mass_k B_k L_k^-1        d log w_k = mass_k
     2 d Psi_k = Psi^-2 sum r e^2 + mass_k (sum over factors of B_k^2 - Psi^-1)

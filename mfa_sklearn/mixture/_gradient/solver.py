@@ -1,4 +1,4 @@
-"""The gradient solver: epochs of Adam on minibatches, a step of the loop in `_fit` each."""
+"""The gradient solver: epochs of Adam on minibatches, a step of `_fit.loop` each."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
 
 `log_joint` evaluates all components with matrix products of total shape (n x D)(D x K (q + 1)), which is what a
 CPU or GPU does best; it is differentiable in the parameters, and the gradient solver uses it as it is. It expands
-squares, so data should come centered and scaled (`_arrays.Conditioner`) and, where single precision is not enough,
-the few components that matter for a row are evaluated again without cancellation (`_posterior`).
+squares, so data should come centered and scaled (`_rows.Conditioner`) and, where single precision is not enough,
+the few components that matter for a row are evaluated again without cancellation (`pairs`).
 Shapes: K components, D features, q factors, n rows.
 """
 

@@ -7,7 +7,7 @@ the row's observed features,
     M_n = I + sum_{d in O_n} w_d w_d^T / psi_d        z_n = M_n^-1 sum_{d in O_n} w_d (x_d - mu_d) / psi_d
 
 In the M-step a missing feature counts as hidden, like the factors: given z its residual is noise of mean zero and
-variance psi_d. The statistics are then those of `_em`, and nothing else of the fit knows of missing values.
+variance psi_d. The statistics are then those of `_em.statistics`, and nothing else of the fit knows of missing values.
 Shapes: n rows, K components, D features, q factors.
 """
 

@@ -12,12 +12,13 @@ Shapes: K components, D features, q factors.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
+
+from ..._base.checks import warn_user
 
 _GAMMA = {"varimax": 1.0, "quartimax": 0.0}
 # Sweeps end when no plane turns by more than this (radians).
@@ -100,11 +101,10 @@ def _orthomax(loadings: Tensor, gamma: float) -> Tensor:
         if not len(turning):
             break
     else:
-        warnings.warn(
+        warn_user(
             f"the rotation of {len(turning)} of {len(loadings)} components still moved after {_MOST_SWEEPS} sweeps; "
             "their densities are right, but their loadings may not have the simplest structure.",
             ConvergenceWarning,
-            stacklevel=2,
         )
     return columns.mT * unit
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ..._base.home import home_path
 from .._model.params import check_shapes
 
 _NAMES = ("pi_logits", "mu", "dir_raw", "scale_rho", "psi_rho")
@@ -41,7 +42,7 @@ def read_reference(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray, np.
     ValueError
         If the file is damaged, holds other objects than tensors and plain values, or lacks a parameter.
     """
-    state, meta = _load(Path(path))
+    state, meta = _load(home_path(path))
     _check_shapes(path, state, meta)
     if meta.get("rotation_on"):
         warnings.warn(

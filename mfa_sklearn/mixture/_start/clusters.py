@@ -15,15 +15,29 @@ from torch import Tensor
 from .._model.missing import has_missing
 from .._model.params import MFAParams, Structure
 
-# Clusters up to this size get an exact decomposition, larger ones a randomized one.
-_EXACT_SIZE = 96
+# Up to so many features, correlations inside a cluster are inverted and more turns are affordable.
+_FEW_FEATURES = 96
+# Matrices with no more rows or columns than this, or than four times the rank asked for, are decomposed exactly.
+_EXACT_RANK = 96
+# Of larger ones the randomized decomposition draws so many directions beyond the rank, and refines them so many times.
+_EXTRA_DIRECTIONS, _REFINEMENTS = 6, 2
+# Numbers in a table of rows by centers, or of rows by features, that nearest centers are looked up in at a time.
+_LOOKUP_SIZE = 2**22
 # A cluster's deviations, and what is computed from all rows at a time, take no more than this; loadings of a larger
 # cluster are taken from rows spread evenly over it.
 _BLOCK_BYTES = 64 * 2**20
 # Turns of loadings and noise, of few features and of many, and the smallest share of a feature's variance that they
-# leave to its noise.
+# leave to its noise; before the first turn a feature that others explain may have less.
 _TURNS, _WIDE_TURNS = 4, 2
-_SMALLEST_SHARE = 0.01
+_SMALLEST_SHARE, _SMALLEST_UNIQUE_SHARE = 0.01, 1e-3
+# A direction whose variance exceeds the noise by no more than this share of it holds only noise; the loadings of such
+# directions start with this share of a feature's deviation, in directions drawn at random.
+_LEAST_SIGNAL, _RANDOM_LOADING = 1e-3, 0.1
+# Keeps the correlation matrix of features that repeat each other invertible.
+_RIDGE = 1e-5
+# Rows that a component without any counts as, so that its weight has a logarithm; and the smallest noise, in the
+# conditioned space, where every feature's variance is about one.
+_LEAST_COUNT, _LEAST_NOISE = 1e-3, 1e-6
 
 
 class Draws(NamedTuple):
@@ -35,7 +49,7 @@ class Draws(NamedTuple):
 
 def nearest_center(X: Tensor, centers: Tensor, scale: Tensor | None = None) -> Tensor:
     """Index (n,) of the center closest to each row, times `scale` (D,) if given, in the features that it has."""
-    step = max(16, 2**22 // max(centers.shape))
+    step = max(16, _LOOKUP_SIZE // max(centers.shape))
     half = centers.square() / 2
     labels = []
     for chunk in X.split(step):
@@ -60,12 +74,12 @@ def params_from_labels(
     w = X.new_ones(len(X), dtype=torch.float64) if weights is None else weights.double()
     order = labels.sort(stable=True).indices
     sizes = torch.bincount(labels, minlength=n_components)
-    blocks = order.split(sizes.tolist())
+    clusters = order.split(sizes.tolist())
     count = torch.zeros(n_components, dtype=torch.float64, device=X.device).index_add_(0, labels, w)
     if has_missing(X):
         X = _fill(X, labels, n_components, w)
-    centers = _cluster_means(X, w, blocks, means)
-    variances = _cluster_variances(X, w, blocks, centers)
+    centers = _cluster_means(X, w, clusters, means)
+    variances = _cluster_variances(X, w, clusters, centers)
     pooled = (count[:, None] * variances).sum(0) / count.sum()
     # Few rows say little about a variance: lend them as many rows of the pooled one as there are factors.
     borrowed = float(n_factors + 1)
@@ -73,7 +87,7 @@ def params_from_labels(
     if structure.isotropic_noise:
         variances, pooled = variances.mean(1, keepdim=True).expand_as(variances), pooled.mean().expand_as(pooled)
     common = structure.common_loadings
-    spread = [_spread(rows, len(X) if common else len(rows), X) for rows in blocks]
+    spread = [_spread(rows, len(X) if common else len(rows), X) for rows in clusters]
     deviations = (_deviations(X, rows, m, w) for rows, m in zip(spread, centers, strict=True))
     # Random projections are drawn apart from the axes.
     draws = Draws(generator, torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=generator))))
@@ -86,7 +100,7 @@ def params_from_labels(
         each = zip(deviations, mass_of, variances, strict=True)
         loadings = torch.stack([_principal_loadings(d, mass, n_factors, v, draws) for d, mass, v in each])
     noise = _residual_noise(variances, loadings, count, structure, floor)
-    log_weights = (count.clamp(min=1e-3) / count.clamp(min=1e-3).sum()).log()
+    log_weights = (count.clamp(min=_LEAST_COUNT) / count.clamp(min=_LEAST_COUNT).sum()).log()
     return MFAParams(log_weights, centers, loadings.contiguous(), noise)
 
 
@@ -115,7 +129,7 @@ def _chunks(X: Tensor) -> list[slice]:
 
 
 def _spread(rows: Tensor, n_rows: int, X: Tensor) -> Tensor:
-    """Every so manieth of a cluster's rows, so that `n_rows` of them would fit the budget; all if they do."""
+    """A cluster's rows, or every second, third, ... of them: thinned so that `n_rows` rows would fit the budget."""
     most = max(1, _BLOCK_BYTES // (X.shape[1] * X.element_size()))
     return rows[:: max(1, -(-n_rows // most))]
 
@@ -125,11 +139,11 @@ def _deviations(X: Tensor, rows: Tensor, mean: Tensor, weights: Tensor) -> Tenso
     return X[rows].sub_(mean.to(X)).mul_(weights[rows, None].sqrt().to(X))
 
 
-def _cluster_means(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], means: Tensor | None) -> Tensor:
-    centers = torch.zeros(len(blocks), X.shape[1], dtype=torch.float64, device=X.device)
+def _cluster_means(X: Tensor, w: Tensor, clusters: tuple[Tensor, ...], means: Tensor | None) -> Tensor:
+    centers = torch.zeros(len(clusters), X.shape[1], dtype=torch.float64, device=X.device)
     if means is not None:
         centers = means.double().clone()
-    for k, rows in enumerate(blocks):
+    for k, rows in enumerate(clusters):
         mass = w[rows].sum()
         if mass > 0:
             parts = [(w[some] / mass) @ X[some].double() for some in rows.split(_chunk_rows(X))]
@@ -137,9 +151,9 @@ def _cluster_means(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], means: Tens
     return centers
 
 
-def _cluster_variances(X: Tensor, w: Tensor, blocks: tuple[Tensor, ...], centers: Tensor) -> Tensor:
+def _cluster_variances(X: Tensor, w: Tensor, clusters: tuple[Tensor, ...], centers: Tensor) -> Tensor:
     variances = torch.zeros_like(centers)
-    for k, rows in enumerate(blocks):
+    for k, rows in enumerate(clusters):
         mass = w[rows].sum()
         if mass > 0:
             parts = [
@@ -160,16 +174,16 @@ def _principal_loadings(deviations: Tensor, mass: float, n_factors: int, varianc
     size = torch.where(variance > 0, variance, 1.0).sqrt()
     axes = torch.randn(n_features, n_factors, generator=draws.axes, dtype=torch.float64)
     # A direction that holds no more than noise starts small, not at zero, where EM would leave it.
-    start = 0.1 * axes.to(deviations.device) / n_features**0.5
+    start = _RANDOM_LOADING * axes.to(deviations.device) / n_features**0.5
     rank = min(n_factors, n_rows, n_features)
     if rank == 0 or mass == 0:
         return start * variance.sqrt()[:, None]
     standard = deviations / size.to(deviations)
     noise = _unique_share(standard, mass, n_factors)
-    for _ in range(_TURNS if n_features <= _EXACT_SIZE else _WIDE_TURNS):
+    for _ in range(_TURNS if n_features <= _FEW_FEATURES else _WIDE_TURNS):
         s, v = _top_singular(standard / noise.sqrt().to(deviations), rank, draws.projections)
         signal = (s.double().square() / mass - 1).clamp(min=0)
-        found = torch.where(signal > 1e-3, v.double() * signal.sqrt(), start[:, :rank]) * noise.sqrt()[:, None]
+        found = torch.where(signal > _LEAST_SIGNAL, v.double() * signal.sqrt(), start[:, :rank]) * noise.sqrt()[:, None]
         noise = (1 - found.square().sum(1)).clamp(min=_SMALLEST_SHARE)
     start[:, :rank] = found
     return start * variance.sqrt()[:, None]
@@ -181,18 +195,18 @@ def _unique_share(standard: Tensor, mass: float, n_factors: int) -> Tensor:
     R is the correlation matrix. Of many features a cluster's rows do not tell it, and it is one.
     """
     n_features = standard.shape[1]
-    if n_features > _EXACT_SIZE:
+    if n_features > _FEW_FEATURES:
         return torch.ones(n_features, dtype=torch.float64, device=standard.device)
     gram = standard.double().T @ standard.double()
     unit = torch.where(gram.diagonal() > 0, gram.diagonal(), 1.0).rsqrt()
     # Few rows explain a feature by chance: correlations shrink the more, the fewer rows there are to a feature.
-    correlation = gram * unit[:, None] * unit / (1.00001 + (n_factors + 1) * n_features / mass**2)
+    correlation = gram * unit[:, None] * unit / (1 + _RIDGE + (n_factors + 1) * n_features / mass**2)
     correlation.fill_diagonal_(1)
-    return (1 / torch.linalg.inv(correlation).diagonal()).clamp(min=1e-3, max=1)
+    return (1 / torch.linalg.inv(correlation).diagonal()).clamp(min=_SMALLEST_UNIQUE_SHARE, max=1)
 
 
 def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    if min(matrix.shape) <= max(_EXACT_SIZE, 4 * rank):
+    if min(matrix.shape) <= max(_EXACT_RANK, 4 * rank):
         _, s, vh = torch.linalg.svd(matrix, full_matrices=False)
         return s[:rank], vh[:rank].T
     return _randomized_svd(matrix, rank, generator)
@@ -205,9 +219,11 @@ def _randomized_svd(matrix: Tensor, rank: int, generator: torch.Generator) -> tu
     `torch.svd_lowrank` is the same, but draws from the generators of the whole process, which threads share.
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    random = torch.randn(tall.shape[1], rank + 6, generator=generator, dtype=matrix.dtype).to(matrix.device)
+    random = torch.randn(tall.shape[1], rank + _EXTRA_DIRECTIONS, generator=generator, dtype=matrix.dtype).to(
+        matrix.device
+    )
     basis = torch.linalg.qr(tall @ random).Q
-    for _ in range(2):
+    for _ in range(_REFINEMENTS):
         basis = torch.linalg.qr(tall.T @ basis).Q
         basis = torch.linalg.qr(tall @ basis).Q
     u, s, vh = torch.linalg.svd(basis.T @ tall, full_matrices=False)
@@ -222,4 +238,4 @@ def _residual_noise(variances: Tensor, loadings: Tensor, count: Tensor, structur
         noise = ((count[:, None] * noise).sum(0) / count.sum())[None]
     if structure.isotropic_noise:
         noise = noise.mean(1, keepdim=True).expand_as(noise)
-    return noise.clamp(min=max(floor, 1e-6)).contiguous()
+    return noise.clamp(min=max(floor, _LEAST_NOISE)).contiguous()

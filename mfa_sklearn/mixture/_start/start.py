@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..._base.annotated import shared_fact
 from ..._base.devices import plain_array, to_tensor
+from ..._base.origin import warn_other_source
 from .._model.params import MFAParams, Structure, tie
 from .._rows import Batches, Conditioner
 from .clusters import nearest_center, params_from_labels
@@ -58,6 +59,7 @@ def given_centers(init: Any, X: Any, n_components: int | None) -> np.ndarray | N
 
 def _centers_of(initializer: Any, X: Any, n_components: int | None) -> np.ndarray:
     if hasattr(initializer, "cluster_centers_"):
+        warn_other_source(initializer, X)
         return initializer.cluster_centers_
     fresh = clone(initializer)
     if n_components is not None and "n_clusters" in fresh.get_params(deep=False):

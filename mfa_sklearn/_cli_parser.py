@@ -1,0 +1,336 @@
+"""The arguments of all commands, their help, and what a mistyped one may have meant."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from ._base.sites import SITES
+from ._base.words import one_line
+from ._cli_shell import PROGRAM
+
+_DEVICE = "where to compute: auto (a GPU where there is one), cpu, cuda, ..."
+_MIXTURE = "folder of the mixture that `fit`, or `save_pretrained`, wrote"
+_LAYER = "which layer of the folder, if it holds several"
+_TABLE = "write the table to this .csv file instead of printing it"
+# One line each that can be typed as it is, after those above it.
+EXAMPLES = {
+    "demo": "demo --quick",
+    "extract": "extract texts.csv --model gpt2 --layer 4 -o activations",
+    "fit": "fit activations -k 500 -q 10 -o mixture",
+    "top-tokens": "top-tokens mixture activations --component 20 --n-tokens 15",
+    "concepts": "concepts mixture activations --by-concept -o concepts.csv",
+    "plot": "plot mixture activations --component 20 --factors 0 8 -o region.png",
+    "steer": 'steer mixture "I think that" --component 20 --alpha 0.6 --generate 20',
+}
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, where there are any to speak of, and examples as they stand."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.required or action.default is None or action.default is False or action.default == []
+        return action.help if silent else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what a mistyped option or command may have meant."""
+
+    def __init__(self, **options: Any) -> None:
+        self._names: list[str] = []
+        self._given: list[str] = []
+        super().__init__(formatter_class=_Help, **options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """As `argparse` does it; the option's names are remembered."""
+        action = super().add_argument(*names, **options)
+        self._names += action.option_strings
+        return action
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As `argparse` does it, but what a command does not know is refused by the command, which can give advice."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+    def error(self, message: str) -> Any:
+        """Exit with status 2, after one line that says what was wrong."""
+        super().error(one_line(f"{message}{self._advice(message)}"))
+
+    def _advice(self, message: str) -> str:
+        choice = re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message)
+        if choice:
+            close = _closest(choice[1], re.findall(r"[\w.+-]+", choice[2]))
+            return f"; did you mean {close}?" if close else ""
+        for argument in self._given:
+            if not self._is_known(argument):
+                name = argument.partition("=")[0]
+                close = _closest(name, self._names)
+                return f"; there is no option {name}" + (f", did you mean {close}?" if close else "")
+        return ""
+
+    def _is_known(self, argument: str) -> bool:
+        """Whether an argument is an option's name or the beginning of one, or no option at all."""
+        name = argument.partition("=")[0]
+        if argument.startswith("--"):
+            return len(argument) == 2 or any(known.startswith(name) for known in self._names)
+        return not re.match(r"-[^\W\d]", argument) or argument[:2] in self._names
+
+
+def _closest(name: str, names: Sequence[str]) -> str | None:
+    bare = {known.lstrip("-"): known for known in names}
+    found = get_close_matches(name, names, 1, 0.5) or [bare.get(name.lstrip("-"), "")]
+    return found[0] or None
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what it parses has the command's name in `command`."""
+    steps = "\n".join(f"  {PROGRAM} {line}" for name, line in EXAMPLES.items() if name != "demo")
+    parser = Parser(
+        prog=PROGRAM,
+        description="Mixtures of factor analyzers on language-model activations, stage by stage.",
+        epilog=f"a typical run:\n{steps}\n\n`{PROGRAM} demo` does it all, offline.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for add in (_add_demo, _add_extract, _add_fit, _add_top_tokens, _add_concepts, _add_plot, _add_steer):
+        add(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, text: str, more: str = "") -> Parser:
+    description = f"{text[0].upper()}{text[1:]}.{more}"
+    epilog = f"example:\n  {PROGRAM} {EXAMPLES[name]}"
+    return commands.add_parser(name, help=text, description=description, epilog=epilog)
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        "the tutorial on the embedded texts and language model, offline",
+        "\nIt takes about half a minute on two cores, and some ten seconds with --quick.",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("mfa-demo"), metavar="DIR", help="folder for the tables and the picture"
+    )
+    parser.add_argument("--quick", action="store_true", help="take an eighth of the texts and fewer components")
+
+
+def _add_extract(commands: Any) -> None:
+    parser = _command(commands, "extract", "texts to activations on disk")
+    add = parser.add_argument
+    add(
+        "texts",
+        type=Path,
+        help="file of texts: .csv, .json or .jsonl with a column text and, if there are labels, label; or .txt, one "
+        "text a line",
+    )
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    add(
+        "--model",
+        required=True,
+        help="the language model: its name, or a directory that holds it; tiny_lm is the embedded one",
+    )
+    add("--layer", type=int, nargs="+", required=True, metavar="L", help="one or more layers to read, counted from 0")
+    add(
+        "--site",
+        choices=tuple(SITES),
+        default="residual",
+        help="what to read: the residual stream after the layer or before it (residual_pre), the MLP's hidden units "
+        "(mlp) or its output (mlp_out), or the attention's output (attn_out)",
+    )
+    _add_choice_of_rows(parser)
+    add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
+    add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
+    add("--device", default="auto", help=_DEVICE)
+    add("--dtype", choices=("float16", "float32"), default="float16", help="precision of the numbers on disk")
+
+
+def _add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--text-column", metavar="NAME", help="column of the texts, if it is not prompt, text or sentence")
+    add("--label-column", metavar="NAME", help="column of the labels, if it is not label or concept")
+    add("--keep", nargs="+", metavar="TOKEN", help="keep only rows of these tokens, blanks included, as '.' or ' cat'")
+    add(
+        "--max-norm-ratio",
+        type=float,
+        metavar="RATIO",
+        help="leave out attention sinks: rows whose norm is more than RATIO times the median, such as 100; by default "
+        "no row is left out",
+    )
+
+
+def _add_fit(commands: Any) -> None:
+    parser = _command(commands, "fit", "fit a mixture to activations, or to any table of numbers")
+    add = parser.add_argument
+    add("data", type=Path, help="folder that `extract` wrote, or a table of numbers in a .npy file")
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the mixture")
+    add("-k", "--components", type=int, required=True, metavar="K", help="how many components the mixture has")
+    add("-q", "--factors", type=int, default=10, metavar="Q", help="how many factors each component has")
+    add("--layer", type=int, metavar="L", help=_LAYER)
+    add(
+        "--noise",
+        choices=("shared", "component"),
+        default="shared",
+        help="one noise variance per feature for all components, or for each component its own",
+    )
+    _add_solver(parser)
+    add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
+    add("--device", default="auto", help=_DEVICE)
+    add("--verbose", action="store_true", help="say how the fit goes")
+
+
+def _add_solver(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--solver", choices=("em", "gradient"), default="em", help="EM in closed form, or gradients with Adam")
+    add(
+        "--init",
+        choices=("kmeans", "k-means++", "random_from_data", "random"),
+        default="kmeans",
+        help="how the components' first centers are found: by k-means, by its seeding alone, as rows drawn at random, "
+        "or at random",
+    )
+    add("--max-iter", type=int, default=100, metavar="N", help="iterations (em) or epochs (gradient) at most")
+    add(
+        "--tol",
+        type=_tolerance,
+        default="auto",
+        help="stop when less than this is still to gain, in nats of log-likelihood per row; auto weighs gain against "
+        "cost",
+    )
+
+
+def _add_fitted(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("mixture", type=Path, help=_MIXTURE)
+    parser.add_argument("activations", type=Path, help="folder that `extract` wrote")
+    parser.add_argument("--layer", type=int, metavar="L", help=_LAYER)
+
+
+def _add_top_tokens(commands: Any) -> None:
+    parser = _command(commands, "top-tokens", "the tokens that each component scores highest")
+    _add_fitted(parser)
+    add = parser.add_argument
+    add("--component", type=int, nargs="+", metavar="K", help="list these components only, counted from 0; else all")
+    add(
+        "--score",
+        choices=("posterior", "likelihood"),
+        default="posterior",
+        help="rank tokens by the probability of the component, or by their density under it",
+    )
+    add(
+        "--aggregate",
+        choices=("auto", "llr", "occurrence", "max", "sum"),
+        default="auto",
+        help="list tokens by how much a component over-represents them (llr), single rows (occurrence), or tokens by "
+        "their best row (max) or all their rows (sum); auto is llr, and max for likelihoods",
+    )
+    add("--contexts", type=int, default=1, metavar="N", help="rows shown of each token")
+    add("--stop-tokens", nargs="+", metavar="TOKEN", help="leave these tokens out, such as . , the")
+    add("--n-tokens", type=int, default=10, metavar="N", help="tokens per component")
+    add("--context", type=int, default=40, metavar="N", help="characters of the text shown on either side")
+    add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+
+
+def _add_concepts(commands: Any) -> None:
+    parser = _command(commands, "concepts", "the labels that each component over-represents")
+    _add_fitted(parser)
+    parser.add_argument("--by-concept", action="store_true", help="list the best component of each label instead")
+    parser.add_argument("--n-concepts", type=int, default=5, metavar="N", help="labels per component")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+
+
+def _add_plot(commands: Any) -> None:
+    parser = _command(commands, "plot", "a component's tokens in its subspace, as a picture")
+    _add_fitted(parser)
+    add = parser.add_argument
+    add("--component", type=int, required=True, metavar="K", help="number of the component to draw, counted from 0")
+    add(
+        "--factors",
+        type=int,
+        nargs="+",
+        metavar="J",
+        help="numbers of one to three factors, or principal axes, to draw along; by default the first two",
+    )
+    add(
+        "--axes",
+        choices=("factors", "principal"),
+        default="factors",
+        help="draw along factors as fitted, or along the principal axes of their subspace",
+    )
+    add("--max-labels", type=int, default=250, metavar="N", help="tokens written out at most")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
+
+
+def _add_steer(commands: Any) -> None:
+    parser = _command(commands, "steer", "steer the model towards a component: logits and text")
+    add = parser.add_argument
+    add("mixture", type=Path, help=_MIXTURE)
+    add("prompt", help="text that the model goes on from")
+    add("--component", type=int, required=True, metavar="K", help="number of the component to steer to, from 0")
+    _add_move(parser)
+    add("--model", help="another copy of the language model; by default the one the mixture was fitted on")
+    add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")
+    add(
+        "--no-source-check",
+        action="store_true",
+        help="steer wherever the width fits, though the mixture was fitted elsewhere or nobody knows where",
+    )
+    add("--device", default="auto", help=_DEVICE)
+    add("--top-k", type=int, default=10, metavar="N", help="list N tokens that rise and N that fall")
+    add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
+    add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")
+    add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+
+
+def _add_move(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--alpha", type=float, default=0.6, help="how far to go: 0 changes nothing, 1 goes all the way")
+    add(
+        "--z",
+        nargs="+",
+        type=_factor_score,
+        default=[],
+        metavar="J=VALUE",
+        help="a place inside the component: scores of its factors in standard deviations, as in 0=20 8=-10",
+    )
+    add(
+        "--positions",
+        choices=("all", "prompt", "last"),
+        default="all",
+        help="which tokens to move: all, the prompt's, or the prompt's last",
+    )
+    add(
+        "--method",
+        choices=("centroid", "transport"),
+        default="centroid",
+        help="move towards the component's mean, or carry activations over from their own component",
+    )
+
+
+def _tolerance(text: str) -> float | str:
+    """What `MFA` takes for its `tol`."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid value {text!r}: give a number or 'auto'") from None
+
+
+def _factor_score(text: str) -> tuple[int, float]:
+    factor, equals, value = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        return int(factor), float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FACTOR=VALUE, as in 0=20") from None
