@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from .._base.sklearn_private import as_output, gives_frames
 from ._fitted import Evaluation, FittedMixture
 from ._model.missing import observe
 from ._model.pairs import exact_log_joint, factor_scores
-from ._validation import check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -64,13 +63,11 @@ class CodeMethods(FittedMixture):
                 "a frame cannot hold the scipy sparse matrix that transform gives: set sparse_output=False for a dense "
                 "array, which set_output makes a frame, or set_output(transform='default')"
             )
-        code = self._code(X)
+        code = self._code(Evaluation(self, X))
         return code if self.sparse_output else code.toarray()
 
-    @isolated
-    def _code(self, X: Any) -> sparse.csr_matrix:
+    def _code(self, evaluation: Evaluation) -> sparse.csr_matrix:
         """The code of each row, sparse."""
-        evaluation = Evaluation(self, X)
         width = 1 + self.loadings_.shape[2]
         parts = []
         for _, batch in evaluation.batches():
@@ -106,7 +103,7 @@ class CodeMethods(FittedMixture):
     def reconstruct(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Rows as the mixture sees them: the posterior mean of ``mu_k + W_k z``, (n_samples, n_features)."""
         check_is_fitted(self)
-        return self.inverse_transform(self._code(X))
+        return self.inverse_transform(self._code(Evaluation(self, X)))
 
     @isolated
     def impute(self, X: ArrayLike | Tensor | RowSource, draw: bool = False) -> np.ndarray:
@@ -134,19 +131,17 @@ class CodeMethods(FittedMixture):
         array([[ 1.,  6., 11.]])
         """
         check_is_fitted(self)
-        rows = check_rows(self, X, reset=False)
-        given = to_numpy(read_rows(rows, slice(0, rows.shape[0]), torch.device("cpu")))
-        filled = self._drawn(X, given.shape) if draw else self.reconstruct(X)
+        evaluation = Evaluation(self, X)
+        given = to_numpy(read_rows(evaluation.rows, slice(0, evaluation.n_rows), torch.device("cpu")))
+        filled = self._drawn(evaluation) if draw else self.inverse_transform(self._code(evaluation))
         complete = np.where(np.isnan(given), filled, given).astype(filled.dtype, copy=False)
         return as_output(self, complete, X)
 
-    @isolated
-    def _drawn(self, X: Any, shape: tuple[int, ...]) -> np.ndarray:
+    def _drawn(self, evaluation: Evaluation) -> np.ndarray:
         """Rows drawn from the distribution of all features given the observed ones' component and factors."""
-        evaluation = Evaluation(self, X)
         density = evaluation.density
         rng = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
-        out = torch.empty(shape, dtype=torch.float64)
+        out = torch.empty(evaluation.n_rows, self.means_.shape[1], dtype=torch.float64)
 
         def normal(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=rng, dtype=torch.float64)

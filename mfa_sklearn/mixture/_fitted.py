@@ -37,7 +37,7 @@ class Evaluation:
     ) -> None:
         """Of the rows of `X`, but for those of weight zero."""
         check_is_fitted(estimator)
-        rows = check_rows(estimator, X, reset=False)
+        self.rows = rows = check_rows(estimator, X, reset=False)
         self.weights = check_weights(sample_weight, rows)
         device = resolve_device(estimator.device)
         params = estimator._params(device)

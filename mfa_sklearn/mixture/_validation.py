@@ -24,7 +24,6 @@ _LEAST_FLOOR = {torch.float32: 1e-12, torch.float64: 1e-18}
 _LARGEST = float(np.finfo(np.float64).max) / 16
 
 
-@explained
 def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
 
@@ -34,7 +33,12 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """
     X = given_rows(X)
     if isinstance(X, Tensor):
-        _check_tensor(X)
+        _check_tensor(X)  # before anything else: some have no shape to ask for
+    return _check_table(estimator, X, reset)
+
+
+@explained
+def _check_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     if not reset:
         warn_other_source(estimator, X)
     if isinstance(X, Tensor) or is_row_source(X):

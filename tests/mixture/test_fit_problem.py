@@ -163,6 +163,7 @@ def test_a_row_of_hardly_any_weight_that_is_too_far_is_named():
         MFA(2, 1).fit(X, sample_weight=weights)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("dtype", "least"), [("float32", 1e-12), ("float64", 1e-18)])
 def test_a_noise_floor_that_drowns_in_rounding_is_refused(dtype, least):
     with pytest.raises(ValueError, match=f"noise_floor=.* is below {least:g}: in {dtype}"):
