@@ -28,6 +28,7 @@ EXAMPLES = {
     "concepts": "concepts mixture activations --by-concept -o concepts.csv",
     "plot": "plot mixture activations --component 20 --factors 0 8 -o region.png",
     "steer": 'steer mixture "I think that" --component 20 --alpha 0.6 --generate 20',
+    "verify": "verify activations",
 }
 
 
@@ -101,7 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for add in (_add_demo, _add_extract, _add_fit, _add_top_tokens, _add_concepts, _add_plot, _add_steer):
+    for add in (_add_demo, _add_extract, _add_fit, _add_top_tokens, _add_concepts, _add_plot, _add_steer, _add_verify):
         add(commands)
     return parser
 
@@ -123,6 +124,7 @@ def _add_demo(commands: Any) -> None:
         "--output", type=Path, default=Path("mfa-demo"), metavar="DIR", help="folder for the tables and the picture"
     )
     parser.add_argument("--quick", action="store_true", help="take an eighth of the texts and fewer components")
+    add_force(parser, "an earlier demo's folder")
 
 
 def _add_extract(commands: Any) -> None:
@@ -153,6 +155,14 @@ def _add_extract(commands: Any) -> None:
     add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
     add("--device", default="auto", help=_DEVICE)
     add("--dtype", choices=("float16", "float32"), default="float16", help="precision of the numbers on disk")
+    add(
+        "--shard-size",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="texts per part; an interrupted run keeps the parts that are whole",
+    )
+    add_force(parser, "a store of other texts or parameters", "--no-resume")
 
 
 def _add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
@@ -187,6 +197,7 @@ def _add_fit(commands: Any) -> None:
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
     add("--device", default="auto", help=_DEVICE)
     add("--verbose", action="store_true", help="say how the fit goes")
+    add_force(parser, "a mixture")
 
 
 def _add_solver(parser: argparse.ArgumentParser) -> None:
@@ -238,6 +249,7 @@ def _add_top_tokens(commands: Any) -> None:
     add("--n-tokens", type=int, default=10, metavar="N", help="tokens per component")
     add("--context", type=int, default=40, metavar="N", help="characters of the text shown on either side")
     add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+    add_force(parser, "a file")
 
 
 def _add_concepts(commands: Any) -> None:
@@ -246,6 +258,7 @@ def _add_concepts(commands: Any) -> None:
     parser.add_argument("--by-concept", action="store_true", help="list the best component of each label instead")
     parser.add_argument("--n-concepts", type=int, default=5, metavar="N", help="labels per component")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+    add_force(parser, "a file")
 
 
 def _add_plot(commands: Any) -> None:
@@ -268,6 +281,7 @@ def _add_plot(commands: Any) -> None:
     )
     add("--max-labels", type=int, default=250, metavar="N", help="tokens written out at most")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
+    add_force(parser, "a file")
 
 
 def _add_steer(commands: Any) -> None:
@@ -289,6 +303,17 @@ def _add_steer(commands: Any) -> None:
     add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")
     add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+    add_force(parser, "a file")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _command(commands, "verify", "whether a store or a mixture is as it was written")
+    parser.add_argument("folder", type=Path, help="folder that `extract` or `fit` wrote, or `save_pretrained`")
+
+
+def add_force(parser: argparse.ArgumentParser, what: str, *names: str) -> None:
+    """The option without which no command writes over a result that is there."""
+    parser.add_argument("--force", *names, action="store_true", dest="force", help=f"replace {what} that is there")
 
 
 def _add_move(parser: argparse.ArgumentParser) -> None:

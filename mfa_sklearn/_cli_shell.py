@@ -46,8 +46,8 @@ def run(work: Callable[[], None]) -> int:
         except SystemExit:  # of --help, whose reader may be gone as well
             _close_if_stuck(sys.stdout)
             raise
-        except KeyboardInterrupt:
-            _complain("interrupted")
+        except KeyboardInterrupt as interrupt:
+            _complain(f"interrupted: {interrupt}" if str(interrupt) else "interrupted")
             return INTERRUPTED
         except Exception as error:
             message = mistake(error)

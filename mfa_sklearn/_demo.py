@@ -13,12 +13,16 @@ import numpy as np
 
 from . import datasets
 from ._base.checks import import_optional
-from ._base.files import check_folder, replacing
+from ._base.files import check_folder, probe, replacing
+from ._base.leftovers import clear_leftovers
+from ._base.locks import locked
 from .activations import ActivationArray, ActivationExtractor
 from .interpret import SubspaceDisplay, concept_components, describe_components, format_tokens, top_concepts, top_tokens
 from .mixture import MFA, KMeansInitializer
 from .steering import NEUTRAL_PROMPTS, MFASteerer, evaluate_steering
 
+SUMMARY = "summary.txt"
+_RESULTS = (".csv", ".png", ".joblib")
 SEED = 0
 LAYER = 1
 N_COMPONENTS = 100
@@ -74,23 +78,29 @@ class Report:
             table.to_csv(temporary, index=index)
 
     def close(self) -> None:
-        """Write the summary."""
+        """Say where everything is, and write the summary."""
         self.say(f"\nAll of this is in {self.folder.resolve()}  ({time.perf_counter() - self.start:.0f} s)")
-        for path in sorted(self.folder.iterdir()):
+        for path in sorted(path for path in self.folder.iterdir() if not path.name.startswith(".")):
             self.say(f"  {path.name}")
-        with replacing(self.folder / "summary.txt") as temporary:
+        self.save()
+
+    def save(self) -> None:
+        """Write what was said so far to the file by which the folder of a demo is known."""
+        with replacing(self.folder / SUMMARY) as temporary:
             temporary.write_text("\n".join(self.lines).strip() + "\n", encoding="utf-8")
 
 
-def run_demo(output: Path, *, quick: bool = False) -> Path:
+def run_demo(output: Path, *, quick: bool = False, overwrite: bool = True) -> Path:
     """Run the tutorial and keep what it finds.
 
     Parameters
     ----------
     output : path
-        Folder for the results; made if missing, files of the same names are replaced.
+        Folder for the results; made if missing.
     quick : bool, default=False
         Use an eighth of the sentences and a quarter of the components.
+    overwrite : bool, default=True
+        Whether the files of an earlier demo are replaced.
 
     Returns
     -------
@@ -100,20 +110,25 @@ def run_demo(output: Path, *, quick: bool = False) -> Path:
     Raises
     ------
     FileExistsError
-        If `output` is a file, or a folder of something else.
+        If `output` is a file, a folder of something else, or of an earlier demo that is not to be overwritten.
+    OSError
+        If another run is writing there, or there is no room or right to write.
     ImportError
         If the language-model or plotting packages are missing.
     """
     _check_packages()
-    output = check_folder(output, "summary.txt")
-    output.mkdir(parents=True, exist_ok=True)
-    report = Report(output)
-    fitted = fit(report, quick)
-    recover(report, fitted)
-    components = describe(report, fitted)
-    picture(report, fitted, components)
-    steer(report, fitted, components)
-    report.close()
+    output = check_folder(output, SUMMARY, overwrite=overwrite)
+    with locked(output):
+        clear_leftovers(output, lambda name: name == SUMMARY or Path(name).suffix in _RESULTS, locked=True)
+        probe(output, 2**24)
+        report = Report(output)
+        report.save()  # now, so that what is left of an interrupted demo is known for one
+        fitted = fit(report, quick)
+        recover(report, fitted)
+        components = describe(report, fitted)
+        picture(report, fitted, components)
+        steer(report, fitted, components)
+        report.close()
     return output
 
 

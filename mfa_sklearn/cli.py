@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._base.files import check_writable, reading, replacing
+from ._base.files import reading, replacing
 from ._base.home import home_path
 from ._base.words import plural, visible
+from ._cli_files import mixture_folder, output_file, verify
 from ._cli_parser import make_parser
 from ._cli_shell import lenient_output, run, say
 
@@ -73,7 +74,7 @@ def _write_out_homes(arguments: argparse.Namespace) -> None:
 def _demo(arguments: argparse.Namespace) -> None:
     from ._demo import run_demo
 
-    run_demo(arguments.output, quick=arguments.quick)
+    run_demo(arguments.output, quick=arguments.quick, overwrite=arguments.force)
 
 
 def _extract(arguments: argparse.Namespace) -> None:
@@ -92,7 +93,8 @@ def _extract(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         verbose=sys.stderr.isatty(),
     )
-    store = extractor.extract_to(arguments.output, data.texts, data.labels, dtype=arguments.dtype)
+    stored = {"dtype": arguments.dtype, "shard_size": arguments.shard_size, "resume": not arguments.force}
+    store = extractor.extract_to(arguments.output, data.texts, data.labels, **stored)
     n_labels = 0 if data.labels is None else len(set(data.labels.tolist()) - {None})
     labeled = f"with {plural(n_labels, 'label')}" if n_labels else "without labels"
     say(f"{arguments.output}: activations of {plural(len(data.texts), 'text')} {labeled}: {store}")
@@ -100,9 +102,7 @@ def _extract(arguments: argparse.Namespace) -> None:
 
 def _fit(arguments: argparse.Namespace) -> None:
     from .mixture import MFA
-    from .mixture._saving.folder import check_target
 
-    output = check_target(arguments.output)
     rows = _read_rows(arguments.data, arguments.layer)
     mfa = MFA(
         n_components=arguments.components,
@@ -115,8 +115,9 @@ def _fit(arguments: argparse.Namespace) -> None:
         random_state=arguments.random_state,
         device=arguments.device,
         verbose=int(arguments.verbose),
-    ).fit(rows)
-    mfa.save_pretrained(output)
+    )
+    with mixture_folder(arguments, rows) as output:
+        mfa.fit(rows).save_pretrained(output)
     say(
         f"{output}: {plural(mfa.n_components_, 'component')} of {plural(mfa.n_factors_, 'factor')} on "
         f"{plural(len(rows), 'row')}, a log-likelihood of {mfa.lower_bound_:.3f} nats per row after "
@@ -127,7 +128,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 def _top_tokens(arguments: argparse.Namespace) -> None:
     from .interpret import format_tokens, top_tokens
 
-    output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
+    output = output_file(arguments, (".csv",))
     table = top_tokens(
         _read_mixture(arguments.mixture),
         _read_rows(arguments.activations, arguments.layer),
@@ -145,7 +146,7 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
 def _concepts(arguments: argparse.Namespace) -> None:
     from .interpret import concept_components, top_concepts
 
-    output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
+    output = output_file(arguments, (".csv",))
     mfa, rows = _read_mixture(arguments.mixture), _read_rows(arguments.activations, arguments.layer)
     if arguments.by_concept:
         table = concept_components(mfa, rows).reset_index()
@@ -157,7 +158,8 @@ def _concepts(arguments: argparse.Namespace) -> None:
 def _plot(arguments: argparse.Namespace) -> None:
     from ._base.checks import import_optional
 
-    output = check_writable(arguments.output, _PICTURES)
+    output = output_file(arguments, _PICTURES)
+    assert output is not None
     mfa = _read_mixture(arguments.mixture)
     import_optional("matplotlib", "plot").use("agg")
     from .interpret import SubspaceDisplay
@@ -176,11 +178,13 @@ def _plot(arguments: argparse.Namespace) -> None:
 
 
 def _steer(arguments: argparse.Namespace) -> None:
+    from ._base.checks import check_count
     from .activations import load_model
     from .activations._language_model import model_of
     from .steering import MFASteerer
 
-    output = None if arguments.output is None else check_writable(arguments.output, (".csv",))
+    output = output_file(arguments, (".csv",))
+    check_count("--generate", arguments.generate, least=0)
     z = _factor_scores(arguments.z)
     mfa = _read_mixture(arguments.mixture)
     source = mfa.source_ or {}
@@ -256,4 +260,5 @@ _COMMANDS = {
     "concepts": _concepts,
     "plot": _plot,
     "steer": _steer,
+    "verify": verify,
 }

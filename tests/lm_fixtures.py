@@ -110,3 +110,116 @@ def _config(architecture: str, n_layers: int, d_model: int, n_heads: int, n_ctx:
         **head_dim,
         **common,
     )
+
+
+ENCODERS = ("bert", "roberta")
+EXPERTS = ("mixtral", "qwen2_moe")
+
+
+def save_tiny_encoder(directory: str | Path, architecture: str = "roberta", n_ctx: int = 64) -> Path:
+    """Write a random masked model of two layers, and a byte-level tokenizer that opens and closes each text.
+
+    BERT's tokenizer says ``[CLS] text [SEP]`` and has no end-of-text token; RoBERTa's says ``<s> text </s>``, where the
+    closing token is the end-of-text token of a causal model.
+    """
+    import torch
+    from transformers import AutoModelForMaskedLM, BertConfig, RobertaConfig
+
+    path = Path(directory)
+    tokenizer = make_closing_tokenizer(architecture, n_ctx)
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "initializer_range": 0.2,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    if architecture == "bert":
+        config: Any = BertConfig(max_position_embeddings=n_ctx, **shape)
+    else:
+        config = RobertaConfig(max_position_embeddings=n_ctx + tokenizer.pad_token_id + 1, type_vocab_size=1, **shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForMaskedLM.from_config(config).float().eval()
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def make_closing_tokenizer(architecture: str, n_ctx: int = 64) -> Any:
+    """A byte-level tokenizer that puts tokens of its own before and behind a text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    bert = architecture == "bert"
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if bert else ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    pad, unk, first, last, mask = names
+    vocabulary = [*names, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    core = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(vocabulary)}, merges=[], unk_token=unk))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", special_tokens=[(token, names.index(token)) for token in (first, last)]
+    )
+    special = {"pad_token": pad, "unk_token": unk, "cls_token": first, "sep_token": last, "mask_token": mask}
+    ends = {} if bert else {"bos_token": first, "eos_token": last}
+    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=n_ctx, **special, **ends)
+
+
+def save_tiny_experts(directory: str | Path, architecture: str = "mixtral", n_ctx: int = 64) -> Path:
+    """Write a random mixture of experts of two layers, with GPT-2's tokenizer in small."""
+    import torch
+    from transformers import AutoModelForCausalLM, MixtralConfig, Qwen2MoeConfig
+
+    path, tokenizer = Path(directory), make_tokenizer("gpt2", n_ctx=n_ctx)
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": n_ctx,
+        "num_experts_per_tok": 2,
+        "initializer_range": 0.2,
+    }
+    if architecture == "mixtral":
+        config: Any = MixtralConfig(num_local_experts=4, head_dim=8, **shape)
+    else:
+        own = {"moe_intermediate_size": 16, "shared_expert_intermediate_size": 24}
+        config = Qwen2MoeConfig(num_experts=4, mlp_only_layers=[0], **own, **shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config).float().eval()
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def save_tiny_translator(directory: str | Path) -> Path:
+    """Write a random sequence-to-sequence model with a tokenizer."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    path, tokenizer = Path(directory), make_tokenizer("llama")
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0
+    )
+    T5ForConditionalGeneration(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def hidden_rows(directory: str | Path, text: str, layer: int, **options: Any) -> Any:
+    """transformers' own hidden states (T, d) after a layer, of a text as its own tokenizer reads it, and the ids."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+    architecture = (AutoConfig.from_pretrained(directory).architectures or [""])[0]
+    loader = AutoModelForMaskedLM if architecture.endswith("MaskedLM") else AutoModelForCausalLM
+    inputs = AutoTokenizer.from_pretrained(directory)(text, return_tensors="pt", **options)
+    with torch.no_grad():
+        states = loader.from_pretrained(directory).eval()(**inputs, output_hidden_states=True).hidden_states
+    # The last one may stand behind a norm, so layers are those before it.
+    return states[layer + 1][0].numpy(), inputs["input_ids"][0].tolist()

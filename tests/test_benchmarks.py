@@ -98,3 +98,30 @@ def test_starting_the_suite_imports_nothing_heavy() -> None:
     code = "import sys; sys.path.insert(0, sys.argv[1]); import suite; print({'torch', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code, str(BENCHMARKS)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_few_fits_of_the_fuzz(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import fuzz
+
+    assert fuzz.main(["--fits", "6", "--seed", "1"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "seed 1"
+    counts = [int(line.split()[0]) for line in printed[2:]]
+    assert sum(counts) == 6
+    assert fuzz.main(["--case", "3"]) == 0
+    assert "MFA(" in capsys.readouterr().out
+
+
+def test_the_fuzz_notices_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import fuzz
+
+    case = next(c for c in (fuzz.draw(0, n) for n in range(99)) if c.how == "fit" and fuzz.outcome(c) == fuzz.SOUND)
+    assert fuzz.against_oracle(case) is None
+    monkeypatch.setattr(MFA, "score_samples", lambda self, X: np.zeros(len(X)))
+    assert fuzz.against_oracle(case) == "score_samples: off"
+    case.mfa.means_[0, 0] = np.nan
+    assert fuzz.not_finite(case.mfa) == "not finite: means_"
+    monkeypatch.setattr(fuzz, "fit", lambda case: 1 / 0)
+    assert fuzz.outcome(case) == "foreign exception in fit: ZeroDivisionError"

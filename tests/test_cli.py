@@ -150,7 +150,7 @@ STEER = ["steer", "{f}/mfa"]
             [*STEER, "half \udcff", "--component", "0"],
             "prompt 0 holds half of a surrogate pair, '\\udcff', at character 5",
         ),
-        (["fit", "{f}/table.npy", "-o", "{f}/new", "-k", "2", "--layer", "1"], "a table, which has no layers"),
+        (["fit", "{f}/table.npy", "-o", "{f}/new", "-k", "2", "--layer", "1"], "is one table, which has no layers"),
         (["fit", "{f}/table.npy", "-o", "{f}/new", "-k", "2", "--device", "meta"], "device='meta' cannot compute"),
         (
             [*X_TEXTS, "1", "--model", "{f}/model", "--text-column", "body"],

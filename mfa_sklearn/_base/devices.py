@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from .checks import check_choice, unmasked
 
@@ -130,3 +131,37 @@ def to_tensor(array: Any, device: torch.device | str | None = None, dtype: torch
     """A tensor of an array, which is copied where it may not be written to (torch warns of sharing such memory)."""
     values = np.asarray(array)
     return torch.as_tensor(values if values.flags.writeable else values.copy(), device=device, dtype=dtype)
+
+
+@contextmanager
+def without_autocast(device: torch.device) -> Iterator[None]:
+    """What is computed inside the block keeps the precision of its tensors, also under the caller's autocast."""
+    if not torch.is_autocast_enabled(device.type):
+        yield
+        return
+    with torch.autocast(device.type, enabled=False):
+        yield
+
+
+class DrawsOf(TorchFunctionMode):
+    """Inside the block, samples that code of others draws with `torch.multinomial` come from a generator of one's own.
+
+    Unlike a seed of torch's global generator this holds for the calling thread alone, and leaves nothing to put back.
+
+    Parameters
+    ----------
+    seed : int
+    device : str or torch.device, optional
+        Where the draws are made; the CPU by default.
+    """
+
+    def __init__(self, seed: int, device: str | torch.device | None = None) -> None:
+        super().__init__()
+        self._generator = torch.Generator(device=torch.device("cpu" if device is None else device)).manual_seed(seed)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Hand the generator to the draws, and everything else on as it is."""
+        kwargs = dict(kwargs or {})
+        if func in (torch.multinomial, Tensor.multinomial):
+            kwargs["generator"] = self._generator
+        return func(*args, **kwargs)

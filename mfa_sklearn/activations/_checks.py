@@ -90,3 +90,7 @@ def check_keep(keep: Any) -> None:
         raise TypeError(f"keep must be a set of token strings, got one string: pass {{{keep!r}}}")
     if not (keep is None or callable(keep) or isinstance(keep, Collection)):
         raise TypeError(f"keep must be a set of token strings or a function, got {type(keep).__name__}")
+    if isinstance(keep, Collection) and not callable(keep):
+        others = [token for token in keep if not isinstance(token, str)]
+        if others:
+            raise TypeError(f"keep must be a set of token strings, got {others[0]!r} among them: no token is that")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import closing
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,11 @@ from .._base.portable import is_digest
 from ._array import ActivationArray
 from ._checks import check_keep, check_labels, check_texts
 from ._cuts import told_once
-from ._forward import run_batches
+from ._extraction import Extraction
 from ._language_model import (
+    LOADING,
     PROCESSINGS,
+    check_causal_or_encoder,
     check_model_name,
     describe_model,
     load_config,
@@ -29,9 +31,9 @@ from ._language_model import (
     load_tokenizer,
     site_width,
 )
-from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of, without_sinks
-from ._sites import check_hook, check_layers, check_site, hook_name
-from ._tokenize import check_max_length, keep_digest, tokenize
+from ._row_plan import LayerRows
+from ._sites import check_layers, check_site, hook_name
+from ._tokenize import keep_digest
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +50,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
 
     Texts of like length are run together, padded on the right and masked; the pass ends at the last layer asked for.
     Rows come in the order of the texts. Special tokens, known by the place where the tokenizer put them, and padding
-    are left out. Weights are loaded when they are first needed and stay out of pickles.
+    are left out. Weights are loaded when they are first needed and stay out of pickles. Threads may share an extractor:
+    the model serves one at a time.
 
     Parameters
     ----------
@@ -59,7 +62,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         use `extract_to`.
     site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, default="residual"
         The residual stream after or before the layer, the MLP's hidden units, and what the MLP and the attention hand
-        on, as TransformerLens' hook points define them.
+        on, as TransformerLens' hook points define them. A mixture of experts has no one row of hidden units per token,
+        so "mlp" is refused there.
     pooling : {None, "last", "mean", "first"}, default=None
         None gives a row per token; else a row per text: its last or first token kept, or the mean of those kept.
     batch_size : int, default=32
@@ -69,7 +73,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         default the model's context.
     prepend_bos : bool, optional
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
-        architecture: GPT-2 and Llama yes, Qwen no, BERT has ``[CLS]``.
+        architecture: GPT-2 and Llama yes, Qwen no, and encoders begin and end as their tokenizer does. A text that
+        begins with that token itself, as chat templates write it, gets no second.
     include_special : bool, default=False
         Whether the special tokens the tokenizer adds are rows too.
     keep : set of str or callable, optional
@@ -77,7 +82,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         tokens as decoded one by one, with any leading space. By default all.
     max_norm_ratio : float, optional
         Leave out attention sinks: rows whose norm is more than this times the median norm over the rows of the call,
-        in any layer. 100 is usual. By default nothing is left out.
+        in any layer. 100 is usual. By default nothing is left out. Of more than 1,000 texts the median is that of
+        1,000, in runs spread evenly over the call, in memory and on disk alike; `extract_to` reads those twice.
     processing : {"raw", "compatibility"}, default="raw"
         Of the weights, see `load_model`.
     revision : str, optional
@@ -85,7 +91,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
     device : str, default="auto"
         "auto" is CUDA where there is one, else the CPU.
     dtype : {"float32", "float64", "float16", "bfloat16"}, default="float32"
-        Of weights and computation. Rows are float32, or float64 for "float64".
+        Of weights and computation, also under `torch.autocast`. Rows are float32, or float64 for "float64".
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -164,8 +170,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For an unknown model, site or pooling, a layer the model does not have, no or blank texts, or labels that
-            are not one per text.
+            For an unknown model or one of two stacks, an unknown site or pooling, a layer or a site that the model
+            does not have, no or blank texts, or labels that are not one per text.
         TypeError
             For a single string, a dict, a set, an open file, or entries that are not strings.
         """
@@ -190,6 +196,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         ValueError
             As `fit`; also if a text has only special tokens, `keep` leaves a text without rows to pool or nothing at
             all, or activations are not finite.
+        RuntimeError
+            If another thread keeps the model in a block of `MFASteerer.steer` without running it.
         """
         found = check_texts(texts)
         return self._extract(self._describe(), found).stacked()
@@ -237,7 +245,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             Of the numbers on disk.
         resume : bool, default=True
             Go on where an earlier call with the same texts and parameters stopped. Functions as `keep` are the same if
-            they keep the same tokens of the model's vocabulary. With False, start anew, deleting what such a call left.
+            they keep the same tokens of the model's vocabulary. With False, start anew; a store that is there is
+            replaced when the new one is whole.
 
         Returns
         -------
@@ -246,8 +255,12 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `transform`; also if the directory holds activations of other texts or parameters, or a number is too
-            large for `dtype`.
+            As `transform`; also if the directory holds activations of other texts or parameters, a number is too large
+            for `dtype`, or `keep` is a function that answers differently when it is asked again.
+        OSError
+            If the directory holds other things, another run is writing to it, or there is no room or right to write.
+        KeyboardInterrupt
+            Where it is interrupted; the message says how many texts are kept.
         """
         from ._store_writer import check_store_options, write_store
 
@@ -256,10 +269,13 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         check_store_options(shard_size, dtype)
         described = self._describe()
 
-        def extract(some: list[str], their: Any, first: int) -> LayerRows:
-            return self._extract(described, some, their, first, progress=False, allow_none=True)
+        # At the first part: for a store that is complete nothing is loaded or run.
+        limits = cache(lambda: self._extraction(described, progress=False).limits(found))
 
-        store = write_store(
+        def extract(some: list[str], their: Any, first: int) -> LayerRows:
+            return self._extract(described, some, their, first, limits())
+
+        return write_store(
             directory,
             extract,
             self._settings(),
@@ -270,10 +286,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             dtype=dtype,
             resume=resume,
             progress=self.verbose,
+            least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
         )
-        if store.n_rows == 0:
-            raise ValueError(f"keep leaves no token of the {len(found)} texts: loosen it")
-        return store
 
     def load(self) -> TransformerBridge:
         """The model itself, a TransformerBridge; loaded once and used by `transform` too.
@@ -283,10 +297,11 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         transformer_lens.model_bridge.TransformerBridge
         """
         key = (str(self.model), self.revision, str(self.device), model_dtype_name(self.dtype), self.processing)
-        if getattr(self, "_loaded", (None,))[0] != key:
-            model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
-            self._loaded: tuple[Any, Any] = (key, model)
-        return self._loaded[1]
+        with LOADING:
+            if getattr(self, "_loaded", (None,))[0] != key:
+                model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
+                self._loaded: tuple[Any, Any] = (key, model)
+            return self._loaded[1]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns: site, layer and number, such as ``"residual4_17"``.
@@ -323,6 +338,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         """Check every parameter, and give the source of the activations and their number of columns."""
         self._check_own_parameters()
         config = self._config()
+        check_causal_or_encoder(config, str(self.model))
         source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
         layers = check_layers(self.layer, source.pop("n_layers"))
         source |= {
@@ -372,55 +388,37 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         names = ("max_length", "include_special", "max_norm_ratio")
         return {"keep": keep, **{name: getattr(self, name) for name in names}}
 
+    def _least_rows(self, n_texts: int) -> int:
+        """Rows that so many texts have at least."""
+        selected = self.pooling is None and (self.keep is not None or self.max_norm_ratio is not None)
+        return 0 if selected else n_texts
+
     def _extract(
         self,
         described: tuple[dict[str, Any], int],
         texts: list[str],
         labels: np.ndarray | None = None,
         first: int = 0,
-        progress: bool | None = None,
-        allow_none: bool = False,
+        limits: list[float] | None = None,
     ) -> LayerRows:
-        """Activations of checked texts, of which `first` is the number of the first, layer by layer."""
+        """Activations of checked texts, layer by layer; `limits` are given for a part of a call."""
+        extraction = self._extraction(described, progress=self.verbose and limits is None)
+        return extraction.rows(texts, labels, first, limits)
+
+    def _extraction(self, described: tuple[dict[str, Any], int], progress: bool) -> Extraction:
+        """What reads texts with these parameters; the model is loaded."""
         source, n_features = described
-        model = self.load()
-        check_max_length(model, self.max_length)
-        for hook in source["hooks"]:
-            check_hook(model, hook)
-        sequences = tokenize(model, texts, self.max_length, self.prepend_bos, first)
-        plan = RowPlan.of(model.tokenizer, sequences, self.keep, bool(self.include_special))
-        plan.check(first, self.pooling, allow_none)
-        # Sinks are told from the median over all rows, so pooling has to wait for it.
-        pooling = self.pooling if self.max_norm_ratio is None else None
-        layers = self._run(model, plan, source["hooks"], pooling, self.verbose if progress is None else progress)
-        layers = layers or [np.empty((0, n_features // len(source["hooks"])), np.float32) for _ in source["hooks"]]
-        facts = plan.row_facts(model.tokenizer, pooling)
-        if self.max_norm_ratio is not None:
-            layers, facts = without_sinks(layers, facts, float(self.max_norm_ratio))
-            layers, facts = pooled_later(layers, facts, self.pooling, len(texts), first)
-        if labels is not None:
-            facts["labels"] = labels[facts["text_index"]]
-        return LayerRows(layers, facts, tuple(texts), source)
-
-    def _run(
-        self, model: Any, plan: RowPlan, hooks: list[str], pooling: str | None, progress: bool
-    ) -> list[np.ndarray]:
-        """The rows of every hook point, in the order of the texts; no arrays if there are no rows."""
-        from tqdm import tqdm
-
-        n_rows = len(plan.positions) if pooling else plan.offsets[-1]
-        dtype = np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32
-        wanted = np.flatnonzero(np.diff(plan.offsets))
-        running = run_batches(model, [plan.sequences[i].ids for i in wanted], hooks, int(self.batch_size))
-        bar = tqdm(total=len(wanted), desc="activations", unit="text", disable=not progress)
-        layers: list[np.ndarray] = []
-        with bar, closing(running) as batches:  # closed, so that hooks are off even while an error is looked at
-            for batch in batches:
-                layers = layers or [np.empty((n_rows, v.shape[-1]), dtype=dtype) for v in batch.values]
-                index = wanted[batch.index]
-                target = index if pooling else plan.row_index(index)
-                found = rows_of(batch.values, [plan.positions[i] for i in index], pooling, dtype)
-                for layer, rows in zip(layers, found, strict=True):
-                    layer[target] = rows
-                bar.update(len(index))
-        return layers
+        return Extraction(
+            model=self.load(),
+            source=source,
+            width=n_features // len(source["hooks"]),
+            pooling=self.pooling,
+            batch_size=int(self.batch_size),
+            max_length=self.max_length,
+            prepend_bos=self.prepend_bos,
+            include_special=bool(self.include_special),
+            keep=self.keep,
+            max_norm_ratio=None if self.max_norm_ratio is None else float(self.max_norm_ratio),
+            dtype=np.dtype(np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32),
+            progress=progress,
+        )

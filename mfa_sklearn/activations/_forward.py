@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import numpy as np
+
+from .._base.devices import without_autocast
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def run_batches(
         for start in range(0, len(order), batch_size):
             index = order[start : start + batch_size]
             ids, mask = pad_right([sequences[i] for i in index], pad_id)
-            with torch.inference_mode():
+            # Rows are in the precision that their source tells, whatever the caller computes in.
+            with torch.inference_mode(), without_autocast(device):
                 _forward(model, torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), hooks, values)
             yield Batch(index, [_check_shape(values[name], ids.shape, name) for name in hooks])
 
@@ -81,11 +85,17 @@ def pad_right(sequences: Sequence[np.ndarray], pad_id: int) -> tuple[np.ndarray,
 
 @contextmanager
 def _reading(model: Any, hooks: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Hooks that put the activations of the current pass into the dict, on until the block is left."""
+    """Hooks that put the activations of the current pass into the dict, on until the block is left.
+
+    A pass that another thread makes meanwhile, past this library, is none of ours and is left alone.
+    """
     values: dict[str, Any] = {}
+    thread = get_ident()
 
     def reader(name: str) -> Any:
         def read(tensor: Any, hook: Any) -> None:
+            if get_ident() != thread:
+                return
             values[name] = tensor
             if len(values) == len(hooks):
                 raise _AllReadError
@@ -127,6 +137,15 @@ def _forward(model: Any, ids: Any, mask: Any, hooks: Sequence[str], values: dict
         return
     missing = [name for name in hooks if name not in values]
     raise ValueError(f"this model's forward pass never reached {missing}: choose another site")
+
+
+def check_width(value: Any, width: int, name: str) -> None:
+    """Refuse activations that are not as wide as the configuration says."""
+    if value.shape[-1] != width:
+        raise ValueError(
+            f"{name} has {value.shape[-1]} numbers per token, where the model's configuration tells of {width}: "
+            "this site is something else in this architecture, choose another"
+        )
 
 
 def _check_shape(value: Any, shape: tuple[int, ...], name: str) -> Any:

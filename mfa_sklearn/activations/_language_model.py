@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,6 +29,13 @@ PROCESSINGS = ("raw", "compatibility")
 # What decides the numbers that a model directory gives for a text.
 _WEIGHTS = (".safetensors", ".bin", ".index.json", ".model")
 _FILES = ("config.json", "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
+# How configurations say how many experts there are.
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
+NO_HIDDEN_UNITS = (
+    "site='mlp' is refused for a mixture of experts: a token has hidden units in each of the experts it is sent to, "
+    "and no one row of them. Choose site='mlp_out', what they hand on together"
+)
+LOADING = threading.RLock()  # the loaders' own switches, such as that of progress bars, are the process's
 
 
 def load_model(
@@ -57,7 +65,8 @@ def load_model(
     Returns
     -------
     transformer_lens.model_bridge.TransformerBridge
-        In evaluation mode. Its attribute ``mfa_source`` is the dict of `describe_model`.
+        In evaluation mode. Its attribute ``mfa_source`` is the dict of `describe_model`, and ``mfa_tokenizer`` the
+        tokenizer as it was saved, where TransformerLens' own lacks tokens that this one opens or closes a text by.
 
     Raises
     ------
@@ -76,7 +85,7 @@ def load_model(
     """
     bridges = import_optional("transformer_lens.model_bridge", "a language model")
     source = describe_model(model, dtype, processing, revision)
-    with _explained(model), _quiet():
+    with LOADING, _explained(model), _quiet():
         bridge = bridges.TransformerBridge.boot_transformers(
             check_model_name(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
         )
@@ -84,7 +93,24 @@ def load_model(
         bridge.enable_compatibility_mode(disable_warnings=True)
     bridge.eval()
     bridge.mfa_source = source
+    keep_tokenizer(bridge, os.fspath(model), revision)
     return bridge
+
+
+def keep_tokenizer(bridge: Any, name: str, revision: str | None = None) -> None:
+    """Keep the tokenizer as it was saved beside the bridge's, if that has lost special tokens.
+
+    TransformerLens gives every tokenizer a beginning-of-text token. For tokenizers without a class of their own, that
+    replaces all that they put around a text, such as BERT's ``[CLS]`` and ``[SEP]``.
+    """
+    if bridge.tokenizer is None:
+        return
+    try:
+        saved = load_tokenizer(name, revision)
+    except ValueError:  # a tokenizer that the loader has found elsewhere, or made itself
+        return
+    lost = set(saved("a")["input_ids"]) - set(bridge.tokenizer("a")["input_ids"])
+    bridge.mfa_tokenizer = (bridge.tokenizer, saved if lost else bridge.tokenizer)
 
 
 def load_config(model: str | os.PathLike[str], revision: str | None = None) -> Any:
@@ -159,9 +185,10 @@ def describe_model(
     check_choice("processing", processing, PROCESSINGS)
     config = load_config(name, revision) if config is None else config
     found = directory_digest(name) if Path(name).is_dir() else getattr(config, "_commit_hash", None)
-    with _explained(name):
-        text = config.get_text_config()
-        width, depth = int(text.hidden_size), int(text.num_hidden_layers)
+    text = config.get_text_config()
+    if not (hasattr(text, "hidden_size") and hasattr(text, "num_hidden_layers")):
+        raise ValueError(f"{name!r} is no language model with layers ({getattr(config, 'model_type', 'unknown type')})")
+    width, depth = int(text.hidden_size), int(text.num_hidden_layers)
     return {
         "model": model_name(name),
         "revision": found or revision,
@@ -230,13 +257,36 @@ def _file_digest(path: Path, written: tuple[int, ...]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def check_causal_or_encoder(config: Any, name: str) -> None:
+    """Refuse models of two stacks, whose layers have no one number.
+
+    Raises
+    ------
+    ValueError
+        If the configuration is that of a sequence-to-sequence model.
+    """
+    if getattr(config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"{name!r} is a sequence-to-sequence model ({getattr(config, 'model_type', 'unknown')}): its encoder and "
+            "its decoder both have a layer of each number. Choose a causal language model or an encoder"
+        )
+
+
 def site_width(config: Any, site: str) -> int:
-    """How many numbers a site has per token: the model's width, or that of its MLP."""
+    """How many numbers a site has per token: the model's width, or that of its MLP.
+
+    Raises
+    ------
+    ValueError
+        For the MLP of a mixture of experts.
+    """
     text = config.get_text_config()
     if site != "mlp":
         return int(text.hidden_size)
+    if any(isinstance(n := getattr(text, name, None), int) and n > 0 for name in _EXPERTS):
+        raise ValueError(NO_HIDDEN_UNITS)
     for name in ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "ffn_hidden_size"):
-        if getattr(text, name, None):
+        if isinstance(getattr(text, name, None), int) and getattr(text, name) > 0:
             return int(getattr(text, name))
     return 4 * int(text.hidden_size)
 

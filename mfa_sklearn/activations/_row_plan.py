@@ -104,15 +104,6 @@ def rows_of(
         yield rows.cpu().numpy()
 
 
-def without_sinks(
-    layers: list[np.ndarray], facts: dict[str, np.ndarray], ratio: float
-) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-    """Leave out the rows whose norm is more than `ratio` times the median norm, in any layer."""
-    norms = [np.linalg.norm(layer, axis=1) for layer in layers]
-    kept = np.logical_and.reduce([norm <= ratio * np.median(norm) for norm in norms])
-    return [layer[kept] for layer in layers], {name: fact[kept] for name, fact in facts.items()}
-
-
 def pooled_later(
     layers: list[np.ndarray], facts: dict[str, np.ndarray], pooling: str | None, n_texts: int, first: int
 ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:

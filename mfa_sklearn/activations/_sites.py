@@ -8,6 +8,7 @@ from typing import Any
 
 from .._base.checks import check_choice
 from .._base.sites import SITES
+from ._language_model import NO_HIDDEN_UNITS
 
 
 def check_site(site: Any) -> str:
@@ -80,8 +81,18 @@ def check_hook(model: Any, name: str) -> str:
     Raises
     ------
     ValueError
-        If it has not, as some architectures lack some sites.
+        If it has not, as some architectures lack some sites, or it stands for what experts hand on instead of for
+        hidden units.
     """
     if name not in model.hook_dict:
         raise ValueError(f"this model's architecture has no hook point {name!r}: choose another site of {list(SITES)}")
+    check_hidden_units(model, name)
     return name
+
+
+def check_hidden_units(model: Any, name: str) -> None:
+    """Refuse the hidden units of a mixture of experts, whose hook point is that of its output by another name."""
+    hooks = getattr(model, "hook_dict", {})
+    is_hidden = name.endswith(".mlp.hook_post") and name in hooks
+    if is_hidden and hooks[name] is hooks.get(name.replace("hook_post", "hook_out")):
+        raise ValueError(NO_HIDDEN_UNITS)

@@ -1,14 +1,13 @@
 """Activations on disk: written part by part, resumable, read a slice at a time.
 
 A store is a directory. Its parts (shards) are runs of texts: each is some ``.npy`` files, which `numpy.load` opens as
-memory maps without unpickling anything, and a JSON file of texts. ``manifest.json`` lists the parts that are whole; it
-is replaced in one step after a part's files are, so that a run can stop anywhere. Token strings are a function of token
-ids, so each part keeps them once per distinct id.
+memory maps without unpickling anything, and a JSON file of texts. ``manifest.json`` lists the parts that are whole,
+with sizes and checksums; it is replaced in one step after a part's files are, so that a run can stop anywhere. Token
+strings are a function of token ids, so each part keeps them once per distinct id.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -22,15 +21,11 @@ from .._base.home import home_path
 from .._base.labels import from_disk
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
+from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
+from ._store_manifest import FACTS, read_manifest
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
-
-FORMAT = "mfa-sklearn activations"
-VERSION = 1
-DTYPES = ("float16", "float32")
-# Facts kept on disk as they are; token strings follow from the ids.
-FACTS = ("token_ids", "text_index", "positions", "starts", "ends", "labels")
 
 
 class ActivationStore(Mapping[int, "StoredActivations"]):
@@ -97,6 +92,26 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         """Whether every part has been written; those of an interrupted run can be read."""
         shards = self.manifest["shards"]
         return bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+
+    def verify(self) -> int:
+        """Read every file of the store and compare it with the checksum it was written with.
+
+        What is read otherwise is compared with sizes and shapes alone.
+
+        Returns
+        -------
+        int
+            Number of files, all as they were written.
+
+        Raises
+        ------
+        ValueError
+            If files are missing or changed; the message names them. Also if the manifest has been changed since the
+            store was opened, or the store is of an earlier version and has no checksums.
+        """
+        if read_manifest(self.directory) != self.manifest:
+            raise ValueError(f"{str(self.directory)!r} is another store by now: open it again")
+        return verify_files(self.directory, self.manifest)
 
     @cached_property
     def texts(self) -> Sequence[str]:
@@ -174,6 +189,7 @@ class StoredActivations:
         self.store = store
         self.layer = layer
         self._shards = store.manifest["shards"]
+        check_layer(store.directory, store.manifest, layer)
         self._offsets = np.concatenate([[0], np.cumsum([shard["rows"] for shard in self._shards])]).astype(np.int64)
 
     @property
@@ -292,18 +308,17 @@ class StoredActivations:
         }
 
     def _shard_fact(self, shard: dict[str, Any], name: str, rows: Any) -> np.ndarray:
+        directory = self.store.directory
         if name == "tokens":
-            ids, tokens = self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")
-            return tokens[np.searchsorted(ids, self._shard_fact(shard, "token_ids", rows))]
+            vocabulary = [self._load(shard, "vocabulary_ids"), self._load(shard, "vocabulary")]
+            return load_tokens(directory, shard, self._shard_fact(shard, "token_ids", rows), vocabulary)
         fact = np.asarray(self._load(shard, name)[rows])
+        if name == "text_index":
+            check_text_index(directory, shard, fact)
         return from_disk(fact) if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
-        path = self.store.directory / f"{shard['name']}.{name}.npy"
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{str(path)!r} cannot be read ({error}): delete the store and extract again") from error
+        return load_array(self.store.directory, self.store.manifest, shard, name)
 
 
 class _RowFacts(Mapping[str, np.ndarray]):
@@ -333,22 +348,6 @@ class _RowFacts(Mapping[str, np.ndarray]):
         return f"facts of {len(self._stored)} rows: {', '.join(self)}"
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest of a store, checked."""
-    path = directory / "manifest.json"
-    if not path.is_file():
-        raise ValueError(f"no activation store at {str(directory)!r}: it has no manifest.json, as extract_to writes it")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is damaged ({error}): delete the store and extract again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{str(path)!r} is not the manifest of an activation store: give another directory")
-    if manifest["version"] > VERSION:
-        raise ValueError(f"{str(directory)!r} has version {manifest['version']}, this package reads up to {VERSION}")
-    return manifest
-
-
 class _Texts(Sequence[str]):
     """Texts of all parts, read at first use, so that walking over numbers does not read them."""
 
@@ -358,8 +357,7 @@ class _Texts(Sequence[str]):
 
     @cached_property
     def _all(self) -> tuple[str, ...]:
-        paths = [self._directory / f"{shard['name']}.texts.json" for shard in self._shards]
-        return tuple(text for path in paths for text in json.loads(path.read_text(encoding="utf-8")))
+        return tuple(text for shard in self._shards for text in load_texts(self._directory, shard))
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]

@@ -7,13 +7,19 @@ with one token, which a text may also spell out.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from .._base.checks import warn_user
 from ._cuts import count_cuts
+from ._language_model import keep_tokenizer
+
+# Tokens that a function is asked about twice, to see whether it says the same.
+_ASKED_AGAIN = 1000
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,12 @@ class TokenSequence:
         """The tokens of an index."""
         return TokenSequence(*(None if a is None else a[index] for a in self._arrays()))  # type: ignore[arg-type]
 
+    def begun(self) -> TokenSequence:
+        """The same with its first token special."""
+        special = self.special.copy()
+        special[:1] = True
+        return replace(self, special=special)
+
     def led_by(self, token_id: int) -> TokenSequence:
         """The same with a special token in front."""
         facts = (token_id, True, 0, 0)
@@ -63,8 +75,9 @@ def tokenize(
     max_length: int | None = None,
     prepend_bos: bool | None = None,
     first: int = 0,
+    quiet: bool = False,
 ) -> list[TokenSequence]:
-    """The sequences `model` (a TransformerBridge) reads for `texts`: those of its own ``to_tokens``, without padding.
+    """The sequences `model` reads for `texts`: those of `read_texts`, cut where they are too long.
 
     Parameters
     ----------
@@ -73,9 +86,11 @@ def tokenize(
     max_length : int, optional
         Longest sequence, special tokens included; the model's context by default.
     prepend_bos : bool, optional
-        Whether sequences begin with the beginning-of-text token; by default what the model's architecture does.
+        As of `read_texts`.
     first : int
         Number of the first text, for messages.
+    quiet : bool
+        Leave warnings to another call.
 
     Raises
     ------
@@ -85,25 +100,66 @@ def tokenize(
     Warns
     -----
     UserWarning
-        If texts were cut at `max_length`.
+        If texts were cut at `max_length`, or begin with a token that an encoder's tokenizer puts there as well.
     """
     limit = check_max_length(model, max_length)
-    sequences = [_with_bos(model, sequence, prepend_bos) for sequence in _encode(model.tokenizer, texts)]
+    sequences = read_texts(model, texts, prepend_bos)
     _check_content(model.tokenizer, sequences, texts, first)
+    _check_vocabulary(model, sequences, texts, first)
+    if not quiet:
+        _warn_of_two_beginnings(model, sequences)
     cut = [_truncated(sequence, limit) for sequence in sequences]
-    count_cuts([len(s) for s in sequences], [len(s) for s in cut], limit, context_length(model))
+    if not quiet:
+        count_cuts([len(s) for s in sequences], [len(s) for s in cut], limit, context_length(model) or limit)
     return cut
 
 
-def context_length(model: Any) -> int:
-    """The longest sequence a model reads: its own limit or its tokenizer's, whichever is lower."""
-    limit = getattr(model.tokenizer, "model_max_length", None)
-    return int(min(model.cfg.n_ctx, limit)) if limit else int(model.cfg.n_ctx)
+def read_texts(model: Any, texts: Sequence[str], prepend_bos: bool | None = None) -> list[TokenSequence]:
+    """The token sequences that stand for `texts`, of any length and without padding.
+
+    A causal model's are those of TransformerLens' ``to_tokens``, but for a text that begins with the beginning-of-text
+    token itself, as chat templates write it: that token is the one the sequence begins with, and gets no second beside
+    it. An encoder's are its tokenizer's own, with the token that closes them.
+
+    Parameters
+    ----------
+    model : TransformerBridge, or a model with its `tokenizer` and `cfg`
+    texts : list of n str
+    prepend_bos : bool, optional
+        Whether sequences begin with the beginning-of-text token; by default what the model's architecture does.
+    """
+    begin = _as_encoder if is_encoder(model) else _as_causal
+    return [begin(model, sequence, prepend_bos) for sequence in _encode(_own_tokenizer(model), texts)]
+
+
+def _own_tokenizer(model: Any) -> Any:
+    """A model's tokenizer, with all that it puts around a text (see `keep_tokenizer`), whatever loaded the model."""
+    tokenizer = model.tokenizer
+    if not hasattr(model, "mfa_tokenizer") and hasattr(model, "original_model"):
+        name = getattr(tokenizer, "name_or_path", "")
+        if not os.path.isdir(name):
+            return tokenizer
+        keep_tokenizer(model, name)
+    theirs, own = getattr(model, "mfa_tokenizer", (None, None))
+    return own if theirs is tokenizer else tokenizer  # a tokenizer that was put in its place later is taken as it is
+
+
+def is_encoder(model: Any) -> bool:
+    """Whether tokens see those behind them, as in BERT and RoBERTa: there is no next token to predict."""
+    return bool(getattr(getattr(model, "cfg", None), "attention_dir", "causal") == "bidirectional")
+
+
+def context_length(model: Any) -> int | None:
+    """The longest sequence a model reads, the lower of its own limit and its tokenizer's; None if none is known."""
+    own = getattr(getattr(model, "cfg", None), "n_ctx", None)
+    limits = (own, getattr(getattr(model, "tokenizer", None), "model_max_length", None))
+    return min((int(limit) for limit in limits if limit), default=None)
 
 
 def check_max_length(model: Any, max_length: int | None) -> int:
     """`max_length`, or the model's context for None."""
     context = context_length(model)
+    assert context is not None
     if max_length is None:
         return context
     if max_length > context:
@@ -156,13 +212,25 @@ def kept_tokens(
 def keep_digest(tokenizer: Any, keep: Callable[[str], bool]) -> str:
     """What a function says of every token of a vocabulary, as a digest.
 
-    It tells functions apart where names do not - lambdas, partials, objects that are called - and is the same in
-    another process.
+    It tells functions apart where names, code and state do not - lambdas, closures, partials, objects that are called -
+    and is the same in another process.
+
+    Raises
+    ------
+    ValueError
+        If it says something else of a token when it is asked again: what it keeps then depends on the order of the
+        texts or on chance, and a run that goes on would not go on with the same.
     """
-    digest = hashlib.sha256()
-    for string in sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist())):
-        digest.update(f"{string!r}: {_verdict(keep, string)}\n".encode())
-    return f"sha256:{digest.hexdigest()[:16]}"
+    strings = sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist()))
+    verdicts = [_verdict(keep, string) for string in strings]
+    for index in range(0, len(strings), max(1, len(strings) // _ASKED_AGAIN))[::-1]:
+        if _verdict(keep, strings[index]) != verdicts[index]:
+            raise ValueError(
+                f"keep says {verdicts[index]} of the token {strings[index]!r}, and something else when it is asked "
+                "again: give a set of tokens, or a function of the token alone"
+            )
+    lines = (f"{string!r}: {verdict}\n" for string, verdict in zip(strings, verdicts, strict=True))
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
 
 
 def _verdict(keep: Callable[[str], bool], string: str) -> str:
@@ -199,18 +267,46 @@ def _encode_slowly(tokenizer: Any, text: str) -> TokenSequence:
     return TokenSequence(np.array(whole, dtype=np.int64), special)
 
 
-def _with_bos(model: Any, sequence: TokenSequence, prepend_bos: bool | None) -> TokenSequence:
-    """Begin and end the sequence as the model's ``to_tokens`` does."""
-    tokenizer, cfg = model.tokenizer, model.cfg
-    wanted = getattr(cfg, "default_prepend_bos", True) if prepend_bos is None else prepend_bos
-    if getattr(cfg, "tokenizer_appends_eos", False):
-        while len(sequence) > 1 and sequence.special[-1] and sequence.ids[-1] == tokenizer.eos_token_id:
-            sequence = sequence.part(0, len(sequence) - 1)
-    if not wanted and cfg.tokenizer_prepends_bos and len(sequence) and sequence.special[0]:
+def _as_encoder(model: Any, sequence: TokenSequence, prepend_bos: bool | None) -> TokenSequence:
+    """The tokenizer's own sequence, begun otherwise only where that is asked for."""
+    leads = len(sequence) > 0 and bool(sequence.special[0])
+    if prepend_bos and not leads and _has_bos(model):
+        return sequence.led_by(model.tokenizer.bos_token_id)
+    if prepend_bos is False and leads:
         return sequence.part(1, len(sequence))
-    if wanted and not cfg.tokenizer_prepends_bos and _is_one_token(tokenizer, tokenizer.bos_token):
-        return sequence.led_by(tokenizer.bos_token_id)
     return sequence
+
+
+def _as_causal(model: Any, sequence: TokenSequence, prepend_bos: bool | None) -> TokenSequence:
+    """Begun as the model's ``to_tokens`` does, or by the text itself, and without a token that closes it."""
+    tokenizer, cfg = model.tokenizer, model.cfg
+    default = getattr(cfg, "default_prepend_bos", True)
+    wanted = default if prepend_bos is None else prepend_bos
+    while len(sequence) > 1 and sequence.special[-1] and sequence.ids[-1] == tokenizer.eos_token_id:
+        sequence = sequence.part(0, len(sequence) - 1)
+    firsts = (tokenizer.bos_token_id, getattr(tokenizer, "cls_token_id", None))
+    led = len(sequence) > 0 and bool(sequence.special[0]) and int(sequence.ids[0]) in firsts
+    own = sequence.part(1, len(sequence)) if led else sequence
+    # TransformerLens names a token for models that have none, which then stands for nothing in a text.
+    has_beginning = wanted or default or led
+    if has_beginning and len(own) and own.ids[0] == tokenizer.bos_token_id and not own.special[0]:
+        return own.begun()
+    if wanted and not led and _has_bos(model):
+        return sequence.led_by(tokenizer.bos_token_id)
+    return sequence if wanted else own
+
+
+def _has_bos(model: Any) -> bool:
+    """Whether there is a beginning-of-text token that the model knows: loaders name one that it may not."""
+    known, token_id = vocabulary_size(model), model.tokenizer.bos_token_id
+    within = token_id is not None and (known is None or token_id < known)
+    return within and _is_one_token(model.tokenizer, model.tokenizer.bos_token)
+
+
+def vocabulary_size(model: Any) -> int | None:
+    """How many token ids a model has an embedding for; None if it does not say."""
+    size = getattr(getattr(model, "cfg", None), "d_vocab", None)
+    return int(size) if size and size > 0 else None
 
 
 def _is_one_token(tokenizer: Any, string: str | None) -> bool:
@@ -225,6 +321,32 @@ def _check_content(tokenizer: Any, sequences: Sequence[TokenSequence], texts: Se
     if len(bare):
         seen = texts[bare[0]][:60]
         raise ValueError(f"texts[{first + bare[0]}] has no tokens of its own, only special ones: {seen!r}")
+
+
+def _check_vocabulary(model: Any, sequences: Sequence[TokenSequence], texts: Sequence[str], first: int) -> None:
+    known = vocabulary_size(model)
+    if known is None:
+        return
+    for number, sequence in enumerate(sequences):
+        if len(sequence) and sequence.ids.max() >= known:
+            worst = int(sequence.ids.max())
+            raise ValueError(
+                f"texts[{first + number}] holds token {worst} ({model.tokenizer.convert_ids_to_tokens(worst)!r}), but "
+                f"the model has embeddings for {known}: leave it out of {texts[number][:60]!r}"
+            )
+
+
+def _warn_of_two_beginnings(model: Any, sequences: Sequence[TokenSequence]) -> None:
+    """An encoder's sequences are left as its tokenizer makes them, also where a text spells its first token."""
+    if not is_encoder(model):
+        return
+    twice = [s for s in sequences if len(s) > 1 and s.special[0] and s.ids[0] == s.ids[1] and not s.special[1]]
+    if twice:
+        token = model.tokenizer.convert_ids_to_tokens(int(twice[0].ids[0]))
+        warn_user(
+            f"{len(twice)} of {len(sequences)} texts begin with {token}, which the tokenizer puts at the beginning as "
+            "well: they are read with two, as transformers reads them. Leave it out of the texts"
+        )
 
 
 def _truncated(sequence: TokenSequence, limit: int) -> TokenSequence:

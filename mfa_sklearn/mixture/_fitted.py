@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from .._base.annotated import RowSource
 
+# Squares, in units of the noise, of a mean or of factors whose rounding in single precision is a hundredth of a nat.
+_LONG = 2.0**30
+
 
 class Evaluation:
     """A prepared mixture and the batches of rows to evaluate it on."""
@@ -41,11 +44,14 @@ class Evaluation:
         self.weights = check_weights(sample_weight, rows)
         device = resolve_device(estimator.device)
         params = estimator._params(device)
-        self.dtype = working_dtype(estimator.dtype, rows)
-        self.out_dtype = np.float32 if self.dtype == torch.float32 else np.float64
+        dtype = working_dtype(estimator.dtype, rows)
+        self.out_dtype = np.float32 if dtype == torch.float32 else np.float64
         self.conditioner: Conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
         inner = self.conditioner.inward(params)
-        self.density: Density = prepare(inner, self.dtype)
+        density = prepare(inner, dtype)
+        # Where a component is too long for its rows' digits, the rows are taken as they are and evaluated in double.
+        self.dtype = torch.float64 if density.largest_square > _LONG else dtype
+        self.density: Density = density if self.dtype == dtype else prepare(inner)
         self._reach = reach(inner.noise_variance, self.dtype)
         self._search: Search | None = None  # chosen for the first batch's rows
         self._batches = Batches(rows, self.conditioner, self.dtype, device, places=self.weights.places)

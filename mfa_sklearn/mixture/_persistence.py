@@ -6,7 +6,6 @@ Of the names in a file, those that end in an underscore are learned attributes, 
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,22 +14,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._base.devices import to_numpy
-from .._base.home import home_path
+from .._base.files import as_path
 from .._base.portable import portable_source
 from .._base.sklearn_private import validate_params
+from .._base.stored import check_unchanged
 from ._fitted import FittedMixture
 from ._model.params import check_params
 from ._model.rotation import rotate
-from ._saving.folder import read_folder, write_folder
+from ._saving.folder import CONFIG_NAME, read_folder, write_folder
 from ._saving.mistaken import check_mistaken
 from ._saving.reference import read_reference
+from ._saving.values import LEARNED, check_agreement, check_learned, is_known
 from ._validation import factor_counts
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-_ARRAYS = ("weights", "means", "loadings", "noise_variance")
-_LEARNED = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]_")
 
 
 class PersistenceMethods(FittedMixture):
@@ -137,7 +135,7 @@ class PersistenceMethods(FittedMixture):
         """
         return cls.from_params(*read_reference(path), source=source, **params)
 
-    def save_pretrained(self, directory: str | os.PathLike) -> None:
+    def save_pretrained(self, directory: str | os.PathLike, *, overwrite: bool = True) -> None:
         """Write the fitted mixture into a folder as safetensors and JSON.
 
         Kept are constructor parameters, learned attributes, ``source_`` (model, layer, site, processing and so on of
@@ -148,12 +146,19 @@ class PersistenceMethods(FittedMixture):
         Parameters
         ----------
         directory : str or path
-            Made if it does not exist. A mixture saved there before is replaced.
+            Made if it does not exist.
+        overwrite : bool, default=True
+            Whether a mixture saved there before is replaced, as where the same one is saved again while it learns on.
+            Whenever the process ends, the folder holds the old mixture or the new one.
 
         Raises
         ------
         FileExistsError
-            If the folder holds something other than a saved mixture.
+            If the folder holds something other than a saved mixture, or one that is not to be overwritten.
+        ValueError
+            If a constructor parameter was changed after the fit and is not that of the fitted arrays.
+        OSError
+            If another run is writing there, or there is no room or right to write.
 
         Examples
         --------
@@ -169,7 +174,7 @@ class PersistenceMethods(FittedMixture):
         True
         """
         check_is_fitted(self)
-        write_folder(home_path(directory), *_split(self))
+        write_folder(as_path("directory", directory), *_split(self), overwrite)
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike, device: str | torch.device = "auto") -> Self:
@@ -188,7 +193,8 @@ class PersistenceMethods(FittedMixture):
         FileNotFoundError, NotADirectoryError
             If a file is missing, or `directory` is one.
         ValueError
-            If a file is damaged, is not one of a saved mixture, or was written by a later version.
+            If a file is damaged or was changed, is not one of a saved mixture, says what no mixture can be, or was
+            written by a later version.
 
         Examples
         --------
@@ -201,18 +207,22 @@ class PersistenceMethods(FittedMixture):
         >>> loaded.source_, loaded.means_
         ({'layer': 4}, array([[0., 2.]]))
         """
-        values, versions = read_folder(check_mistaken(directory))
+        folder = check_mistaken(directory)
+        values, config = read_folder(folder)
         learned = {name: value for name, value in values.items() if name.endswith("_")}
         params = {name: value for name, value in values.items() if name not in learned}
         try:
-            check_params(*(learned.get(f"{name}_") for name in _ARRAYS))
+            check_learned(learned)
             estimator = cls(**params | {"device": device})
-            _set_learned(estimator, learned)
-        except (TypeError, ValueError) as error:
+            validate_params(estimator)
+            check_agreement(vars(estimator), learned)
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(
-                f"{directory} does not hold a mixture that version {__version__} of mfa-sklearn can read (it was "
-                f"written by {versions}): {error}"
+                f"{folder / CONFIG_NAME} does not describe a mixture that version {__version__} of mfa-sklearn can "
+                f"read (it was written by {config.get('versions')}): {error}"
             ) from error
+        check_unchanged(folder / CONFIG_NAME, config)
+        _set_learned(estimator, learned)
         return estimator
 
 
@@ -242,9 +252,6 @@ def _params_for(arrays: dict[str, np.ndarray], params: dict[str, Any]) -> dict[s
 
 def _set_learned(estimator: Any, learned: dict[str, Any]) -> None:
     for name, value in learned.items():
-        # Names come from a file: nothing but a learned attribute may be set by it.
-        if not _LEARNED.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a learned attribute")
         setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
 
 
@@ -257,10 +264,13 @@ def _rotate_if_asked(estimator: Any) -> None:
 
 
 def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]]:
-    """Arrays of numbers, plain values, and the names of parameters that are neither."""
+    """Arrays of numbers, plain values, and the names of what is neither or not a mixture's."""
     arrays, plain, left_out = {}, {}, []
-    learned = {name: value for name, value in vars(estimator).items() if _LEARNED.fullmatch(name)}
+    learned = {name: value for name, value in vars(estimator).items() if LEARNED.fullmatch(name)}
     for name, value in {**estimator.get_params(deep=False), **learned}.items():
+        if name in learned and not is_known(name):
+            left_out.append(name)
+            continue
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
             arrays[name] = np.ascontiguousarray(value)
             continue
@@ -270,6 +280,12 @@ def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any], list[
             if name in learned:
                 raise TypeError(f"{name} cannot be saved: {value!r} is neither plain nor an array of numbers") from None
             left_out.append(name)
+    kept = {name: value for name, value in {**arrays, **plain}.items() if is_known(name)}
+    try:
+        check_learned(kept)
+        check_agreement(vars(estimator), kept)
+    except ValueError as error:
+        raise ValueError(f"{error}; set that back, or fit the mixture again, to save it") from error
     return arrays, plain, left_out
 
 

@@ -221,15 +221,9 @@ def column_moments(
     low, high = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
     missing = False
     for start in range(0, n_rows, step):
-        some = slice(start, min(start + step, n_rows))
-        rows = read_rows(X, some, device).double()
-        check_not_infinite(rows, some)
-        if places is not None:
-            some = slice(*np.searchsorted(places, [some.start, some.stop]).tolist())
-            rows = rows[torch.as_tensor(places[some] - start, device=device)]
-            if not len(rows):
-                continue
-        w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[some]).to(rows)
+        rows, w = _counted(X, slice(start, min(start + step, n_rows)), weights, places, device)
+        if not len(rows):
+            continue
         part = _partial_moments(rows, w)
         missing = missing or part.missing
         shift = part.mean - mean
@@ -246,6 +240,19 @@ def column_moments(
     n_counted = n_rows if places is None else len(places)
     observed = total / (n_counted if weights is None else weights.sum())
     return ColumnMoments(mean, variance, observed, missing, low, high)
+
+
+def _counted(
+    X: Any, some: slice, weights: np.ndarray | None, places: np.ndarray | None, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Of some rows of a table those that count, in double precision, and their weights."""
+    rows = read_rows(X, some, device).double()
+    check_not_infinite(rows, some)
+    if places is not None:
+        first = some.start
+        some = slice(*np.searchsorted(places, [some.start, some.stop]).tolist())
+        rows = rows[torch.as_tensor(places[some] - first, device=device)]
+    return rows, rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[some]).to(rows)
 
 
 def _check_variance(variance: Tensor, low: Tensor, high: Tensor) -> None:

@@ -20,7 +20,7 @@ So the text generated is also given to the model unsteered, and the mean log pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,10 +28,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._base.checks import import_optional
-from .._base.devices import seeded
-from ._prompts import encode
-from ._shares import Vocabulary, count_words, log_prob_of_text, next_slot, read_vocabulary
+from .._base.checks import check_component, check_count, import_optional
+from .._base.devices import DrawsOf
+from ..activations._turns import turn_of
+from ._generation import check_seed, check_writes, write
+from ._prompts import Encoded, check_prompts, encode
+from ._shares import _LONGEST_PATH, Vocabulary, count_words, log_prob_of_text, next_slot, read_vocabulary
 from ._steerer import MFASteerer
 
 if TYPE_CHECKING:
@@ -91,11 +93,11 @@ def evaluate_steering(
     words : dict of concept to list of str
         Content words, in every form that counts; also those of concepts without a component, which are steered to
         nowhere but stay among all concepts' words.
-    prompts : list of str
+    prompts : str, or strings in a list, tuple, array or column
         What should suggest no concept.
     alphas : list of float
     positions : list
-        As of `MFASteerer.steer`.
+        Each as of `MFASteerer.steer`.
     method : {"centroid", "transport"}, default="centroid"
     max_new_tokens : int, default=20
         Length of the text generated; 0 leaves that measure out.
@@ -115,7 +117,10 @@ def evaluate_steering(
     Raises
     ------
     ValueError
-        If a concept has no words, or none that is a single token of the model.
+        If a concept has no words, or none that is a single token of the model; if a prompt and what is written behind
+        it, ten tokens at least, do not fit the context; or anything is out of range. Before anything is run.
+    TypeError
+        If an argument is of the wrong kind.
 
     See Also
     --------
@@ -145,18 +150,28 @@ def evaluate_steering(
     True
     """
     pandas = import_optional("pandas", "evaluate_steering")
+    check_writes(steerer.model)
+    check_count("batch_size", batch_size)
+    check_count("max_new_tokens", max_new_tokens, least=0)
+    seed = check_seed(random_state)
+    moves = _moves(steerer, alphas, positions, method)
+    encoded = encode(
+        steerer.model, check_prompts(prompts), steerer.prepend_bos, n_new=max(max_new_tokens, _LONGEST_PATH)
+    )
     vocabulary = read_vocabulary(steerer.model, words)
     unknown = sorted(set(components) - set(vocabulary.concepts))
     if unknown:
         raise ValueError(f"components names concepts that have no words: {unknown}")
-    chosen = {concept: int(components[concept]) for concept in vocabulary.concepts if concept in components}
-    drawn = _random_components(chosen, steerer.n_components, random_state)
-    run = _Run(steerer, vocabulary, list(prompts), max_new_tokens, batch_size, random_state)
+    chosen = {
+        concept: check_component(components[concept], steerer.n_components)
+        for concept in vocabulary.concepts
+        if concept in components
+    }
+    drawn = _random_components(chosen, steerer.n_components, seed)
+    run = _Run(steerer, vocabulary, encoded, max_new_tokens, batch_size, seed)
     settings = [_Setting("none", chosen, None)]
-    for place in positions:
-        for alpha in alphas:
-            move = {"alpha": alpha, "positions": place, "method": method}
-            settings += [_Setting("random", drawn, move), _Setting("concept", chosen, move)]
+    for move in moves:
+        settings += [_Setting("random", drawn, move), _Setting("concept", chosen, move)]
     return pandas.DataFrame([line for setting in settings for line in run.lines(setting)])
 
 
@@ -180,7 +195,18 @@ def summarize_steering(table: pd.DataFrame) -> pd.DataFrame:
     return medians.loc[order].reset_index(drop=True)
 
 
-def _random_components(chosen: Mapping[str, int], n_components: int, seed: int) -> dict[str, int]:
+def _moves(steerer: MFASteerer, alphas: Sequence[float], positions: Sequence[Any], method: str) -> list[dict[str, Any]]:
+    """Every setting of a move, checked."""
+    for name, given in (("alphas", alphas), ("positions", positions)):
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise TypeError(f"{name}={given!r} must be a list: pass [{given!r}]")
+    moves = [{"alpha": a, "positions": place, "method": method} for place in positions for a in alphas]
+    for move in moves:
+        steerer.steer(0, **move)
+    return moves
+
+
+def _random_components(chosen: Mapping[str, int], n_components: int, seed: int | None) -> dict[str, int]:
     """For each concept a component other than its own."""
     rng = np.random.default_rng(seed)
     shifts = rng.integers(1, max(n_components, 2), size=len(chosen))
@@ -214,10 +240,10 @@ class _Run(NamedTuple):
 
     steerer: MFASteerer
     vocabulary: Vocabulary
-    prompts: list[str]
+    encoded: Encoded
     max_new_tokens: int
     batch_size: int
-    seed: int
+    seed: int | None
 
     def lines(self, setting: _Setting) -> list[dict[str, Any]]:
         """A line per concept."""
@@ -251,20 +277,25 @@ class _Run(NamedTuple):
         measured = _Measured(np.zeros(shape), np.zeros(shape), np.zeros(shape[0]), np.zeros(shape[0]))
         model = self.steerer.model
         for rows, tokens in self._batches(len(setting.targets)):
-            context = self._context(setting, rows)
-            np.add.at(measured.mass, rows, next_slot(model, tokens, self.vocabulary, context))
-            if self.max_new_tokens:
-                ids, n_prompt = self._generate(tokens, setting, rows), tokens.shape[1]
-                texts = model.tokenizer.batch_decode(ids[:, n_prompt:], skip_special_tokens=True)
-                np.add.at(measured.counts, rows, count_words(texts, self.vocabulary))
-                log_prob, n_tokens = log_prob_of_text(model, ids, n_prompt)
-                np.add.at(measured.log_prob, rows, log_prob)
-                np.add.at(measured.n_tokens, rows, n_tokens)
+            with turn_of(model).taken():  # also where nothing is steered: it must not be, by another thread
+                self._add(measured, setting, rows, tokens)
         return measured
+
+    def _add(self, measured: _Measured, setting: _Setting, rows: np.ndarray, tokens: Tensor) -> None:
+        """Add what is measured of some rows."""
+        model, context = self.steerer.model, self._context(setting, rows)
+        np.add.at(measured.mass, rows, next_slot(model, tokens, self.vocabulary, context))
+        if self.max_new_tokens:
+            ids, n_prompt = self._generate(tokens, setting, rows), tokens.shape[1]
+            texts = model.tokenizer.batch_decode(ids[:, n_prompt:], skip_special_tokens=True)
+            np.add.at(measured.counts, rows, count_words(texts, self.vocabulary))
+            log_prob, n_tokens = log_prob_of_text(model, ids, n_prompt)
+            np.add.at(measured.log_prob, rows, log_prob)
+            np.add.at(measured.n_tokens, rows, n_tokens)
 
     def _batches(self, n_targets: int) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Rows of (target, prompt) of one length: the targets (b,) and the tokens (b, T)."""
-        encoded = encode(self.steerer.model, self.prompts, self.steerer.prepend_bos)
+        encoded = self.encoded
         for length in sorted(set(encoded.lengths)):
             ids = encoded.ids[[i for i, n in enumerate(encoded.lengths) if n == length], :length]
             targets = np.repeat(np.arange(n_targets), len(ids))
@@ -280,11 +311,7 @@ class _Run(NamedTuple):
     def _generate(self, tokens: Tensor, setting: _Setting, rows: np.ndarray) -> Tensor:
         """The tokens with their continuations, (b, T + new)."""
         model = self.steerer.model
-        with torch.no_grad(), seeded(self.seed, tokens.device), self._context(setting, rows):
-            return model.generate(
-                tokens,
-                max_new_tokens=self.max_new_tokens,
-                do_sample=True,
-                stop_at_eos=model.tokenizer.eos_token_id is not None,
-                verbose=False,
-            )
+        encoded = Encoded(tokens, None, [tokens.shape[1]] * len(tokens), False, None)
+        draws = nullcontext() if self.seed is None else DrawsOf(self.seed, tokens.device)
+        with torch.no_grad(), self._context(setting, rows), draws:
+            return write(model, encoded, self.max_new_tokens, {"do_sample": True})

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._base.checks import check_choice
+from .._base.checks import check_choice, warn_user
+from .._base.devices import without_autocast
 from ..mixture._model.density import Density
 from ._operators import (
     TransportMap,
@@ -28,6 +29,7 @@ from ._parameters import FittedParameters, read_params
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+_FARTHEST = 1e15
 METHODS = ("centroid", "transport")
 
 
@@ -41,18 +43,21 @@ class Mixture:
         the components share it or (K, D).
     """
 
+    @torch.inference_mode(False)  # what is kept may meet gradients later, whatever mode it is made in
     def __init__(self, mfa: FittedParameters) -> None:
         self.params = read_params(mfa)
         self.n_components, self.n_features, self.n_factors = self.params.loadings.shape
         self._densities: dict[torch.device, Density] = {}
         self._routes: dict[tuple[int, int], TransportMap] = {}
 
+    @torch.inference_mode(False)
     def density(self, device: torch.device) -> Density:
         """The mixture, ready to be evaluated on rows of `device`."""
         if device not in self._densities:
             self._densities[device] = evaluable(self.params, device)
         return self._densities[device]
 
+    @torch.inference_mode(False)
     def route(self, source: int, target: int) -> TransportMap:
         """The transport map between two components."""
         if (source, target) not in self._routes:
@@ -60,9 +65,18 @@ class Mixture:
         return self._routes[source, target]
 
 
-def _tensor(value: Any) -> Tensor:
-    array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
-    return torch.as_tensor(array, dtype=torch.float64)
+def largest(dtype: torch.dtype) -> float:
+    """The largest activation that a model may go on with: norms take squares of it, which have to be finite as well."""
+    return min(float(torch.finfo(dtype).max), _FARTHEST)
+
+
+def _scores(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", torch.float64)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"z={value!r} must hold numbers")
+    return torch.as_tensor(array.astype(np.float64))  # a copy: the array may be one that must not be written to
 
 
 class Move:
@@ -77,8 +91,11 @@ class Move:
     method : {"centroid", "transport"}
     source : int or None
         Where transport starts from; None takes each activation's most responsible component.
+    dtype : torch.dtype
+        What the model computes in, which a move must not leave.
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self,
         mixture: Mixture,
@@ -87,14 +104,16 @@ class Move:
         z: Mapping[int, float] | ArrayLike | None,
         method: str,
         source: int | None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        if alpha is None and z is None:
-            raise ValueError("nothing to do: give alpha, z or both (alpha=0 looks at the model as it is)")
         self._mixture = mixture
         self.components = None if component is None else _components(component, mixture.n_components)
         self._alpha = _alpha(0.0 if alpha is None else alpha)
         self._offsets = self._offset(z)
         self._method, self._source = self._checked(method, source)
+        if alpha is None and z is None:
+            raise ValueError("nothing to do: give alpha (0.6 is usual), z or both; alpha=0 looks at the model as it is")
+        self._check_reach(dtype)
         self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor | None, Tensor | None]] = {}
 
     @property
@@ -108,6 +127,10 @@ class Move:
             raise ValueError(
                 f"the mixture has {self._mixture.n_features} features, but activations at this hook have {x.shape[-1]}"
             )
+        with without_autocast(x.device):
+            return self._checked_range(self._moved(x, batch_row), x)
+
+    def _moved(self, x: Tensor, batch_row: Tensor) -> Tensor:
         means, offsets = self._parts(x)
         index = batch_row if self.components is not None and len(self.components) > 1 else torch.zeros_like(batch_row)
         offset = None if offsets is None else offsets[index]
@@ -123,6 +146,31 @@ class Move:
         if self.components is not None and len(self.components) not in (1, n_rows):
             raise ValueError(f"{len(self.components)} components were given for a batch of {n_rows} prompts")
 
+    def _check_reach(self, dtype: torch.dtype) -> None:
+        """Refuse what no activation could be moved by, and warn of centroids that are overshot."""
+        means = self._mixture.params.means if self.components is None else self._mixture.params.means[self.components]
+        offset = 0.0 if self._offsets is None else float(self._offsets.abs().max())
+        reach, limit = abs(self._alpha) * float(means.abs().max()) + offset, largest(dtype)
+        if not reach <= limit:
+            raise ValueError(
+                f"alpha={self._alpha:g} and z move activations by up to {reach:.2g}, beyond the {limit:.2g} that the "
+                "model can compute with: give smaller ones"
+            )
+        if not 0 <= self._alpha <= 1:
+            where = "past the centroid" if self._alpha > 1 else "away from the centroid"
+            warn_user(f"alpha={self._alpha:g} is outside [0, 1] and goes {where}")
+
+    def _checked_range(self, moved: Tensor, x: Tensor) -> Tensor:
+        """`moved`, if the model can go on computing with it."""
+        limit = largest(x.dtype)
+        if not bool((moved.detach().abs() <= limit).all()):
+            whose = f"were moved beyond the {limit:.2g} that it can compute with: give a smaller alpha or z"
+            if not bool(x.detach().isfinite().all()):
+                whose = "are not finite where they are to be moved: load it in float32 or bfloat16"
+            raise ValueError(f"the model's activations {whose}")
+        return moved
+
+    @torch.inference_mode(False)
     def _parts(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         key = (x.dtype, x.device)
         if key not in self._cast:
@@ -168,9 +216,22 @@ class Move:
 
 
 def _alpha(alpha: Any) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not np.isfinite(float(alpha)):
+    try:
+        number = _number("alpha", alpha)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if not np.isfinite(number):
         raise ValueError(f"alpha={alpha!r} must be a finite number: 0 changes nothing, 1 goes all the way")
-    return float(alpha)
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}={value!r} must be a finite number")
+    try:
+        return float(value)
+    except OverflowError:  # an integer, or a fraction, beyond all floating-point numbers
+        return float("inf")
 
 
 def _components(component: int | Sequence[int], n_components: int, name: str = "component") -> Tensor:
@@ -196,9 +257,9 @@ def read_scores(z: Mapping[int, float] | ArrayLike, n_factors: int) -> Tensor:
         for factor, value in z.items():
             if isinstance(factor, bool) or not isinstance(factor, Integral) or not 0 <= int(factor) < n_factors:
                 raise ValueError(f"z names factor {factor!r}, but factors are numbered 0 to {n_factors - 1}")
-            scores[int(factor)] = float(value)
+            scores[int(factor)] = _number(f"z[{factor}]", value)
     else:
-        scores = _tensor(z)
+        scores = _scores(z)
         if scores.shape != (n_factors,):
             raise ValueError(
                 f"z has shape {tuple(scores.shape)}, but the mixture has {n_factors} factors: give a vector of "

@@ -6,9 +6,54 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._base.checks import warn_user
 from .._base.origin import differences
-from ..activations._language_model import directory_digest
-from ..activations._sites import check_layers, check_site, hook_name
+from ..activations._language_model import check_causal_or_encoder, directory_digest
+from ..activations._sites import check_hidden_units, check_layers, check_site, hook_name
+from ..activations._tokenize import is_encoder
+from ..activations._turns import turn_of
+
+
+def check_model(model: Any, mfa: Any) -> None:
+    """Refuse what cannot be steered.
+
+    Raises
+    ------
+    TypeError
+        If it has no hooks; the message says what it was taken for.
+    ValueError
+        If it is a sequence-to-sequence model.
+
+    Warns
+    -----
+    UserWarning
+        If it is an encoder, of what it cannot do.
+    """
+    if not (callable(model) and hasattr(model, "hooks")):
+        raise TypeError(f"{_is_a('model', model)}, which has no hooks: {_meant(model, mfa)}")
+    config = getattr(getattr(model, "original_model", None), "config", None)
+    check_causal_or_encoder(config, str(getattr(getattr(model, "cfg", None), "model_name", type(model).__name__)))
+    if is_encoder(model):
+        warn_user(
+            "this model is an encoder, which fills gaps in a text: it cannot generate, and has no next token for "
+            "logit_diff to speak of. What is left are steer and logits(..., every_position=True)"
+        )
+
+
+def _is_a(name: str, value: Any) -> str:
+    kind = type(value).__name__
+    spelled = kind[:2].isupper() and kind[0] in "AEFHILMNORSX"  # "an MFA", but "a Module"
+    return f"{name} is {'an' if spelled or kind[0] in 'AEIOU' else 'a'} {kind}"
+
+
+def _meant(model: Any, mfa: Any) -> str:
+    if callable(mfa) and hasattr(mfa, "hooks"):
+        return "were model and mfa swapped? The model goes first"
+    if isinstance(model, str | Path):
+        return f"load it first, with mfa_sklearn.activations.load_model({str(model)!r})"
+    if callable(getattr(model, "load", None)):
+        return "give the model that it loads, as model.load()"
+    return "give a TransformerLens model, for instance TransformerBridge.boot_transformers(name)"
 
 
 class Place(NamedTuple):
@@ -82,8 +127,9 @@ def _one_layer(layer: Any, n_layers: int | None = None) -> int:
 def _existing(model: Any, layer: int, site: str) -> str:
     """The name of the hook point; asked for with the verb that steering uses, which all hookable models have."""
     name = hook_name(site, layer)
+    check_hidden_units(model, name)
     try:
-        with model.hooks(fwd_hooks=[(name, lambda activation, hook: None)]):
+        with turn_of(model).taken(), model.hooks(fwd_hooks=[(name, lambda activation, hook: None)]):
             return name
     except (KeyError, NotImplementedError) as error:
         raise ValueError(f"the model has no hook {name!r}: its architecture lacks the site {site!r}") from error

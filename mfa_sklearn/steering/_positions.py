@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -188,8 +189,11 @@ def watch(model: Any, tracker: PositionTracker) -> Iterator[None]:
         yield
         return
 
+    thread = get_ident()
+
     def before(_: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        tracker.expect(read_call(args, kwargs))
+        if get_ident() == thread:  # a pass of another thread is none of this sequence
+            tracker.expect(read_call(args, kwargs))
 
     handle = module.register_forward_pre_hook(before, with_kwargs=True)
     try:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .._base.checks import check_choice, check_count, import_optional
-from .._base.devices import seeded
+from .._base.devices import DrawsOf
 from ..activations import token_strings
+from ..activations._turns import ANOTHER_THREAD, turn_of
+from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._move import Mixture, Move
 from ._parameters import FittedParameters
-from ._place import resolve_place, resolve_prepend_bos
-from ._positions import PositionTracker, check_positions, watch
+from ._place import check_model, resolve_place, resolve_prepend_bos
+from ._positions import Positions, PositionTracker, check_positions, watch
 from ._prompts import Encoded, encode
 from ._tables import SteeredTokens
 
@@ -123,11 +125,7 @@ class MFASteerer:
         special_tokens: bool = False,
         prepend_bos: bool | None = None,
     ) -> None:
-        if not (callable(model) and hasattr(model, "hooks")):
-            raise TypeError(
-                f"model is a {type(model).__name__}, which has no hooks: give a TransformerLens model, for instance "
-                "TransformerBridge.boot_transformers(name)"
-            )
+        check_model(model, mfa)
         self.model: Any = model
         self._mixture = Mixture(mfa)
         source = getattr(mfa, "source_", None)
@@ -137,6 +135,11 @@ class MFASteerer:
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
         self.n_components = self._mixture.n_components
         self.steered_: SteeredTokens | None = None
+
+    def __repr__(self) -> str:
+        source = getattr(self.model, "mfa_source", None) or {}
+        name = source.get("model") or getattr(getattr(self.model, "cfg", None), "model_name", type(self.model).__name__)
+        return f"MFASteerer({name!r}, layer={self.layer}, site={self.site!r}, n_components={self.n_components})"
 
     def steer(
         self,
@@ -156,7 +159,8 @@ class MFASteerer:
             The target; one for all prompts, or one per prompt of the batch. None takes the centroid weighted by the
             components' responsibilities for each activation.
         alpha : float, optional
-            How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6.
+            How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6. Outside
+            [0, 1] the move goes away from the centroid or past it, with a warning.
         z : dict of int to float, or vector of length q, optional
             Factor scores of the local offset `W_k z`, in standard deviations of the component.
         positions : {"all", "prompt", "last"}, int or list of int, default="all"
@@ -176,36 +180,52 @@ class MFASteerer:
         Raises
         ------
         ValueError, TypeError
-            On anything out of range, when called.
+            On anything out of range, when called; also for a move beyond the numbers that the model computes with.
+        RuntimeError
+            If another thread keeps the model in a block of its own, when the block is entered.
 
         Notes
         -----
         A forward pass inside the block counts as generation if it brings the cache of the pass before, or its tokens
         and one more; else its tokens are a new prompt. Hooks come off however the block is left.
+
+        Blocks nest, also those of two steerers: where both steer one place, the inner moves what the outer has moved.
+
+        Hooks are the model's, so inside the block it belongs to the thread that entered. Others that steer it or
+        extract from it wait until the block is left, or get a RuntimeError once nothing has run in it for ten seconds;
+        a pass that another thread makes past this library is refused. Under `torch.autocast` the model computes as it
+        is told to, the move in the activations' precision.
         """
-        move = Move(self._mixture, component, alpha, z, method, source)
-        tracker = PositionTracker(
-            check_positions(positions),
-            self.special_tokens,
-            getattr(getattr(self.model, "tokenizer", None), "bos_token_id", None),
-            getattr(getattr(self.model, "tokenizer", None), "pad_token_id", None),
-        )
-        return self._hooked(move, tracker)
+        move = self._move(component, alpha, z, method, source)
+        return self._hooked(move, check_positions(positions), as_block=True)
+
+    def _move(self, component: Any, alpha: Any, z: Any, method: str, source: Any) -> Move:
+        parameters = getattr(self.model, "parameters", None)
+        first = next(iter(parameters()), None) if callable(parameters) else None
+        return Move(self._mixture, component, alpha, z, method, source, getattr(first, "dtype", torch.float32))
 
     @contextmanager
-    def _hooked(self, move: Move, tracker: PositionTracker) -> Iterator[SteeredTokens]:
-        def hook(activation: Tensor, hook: Any) -> Tensor | None:
-            move.check_rows(len(activation))
-            chosen = tracker.select(*activation.shape[:2]).to(activation.device)
-            if move.is_nothing or not chosen.any():
-                return None
-            steered = activation.clone()
-            steered[chosen] = move(activation[chosen], chosen.nonzero()[:, 0])
-            return steered
+    def _hooked(self, move: Move, positions: Positions, as_block: bool = False) -> Iterator[SteeredTokens]:
+        tokenizer = getattr(self.model, "tokenizer", None)
+        ids = (getattr(tokenizer, name, None) for name in ("bos_token_id", "pad_token_id"))
+        tracker = PositionTracker(positions, self.special_tokens, *ids)
+        with turn_of(self.model).taken(as_block) as turn:
 
-        self.steered_ = SteeredTokens(self.model, tracker)
-        with watch(self.model, tracker), self.model.hooks(fwd_hooks=[(self.hook_name, hook)]):
-            yield self.steered_
+            def hook(activation: Tensor, hook: Any) -> Tensor | None:
+                if not turn.is_mine:
+                    raise RuntimeError(ANOTHER_THREAD)
+                turn.used()
+                move.check_rows(len(activation))
+                chosen = tracker.select(*activation.shape[:2]).to(activation.device)
+                if move.is_nothing or not chosen.any():
+                    return None
+                steered = activation.clone()
+                steered[chosen] = move(activation[chosen], chosen.nonzero()[:, 0])
+                return steered
+
+            self.steered_ = SteeredTokens(self.model, tracker)
+            with watch(self.model, tracker), self.model.hooks(fwd_hooks=[(self.hook_name, hook)]):
+                yield self.steered_
 
     @torch.no_grad()
     def logits(
@@ -224,8 +244,9 @@ class MFASteerer:
 
         Parameters
         ----------
-        prompts : str, list of str, or token ids of shape (T,) or (n, T)
-            Prompts of different lengths are padded on the right and masked.
+        prompts : str, strings in a list, tuple, array or column, or token ids of shape (T,) or (n, T)
+            Prompts of different lengths, also lists of ids, are padded on the right and masked. Strings are read as
+            `ActivationExtractor` reads texts: one that begins with the beginning-of-text token gets no second.
         component, alpha, z, positions, method, source
             As of `steer`.
         every_position : bool, default=False
@@ -239,14 +260,23 @@ class MFASteerer:
         Raises
         ------
         ValueError
-            If a prompt is empty or longer than the model's context, or a position lies outside a prompt.
+            If a prompt is empty or longer than the model's context, a position lies outside a prompt, or the
+            activations are moved so far that the logits are not numbers.
         """
-        context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
-        encoded = encode(self.model, prompts, self.prepend_bos)
-        encoded.check_places(check_positions(positions).places)
-        with context:
-            logits = self._run(encoded)
+        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
+        with turn_of(self.model).taken():
+            encoded = self._encoded(prompts, move, places)
+            with self._hooked(move, places):
+                logits = self._run(encoded)
+        check_finite(encoded.last(logits))
         return logits if every_position else encoded.last(logits)
+
+    def _encoded(self, prompts: Any, move: Move, positions: Positions) -> Encoded:
+        """Prompts read, and checked against the move and its positions."""
+        encoded = encode(self.model, prompts, self.prepend_bos)
+        encoded.check_places(positions.places)
+        move.check_rows(len(encoded.lengths))
+        return encoded
 
     def _run(self, encoded: Encoded) -> Tensor:
         # A mask of ones takes another attention kernel in some models; without it the bits are those of a plain call.
@@ -267,32 +297,48 @@ class MFASteerer:
         max_new_tokens: int = 20,
         random_state: int | None = None,
         **options: Any,
-    ) -> str | list[str] | Tensor:
+    ) -> str | list[str] | Tensor | list[Tensor]:
         """Steered continuations of prompts.
 
         Parameters
         ----------
-        prompts : str, list of str, or token ids of shape (n, T)
-        component, alpha, z, positions, method, source
-            As of `steer`.
+        prompts, component, alpha, z, positions, method, source
+            As of `logits`.
         max_new_tokens : int, default=20
         random_state : int, optional
-            Seed of the sampling; torch's global generator is left as it was.
+            Seed of the sampling, which then has a generator of its own; by default torch's global one is drawn from.
         **options
-            Handed to the model's `generate`: `do_sample`, `temperature`, `top_k`, `use_past_kv_cache`, ...
+            Handed to the model's `generate`: `do_sample`, `temperature`, `top_k`, `use_past_kv_cache`, ... And
+            `return_type` ("input", "str", "tokens"), `prepend_bos`, and for token ids `attention_mask`.
 
         Returns
         -------
-        str, list of str, or Tensor
-            The prompts with their continuations, in the form they were given.
+        str, list of str, Tensor, or list of Tensor
+            The prompts with their continuations, in the form they were given; ids of different length as a list.
+
+        Raises
+        ------
+        TypeError
+            For an option that the model's `generate` does not know; the nearest that it does is named.
+        ValueError
+            As `logits`; also if a prompt and its continuation do not fit the context, an option is out of range, or
+            the model is an encoder.
         """
-        context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
-        options = {"verbose": False, **options}
-        if self.prepend_bos is not None:
-            options.setdefault("prepend_bos", self.prepend_bos)
-        with context, seeded(random_state, getattr(getattr(self.model, "cfg", None), "device", None)):
-            result = self.model.generate(prompts, max_new_tokens=max_new_tokens, **options)
-        return [result] if isinstance(prompts, list) and isinstance(result, str) else result
+        check_writes(self.model)
+        check_options(self.model, options)
+        n_new, seed = check_count("max_new_tokens", max_new_tokens), check_seed(random_state)
+        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
+        return_type = options.pop("return_type", "input")
+        options.setdefault("prepend_bos", self.prepend_bos)
+        with turn_of(self.model).taken():
+            encoded = encode(self.model, prompts, options["prepend_bos"], n_new)
+            check_mask(encoded, options.get("attention_mask"))
+            encoded.check_places(places.places, n_new)
+            move.check_rows(len(encoded.lengths))
+            draws = nullcontext() if seed is None else DrawsOf(seed, encoded.ids.device)
+            with self._hooked(move, places), draws:
+                written = write(self.model, encoded, n_new, options)
+        return as_given(encoded, written, return_type, getattr(self.model, "tokenizer", None))
 
     @torch.no_grad()
     def logit_diff(
@@ -312,7 +358,8 @@ class MFASteerer:
 
         Parameters
         ----------
-        prompts : str, list of str, or token ids of shape (T,) or (n, T)
+        prompts
+            As of `logits`.
         component, alpha, z, positions, method, source
             As of `steer`.
         top_k : int, default=10
@@ -333,12 +380,12 @@ class MFASteerer:
         """
         check_choice("by", by, ("change", "absolute"))
         check_count("top_k", top_k)
-        context = self.steer(component, alpha, z, positions=positions, method=method, source=source)
-        encoded = encode(self.model, prompts, self.prepend_bos)
-        encoded.check_places(check_positions(positions).places)
-        before = encoded.last(self._run(encoded)).float()
-        with context:
-            after = encoded.last(self._run(encoded)).float()
+        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
+        with turn_of(self.model).taken():
+            encoded = self._encoded(prompts, move, places)
+            before = encoded.last(self._run(encoded)).float()
+            with self._hooked(move, places):
+                after = check_finite(encoded.last(self._run(encoded)).float())
         tables = [self._table(b, a, top_k, by) for b, a in zip(before, after, strict=True)]
         return tables[0] if encoded.single else _stack(tables)
 

@@ -31,7 +31,7 @@ def test_later_layers_do_not_run_and_hooks_come_off(models):
     assert set(ran) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("where", ["_forward._forward", "_extractor.rows_of"])
+@pytest.mark.parametrize("where", ["_forward._forward", "_extraction.rows_of"])
 def test_hooks_come_off_after_an_interrupt(models, monkeypatch, where):
     extractor = ActivationExtractor(models["llama"], layer=1, batch_size=2, device="cpu")
     model = extractor.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from mixture_cases import X_MADE, quick
 
 from mfa_sklearn import MFA, ActivationExtractor, datasets
-from mfa_sklearn._base.devices import model_dtype, resolve_device, seeded, working_dtype
+from mfa_sklearn._base.devices import DrawsOf, model_dtype, resolve_device, seeded, without_autocast, working_dtype
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", torch.float32, np.float64, np.dtype("f4")])
@@ -122,3 +123,43 @@ def test_a_gpu_that_is_not_named_is_left_alone() -> None:
     before = drawn("cuda")
     with seeded(1, "cpu"):
         assert before + drawn("cuda") == expected
+
+
+def sampled(n: int = 20) -> list[int]:
+    return torch.distributions.Categorical(torch.full((10,), 0.1)).sample((n,)).tolist()
+
+
+def test_samples_of_others_follow_a_generator_of_their_own() -> None:
+    torch.manual_seed(7)
+    expected = sampled()
+    state = torch.get_rng_state()
+    for _ in range(2):
+        with DrawsOf(7):
+            assert sampled() == expected
+            assert torch.full((10,), 0.1).multinomial(5).shape == (5,)
+    assert torch.equal(torch.get_rng_state(), state)
+    with DrawsOf(8):
+        assert sampled() != expected
+
+
+def test_they_do_so_in_their_thread_alone() -> None:
+    with DrawsOf(7):
+        expected = [sampled() for _ in range(3)]
+    found = []
+    with ThreadPoolExecutor(1) as pool, DrawsOf(7):
+        for _ in range(3):
+            torch.manual_seed(1)
+            other = pool.submit(sampled).result()
+            torch.manual_seed(1)
+            assert pool.submit(sampled).result() == other
+            found.append(sampled())
+    assert found == expected
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_autocast_is_off_inside_and_as_it_was_behind(asked: bool) -> None:
+    x = torch.ones(2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=asked):
+        with without_autocast(x.device):
+            assert (x @ x).dtype == torch.float32
+        assert (x @ x).dtype == (torch.bfloat16 if asked else torch.float32)

@@ -100,7 +100,10 @@ def test_the_default_ranks_tokens_as_top_concepts_ranks_labels(spread: float, n_
     mfa = mixture(spread)
     X = annotated(mfa, 300)
     table = top_tokens(mfa, X, n_tokens=n_tokens)
-    as_labels = top_concepts(mfa, X, X.rows["tokens"], n_concepts=None).set_index(["component", "label"])
+    # A blank label is none, a blank token is one.
+    as_labels = top_concepts(mfa, X, np.char.add("token ", X.rows["tokens"]), n_concepts=None)
+    as_labels["label"] = as_labels["label"].str.removeprefix("token ")
+    as_labels = as_labels.set_index(["component", "label"])
     assert table.equals(top_tokens(mfa, X, aggregate="llr", n_tokens=n_tokens))
     assert not table.duplicated(["component", "token"]).any()
     posterior = scores_by_loop(mfa, X, "posterior")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mixture_oracles import STRUCTURES, dense_log_joint, random_params, random_rows
+from precision_cases import long_mixture, rows_near, wide_log_joint
 
 from mfa_sklearn.mixture._em.candidates import Lookup
 from mfa_sklearn.mixture._model import blocks
@@ -91,3 +92,14 @@ def test_repeated_are_all_but_the_first():
     lookup = Lookup(prepare(random_params(STRUCTURES["UUU"], (6, 5, 2))), torch.tensor(TABLES["repeated"]))
     F, T = False, True
     assert lookup.repeated.tolist() == [[F, F, T, T], [F, T, T, T], [F, F, F, T], [F, F, F, T]]
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+def test_the_error_holds_what_a_long_component_cancels(noise):
+    mfa = long_mixture(1e5, 40, 6, noise)
+    X = rows_near(mfa, 60, np.float32)
+    lookup = Lookup(prepare(mfa._params(), torch.float32), torch.tensor(TABLES["one group of all"]))
+    expected = wide_log_joint(mfa, X).astype(float)
+    for block in lookup.evaluate(torch.tensor(X), torch.zeros(60, dtype=torch.int64)):
+        off = np.abs(block.joint.double().numpy() - expected[block.numbers])
+        assert (off <= block.error.numpy() + 1e-3)[block.filled.numpy()].all()

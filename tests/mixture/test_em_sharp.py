@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mixture_oracles import SIZES, STRUCTURES, assert_same_statistics, dense_statistics, random_params, random_rows
+from mixture_oracles import (
+    SIZES,
+    STRUCTURES,
+    assert_same_statistics,
+    dense_statistics,
+    e_step,
+    random_params,
+    random_rows,
+)
+from precision_cases import few_rows
 from statistics_cases import problem, statistics_of
 
+from mfa_sklearn.mixture._em.statistics import m_step
 from mfa_sklearn.mixture._model import pairs
 from mfa_sklearn.mixture._model.density import log_joint, prepare
 from mfa_sklearn.mixture._model.params import MFAParams
@@ -69,3 +79,18 @@ def test_masses_are_summed_in_double_precision():
         X = torch.tensor(random_rows(params, 4)).float()
         X[:, 0] += hole
         assert float(statistics_of(params, X, weights).mass[0]) == 2**24 + 3
+
+
+@pytest.mark.parametrize("n_delicate", [1, 3, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_components_that_lost_their_rows_keep_their_loadings_in_single_precision(n_delicate, seed):
+    """Scatter and cross moments divide by one another: both are to be those of the scores that were computed."""
+    params, X = few_rows(n_delicate, seed=seed)
+    # As it is before the loadings are turned: long and short directions in every column.
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)).Q
+    params = params._replace(loadings=(params.loadings * torch.tensor([1.0, 0.3, 0.1, 0.03])) @ turn)
+    rows = torch.tensor(X, dtype=torch.float32)
+    single, double = (e_step(prepare(params, r.dtype), r)[0] for r in (rows, rows.double()))
+    found, expected = (m_step(params, s, STRUCTURES["UUU"], 1e-6) for s in (single, double))
+    off = (found.loadings - expected.loadings).abs().amax()
+    assert float(off) <= 0.02 * float(expected.loadings.abs().amax())

@@ -14,9 +14,11 @@ from mixture_oracles import (
     random_params,
     random_rows,
 )
+from precision_cases import few_rows
 
 from mfa_sklearn.mixture._em import soft
 from mfa_sklearn.mixture._em.soft import soft_statistics
+from mfa_sklearn.mixture._em.statistics import m_step
 
 
 def problem(name: str, size: tuple[int, int, int] = (3, 5, 2), n_rows: int = 70):
@@ -73,3 +75,27 @@ def test_only_the_rows_that_were_asked_for_count(keep):
     batches = as_they_are(X, weights=weights, batch_rows=2, keep=keep)
     expected = dense_statistics(params, params, X[rows], weights[rows], 2.0)
     assert_same_statistics(soft_statistics(params, batches, rows, 2.0), expected, 1e-9)
+
+
+@pytest.mark.parametrize("n_delicate", [0, 1, 3, 5])
+@pytest.mark.parametrize("temperature", [1.5, 8.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_components_of_a_few_rows_keep_their_loadings_in_single_precision(n_delicate, temperature, seed):
+    """Where rows do not span a factor, what is left of its scatter is a posterior variance below the sums' rounding."""
+    params, X = few_rows(n_delicate, seed=seed)
+    X = X.astype(np.float32)
+    single = soft_statistics(params, as_they_are(X, torch.float32), None, temperature)
+    double = soft_statistics(params, as_they_are(X.astype(float)), None, temperature)
+    assert_same_statistics(
+        double, dense_statistics(params, params, X.astype(float), np.ones(len(X)), temperature), 1e-6
+    )
+    found, expected = (m_step(params, s, STRUCTURES["UUU"], 1e-6) for s in (single, double))
+    off = (found.loadings - expected.loadings).abs().amax()
+    assert float(off) <= 0.02 * float(expected.loadings.abs().amax())
+
+
+def test_ordinary_components_are_summed_in_the_precision_of_the_rows():
+    for n_delicate, dtypes in {0: [torch.float32], 2: [torch.float32, torch.float64], 5: [torch.float64]}.items():
+        sums = soft.SoftSums(few_rows(n_delicate)[0], torch.float32, 2.0)
+        assert [part._firsts.dtype for part in sums._parts] == dtypes
+    assert len(soft.SoftSums(few_rows(2)[0], torch.float64, 2.0)._parts) == 1

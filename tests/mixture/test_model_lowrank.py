@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mixture_oracles import SIZES, STRUCTURES, as_arrays, dense_covariances, dense_posterior, random_params, random_rows
+from mixture_oracles import (
+    SIZES,
+    STRUCTURES,
+    as_arrays,
+    dense_covariances,
+    dense_posterior,
+    fitted,
+    random_params,
+    random_rows,
+)
+from precision_cases import wide_log_joint
 from torch.distributions import LowRankMultivariateNormal
 
 from mfa_sklearn.mixture._model import blocks, lowrank
+from mfa_sklearn.mixture._model.params import MFAParams
 
 NOISES = ["UUU", "UCU"]  # noise per component, (K, D), and shared, (1, D)
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5}
@@ -125,6 +136,43 @@ def test_pieces_of_components_make_the_whole(noise, dtype, monkeypatch):
     assert pieces.log_det.dtype == torch.float64
     assert pieces.basis.dtype == dtype
     assert pieces.basis.mT.is_contiguous() and pieces.loadings.mT.is_contiguous()
+
+
+def joint_at_mean(mfa) -> np.ndarray:
+    """Log densities (K,) of the components at zero, where all means are."""
+    return wide_log_joint(mfa, np.zeros((1, mfa.n_features_in_)))[0].astype(float) - np.log(mfa.weights_)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("signal", [1e2, 1e6, 1e9])
+@pytest.mark.parametrize("twins", ["equal", "nearly equal", "apart"])
+def test_long_loadings_along_one_line_are_factorized(signal, twins, dtype):
+    """Their Gram matrix is singular but for rounding, and what the identity adds to it is below that."""
+    rng = np.random.default_rng(0)
+    apart = {"equal": 0.0, "nearly equal": 1e-9, "apart": 1.0}[twins]
+    loadings = signal * (rng.standard_normal((2, 12, 1)) + apart * rng.standard_normal((2, 12, 3)))
+    params = MFAParams(
+        torch.tensor([0.5, 0.5]).double().log(),
+        torch.zeros(2, 12, dtype=torch.float64),
+        torch.tensor(loadings).to(dtype),
+        torch.tensor(rng.uniform(0.5, 1.5, (2, 12))).to(dtype),
+    )
+    mfa = fitted(params.to(torch.float64), STRUCTURES["UUU"])
+    X = (rng.standard_normal((5, 1)) * loadings[0, :, 0] + rng.standard_normal((5, 12))).astype(float)
+    cov = lowrank.factorize(params.loadings, params.noise_variance)
+    deviations = torch.tensor(X).to(dtype).expand(2, -1, -1)
+    # In double precision the rows and loadings are those that the precision can hold.
+    joint = wide_log_joint(mfa, deviations[0].double().numpy()).astype(float) - np.log(0.5)
+    found = -0.5 * (lowrank.mahalanobis(cov, deviations).T + cov.log_det + 12 * np.log(2 * np.pi))
+    close = {"rtol": 1e-5, "atol": 1e-4} if dtype is torch.float64 else {"rtol": 1e-2, "atol": 1 + 1e-6 * signal**2}
+    np.testing.assert_allclose(found.double(), joint, **close)
+    np.testing.assert_allclose(cov.log_det.double(), -2 * joint_at_mean(mfa) - 12 * np.log(2 * np.pi), rtol=1e-5)
+
+
+def test_a_factorization_beyond_double_precision_has_a_finite_gradient():
+    leaf = torch.full((1, 5, 2), 1e8, dtype=torch.float64, requires_grad=True)
+    lowrank.factorize(leaf, torch.ones(1, 5, dtype=torch.float64)).log_det.sum().backward()
+    assert leaf.grad is not None and leaf.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("asked", ["loadings", "noise_variance"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mixture_oracles import e_step
+from precision_cases import wide_log_joint
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_wine
@@ -14,7 +15,7 @@ from mfa_sklearn import MFA
 from mfa_sklearn.datasets import make_mfa
 from mfa_sklearn.mixture._gradient.ascent import _log_joint
 from mfa_sklearn.mixture._model.density import prepare
-from mfa_sklearn.mixture._model.missing import missing_rows
+from mfa_sklearn.mixture._model.missing import missing_rows, observed_log_joint
 from mfa_sklearn.mixture._model.params import MFAParams
 
 STRUCTURES = [
@@ -162,3 +163,41 @@ def test_a_column_without_values_is_refused():
     X[:, 4] = np.nan
     with pytest.raises(ValueError, match=r"NaN in every row of columns \[4\]"):
         MFA(2, 1).fit(X)
+
+
+@pytest.mark.parametrize("twins", ["collinear", "general"])
+@pytest.mark.parametrize(
+    ("dtype", "noise"), [("float32", 1e-5), ("float32", 1e-9), ("float64", 1e-9), ("float64", 1e-14)]
+)
+def test_little_noise_leaves_missing_values_a_posterior(dtype, noise, twins):
+    """Gram matrices of nearly collinear loadings are singular but for rounding, in the rows' precision or in double."""
+    rng = np.random.default_rng(0)
+    loadings = rng.standard_normal((1, 30, 3)) @ rng.standard_normal((3, 8))
+    if twins == "general":
+        loadings = rng.standard_normal((1, 30, 8))
+    mfa = MFA.from_params([1.0], np.zeros((1, 30)), loadings, np.full(30, noise)).set_params(random_state=0)
+    X = mfa.sample(12)[0].astype(dtype)
+    X[::2, 3] = X[1::4, 20:] = np.nan
+    expected = [
+        wide_log_joint(
+            MFA.from_params([1.0], np.zeros((1, s.sum())), loadings[:, s], np.full(s.sum(), noise)), r[s][None]
+        )
+        for r, s in ((row, ~np.isnan(row)) for row in X)
+    ]
+    expected = np.concatenate(expected)[:, 0].astype(float)
+    np.testing.assert_allclose(mfa.score_samples(X), expected, rtol=1e-5, atol=2e-2)
+    # As the solvers see them: in the precision of the rows, which here is all that is known of the noise.
+    density = prepare(mfa._params(), torch.float32 if dtype == "float32" else torch.float64)
+    assert observed_log_joint(density, torch.tensor(X)).isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["em", "gradient"])
+@pytest.mark.parametrize("noise", ["shared", "component"])
+def test_rows_of_low_rank_that_miss_values_can_be_fitted(solver, noise):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 3)) @ rng.standard_normal((3, 100)) + 1e-4 * rng.standard_normal((60, 100))
+    holes = with_holes(X, 0.02).astype(np.float32)
+    mfa = MFA(2, 8, noise=noise, solver=solver, max_iter=6, tol=0, noise_floor=1e-9, random_state=0).fit(holes)
+    assert np.isfinite(mfa.lower_bounds_).all()
+    assert np.isfinite(mfa.score_samples(holes)).all()

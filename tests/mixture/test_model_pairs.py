@@ -19,6 +19,7 @@ from mixture_oracles import (
 )
 from model_cases import DTYPES, TOLERANCE, problem
 from passes_cases import many
+from precision_cases import long_mixture, rows_near, wide_log_joint
 
 from mfa_sklearn.mixture._em.exact import expected_statistics
 from mfa_sklearn.mixture._model import pairs as pairs_module
@@ -31,6 +32,7 @@ from mfa_sklearn.mixture._model.pairs import (
     best_components,
     chunk_rows,
     compared,
+    contenders,
     evaluated,
     exact_log_joint,
     find_pairs,
@@ -38,6 +40,7 @@ from mfa_sklearn.mixture._model.pairs import (
     posterior_pairs,
     refine,
     residuals,
+    rounding,
 )
 from mfa_sklearn.mixture._model.params import MFAParams
 
@@ -198,3 +201,27 @@ def test_the_mean_log_density_takes_no_statistics(weighted, holes):
     assert mean_log_prob(prepare(params), batches) == pytest.approx(expected, rel=1e-12)
     if not holes:
         assert expected == pytest.approx(np.average(dense_log_prob(params, X), weights=weights), rel=1e-9)
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+@pytest.mark.parametrize("length", [1e3, 1e5, 1e6])
+@pytest.mark.parametrize("n_features", [10, 100, 384])
+def test_expanded_squares_are_within_the_error_they_state(n_features, length, noise):
+    """Where a component is long its constant and what its factors explain cancel, however small the row is."""
+    mfa = long_mixture(length, n_features, 4, noise)
+    X = rows_near(mfa, 60, np.float32)
+    density, rows = prepare(mfa._params(), torch.float32), torch.tensor(X)
+    expected = torch.tensor(wide_log_joint(mfa, X).astype(float))
+    off = (log_joint(density, rows).double() - expected).abs()
+    assert (off <= rounding(density, rows.square() @ density.precision).double() + 1e-3).all()
+    keep = contenders(density, rows, log_joint(density, rows))
+    assert keep[expected >= expected.amax(1, keepdim=True) - 10].all()
+
+
+def test_the_error_of_ordinary_components_is_one_for_all_of_a_row():
+    """With noise that is shared it stays a column, so that nothing of size n x K is written for it."""
+    params, X, _ = problem("UCU", (4, 30, 6), torch.float32)
+    density = prepare(params)
+    error = rounding(density, X.square() @ density.precision)
+    assert error.shape == (len(X), 1)
+    assert error.max() < 0.01

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from mixture_oracles import STRUCTURES, dense_log_joint, random_params, random_rows
+from precision_cases import long_mixture, rows_near, wide_log_joint
 
 from mfa_sklearn.mixture._model import screen
 from mfa_sklearn.mixture._model.density import prepare
@@ -64,3 +66,20 @@ def test_a_screen_is_chosen_where_it_saves_work():
         search = best_search(density, rows, n_rows)
         assert isinstance(search, partial)
         assert search.func is compare_with_all
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+@pytest.mark.parametrize("length", [1e3, 3e4, 1e6])
+def test_a_screen_misses_no_component_however_long(length, noise):
+    mfa = long_mixture(length, 40, 70, noise)
+    X = rows_near(mfa, 60, np.float32)
+    expected, rows = torch.tensor(wide_log_joint(mfa, X).astype(float)), torch.tensor(X)
+    density = prepare(mfa._params(), torch.float32)
+    for n_directions in (4, 13):
+        screen = Screen(density, directions(density)[:, :n_directions])
+        bound, error = screen.bounds(rows)
+        assert (bound.double() + error.double() >= expected - 1e-3).all()
+        pairs = screen(rows)
+        found = torch.zeros(expected.shape, dtype=torch.bool)
+        found[pairs.rows, pairs.components] = True
+        assert found[expected >= expected.amax(1, keepdim=True) - 10].all()

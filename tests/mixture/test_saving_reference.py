@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +122,22 @@ def test_reading_a_checkpoint_runs_nothing(tmp_path):
         ({"dir_raw": torch.ones(3, 5)}, {}, r"shapes do not fit together: .* dir_raw \(3, 5\)"),
         ({}, {"K": 7}, "says .*'K': 7.* but its tensors have K=3"),
         ({}, {"version": 2}, "version 2; this reader knows version 1"),
-        ({"mu": torch.full((3, 5), torch.nan)}, {}, "means holds NaN"),
+        ({"mu": torch.full((3, 5), torch.nan)}, {}, r"mfa\.pt is damaged: means holds NaN"),
+        ({"dir_raw": torch.full((3, 5, 2), torch.nan)}, {}, r"mfa\.pt is damaged: loadings holds NaN"),
+        ({"pi_logits": torch.full((3,), -torch.inf)}, {}, r"mfa\.pt is damaged: weights holds NaN"),
+        ({"psi_rho": torch.full((5,), -1e6)}, {"eps_floor": 0}, r"mfa\.pt is damaged: noise_variance must be positive"),
+        *(
+            ({}, {"eps_floor": eps}, re.escape(f"eps_floor={eps!r} must be"))
+            for eps in ("x", None, [1], -1.0, float("nan"), True)
+        ),
+        ({}, {"K": "3"}, "says .*'K': '3'"),
+        ({}, {"q": torch.ones(3)}, "says .*'q': tensor"),
+        ({}, {"version": torch.ones(3)}, "has version tensor"),
+        ({"mu": torch.ones(3, 5, dtype=torch.int64)}, {}, "mu is a tensor of torch.int64"),
+        ({"mu": torch.ones(3, 5, dtype=torch.complex64)}, {}, "mu is a tensor of torch.complex64"),
+        ({"mu": torch.ones(3, 5).to_sparse()}, {}, "mu is a tensor of torch.float32, torch.sparse_coo"),
+        ({"mu": torch.ones(3, 5, device="meta")}, {}, "mu is a tensor of torch.float32, torch.strided on meta"),
+        ({f"name {i}": torch.ones(1) for i in range(50)} | {"mu": 3}, {}, r"it holds .* and \d+ more, expected"),
     ],
 )
 def test_checkpoints_that_are_none_are_refused(tmp_path, state, meta, message):
@@ -136,6 +154,72 @@ def test_truncated_checkpoint_is_refused(tmp_path, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ValueError, match=r"mfa\.pt"):
         MFA.from_reference_checkpoint(path)
+
+
+def archive(**files: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for name, content in files.items():
+            packed.writestr(name, content)
+    return stream.getvalue()
+
+
+ANYTHING = {
+    "text": b"hello, world\n" * 30,
+    "one letter": b"e",
+    "a table": b"a,b\n1,2\n",
+    "JSON": b'{"state_dict": {}}',
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(200),
+    "zeros": bytes(5000),
+    "another encoding": "größer".encode("utf-16"),
+    "an archive": archive(a=b"b"),
+    "an archive like torch's": archive(**{"x/data.pkl": b"hello", "x/version": b"3\n", "x/byteorder": b"little"}),
+    "a pickle": pickle.dumps({"a": 1}),
+    "an old pickle": pickle.dumps([1, 2], protocol=0),
+    "a pickle cut short": pickle.dumps({"a": list(range(1000))})[:-20],
+    "a pickle of NumPy": pickle.dumps(np.ones(3)),
+    "an array": b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f8'}" + bytes(200),
+    "a saved mixture": b"\x10\x00\x00\x00\x00\x00\x00\x00" + b'{"a":{}}        ',
+}
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("content", ANYTHING.values(), ids=ANYTHING.keys())
+def test_any_file_that_is_no_checkpoint_is_refused_by_name(tmp_path, content):
+    (tmp_path / "mfa.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"mfa\.pt"):
+        MFA.from_reference_checkpoint(tmp_path / "mfa.pt")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_random_bytes_and_changed_checkpoints(tmp_path):
+    path = tmp_path / "mfa.pt"
+    torch.save({"state_dict": reference_state(False), "meta": META}, path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for trial in range(300):
+        content = bytearray(whole) if trial % 3 else bytearray(rng.bytes(int(rng.integers(1, 400))))
+        for place in rng.integers(len(content), size=int(rng.integers(1, 9))):
+            content[place] = int(rng.integers(256))
+        path.write_bytes(bytes(content))
+        try:
+            mfa = MFA.from_reference_checkpoint(path)
+        except ValueError as error:
+            assert "mfa.pt" in str(error)
+        else:
+            assert mfa.means_.shape == (3, 5) and np.isfinite(mfa.means_).all()
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a file; give a checkpoint"):
+        MFA.from_reference_checkpoint(tmp_path)
+    with pytest.raises(TypeError, match="path=None must be a path"):
+        MFA.from_reference_checkpoint(None)
+
+
+def test_parameters_that_are_wrong_are_not_the_files_fault(tmp_path):
+    torch.save({"state_dict": reference_state(False), "meta": META}, tmp_path / "mfa.pt")
+    with pytest.raises(ValueError, match=r"^n_components=7, but the arrays given have n_components=3"):
+        MFA.from_reference_checkpoint(tmp_path / "mfa.pt", n_components=7)
 
 
 def test_other_objects_and_missing_files(tmp_path):

@@ -15,6 +15,7 @@ from mixture_oracles import (
     random_params,
     random_rows,
 )
+from precision_cases import long_mixture, rows_near, wide_log_joint
 from robustness_cases import LABELS, ROWS, SOLVERS, assert_sound, quick
 from sklearn.exceptions import ConvergenceWarning
 
@@ -272,3 +273,27 @@ def test_tiny_and_huge_weights():
             mfa = MFA(3, 2, init=LABELS, max_iter=10, tol=0).fit(ROWS.astype(dtype), sample_weight=np.full(400, weight))
             assert mfa.lower_bound_ == pytest.approx(reference, abs=0.05)
             assert np.isfinite(mfa.score_samples(ROWS)).all()
+
+
+# --- components that are long in units of their noise ----------------------------------------------------------------
+
+LENGTHS = {np.float32: [1e3, 3e4, 1e5, 1e6], np.float64: [1e5, 1e9]}
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+@pytest.mark.parametrize(("n_features", "n_components"), [(10, 3), (10, 90), (100, 3), (384, 3)])
+@pytest.mark.parametrize(("dtype", "length"), [(dtype, length) for dtype in LENGTHS for length in LENGTHS[dtype]])
+def test_predictions_are_exact_where_a_factor_is_long(dtype, length, n_features, n_components, noise):
+    """A long component's constant, cross term and explained term cancel, each as large as its squared length."""
+    mfa = long_mixture(length, n_features, n_components, noise)
+    X = rows_near(mfa, 24, dtype)
+    joint = wide_log_joint(mfa, X)
+    top = joint.max(1)
+    log_prob = top + np.log(np.exp(joint - top[:, None]).sum(1))
+    off = 2e-2 if dtype is np.float32 else 1e-5
+    assert (joint[np.arange(len(X)), mfa.predict(X)] >= top - off).all()
+    np.testing.assert_allclose(mfa.score_samples(X), log_prob.astype(float), atol=off, rtol=0)
+    posterior = np.exp(joint - log_prob[:, None]).astype(float)
+    np.testing.assert_allclose(mfa.predict_proba(X), posterior, atol=off)
+    np.testing.assert_allclose(mfa.posterior_mean(X, 0), mfa.posterior_mean(X.astype(float), 0), atol=off)
+    assert mfa.score_samples(X).dtype == dtype

@@ -122,3 +122,42 @@ def test_components_of_unknown_concepts_are_refused(model: Any) -> None:
     steerer = MFASteerer(model, make_mixture(model), layer=2)
     with pytest.raises(ValueError, match=r"no words: \['fire'\]"):
         evaluate_steering(steerer, {"fire": 1}, WORDS, PROMPTS)
+
+
+REFUSED = [
+    ({"prompts": []}, ValueError, "no prompt was given"),
+    ({"prompts": ["A", ""]}, ValueError, "prompt 1 is empty"),
+    ({"prompts": [[1, 2]]}, TypeError, "prompts must be strings"),
+    ({"prompts": ["The cat " * 20]}, ValueError, "context holds 64"),
+    ({"max_new_tokens": -1}, ValueError, "max_new_tokens=-1 must be at least 0"),
+    ({"max_new_tokens": 64}, ValueError, "and 64 new ones, but the model's context holds 64"),
+    ({"alphas": 0.5}, TypeError, r"alphas=0.5 must be a list: pass \[0.5\]"),
+    ({"alphas": ["a"]}, ValueError, "alpha='a' must be a finite number"),
+    ({"positions": "all"}, TypeError, r"positions='all' must be a list: pass \['all'\]"),
+    ({"positions": ["first"]}, ValueError, "positions='first' is unknown"),
+    ({"method": "jump"}, ValueError, "method='jump' is unknown"),
+    ({"batch_size": 0}, ValueError, "batch_size=0"),
+    ({"random_state": "a"}, TypeError, "random_state='a'"),
+    ({"components": {"water": 9}}, ValueError, "component=9 is out of range"),
+]
+
+
+@pytest.mark.parametrize(("asked", "error", "match"), REFUSED)
+def test_everything_is_checked_before_anything_runs(
+    model: Any, asked: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    steerer, ran = MFASteerer(model, make_mixture(model), layer=2), []
+    handle = model.original_model.register_forward_pre_hook(lambda *args: ran.append(1))
+    given = {"components": {"water": 0}, "words": WORDS, "prompts": PROMPTS, **asked}
+    with pytest.raises(error, match=match):
+        evaluate_steering(steerer, **given)
+    handle.remove()
+    assert not ran
+
+
+@pytest.mark.parametrize("prompts", ["It rained", ("It rained",), np.array(["It rained"])])
+def test_prompts_come_as_everywhere(model: Any, prompts: Any) -> None:
+    steerer = MFASteerer(model, make_mixture(model), layer=2)
+    options: dict[str, Any] = {"alphas": [1.0], "positions": ["all"], "max_new_tokens": 0}
+    tables = [evaluate_steering(steerer, {"water": 0}, WORDS, given, **options) for given in (prompts, ["It rained"])]
+    assert tables[0].equals(tables[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -103,3 +105,47 @@ def test_mixtures_that_are_none_are_refused() -> None:
     mfa.noise_variance_ = np.full(D, np.nan)
     with pytest.raises(ValueError, match="NaN"):
         Mixture(mfa)
+
+
+@pytest.mark.parametrize("alpha", [-1.0, 1.5, 5])
+def test_a_move_past_the_centroid_is_told(alpha: float) -> None:
+    with pytest.warns(
+        UserWarning, match=rf"alpha={alpha:g} is outside \[0, 1\] and goes (past|away from) the centroid"
+    ):
+        Move(Mixture(as_mfa(make_params())), 1, alpha, None, "centroid", None)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.6, 1, np.float32(0.5)])
+def test_a_move_towards_the_centroid_is_not(alpha: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Move(Mixture(as_mfa(make_params())), 1, alpha, None, "centroid", None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "match"),
+    [
+        ({"alpha": 10**400}, ValueError, "alpha=1000.* must be a finite number"),
+        ({"alpha": "0.5"}, ValueError, "alpha='0.5' must be a finite number"),
+        ({"alpha": 1e300}, ValueError, r"by up to .*e\+300, beyond the 1e\+15"),
+        ({"z": [1e39, 0]}, ValueError, r"beyond the 1e\+15"),
+        ({"z": {0: "a"}}, TypeError, r"z\[0\]='a' must be a finite number"),
+        ({"z": ["a", "b"]}, TypeError, "must hold numbers"),
+        ({"z": {0: 1e5}, "dtype": torch.float16}, ValueError, r"beyond the 6.6e\+04"),
+    ],
+)
+def test_numbers_that_no_model_computes_with(asked: dict, error: type[Exception], match: str) -> None:
+    given = {"component": 1, "alpha": None, "z": None, "method": "centroid", "source": None, **asked}
+    with pytest.raises(error, match=match):
+        Move(Mixture(as_mfa(make_params())), **given)
+
+
+def test_activations_that_a_move_takes_too_far_are_refused() -> None:
+    move = Move(Mixture(as_mfa(make_params())), 1, 0.5, None, "centroid", None)
+    far = rows(3, torch.float32)
+    far[1] = 1e17
+    with pytest.raises(ValueError, match=r"moved beyond the 1e\+15 that it can compute with"):
+        move(far, torch.zeros(3, dtype=torch.long))
+    far[1] = torch.nan
+    with pytest.raises(ValueError, match="are not finite where they are to be moved"):
+        move(far, torch.zeros(3, dtype=torch.long))

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from steerer_cases import LAYER, D, Pair, make_mixture
 
-from mfa_sklearn import MFA
+from mfa_sklearn import MFA, ActivationExtractor
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.steering import MFASteerer
 
@@ -132,3 +132,29 @@ def test_a_source_and_numbers_given_by_hand_are_taken_at_their_word(llama: Pair)
     told = MFA.from_params(*numbers, source={"layer": 2})
     with pytest.raises(ValueError, match="fitted on layer 2"):
         MFASteerer(llama.bridge, told, layer=1)
+
+
+MISTAKEN = [
+    (
+        lambda llama: MFASteerer(make_mixture(), llama.bridge),
+        "model is a SimpleNamespace, .* model and mfa swapped",
+    ),
+    (lambda llama: MFASteerer(MFA(2), llama.bridge), "model is an MFA, which has no hooks: were model and mfa swapped"),
+    (lambda llama: MFASteerer(MFA(2), make_mixture()), "model is an MFA, which has no hooks: give a TransformerLens"),
+    (
+        lambda llama: MFASteerer(ActivationExtractor(llama.path, layer=1), make_mixture()),
+        r"model is an ActivationExtractor, .* as model.load\(\)",
+    ),
+    (lambda llama: MFASteerer(llama.path, make_mixture()), "model is a str, .* load it first, with .*load_model"),
+]
+
+
+@pytest.mark.parametrize(("make", "match"), MISTAKEN)
+def test_what_is_no_model_is_told_from_what_was_meant(llama: Pair, make: Any, match: str) -> None:
+    with pytest.raises(TypeError, match=match):
+        make(llama)
+
+
+def test_a_steerer_says_what_it_steers(llama: Pair) -> None:
+    steerer = MFASteerer(llama.bridge, make_mixture(), layer=LAYER)
+    assert repr(steerer) == f"MFASteerer({llama.bridge.cfg.model_name!r}, layer=1, site='residual', n_components=5)"

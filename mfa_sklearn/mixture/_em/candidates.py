@@ -73,4 +73,4 @@ class Lookup:
         squares = rows.square()
         sizes = squares @ (d.precision if d.precision.shape[1] == 1 else d.precision.T[chosen].mT)
         joint = d.constant[chosen][:, None] + projections[:, :, -1] + twice.sub_(sizes).mul_(0.5)
-        return joint, rounding(sizes)
+        return joint, rounding(d, sizes, chosen[:, None])

@@ -101,8 +101,10 @@ class SharpSums:
     def _add_block(self, block: Evaluated, weight: Tensor) -> None:
         """Add a block of pairs with weights (G, m), zero for what only fills it."""
         r, components, z = weight[:, None], block.components, block.scores
-        weighted = torch.cat([r * z.mT, r], 1)  # (G, q + 1, m)
-        self._firsts.index_add_(0, components, (weighted @ block.residual).double())
+        weighted, residual = torch.cat([r * z.mT, r], 1), block.residual  # (G, q + 1, m)
+        if self._density.any_delicate and bool(self._density.delicate[components].any()):
+            weighted, residual, z = weighted.double(), residual.double(), z.double()
+        self._firsts.index_add_(0, components, (weighted @ residual).double())
         self._seconds.index_add_(0, components, (weighted @ z).double())
         self._squares.index_add_(0, components, (r @ block.squares)[:, 0].double())
         self._mass.index_add_(0, components, r.sum((1, 2), dtype=torch.float64))
@@ -145,8 +147,10 @@ def add_factor_covariance(density: Density, means: Statistics) -> None:
     whitener = cov.whitener.double()
     covariance = means.mass[:, None, None] * (whitener.mT @ whitener)
     means.scatter.add_(covariance)
+    # What a factor that the rows do not span is divided by is its posterior variance alone, and has to match.
+    exact = torch.float64 if density.any_delicate else cov.loadings.dtype
     for some in slices(n_components, n_features * n_factors, means.cross):
-        W = cov.loadings[some].mT
+        W = cov.loadings[some].mT.to(exact)
         spread = covariance[some].to(W) @ W
         means.cross[some].mT.sub_(spread)
         means.square[some].add_(spread.mul_(W).sum(1))

@@ -52,11 +52,10 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
         What starts on the same rows have drawn.
     """
     e, n_rows, weights = estimator, rows.shape[0], check_weights(sample_weight, rows)
-    device, dtype = resolve_device(e.device), working_dtype(e.dtype, rows)
+    device, dtype = _place(e, rows)
     rng = check_random_state(e.random_state)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
     check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
-    check_noise_floor(e.noise_floor, dtype)
     moments = _moments(rows, weights, device)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     _check_extremes(rows, weights, moments, conditioner, e.noise_floor, dtype)
@@ -67,8 +66,8 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
     ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), n_kept, rows.shape[1])
 
     def batches(places: np.ndarray | None) -> Batches:
-        numbers, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
-        return Batches(rows, conditioner, dtype, device, weights.at(places), size, keep=True, places=numbers)
+        some, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
+        return Batches(rows, conditioner, dtype, device, weights.at(places), size, keep=True, places=some)
 
     train, numbers = batches(kept), weights.row_numbers(kept)
     return Problem(
@@ -83,6 +82,13 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
         weight=weights.total(n_rows),
         missing=moments.missing,
     )
+
+
+def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
+    """Where, and in which precision a fit computes, if that can hold the noise."""
+    device, dtype = resolve_device(estimator.device), working_dtype(estimator.dtype, rows)
+    check_noise_floor(estimator.noise_floor, dtype)
+    return device, dtype
 
 
 def _moments(rows: Any, weights: RowWeights, device: torch.device) -> ColumnMoments:

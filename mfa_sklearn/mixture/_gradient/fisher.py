@@ -58,7 +58,7 @@ def _find(density: Density, X: Tensor) -> tuple[Pairs, Tensor]:
     coarse = _may_be_coarse(X)
     with coarse_products(X.device, coarse):
         u, joint = scores_and_log_joint(density, X)
-    keep = contenders(density, X, joint, eps=TF32_EPS if coarse else None)
+    keep = contenders(density, X, joint, eps=TF32_EPS / 2 if coarse else None)
     components, rows = keep.T.nonzero(as_tuple=True)
     scores = (u[rows, :, components][:, None] @ density.cov.whitener[components])[:, 0]
     width = scores.shape[1] + 1

@@ -22,6 +22,9 @@ from . import lowrank
 from .lowrank import LowRank
 from .params import MFAParams
 
+# Share of a posterior variance that rounding may take.
+_DELICATE = 2.0**-9
+
 
 @dataclass(frozen=True)
 class Density:
@@ -34,6 +37,8 @@ class Density:
     precision: Tensor  # (D, K) or (D, 1)  diagonal of Psi_k^-1
     log_peak: Tensor  # (K,)  log w_k + log N(mu_k | k): the log joint at its highest
     constant: Tensor  # (K,)  all of the expanded log joint that does not depend on x
+    mean_squares: Tensor  # (K,)  mu_k^T Psi_k^-1 mu_k, which is part of the constant
+    total_precision: Tensor  # (K,) or (1,)  trace of Psi_k^-1
 
     @cached_property
     def basis(self) -> Tensor:
@@ -41,6 +46,31 @@ class Density:
         # Components side by side within each axis, so that sums over the axes go over long runs.
         axes = self.cov.basis.permute(2, 0, 1)
         return axes.reshape(-1, axes.shape[2]).T
+
+    @cached_property
+    def largest_mean_square(self) -> float:
+        """The largest of `mean_squares`."""
+        return float(self.mean_squares.amax())
+
+    @cached_property
+    def largest_square(self) -> float:
+        """The largest square in units of the noise that a component's mean or its factors have."""
+        return max(self.largest_mean_square, float(self.cov.signal.amax()))
+
+    @cached_property
+    def delicate(self) -> Tensor:
+        """Components (K,) whose moments are to be summed in double precision.
+
+        A factor that the rows do not span keeps only its posterior variance, the inverse of ``1 + signal``, and the
+        M-step divides by that. Sums of rows of size one are off by about ``eps (signal / noise)^(1/2)`` of it.
+        """
+        size = (1 + self.cov.signal.double()) * self.total_precision.double()
+        return torch.finfo(self.constant.dtype).eps * size.sqrt() > _DELICATE
+
+    @cached_property
+    def any_delicate(self) -> bool:
+        """Whether any component is delicate."""
+        return bool(self.delicate.any())
 
 
 def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
@@ -51,7 +81,7 @@ def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
     precision = 1 / params.noise_variance
     weighted_means = precision * params.means
     log_peak = params.log_weights - 0.5 * (n_features * math.log(2 * math.pi) + cov.log_det)
-    constant = log_peak - 0.5 * (weighted_means * params.means).sum(1)
+    mean_squares = (weighted_means * params.means).sum(1)
     means = params.means.to(dtype)
     offset = (means[:, None, :] @ cov.basis)[:, 0].T.reshape(-1)
     noise = cov.noise_variance
@@ -62,7 +92,9 @@ def prepare(params: MFAParams, dtype: torch.dtype | None = None) -> Density:
         weighted_means.to(dtype).T,
         precision.to(dtype).T,
         log_peak.to(dtype),
-        constant.to(dtype),
+        (log_peak - 0.5 * mean_squares).to(dtype),
+        mean_squares.detach().to(dtype),
+        precision.detach().sum(1).to(dtype),
     )
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from .density import Density
+from .lowrank import LOST_OF_ONE, factor_precision
 
 # An intermediate (n, q, q) and (n, D) per component stays below this many numbers.
 _CHUNK_NUMBERS = 2**22
@@ -28,7 +29,7 @@ _CHUNK_NUMBERS = 2**22
 class Observed(NamedTuple):
     """What rows with missing values say under one component."""
 
-    scores: Tensor  # (n, q)  E[z | observed]
+    scores: Tensor  # (n, q)  E[z | observed], like the others in the rows' precision or in double
     covariance: Tensor  # (n, q, q)  cov(z | observed)
     residual: Tensor  # (n, D)  x - mu - W z where observed, zero elsewhere
     seen: Tensor  # (n, D)  one where observed, zero elsewhere
@@ -46,24 +47,38 @@ def missing_rows(X: Tensor) -> Tensor:
 
 
 def observe(density: Density, X: Tensor, component: int) -> Observed:
-    """Posterior of the factors, residuals and log joint density of rows (n, D) under one component."""
-    params = density.params
-    loadings = params.loadings[component]
-    noise = params.noise_variance[min(component, len(params.noise_variance) - 1)]
-    seen = (~X.isnan()).to(X.dtype)
-    deviations = torch.where(seen > 0, X - params.means[component], 0.0)
+    """Posterior of the factors, residuals and log joint density of rows (n, D) under one component.
+
+    In double precision where that of the rows would lose the identity in M_n to the factors.
+    """
+    k, params = component, density.params
+    lost = torch.finfo(X.dtype).eps * density.cov.signal[k] > LOST_OF_ONE
+    dtype = torch.float64 if bool(lost) else X.dtype
+    loadings = params.loadings[k].to(dtype)
+    noise = params.noise_variance[min(k, len(params.noise_variance) - 1)].to(dtype)
+    seen = (~X.isnan()).to(dtype)
+    deviations = torch.where(seen > 0, X - params.means[k], 0.0).to(dtype)
+    scores, covariance, log_det_m = _factors(loadings, noise, seen, deviations)
+    residual = deviations - seen * (scores @ loadings.T)
+    distance = residual.square() @ (1 / noise) + scores.square().sum(1)
+    log_det = seen @ noise.log() + log_det_m.to(dtype)
+    log_joint = params.log_weights[k] - 0.5 * (seen.sum(1) * math.log(2 * math.pi) + log_det + distance)
+    return Observed(scores, covariance.to(dtype), residual, seen, log_joint)
+
+
+def _factors(loadings: Tensor, noise: Tensor, seen: Tensor, deviations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """z_n (n, q), M_n^-1 (n, q, q) and log det M_n (n,), the last two in double precision."""
     scaled = loadings / noise[:, None]  # (D, q)
     n_factors = loadings.shape[1]
     outer = (scaled[:, :, None] * loadings[:, None, :]).reshape(len(noise), -1)
-    gram = (seen @ outer).view(len(X), n_factors, n_factors).double()
-    chol = torch.linalg.cholesky(torch.eye(n_factors, dtype=gram.dtype, device=gram.device) + (gram + gram.mT) / 2)
-    covariance = torch.cholesky_inverse(chol)
-    scores = torch.cholesky_solve((deviations @ scaled).double()[:, :, None], chol)[..., 0].to(X.dtype)
-    residual = deviations - seen * (scores @ loadings.T)
-    distance = residual.square() @ (1 / noise) + scores.square().sum(1)
-    log_det = seen @ noise.log() + (2 * chol.diagonal(dim1=1, dim2=2).log().sum(1)).to(X.dtype)
-    log_joint = params.log_weights[component] - 0.5 * (seen.sum(1) * math.log(2 * math.pi) + log_det + distance)
-    return Observed(scores, covariance.to(X.dtype), residual, seen, log_joint)
+    gram = (seen @ outer).view(len(seen), n_factors, n_factors).double()
+    whitener, log_det, axes = factor_precision(gram, lambda: seen[:, None] * (loadings.T / noise.sqrt()))
+    if axes is None:
+        projection = whitener @ (deviations @ scaled).double()[:, :, None]
+    else:
+        projection = axes @ (deviations / noise.sqrt())[:, :, None]
+    scores = (whitener.mT @ projection)[:, :, 0].to(deviations)
+    return scores, whitener.mT @ whitener, log_det
 
 
 def observed_log_joint(density: Density, X: Tensor) -> Tensor:

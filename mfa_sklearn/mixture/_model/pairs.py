@@ -24,6 +24,9 @@ _MARGIN = {torch.float32: 20.0, torch.float64: 40.0}
 # At a temperature above one the posterior is a means of the search, not a result: this much is enough.
 _TEMPERED_MARGIN = 5.0
 _CHUNK_BYTES = 32 * 2**20
+# Roundings that a sum of products may add up to, and what may be added to all bounds in nats without more pairs.
+_ROUNDING = 32
+_NO_MATTER = 0.25
 
 
 class Pairs(NamedTuple):
@@ -120,7 +123,7 @@ def contenders(
 
     `eps` is the precision they were computed in, if not that of `X`.
     """
-    error = rounding(X.square() @ density.precision, eps)  # (n, K) or (n, 1)
+    error = rounding(density, X.square() @ density.precision, eps=eps)  # (n, K) or (n, 1)
     return joint + error >= (joint - error).amax(1, keepdim=True) - margin_of(X, temperature)
 
 
@@ -129,9 +132,28 @@ def margin_of(X: Tensor, temperature: float) -> float:
     return _MARGIN[X.dtype] if temperature == 1 else _TEMPERED_MARGIN * temperature
 
 
-def rounding(squares: Tensor, eps: float | None = None) -> Tensor:
-    """What the screening's log joint densities may be off by: it grows with the size of the squares that cancel."""
-    return 32 * (eps or torch.finfo(squares.dtype).eps) * squares
+def rounding(density: Density, squares: Tensor, components: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """What the screening's log joint densities may be off by: it grows with the size of the squares that cancel.
+
+    These are the row's own, ``x^T Psi^-1 x``, and the component's, ``mu^T Psi^-1 mu``: where a factor is long they
+    cancel each other and what the factors explain, and no term is larger than their sum.
+
+    Parameters
+    ----------
+    squares : Tensor (..., K), or (..., 1) where the noise is shared
+        Of the rows; not to be used any more.
+    components : Tensor, optional
+        Which components stand along the last axis, in a shape that broadcasts; by default all.
+    eps : float, optional
+        The precision the products were computed in, if not that of `squares`.
+    """
+    unit = _ROUNDING * (eps or torch.finfo(squares.dtype).eps)
+    if squares.shape[-1] < len(density.constant) and unit * density.largest_mean_square < _NO_MATTER:
+        return squares.add_(density.largest_mean_square).mul_(unit)  # one bound for all components
+    means = density.mean_squares if components is None else density.mean_squares[components]
+    if squares.shape[-1] == means.shape[-1]:
+        return squares.add_(means).mul_(unit)
+    return (squares + means).mul_(unit)
 
 
 class Evaluated(NamedTuple):
@@ -306,7 +328,7 @@ def factor_scores(density: Density, X: Tensor, component: int) -> Tensor:
     scores = residuals(density, torch.nan_to_num(X)[None], torch.tensor([component], device=X.device))[0][0]
     if has_missing(X):
         missing = missing_rows(X)
-        scores[missing] = observe(density, X[missing], component).scores
+        scores[missing] = observe(density, X[missing], component).scores.to(scores)
     return scores
 
 

@@ -56,24 +56,31 @@ class Screen:
         largest = torch.linalg.eigvalsh(seen.double())[:, -1:].to(noise)
         marginal = MFAParams(
             params.log_weights,
-            params.means @ directions,
+            (params.means.double() @ directions.double()).to(noise),
             (params.loadings.mT @ directions).mT,
             largest.expand(-1, directions.shape[1]),
         )
         bounds = prepare(marginal)
-        # The height of the peak is that of the whole density.
-        self._bounds = replace(bounds, constant=bounds.constant - bounds.log_peak + density.log_peak)
+        # Projecting rounds in proportion to the whole row, of which the directions may see but little.
+        self._units = directions.square().sum(1)
+        self._bounds = replace(
+            bounds,
+            # The height of the peak is that of the whole density.
+            constant=bounds.constant - bounds.log_peak + density.log_peak,
+            mean_squares=params.means.square() @ self._units / largest[:, 0],
+        )
 
     @torch.no_grad()
     def bounds(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """No less than the log joint densities (n, K) of rows (n, D), but for an error of rounding (n, 1)."""
+        """No less than the log joint densities (n, K) of rows (n, D), but for an error of rounding (n, K) or (n, 1)."""
         seen = X @ self._directions
         bound = X.new_empty(len(X), len(self._bounds.constant))
         step = chunk_rows(self._bounds, X.element_size())
         for start in range(0, len(X), step):
             some = slice(start, start + step)
             bound[some] = log_joint(self._bounds, seen[some])
-        return bound, rounding(seen.square().sum(1, keepdim=True) * self._bounds.precision.amax())
+        whole = (X.square() @ self._units)[:, None]
+        return bound, rounding(self._bounds, whole * self._bounds.precision[:1])
 
     @torch.no_grad()
     def __call__(self, X: Tensor) -> Pairs:
@@ -87,12 +94,12 @@ class Screen:
 
     def _some(self, X: Tensor) -> Pairs:
         bound, error = self.bounds(X)
-        likely, rows = bound.argmax(1).sort(stable=True)
+        likely, rows = (bound if error.shape[1] == 1 else bound - error).argmax(1).sort(stable=True)
         first = refine(self._density, X, rows, likely)
         certain = first.log_joint.new_empty(len(X))
         certain[rows] = first.log_joint
         bound[rows, likely] = -torch.inf
-        components, rows = (bound >= certain[:, None] - error - margin_of(X, 1.0)).T.nonzero(as_tuple=True)
+        components, rows = (bound >= (certain - margin_of(X, 1.0))[:, None] - error).T.nonzero(as_tuple=True)
         pairs = merge([first, refine(self._density, X, rows, components)])
         best = certain.scatter_reduce(0, pairs.rows, pairs.log_joint, "amax")
         return pairs.where(pairs.log_joint >= best[pairs.rows] - margin_of(X, 1.0))

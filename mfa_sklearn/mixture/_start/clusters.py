@@ -41,7 +41,7 @@ _LEAST_COUNT, _LEAST_NOISE = 1e-3, 1e-6
 
 
 class Draws(NamedTuple):
-    """Generators on the processor, so that a start is the same whatever device it is for."""
+    """Generators on the processor, so that a start is the same whatever device it is for; projections have their own."""
 
     axes: torch.Generator
     projections: torch.Generator
@@ -89,7 +89,6 @@ def params_from_labels(
     common = structure.common_loadings
     spread = [_spread(rows, len(X) if common else len(rows), X) for rows in clusters]
     deviations = (_deviations(X, rows, m, w) for rows, m in zip(spread, centers, strict=True))
-    # Random projections are drawn apart from the axes.
     draws = Draws(generator, torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=generator))))
     if common:
         mass = float(w[torch.cat(spread)].sum())
