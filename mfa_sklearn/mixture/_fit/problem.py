@@ -62,8 +62,7 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
     labels = given_labels(e.init, n_rows)
     centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
     kept, held_out = _split(e, weights.count(n_rows), rng)
-    n_kept = weights.count(n_rows) if kept is None else len(kept)
-    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), n_kept, rows.shape[1])
+    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), kept, weights, rows.shape)
 
     def batches(places: np.ndarray | None) -> Batches:
         some, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
@@ -117,10 +116,12 @@ def _check_extremes(
             raise too_far(numbers[0], d, float(distance), farthest, dtype)
 
 
-def _ranks(estimator: Any, n_components: int, n_rows: int, n_features: int) -> tuple[int, ...]:
-    """Factors of each component, if the rows that count can carry them."""
+def _ranks(
+    estimator: Any, n_components: int, kept: np.ndarray | None, weights: RowWeights, shape: tuple[int, int]
+) -> tuple[int, ...]:
+    """Factors of each component, if the rows that count and are kept can carry them."""
     ranks = factor_counts(estimator.n_factors, n_components)
-    check_sizes(n_rows, n_features, n_components, max(ranks))
+    check_sizes(weights.count(shape[0]) if kept is None else len(kept), shape[1], n_components, max(ranks))
     if estimator._structure.common_loadings and len(set(ranks)) > 1:
         raise ValueError(
             f"loading_type='common' needs one n_factors for all components, got n_factors={estimator.n_factors!r}"

@@ -41,7 +41,7 @@ _LEAST_COUNT, _LEAST_NOISE = 1e-3, 1e-6
 
 
 class Draws(NamedTuple):
-    """Generators on the processor, so that a start is the same whatever device it is for; projections have their own."""
+    """Generators on the processor, so that a start is the same whatever device it is for."""
 
     axes: torch.Generator
     projections: torch.Generator
