@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 import numpy as np
 from scipy import sparse
 
+from .checks import unmasked
 from .frames import carried
 from .labels import label_array
 from .paths import opened
@@ -233,11 +234,12 @@ def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
 def given_rows(X: Any) -> Any:
     """`X`, or the table it stands for.
 
-    A path stands for what lies there, a container of tables for the one that its method `__mfa_rows__` gives.
+    A path stands for what lies there, a container of tables for the one that its method `__mfa_rows__` gives, and a
+    masked array for one with NaN where it is masked.
     """
     X = opened(X) if isinstance(X, str | os.PathLike) else X
     find = getattr(type(X), "__mfa_rows__", None)
-    return X if find is None else find(X)
+    return unmasked(X if find is None else find(X))
 
 
 def is_row_source(X: Any) -> TypeGuard[RowSource]:

@@ -66,6 +66,49 @@ def check_component(component: int, n_components: int) -> int:
     return int(component)
 
 
+def unmasked(values: Any) -> Any:
+    """The values, of a masked array as a plain one with NaN where it is masked."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    if not np.ma.is_masked(values):
+        return values.data
+    return np.ma.filled(values.astype(np.result_type(values.dtype, np.float16)), np.nan)
+
+
+def plain_numbers(X: Any) -> Any:
+    """Rows with numbers for objects: a list of lists with None in it, an array of objects; the rest as it is.
+
+    None and pandas' NA are missing values, NaN.
+
+    Raises
+    ------
+    TypeError
+        If an object is no number.
+    """
+    if not isinstance(X, (list, tuple)) and not (isinstance(X, np.ndarray) and X.dtype == object):
+        return X
+    try:
+        array = np.asarray(X)
+    except ValueError:
+        return X  # of rows of different lengths; refused later
+    if array.dtype != object or array.ndim != 2:
+        return X
+    found = np.empty(array.shape)
+    for (row, column), value in np.ndenumerate(array):
+        try:
+            found[row, column] = np.nan if _is_absent(value) else value
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"X holds {value!r} at row {row}, column {column}; the argument must be made of numbers, of strings "
+                "that stand for a number, or of None for a missing value"
+            ) from error
+    return found
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType"
+
+
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn, and point at the line of the user's own code that led here."""
     level, frame = 2, sys._getframe(1)

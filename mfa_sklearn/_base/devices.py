@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .checks import check_choice
+from .checks import check_choice, unmasked
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -116,9 +116,21 @@ def seeded(seed: int | None, device: str | torch.device | None = None) -> Iterat
 
 
 def to_numpy(tensor: Tensor, dtype: DTypeLike | None = None) -> np.ndarray:
-    """A tensor from any device as a numpy array of its own."""
-    array = tensor.detach().cpu().numpy()
+    """A tensor from any device as a numpy array of its own; bfloat16, which numpy has not, in single precision."""
+    tensor = tensor.detach().cpu()
+    array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def plain_array(values: Any) -> Any:
+    """What numpy can read of values that may be a tensor, on any device and with a gradient, or a masked array."""
+    return to_numpy(values) if isinstance(values, Tensor) else unmasked(values)
+
+
+def to_tensor(array: Any, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor of an array, which is copied where it may not be written to (torch warns of sharing such memory)."""
+    values = np.asarray(array)
+    return torch.as_tensor(values if values.flags.writeable else values.copy(), device=device, dtype=dtype)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ the bound is raised: that this module imports, and that the tests of conformity 
 * `BaseSearchCV`: the manners of a search, and how its results are laid out.
 * `_check_n_features`: the width of rows that are no array, such as those of an activation store.
 * `_check_sample_weight`: weights as all estimators take them.
-* `_get_output_config`: whether frames are asked for.
 * `_safe_indexing`: rows of whatever container.
+* `_get_output_config`, `ADAPTERS_MANAGER`: whether frames are asked for, and frames where no `transform` gives them.
 * `_validate_params` of an estimator, `_format_results` of a search: methods, called by the functions below.
 """
 
@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils._set_output import _get_output_config as output_config
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -29,6 +31,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "as_output",
     "check_n_features",
     "check_sample_weight",
     "fit_context",
@@ -42,6 +45,15 @@ __all__ = [
 def validate_params(estimator: Any) -> None:
     """Check an estimator's parameters against its table, as its `fit` does."""
     estimator._validate_params()
+
+
+def as_output(estimator: Any, rows: np.ndarray, X: Any) -> Any:
+    """Rows (n, D) with the features of `X`, in the container that an estimator's `set_output` asks for."""
+    kind = output_config("transform", estimator)["dense"]
+    if kind == "default":
+        return rows
+    names = getattr(estimator, "feature_names_in_", [f"x{d}" for d in range(rows.shape[1])])
+    return ADAPTERS_MANAGER.adapters[kind].create_container(rows, X, columns=names)
 
 
 def format_results(search: Any, *results: Any) -> dict[str, Any]:

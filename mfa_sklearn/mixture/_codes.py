@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,12 +11,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._base.checks import check_component
-from .._base.devices import to_numpy
-from .._base.sklearn_private import gives_frames
+from .._base.devices import plain_array, to_numpy
+from .._base.isolation import isolated
+from .._base.mapped import read_rows
+from .._base.sklearn_private import as_output, gives_frames
 from ._fitted import Evaluation, FittedMixture
 from ._model.missing import observe
 from ._model.pairs import exact_log_joint, factor_scores
-from ._validation import check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -37,6 +38,7 @@ class CodeMethods(FittedMixture):
         stacked = np.concatenate([self.means_[:, None, :], self.loadings_.transpose(0, 2, 1)], axis=1)
         return stacked.reshape(-1, self.means_.shape[1])
 
+    @isolated
     def transform(self, X: ArrayLike | Tensor | RowSource) -> sparse.csr_matrix | np.ndarray:
         """The code of each row: responsibilities, and factor scores weighted by them.
 
@@ -61,13 +63,11 @@ class CodeMethods(FittedMixture):
                 "a frame cannot hold the scipy sparse matrix that transform gives: set sparse_output=False for a dense "
                 "array, which set_output makes a frame, or set_output(transform='default')"
             )
-        code = self._code(X)
+        code = self._code(Evaluation(self, X))
         return code if self.sparse_output else code.toarray()
 
-    @torch.no_grad()
-    def _code(self, X: Any) -> sparse.csr_matrix:
+    def _code(self, evaluation: Evaluation) -> sparse.csr_matrix:
         """The code of each row, sparse."""
-        evaluation = Evaluation(self, X)
         width = 1 + self.loadings_.shape[2]
         parts = []
         for _, batch in evaluation.batches():
@@ -80,6 +80,7 @@ class CodeMethods(FittedMixture):
             parts.append(sparse.csr_matrix((data, place), shape=(len(batch), len(self.weights_) * width)))
         return sparse.vstack(parts, format="csr")
 
+    @isolated
     def inverse_transform(self, code: ArrayLike | sparse.spmatrix) -> np.ndarray:
         """Rows from their codes: ``sum_k r_k (mu_k + W_k z_k)``.
 
@@ -92,17 +93,19 @@ class CodeMethods(FittedMixture):
         X : ndarray of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        code = check_array(code, accept_sparse="csr", dtype=[np.float64, np.float32])
+        code = check_array(plain_array(code), accept_sparse="csr", dtype=[np.float64, np.float32])
         dictionary = self.dictionary_
         if code.shape[1] != len(dictionary):
             raise ValueError(f"code has {code.shape[1]} columns, but codes of this mixture have {len(dictionary)}")
         return np.asarray(code @ dictionary.astype(code.dtype))
 
+    @isolated
     def reconstruct(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Rows as the mixture sees them: the posterior mean of ``mu_k + W_k z``, (n_samples, n_features)."""
         check_is_fitted(self)
-        return self.inverse_transform(self._code(X))
+        return self.inverse_transform(self._code(Evaluation(self, X)))
 
+    @isolated
     def impute(self, X: ArrayLike | Tensor | RowSource, draw: bool = False) -> np.ndarray:
         """Rows with their missing values (NaN) filled in from what was observed.
 
@@ -116,7 +119,7 @@ class CodeMethods(FittedMixture):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Observed values are those given.
+            Observed values are those given. A data frame after ``set_output(transform="pandas")``, as from `transform`.
 
         Examples
         --------
@@ -128,18 +131,17 @@ class CodeMethods(FittedMixture):
         array([[ 1.,  6., 11.]])
         """
         check_is_fitted(self)
-        given = np.asarray(check_rows(self, X, reset=False))
-        missing = np.isnan(given)
-        filled = self._drawn(given) if draw else self.reconstruct(given)
-        return np.where(missing, filled, given).astype(filled.dtype, copy=False)
-
-    @torch.no_grad()
-    def _drawn(self, X: np.ndarray) -> np.ndarray:
-        """Rows drawn from the distribution of all features given the observed ones' component and factors."""
         evaluation = Evaluation(self, X)
+        given = to_numpy(read_rows(evaluation.rows, slice(0, evaluation.n_rows), torch.device("cpu")))
+        filled = self._drawn(evaluation) if draw else self.inverse_transform(self._code(evaluation))
+        complete = np.where(np.isnan(given), filled, given).astype(filled.dtype, copy=False)
+        return as_output(self, complete, X)
+
+    def _drawn(self, evaluation: Evaluation) -> np.ndarray:
+        """Rows drawn from the distribution of all features given the observed ones' component and factors."""
         density = evaluation.density
         rng = torch.Generator().manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
-        out = torch.empty(X.shape, dtype=torch.float64)
+        out = torch.empty(evaluation.n_rows, self.means_.shape[1], dtype=torch.float64)
 
         def normal(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=rng, dtype=torch.float64)
@@ -158,7 +160,7 @@ class CodeMethods(FittedMixture):
         conditioner = evaluation.conditioner
         return to_numpy(out * conditioner.scale.cpu() + conditioner.center.cpu(), evaluation.out_dtype)
 
-    @torch.no_grad()
+    @isolated
     def posterior_mean(self, X: ArrayLike | Tensor | RowSource, component: int | None = None) -> np.ndarray:
         """Factor scores ``E[z | x, k]`` of rows under one component.
 

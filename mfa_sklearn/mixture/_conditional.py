@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
-from .._base.devices import to_numpy
+from .._base.devices import plain_array, to_numpy, to_tensor
+from .._base.isolation import isolated
 from .._base.mapped import read_rows
 from ._fitted import FittedMixture
 from ._model.lowrank import factorize, mahalanobis, posterior, select
@@ -42,8 +43,10 @@ class ConditionalMixture:
     ----------
     columns : ndarray of shape (D_u,)
         Indices of the unobserved columns.
+    log_weights : ndarray of shape (n_samples, K)
+        Logarithms of the responsibilities given the observed columns: of a component that they all but rule out, too.
     weights : ndarray of shape (n_samples, K)
-        Responsibilities given the observed columns.
+        The responsibilities themselves, which sum to one. Below e^-745 they are zero.
     scores : ndarray of shape (n_samples, K, q)
         Factor scores ``E[z | x_o, k]``.
     loadings : ndarray of shape (K, D_u, q)
@@ -54,12 +57,17 @@ class ConditionalMixture:
     """
 
     columns: np.ndarray
-    weights: np.ndarray
+    log_weights: np.ndarray
     scores: np.ndarray
     loadings: np.ndarray
     noise_variance: np.ndarray
     _prior_means: np.ndarray  # (K, D_u)
     _prior_loadings: np.ndarray  # (K, D_u, q)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Responsibilities given the observed columns, (n_samples, K)."""
+        return softmax(self.log_weights, axis=1)
 
     @property
     def means(self) -> np.ndarray:
@@ -68,8 +76,9 @@ class ConditionalMixture:
 
     def mean(self) -> np.ndarray:
         """Conditional mean of the unobserved columns, (n_samples, D_u)."""
-        weighted = self.weights[:, :, None] * self.scores
-        return self.weights @ self._prior_means + np.tensordot(weighted, self._prior_loadings, ([1, 2], [0, 2]))
+        weights = self.weights
+        weighted = weights[:, :, None] * self.scores
+        return weights @ self._prior_means + np.tensordot(weighted, self._prior_loadings, ([1, 2], [0, 2]))
 
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """Draws of the unobserved columns.
@@ -87,7 +96,7 @@ class ConditionalMixture:
         if n_samples < 1:
             raise ValueError(f"n_samples={n_samples} must be at least 1")
         rng = check_random_state(random_state)
-        n_rows, (n_components, n_columns, n_factors) = len(self.weights), self.loadings.shape
+        n_rows, (n_components, n_columns, n_factors) = len(self.log_weights), self.loadings.shape
         thresholds = self.weights.cumsum(1)
         uniform = rng.uniform(size=(n_rows, n_samples, 1)) * thresholds[:, None, -1:]
         components = (uniform >= thresholds[:, None, :]).sum(2)
@@ -100,6 +109,7 @@ class ConditionalMixture:
             X[rows, draws] = mean + z[rows, draws] @ self.loadings[k].T + X[rows, draws] * deviation[k]
         return X
 
+    @isolated
     def log_prob(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Conditional log density of values for the unobserved columns, in nats.
 
@@ -112,27 +122,28 @@ class ConditionalMixture:
         -------
         log_prob : ndarray of shape (n_samples,)
         """
-        values = check_array(X, dtype=np.float64)
-        expected = (len(self.weights), len(self.columns))
+        values = check_array(plain_array(X), dtype=np.float64)
+        expected = (len(self.log_weights), len(self.columns))
         if values.shape != expected:
             raise ValueError(f"X has shape {values.shape}, but there are {expected[0]} rows and {expected[1]} columns")
-        joint = np.empty_like(self.weights)
+        joint = np.empty_like(self.log_weights)
         noise = np.atleast_2d(self.noise_variance)
-        cov = factorize(torch.from_numpy(self.loadings), torch.from_numpy(noise))
+        cov = factorize(to_tensor(self.loadings), to_tensor(noise))
         for k in range(joint.shape[1]):
             mean = self._prior_means[k] + self.scores[:, k] @ self._prior_loadings[k].T
             distance = mahalanobis(select(cov, k), torch.from_numpy(values - mean)[None])[0]
             joint[:, k] = -0.5 * (distance + cov.log_det[k] + expected[1] * math.log(2 * math.pi)).numpy()
-        return logsumexp(joint, b=self.weights, axis=1)
+        return logsumexp(joint + self.log_weights, axis=1)
 
     def __repr__(self) -> str:
-        n_rows, n_components = self.weights.shape
+        n_rows, n_components = self.log_weights.shape
         return f"ConditionalMixture({n_rows} rows, {n_components} components, columns={self.columns.tolist()})"
 
 
 class ConditionalMethods(FittedMixture):
     """Conditioning on some columns of a fitted mixture."""
 
+    @isolated
     def condition(self, X: ArrayLike | Tensor | RowSource) -> ConditionalMixture:
         """The mixture of the unobserved columns given the observed ones, exactly.
 
@@ -146,8 +157,8 @@ class ConditionalMethods(FittedMixture):
         Returns
         -------
         ConditionalMixture
-            Its `weights`, `means`, `loadings` and `noise_variance` describe the unobserved `columns`; `mean`, `sample`
-            and `log_prob` answer for each row.
+            Its `weights` (and `log_weights`), `means`, `loadings` and `noise_variance` describe the unobserved
+            `columns`; `mean`, `sample` and `log_prob` answer for each row.
 
         Raises
         ------
@@ -180,7 +191,7 @@ class ConditionalMethods(FittedMixture):
             raise ValueError(f"row {lost[0]} of X is so far from the mixture that squared distances overflow; drop it")
         return ConditionalMixture(
             columns=to_numpy(unobserved.nonzero()[:, 0]),
-            weights=to_numpy(joint.softmax(1)),
+            log_weights=to_numpy(joint.log_softmax(1)),
             scores=to_numpy(scores),
             loadings=to_numpy(rest.loadings @ whitener.mT),
             noise_variance=self.noise_variance_[..., to_numpy(unobserved)],

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base.checks import check_component
 from .._base.devices import resolve_device, to_numpy, working_dtype
+from .._base.isolation import isolated
 from ._model.density import Density, prepare
 from ._model.lowrank import factorize
 from ._model.pairs import Pairs, Search, best_components, chunk_rows, exact_log_joint, posterior_pairs
@@ -34,9 +35,13 @@ _LONG = 2.0**30
 class Evaluation:
     """A prepared mixture and the batches of rows to evaluate it on."""
 
-    def __init__(self, estimator: FittedMixture, X: ArrayLike | Tensor | RowSource) -> None:
+    def __init__(
+        self, estimator: FittedMixture, X: ArrayLike | Tensor | RowSource, sample_weight: ArrayLike | None = None
+    ) -> None:
+        """Of the rows of `X`, but for those of weight zero."""
         check_is_fitted(estimator)
-        rows = check_rows(estimator, X, reset=False)
+        self.rows = rows = check_rows(estimator, X, reset=False)
+        self.weights = check_weights(sample_weight, rows)
         device = resolve_device(estimator.device)
         params = estimator._params(device)
         dtype = working_dtype(estimator.dtype, rows)
@@ -48,25 +53,31 @@ class Evaluation:
         self.dtype = torch.float64 if density.largest_square > _LONG else dtype
         self.density: Density = density if self.dtype == dtype else prepare(inner)
         self._reach = reach(inner.noise_variance, self.dtype)
-        self.n_rows = rows.shape[0]
         self._search: Search | None = None  # chosen for the first batch's rows
-        self._batches = Batches(rows, self.conditioner, self.dtype, device)
+        self._batches = Batches(rows, self.conditioner, self.dtype, device, places=self.weights.places)
+        self.n_rows = self._batches.n_rows
 
     def batches(self, small: bool = False) -> Iterator[tuple[slice, torch.Tensor]]:
         """Conditioned rows, batch by batch; small ones where something of size n x K is made of each."""
         step = chunk_rows(self.density, self.dtype.itemsize) if small else self._batches.batch_rows
         for rows, X, _ in self._batches:
-            check_within_reach(X, self._reach, rows.start)
+            check_within_reach(X, self._reach, self._batches.numbers(rows))
             for start in range(0, len(X), step):
                 stop = min(start + step, len(X))
                 yield slice(rows.start + start, rows.start + stop), X[start:stop]
 
-    @torch.no_grad()
     def posterior(self, X: torch.Tensor) -> tuple[Pairs, torch.Tensor, torch.Tensor]:
         """The pairs of the rows of a batch, their responsibilities and the rows' log densities."""
         if self._search is None:
             self._search = best_search(self.density, X, self.n_rows)
         return posterior_pairs(self.density, X, search=self._search)
+
+    def log_prob(self) -> np.ndarray:
+        """Log densities of the original rows, (n_rows,)."""
+        out = np.empty(self.n_rows, dtype=self.out_dtype)
+        for rows, batch in self.batches():
+            out[rows] = to_numpy(self.posterior(batch)[2].double() - self.conditioner.log_scale(batch))
+        return out
 
 
 class FittedMixture:
@@ -91,7 +102,7 @@ class FittedMixture:
     def _params(self, device: torch.device | str = "cpu") -> MFAParams:
         return to_params(self.weights_, self.means_, self.loadings_, self.noise_variance_).to(device=device)
 
-    @torch.no_grad()
+    @isolated
     def iter_log_joint(self, X: ArrayLike | Tensor | RowSource) -> Iterator[tuple[slice, np.ndarray]]:
         """Log joint densities ``log w_k + log N(x | k)``, chunk after chunk.
 
@@ -107,11 +118,10 @@ class FittedMixture:
         """
         evaluation = Evaluation(self, X)
         for rows, chunk in evaluation.batches(small=True):
-            with torch.no_grad():
-                joint = exact_log_joint(evaluation.density, chunk)
+            joint = exact_log_joint(evaluation.density, chunk)
             yield rows, to_numpy(joint - evaluation.conditioner.log_scale(chunk)[:, None].to(joint))
 
-    @torch.no_grad()
+    @isolated
     def iter_pairs(
         self, X: ArrayLike | Tensor | RowSource
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
@@ -139,7 +149,7 @@ class FittedMixture:
             joint = pairs.log_joint[order] - evaluation.conditioner.log_scale(batch).to(pairs.log_joint)[numbers]
             yield rows, to_numpy(numbers), to_numpy(pairs.components[order]), to_numpy(joint)
 
-    @torch.no_grad()
+    @isolated
     def score_samples(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Log density of each row, in nats.
 
@@ -151,13 +161,9 @@ class FittedMixture:
         -------
         log_prob : ndarray of shape (n_samples,)
         """
-        evaluation = Evaluation(self, X)
-        out = np.empty(evaluation.n_rows, dtype=evaluation.out_dtype)
-        for rows, batch in evaluation.batches():
-            log_prob = evaluation.posterior(batch)[2]
-            out[rows] = to_numpy(log_prob.double() - evaluation.conditioner.log_scale(batch))
-        return out
+        return Evaluation(self, X).log_prob()
 
+    @isolated
     def score(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
     ) -> float:
@@ -169,9 +175,10 @@ class FittedMixture:
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
         """
-        log_prob = self.score_samples(X).astype(np.float64)
-        return float(np.average(log_prob, weights=check_weights(sample_weight, log_prob[:, None])))
+        evaluation = Evaluation(self, X, sample_weight)
+        return float(np.average(evaluation.log_prob().astype(np.float64), weights=evaluation.weights.values))
 
+    @isolated
     def predict_proba(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """Posterior probability of each component, the responsibilities.
 
@@ -183,10 +190,10 @@ class FittedMixture:
         evaluation = Evaluation(self, X)
         out = np.empty((evaluation.n_rows, len(self.weights_)), dtype=evaluation.out_dtype)
         for rows, chunk in evaluation.batches(small=True):
-            with torch.no_grad():
-                out[rows] = to_numpy(exact_log_joint(evaluation.density, chunk).softmax(1))
+            out[rows] = to_numpy(exact_log_joint(evaluation.density, chunk).softmax(1))
         return out
 
+    @isolated
     def predict(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """The most probable component of each row; the first of equals.
 
@@ -200,6 +207,7 @@ class FittedMixture:
             out[rows] = to_numpy(best_components(evaluation.posterior(batch)[0], len(batch)))
         return out
 
+    @isolated
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows from the mixture; reproducible under `random_state`.
 
@@ -267,13 +275,14 @@ class FittedMixture:
         """
         return self._criteria(X)["icl"]
 
-    @torch.no_grad()
-    def _criteria(self, X: Any, weights: np.ndarray | None = None) -> dict[str, float]:
-        """Log-likelihood (a sum over rows of weights (n,)), AIC, BIC and ICL, in one pass over the rows."""
-        evaluation = Evaluation(self, X)
+    @isolated
+    def _criteria(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Log-likelihood (a sum over rows, by their weights), AIC, BIC and ICL, in one pass over the rows."""
+        evaluation = Evaluation(self, X, sample_weight)
         log_likelihood = entropy = n_rows = 0.0
         for rows, batch in evaluation.batches():
             pairs, responsibility, log_prob = evaluation.posterior(batch)
+            weights = evaluation.weights.values
             w = torch.ones(len(batch)) if weights is None else torch.as_tensor(weights[rows])
             w, r = w.to(batch.device, torch.float64), responsibility.double()
             log_likelihood += float(w @ (log_prob.double() - evaluation.conditioner.log_scale(batch)))
@@ -284,6 +293,7 @@ class FittedMixture:
         criteria = {"aic": -2 * log_likelihood + 2 * p, "bic": bic, "icl": bic + 2 * entropy}
         return {"log_likelihood": log_likelihood, **criteria}
 
+    @isolated
     def get_covariance(self, component: int | None = None) -> np.ndarray:
         """Covariance ``W_k W_k^T + Psi_k`` of one component (D, D), or of the whole mixture if none is named."""
         check_is_fitted(self)
@@ -295,6 +305,7 @@ class FittedMixture:
         noise = self.noise_variance_ if self.noise_variance_.ndim == 1 else self.noise_variance_[k]
         return self.loadings_[k] @ self.loadings_[k].T + np.diag(noise)
 
+    @isolated
     def get_precision(self, component: int | None = None) -> np.ndarray:
         """Inverse of `get_covariance`; for one component by the Woodbury identity."""
         check_is_fitted(self)

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact, shared_fact
 from .._base.checks import warn_user
-from .._base.devices import resolve_device, to_numpy, working_dtype
+from .._base.devices import resolve_device, to_numpy, to_tensor, working_dtype
 from .._base.frames import FramesKeepFacts, carried
+from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
-from ._validation import check_rows, check_weights
+from ._validation import RowWeights, check_rows, check_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -169,6 +170,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
+    @isolated
     def fit(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
     ) -> KMeansInitializer:
@@ -180,7 +182,8 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
             Numpy array, memory map, torch tensor or activation store.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
-            A weight of 2 counts as the row twice.
+            A weight of 2 counts as the row twice, of 0 as if it were not there; it has a label all the same. A common
+            factor of all weights changes nothing but `inertia_`, which is a sum.
 
         Returns
         -------
@@ -198,14 +201,26 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         n_clusters = self._check_sizes(rows.shape[0])
         weights = check_weights(sample_weight, rows)
         if self.sampling == "token_frequency":
-            weights = token_weights(X, weights)
+            by_token = check_weights(token_weights(X, weights.spread(rows.shape[0])), rows)
+            weights = by_token._replace(unit=by_token.unit * weights.unit)
         device, rng = resolve_device(self.device), check_random_state(self.random_state)
         conditioner = row_conditioner(rows, weights, device, rng, centered=self.metric == "euclidean")
         batches = self._batches(rows, conditioner, weights, keep=True)
-        found = k_means(batches, n_clusters, rng, self._plan(), self._report(conditioner))
-        self._keep(found, conditioner)
+        unit = self._unit(conditioner) * weights.unit
+        found = k_means(batches, n_clusters, rng, self._plan(), self._report(unit))
+        self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights))
         self.source_ = shared_fact(X, "source")
         return self
+
+    def _all_labels(self, found: Clustering, rows: Any, conditioner: Conditioner, weights: RowWeights) -> np.ndarray:
+        """The nearest center of every row, those that do not count among them, (n_samples,)."""
+        if weights.places is None:
+            return to_numpy(found.labels)
+        labels = np.empty(rows.shape[0], dtype=np.int32)
+        labels[weights.places] = to_numpy(found.labels)
+        others = RowWeights(places=np.flatnonzero(weights.spread(len(labels)) == 0))
+        labels[others.places] = to_numpy(assign(self._batches(rows, conditioner, others), found.centers).labels)
+        return labels
 
     def fit_transform(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
@@ -227,6 +242,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         self.fit(X, sample_weight=sample_weight)
         return self._attach(X, check_rows(self, X, reset=False))
 
+    @isolated
     def transform(self, X: ArrayLike | Tensor | RowSource) -> AnnotatedArray:
         """Hand the rows on as they are, with the centers attached.
 
@@ -247,6 +263,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         check_all_finite(array)
         return array
 
+    @isolated
     def predict(self, X: ArrayLike | Tensor | RowSource) -> np.ndarray:
         """The nearest center of each row.
 
@@ -260,6 +277,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         """
         return to_numpy(self._assign(X)[0].labels)
 
+    @isolated
     def score(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
     ) -> float:
@@ -275,8 +293,8 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         -------
         float
         """
-        found, conditioner = self._assign(X, sample_weight)
-        return -found.inertia * self._unit(conditioner)
+        found, unit = self._assign(X, sample_weight)
+        return -found.inertia * unit
 
     def _check_sizes(self, n_rows: int) -> int:
         n_clusters = DEFAULT_CLUSTERS if self.n_clusters is None else self.n_clusters
@@ -292,34 +310,36 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         unit = self.metric == "cosine"
         return Plan(self.pool_size, self.projection, self.n_init, self.max_iter, self.refine_iter, self.tol, unit)
 
-    def _batches(self, rows: Any, conditioner: Conditioner, weights: np.ndarray | None, keep: bool = False) -> Batches:
+    def _batches(self, rows: Any, conditioner: Conditioner, weights: RowWeights, keep: bool = False) -> Batches:
         kind = UnitBatches if self.metric == "cosine" else FiniteBatches
         dtype, device = working_dtype(self.dtype, rows), conditioner.center.device
-        return kind(rows, conditioner, dtype, device, weights, self.batch_size, keep)
+        return kind(rows, conditioner, dtype, device, weights.values, self.batch_size, keep, weights.places)
 
-    def _assign(self, X: Any, sample_weight: Any = None) -> tuple[Assignment, Conditioner]:
+    def _assign(self, X: Any, sample_weight: Any = None) -> tuple[Assignment, float]:
+        """The nearest centers of the rows that count, and what their inertia is to be multiplied by."""
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
-        device = resolve_device(self.device)
-        conditioner = Conditioner(*(torch.as_tensor(part, device=device) for part in self._conditioner))
-        centers = (torch.as_tensor(self.cluster_centers_, device=device) - conditioner.center) / conditioner.scale
+        device, weights = resolve_device(self.device), check_weights(sample_weight, rows)
+        conditioner = Conditioner(*(to_tensor(part, device) for part in self._conditioner))
+        centers = (to_tensor(self.cluster_centers_, device) - conditioner.center) / conditioner.scale
         if self.metric == "cosine":
             centers = torch.nn.functional.normalize(centers, dim=1)
-        return assign(self._batches(rows, conditioner, check_weights(sample_weight, rows)), centers), conditioner
+        found = assign(self._batches(rows, conditioner, weights), centers)
+        return found, self._unit(conditioner) * weights.unit
 
     def _unit(self, conditioner: Conditioner) -> float:
         """What the squared distances of conditioned rows are to be multiplied by."""
         return 0.5 if self.metric == "cosine" else float(conditioner.scale[0]) ** 2
 
-    def _keep(self, found: Clustering, conditioner: Conditioner) -> None:
+    def _keep(self, found: Clustering, conditioner: Conditioner, unit: float, labels: np.ndarray) -> None:
         centers = found.centers * conditioner.scale + conditioner.center
         if self.metric == "cosine":
             # Rows have this length in the root mean square, because the unit is that of one of D columns.
             centers = centers * centers.shape[1] ** 0.5
         self._conditioner = tuple(to_numpy(part) for part in conditioner)
         self.cluster_centers_ = to_numpy(centers)
-        self.labels_ = to_numpy(found.labels)
-        self.inertia_ = found.inertia * self._unit(conditioner)
+        self.labels_ = labels
+        self.inertia_ = found.inertia * unit
         self.n_iter_ = found.n_iter
         distinct = len(np.unique(self.labels_))
         if distinct < len(self.cluster_centers_):
@@ -329,10 +349,10 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
                 ConvergenceWarning,
             )
 
-    def _report(self, conditioner: Conditioner) -> Callable[[int, Clustering], None]:
+    def _report(self, unit: float) -> Callable[[int, Clustering], None]:
         def report(n_rows: int, found: Clustering) -> None:
             if self.verbose:
-                inertia = found.inertia * self._unit(conditioner)
+                inertia = found.inertia * unit
                 print(f"[KMeansInitializer] {n_rows} rows, {found.n_iter} steps: inertia {inertia:.6g}")
 
         return report
@@ -357,7 +377,7 @@ def _whole(X: Any, rows: Any) -> np.ndarray:
     return rows[:]
 
 
-def token_weights(X: Any, weights: np.ndarray | None) -> np.ndarray:
+def token_weights(X: Any, weights: np.ndarray) -> np.ndarray:
     """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`."""
     ids = row_fact(X, "token_ids")
     if ids is None:
@@ -365,8 +385,7 @@ def token_weights(X: Any, weights: np.ndarray | None) -> np.ndarray:
             "sampling='token_frequency' needs the token ids of the rows: pass the ActivationArray of an "
             "ActivationExtractor, or use sampling='uniform'."
         )
-    given = np.ones(len(ids)) if weights is None else weights
     kinds, place = np.unique(ids, return_inverse=True)
-    totals = np.bincount(place, weights=given, minlength=len(kinds))
-    share = np.divide(given, totals[place], out=np.zeros(len(ids)), where=given > 0)
-    return share * (given.sum() / share.sum())
+    totals = np.bincount(place, weights=weights, minlength=len(kinds))
+    share = np.divide(weights, totals[place], out=np.zeros(len(ids)), where=weights > 0)
+    return share * (weights.sum() / share.sum())

@@ -15,12 +15,14 @@ from sklearn.exceptions import ConvergenceWarning
 from .._base.annotated import given_rows, shared_fact
 from .._base.checks import warn_user
 from .._base.devices import to_numpy
+from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
 from ._fit.loop import FitResult, Step, run
 from ._fit.problem import Problem, pose
+from ._fit.progress import Progress
 from ._model.params import MFAParams
 from ._model.rotation import rotate
 from ._persistence import PersistenceMethods
@@ -94,7 +96,8 @@ class MFA(
     acceleration : bool, default=True
         Whether EM extrapolates over its last iterations (Anderson acceleration). The likelihood never falls by it.
     noise_floor : float, default=1e-6
-        Smallest noise variance, as a share of the feature's variance (of the mean variance for isotropic noise).
+        Smallest noise variance, as a share of the feature's variance (of the mean variance for isotropic noise). At
+        least 1e-18, or 1e-12 where the working precision is single.
     rotation : {"varimax", "quartimax"}, default=None
         Rotate each component's loadings to simple structure; no density changes.
     learning_rate : float, default=None
@@ -162,6 +165,7 @@ class MFA(
     """
 
     _stream: Stream | None = None
+    _progress: Progress | None = None
     # scikit-learn's set_output wraps what the class itself defines.
     transform = CodeMethods.transform
 
@@ -259,7 +263,8 @@ class MFA(
             random.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
-            A weight of 2 counts as the row twice.
+            How much each row counts, relative to the others: a weight of 2 as the row twice, of 0 as if it were not
+            there. Any common factor of all weights gives the same fit.
 
         Returns
         -------
@@ -268,23 +273,26 @@ class MFA(
         Raises
         ------
         ValueError
-            If `X` holds infinity, has fewer rows than there are components, or no more features than factors.
+            If `X` holds infinity, has fewer rows than there are components, or no more features than factors; if
+            `noise_floor` is below what the working precision can tell from rounding.
         """
         X = given_rows(X)
         warn_incomplete(X)
         return self._fit(X, sample_weight)
 
+    @isolated
     def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
         """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
         rows = check_rows(self, X, reset=True)
-        problem = pose(self, X, rows, check_weights(sample_weight, rows), draws)
+        problem = pose(self, X, rows, sample_weight, draws)
         goes_on = self.warm_start and hasattr(self, "weights_")
         best: FitResult | None = None
         for attempt in range(1 if goes_on else self.n_init):
             params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
             solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
             result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
-            best = result if best is None else best.better(result)
+            if best is None or best.better(result) is result:
+                best, self._progress = result, Progress.of(solver, monitor, problem)
             if result.interrupted:
                 break
         assert best is not None
@@ -316,7 +324,8 @@ class MFA(
     def _set_params_from(self, params: MFAParams) -> None:
         common = self._structure.common_loadings
         loadings = rotate(params.loadings, params.noise_variance, self.rotation, common)
-        self.weights_ = to_numpy(params.log_weights.exp())
+        # In single precision they sum to one only to its rounding.
+        self.weights_ = to_numpy(params.log_weights.double().softmax(0))
         self.means_ = to_numpy(params.means)
         self.loadings_ = to_numpy(loadings.contiguous())
         noise = to_numpy(params.noise_variance)
@@ -348,6 +357,7 @@ class MFA(
             )
 
     @fit_context(prefer_skip_nested_validation=True)
+    @isolated
     def partial_fit(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
     ) -> MFA:
@@ -362,6 +372,7 @@ class MFA(
         X : array-like of shape (n_samples, n_features)
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
+            What the rows count; their sum is what the batch counts against those before it.
 
         Returns
         -------
@@ -377,6 +388,7 @@ class MFA(
         rows = check_rows(self, X, reset=False)
         params, bound = stream.update(self, rows, check_weights(sample_weight, rows))
         self._set_params_from(params)
+        self._progress = None
         self.lower_bound_ = bound
         self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1

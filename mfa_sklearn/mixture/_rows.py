@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.devices import to_tensor
 from .._base.mapped import read_rows
 from ._model.missing import has_missing
 from ._model.params import MFAParams
@@ -44,6 +45,10 @@ class Conditioner(NamedTuple):
         high = self.center.to(work.dtype)
         low = (self.center - high.double()).to(work.dtype)
         return (work - high).sub_(low).div_(self.scale.to(work.dtype)).to(dtype)
+
+    def inward_points(self, points: np.ndarray) -> Tensor:
+        """Points (K, D) of the data in conditioned space, in double precision."""
+        return (to_tensor(points, self.center.device, torch.float64) - self.center) / self.scale
 
     def inward(self, params: MFAParams) -> MFAParams:
         """Parameters of the conditioned rows from those of the original ones."""
@@ -93,14 +98,14 @@ class Batches:
     ) -> None:
         self.n_rows, self.n_features = int(X.shape[0]) if places is None else len(places), int(X.shape[1])
         self.dtype, self.device = dtype, device
-        self.weights = None if weights is None else torch.as_tensor(weights, dtype=torch.float64, device=device)
+        self.weights = None if weights is None else to_tensor(weights, device, torch.float64)
         self._X, self._places, self._conditioner = X, places, Conditioner(*(t.to(device) for t in conditioner))
         row_bytes = self.n_features * dtype.itemsize
         self.batch_rows = batch_rows or max(1, min(self.n_rows, BATCH_BYTES // row_bytes))
         self._kept: Tensor | None = None
         if keep and self.n_rows * row_bytes <= KEEP_BYTES:
             self._kept = self.read(slice(0, self.n_rows))
-            self._X = self._places = None
+            self._X = None
 
     def slices(self) -> Iterator[slice]:
         """The batches' places, in order."""
@@ -130,6 +135,15 @@ class Batches:
         """Rows as they are read and conditioned."""
         places = index if self._places is None else self._places[index]
         return self._conditioner.rows(read_rows(self._X, places, self.device), self.dtype)
+
+    @property
+    def mean_weight(self) -> float:
+        """Of a row."""
+        return 1.0 if self.weights is None else float(self.weights.mean())
+
+    def numbers(self, place: slice) -> slice | np.ndarray:
+        """The numbers in `X` of the rows at a place."""
+        return place if self._places is None else self._places[place]
 
     def weights_of(self, index: Any) -> Tensor | None:
         """Weights of rows by slice or indices."""
@@ -176,11 +190,24 @@ class ColumnMoments(NamedTuple):
     mean: Tensor  # (D,) of the observed values
     variance: Tensor  # (D,)
     observed: Tensor  # (D,)  share of the rows' weight that has a value there
-    missing: bool  # whether any row, of whatever weight, misses a value
+    missing: bool  # whether any row misses a value
+    low: Tensor  # (D,) of the observed values
+    high: Tensor  # (D,)
 
 
-def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> ColumnMoments:
+def column_moments(
+    X: Any, weights: np.ndarray | None, device: torch.device, places: np.ndarray | None = None
+) -> ColumnMoments:
     """Moments of the columns' observed values, in double precision, in one pass over batches.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, D)
+    weights : ndarray (m,), optional
+        Positive, of the rows that count.
+    device : torch.device
+    places : ndarray (m,), optional
+        Ascending numbers of the rows that count, by default all; of the others only infinity is refused.
 
     Raises
     ------
@@ -194,9 +221,9 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
     low, high = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
     missing = False
     for start in range(0, n_rows, step):
-        rows = read_rows(X, slice(start, min(start + step, n_rows)), device).double()
-        check_not_infinite(rows, start)
-        w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[start : start + step]).to(rows)
+        rows, w = _counted(X, slice(start, min(start + step, n_rows)), weights, places, device)
+        if not len(rows):
+            continue
         part = _partial_moments(rows, w)
         missing = missing or part.missing
         shift = part.mean - mean
@@ -210,8 +237,22 @@ def column_moments(X: Any, weights: np.ndarray | None, device: torch.device) -> 
     mean, square = torch.where(constant, low, mean), torch.where(constant, 0.0, square)
     variance = square / torch.where(total > 0, total, 1.0)
     _check_variance(variance, low, high)
-    observed = total / (n_rows if weights is None else weights.sum())
-    return ColumnMoments(mean, variance, observed, missing)
+    n_counted = n_rows if places is None else len(places)
+    observed = total / (n_counted if weights is None else weights.sum())
+    return ColumnMoments(mean, variance, observed, missing, low, high)
+
+
+def _counted(
+    X: Any, some: slice, weights: np.ndarray | None, places: np.ndarray | None, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Of some rows of a table those that count, in double precision, and their weights."""
+    rows = read_rows(X, some, device).double()
+    check_not_infinite(rows, some)
+    if places is not None:
+        first = some.start
+        some = slice(*np.searchsorted(places, [some.start, some.stop]).tolist())
+        rows = rows[torch.as_tensor(places[some] - first, device=device)]
+    return rows, rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[some]).to(rows)
 
 
 def _check_variance(variance: Tensor, low: Tensor, high: Tensor) -> None:
@@ -235,9 +276,9 @@ class _PartialMoments(NamedTuple):
 
 
 def _partial_moments(rows: Tensor, w: Tensor) -> _PartialMoments:
-    """ColumnMoments of some rows (n, D) with weights (n,)."""
+    """ColumnMoments of some rows (n, D) with positive weights (n,)."""
     missing = has_missing(rows)
-    if not missing and bool((w > 0).all()):
+    if not missing:
         mean = (w @ rows) / w.sum()
         square = w @ (rows - mean).square_()
         return _PartialMoments(w.sum().expand_as(mean), mean, square, rows.amin(0), rows.amax(0), missing)
@@ -245,18 +286,19 @@ def _partial_moments(rows: Tensor, w: Tensor) -> _PartialMoments:
     mass = w @ seen.double()
     mean = (w @ rows.nan_to_num()) / torch.where(mass > 0, mass, 1.0)
     square = w @ torch.where(seen, rows - mean, 0.0).square_()
-    counted = seen & (w > 0)[:, None]
-    low = torch.where(counted, rows, torch.inf).amin(0)
-    return _PartialMoments(mass, mean, square, low, torch.where(counted, rows, -torch.inf).amax(0), missing)
+    low = torch.where(seen, rows, torch.inf).amin(0)
+    return _PartialMoments(mass, mean, square, low, torch.where(seen, rows, -torch.inf).amax(0), missing)
 
 
-def check_not_infinite(rows: Tensor, start: int = 0) -> None:
-    """Refuse rows that hold infinity; NaN stands for a missing value."""
+def check_not_infinite(rows: Tensor, numbers: slice | np.ndarray) -> None:
+    """Refuse rows, known to the user by `numbers`, that hold infinity; NaN stands for a missing value."""
     # A finite sum says that all are finite, in one pass; another may come of NaN.
     if bool(rows.sum().isfinite()) or not bool(rows.isinf().any()):
         return
     row, column = rows.isinf().nonzero()[0].tolist()
-    raise ValueError(f"Input X contains infinity (first at row {start + row}, column {column}). Drop such rows first.")
+    raise ValueError(
+        f"Input X contains infinity (first at row {_number(numbers, row)}, column {column}). Drop such rows first."
+    )
 
 
 def reach(noise_variance: Tensor, dtype: torch.dtype) -> float:
@@ -264,8 +306,11 @@ def reach(noise_variance: Tensor, dtype: torch.dtype) -> float:
     return math.sqrt(torch.finfo(dtype).max * float(noise_variance.min()) / noise_variance.shape[1]) / 4
 
 
-def check_within_reach(rows: Tensor, farthest: float, start: int = 0) -> None:
-    """Refuse conditioned rows (n, D) beyond `reach`, the infinite among them; NaN stands for a missing value."""
+def check_within_reach(rows: Tensor, farthest: float, numbers: slice | np.ndarray) -> None:
+    """Refuse conditioned rows (n, D) beyond `reach`, the infinite among them; NaN stands for a missing value.
+
+    `numbers` are those that a user knows the rows by: a slice that begins with the first, or all of them.
+    """
     # Without a copy as large as the rows; a value missing among them makes both ends NaN.
     low, high = rows.aminmax() if rows.numel() else (rows.new_zeros(()), rows.new_zeros(()))
     if bool(low >= -farthest) and bool(high <= farthest):
@@ -273,13 +318,23 @@ def check_within_reach(rows: Tensor, farthest: float, start: int = 0) -> None:
     beyond = rows.abs() > farthest
     if not bool(beyond.any()):
         return
-    check_not_infinite(rows, start)
+    check_not_infinite(rows, numbers)
     row, column = beyond.nonzero()[0].tolist()
-    raise ValueError(
-        f"row {start + row} of X lies {float(rows[row, column].abs()):.1e} standard deviations from the mean in column "
-        f"{column}: squared distances overflow in {str(rows.dtype).removeprefix('torch.')}. Drop such rows"
-        + (", or set dtype='float64'." if rows.dtype == torch.float32 else ".")
+    raise too_far(_number(numbers, row), column, float(rows[row, column].abs()), farthest, rows.dtype)
+
+
+def too_far(row: int, column: int, distance: float, farthest: float, dtype: torch.dtype) -> ValueError:
+    """That a row is beyond `reach` in a column, by its distance from the mean in standard deviations."""
+    name = str(dtype).removeprefix("torch.")
+    remedy = "Drop such rows" if farthest > 1 else "The least noise variance is too small for that: raise noise_floor"
+    return ValueError(
+        f"row {row} of X lies {distance:.1e} standard deviations from the mean in column {column}: squared distances "
+        f"overflow in {name}. {remedy}" + (", or set dtype='float64'." if dtype == torch.float32 else ".")
     )
+
+
+def _number(numbers: slice | np.ndarray, row: int) -> int:
+    return numbers.start + row if isinstance(numbers, slice) else int(numbers[row])
 
 
 def conditioner_for(mean: Tensor, variance: Tensor, isotropic: bool) -> Conditioner:

@@ -146,6 +146,8 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         y : ignored
             Handed to the splitter.
         sample_weight : array-like of shape (n_samples,), optional
+            As `MFA.fit` takes them: relative to one another. In the criteria whole multiples of a common unit count
+            rows; other weights have a mean of one.
 
         Returns
         -------
@@ -163,8 +165,8 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         X = X if hasattr(X, "shape") else rows
         candidates = self._candidates()
         splits = self._splits(rows.shape[0], y)
-        _check_feasible(rows.shape, candidates, splits)
-        weights = None if sample_weight is None else check_weights(sample_weight, rows)
+        weights = None if sample_weight is None else check_weights(sample_weight, rows).spread(rows.shape[0])
+        _check_feasible(rows.shape, candidates, splits, weights)
         groups = [list(group) for _, group in itertools.groupby(enumerate(candidates), _components_of)]
         trials = Parallel(n_jobs=self.n_jobs)(
             delayed(fit_group)(self.estimator, group, X, weights, split, self.criterion, self.verbose)
@@ -310,9 +312,17 @@ def _components_of(numbered: tuple[int, dict[str, Any]]) -> Any:
     return numbered[1]["n_components"]
 
 
-def _check_feasible(shape: tuple[int, int], candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]) -> None:
-    """Refuse candidates that the rows cannot carry before any is fitted."""
-    n_rows = min(shape[0] if isinstance(train, slice) else len(train) for train, _ in splits)
+def _check_feasible(
+    shape: tuple[int, int],
+    candidates: list[dict[str, Any]],
+    splits: list[tuple[Any, Any]],
+    weights: np.ndarray | None,
+) -> None:
+    """Refuse candidates that the rows that count cannot carry, and splits without such rows, before any is fitted."""
+    counted = np.ones(shape[0], dtype=bool) if weights is None else weights > 0
+    if not all(counted[part].any() for split in splits for part in split):
+        raise ValueError("sample_weight is zero for all rows of a split; give another cv, or leave such rows out")
+    n_rows = min(int(counted[train].sum()) for train, _ in splits)
     for params in candidates:
         check_sizes(n_rows, shape[1], params["n_components"], int(np.max(params["n_factors"])))
 

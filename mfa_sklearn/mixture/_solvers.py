@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import torch
 
 from ._em.annealing import starting_temperature
 from ._em.passes import best_pass
@@ -26,6 +28,9 @@ def starting_params(estimator: Any, problem: Problem, attempt: int) -> MFAParams
         params = start.from_labels(problem.labels)
     elif problem.centers is not None:
         params = start.from_centers(problem.centers)
+        if estimator.max_iter == 0:
+            # The means of the rows next to given centers are a step from these, and none is to be made.
+            params = params._replace(means=problem.conditioner.inward_points(problem.centers).to(params.means))
     else:
         return start.draw("kmeans" if estimator.init == "auto" else estimator.init)
     return start.redraw_loadings(params) if attempt else params
@@ -48,12 +53,18 @@ def previous_params(estimator: Any, problem: Problem) -> MFAParams:
             f"n_components={e.n_components}, n_factors={e.n_factors} and {problem.batches.n_features} features; set "
             "warm_start=False to start anew."
         )
-    return problem.conditioner.inward(tie(e._params(problem.batches.device), e._structure))
+    params = tie(e._params(problem.batches.device), e._structure)
+    # A component without any weight has one of rounding, whose logarithm is a number.
+    least = torch.finfo(torch.float64).tiny
+    return problem.conditioner.inward(params._replace(log_weights=params.log_weights.clamp(min=math.log(least))))
 
 
 def solver_from(estimator: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solver, Monitor]:
     """The solver, and what says when it has gone far enough; `fresh` parameters are a start, not the last fit's."""
-    return (_gradient if estimator.solver == "gradient" else _em)(estimator, params, problem, fresh)
+    solver, monitor = (_gradient if estimator.solver == "gradient" else _em)(estimator, params, problem, fresh)
+    if not fresh and estimator._progress is not None:
+        estimator._progress.hand_on(solver, monitor, problem)
+    return solver, monitor
 
 
 def _gradient(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solver, Monitor]:
@@ -80,7 +91,7 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
         e.noise_floor,
         temperature,
         acceleration=e.acceleration,
-        row_weight=problem.weight / problem.batches.n_rows,
+        row_weight=problem.batches.mean_weight,
     )
     if e.tol == "auto":
         return solver, Worthwhile(rows.seconds, problem.batches.n_features)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._base.devices import resolve_device, working_dtype
+from .._base.devices import resolve_device, to_tensor, working_dtype
 from ._em.exact import expected_statistics
 from ._em.statistics import Statistics, m_step, rebase, zero_statistics
 from ._gradient.solver import GradientSolver
 from ._model.params import MFAParams, mixture_moments
 from ._rows import Batches, Conditioner, check_within_reach, column_moments, conditioner_for, reach
+from ._validation import RowWeights, check_noise_floor
 
 # With equal batches step sizes fall as t^-0.6: they forget the start and still average the noise away (any exponent in
 # (0.5, 1] does).
@@ -40,25 +41,27 @@ class Stream:
         self.params = self.about = _arrays(params)
         self.average = _arrays(_settled(params))
 
-    def update(self, estimator: Any, X: Any, weights: np.ndarray | None) -> tuple[MFAParams, float]:
+    def update(self, estimator: Any, X: Any, weights: RowWeights) -> tuple[MFAParams, float]:
         """Take in one batch; the estimator's new parameters and the batch's mean log-likelihood before the update."""
         device, dtype = resolve_device(estimator.device), working_dtype(estimator.dtype, X)
-        observed = column_moments(X, weights, device).observed
+        check_noise_floor(estimator.noise_floor, dtype)
+        observed = column_moments(X, weights.values, device, weights.places).observed
         params = _tensors(self.params, device)
         conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
-        batches = Batches(X, conditioner, dtype, device, weights, keep=True)
+        batches = Batches(X, conditioner, dtype, device, weights.values, keep=True, places=weights.places)
         farthest = reach(conditioner.inward(params).noise_variance, dtype)
         for rows, some, _ in batches:
-            check_within_reach(some, farthest, rows.start)
+            check_within_reach(some, farthest, batches.numbers(rows))
+        weight = weights.total(X.shape[0])
         step = self._gradient_epoch if estimator.solver == "gradient" else self._em_step
-        new, bound = step(estimator, batches, params, conditioner)
+        new, bound = step(estimator, batches, params, conditioner, weight)
         self.n_batches += 1
         outer = conditioner.outward(new)
         self.params = _arrays(outer)
         return outer, bound - float(observed @ conditioner.scale.log())
 
     def _gradient_epoch(
-        self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner
+        self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner, weight: float
     ) -> tuple[MFAParams, float]:
         solver = GradientSolver(
             conditioner.inward(params),
@@ -73,17 +76,16 @@ class Stream:
         return solver.finish()[0], bound
 
     def _em_step(
-        self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner
+        self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner, weight: float
     ) -> tuple[MFAParams, float]:
         inner = conditioner.inward(params)
         batch = expected_statistics(inner, batches)
-        weight = float(batch.weight)
-        kept = Statistics(*(torch.as_tensor(a, device=batches.device) for a in self.average))
+        kept = Statistics(*(to_tensor(a, batches.device) for a in self.average))
         about = conditioner.inward(_tensors(self.about, batches.device))
         kept = rebase(_in_units(kept, conditioner.scale), about, inner)
         # A batch of b rows after m seen is step m / b + 1 of a stream of such batches; given parameters count as one.
         step = (1 + max(self.seen, weight) / weight) ** -_EXPONENT
-        average = kept.scaled(1 - step) + batch.scaled(step / weight)
+        average = kept.scaled(1 - step) + batch.scaled(step / float(batch.weight))
         self.seen += weight
         self.average = _arrays(_in_units(average, 1 / conditioner.scale))
         self.about = _arrays(params)
@@ -111,7 +113,7 @@ def _arrays(tensors: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, ...]:
 
 
 def _tensors(arrays: tuple[np.ndarray, ...], device: torch.device) -> MFAParams:
-    return MFAParams(*(torch.as_tensor(a, device=device) for a in arrays))
+    return MFAParams(*(to_tensor(a, device) for a in arrays))
 
 
 def _in_units(statistics: Statistics, scale: torch.Tensor) -> Statistics:

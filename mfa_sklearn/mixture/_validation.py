@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from .._base.annotated import given_rows, is_row_source
+from .._base.checks import plain_numbers
+from .._base.devices import plain_array
 from .._base.origin import warn_other_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
 from .._base.tables import explained
 
+# Weights that are multiples of a common unit up to this size count rows.
+_LARGEST_COUNT, _LARGEST_DIVISOR = 1e6, 10
+# Noise variances, as shares of a feature's variance, below which rounding takes over.
+_LEAST_FLOOR = {torch.float32: 1e-12, torch.float64: 1e-18}
+_LARGEST = float(np.finfo(np.float64).max) / 16
 
-@explained
+
 def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
 
@@ -24,34 +32,123 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     False) are to come from where those did that were: if they are known not to, there is a warning.
     """
     X = given_rows(X)
+    if isinstance(X, Tensor):
+        _check_tensor(X)  # before anything else: some have no shape to ask for
+    return _check_table(estimator, X, reset)
+
+
+@explained
+def _check_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     if not reset:
         warn_other_source(estimator, X)
     if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
-        if X.shape[0] == 0:
-            raise ValueError(f"Found array with 0 sample(s) (shape={tuple(X.shape)}) while a minimum of 1 is required.")
-        if isinstance(X, Tensor) and X.is_complex():
-            raise ValueError("Complex data not supported")
+        for count, what in zip(X.shape, ("sample", "feature"), strict=True):
+            if count == 0:
+                shape = tuple(X.shape)
+                raise ValueError(f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required.")
         check_n_features(estimator, X, reset=reset)
         return X
     # skip_check_array would also skip the feature names
-    array = np.asarray(validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False))
+    array = np.asarray(
+        validate_data(estimator, plain_numbers(X), reset=reset, dtype="numeric", ensure_all_finite=False)
+    )
     # torch reads neither foreign byte orders nor extended precision
     native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.dtype(np.float64)
     return array.astype(native, copy=False)
 
 
-def check_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
-    """Weights (n,) in double precision, or None; they must not be negative, nor all zero."""
+def _check_tensor(X: Tensor) -> None:
+    """Refuse tensors whose numbers do not lie side by side, or that have none."""
+    if X.is_nested or X.layout != torch.strided:
+        kind = "nested" if X.is_nested else str(X.layout).removeprefix("torch.")
+        remedy = "pad it to rows of one length" if X.is_nested else "give X.to_dense()"
+        raise TypeError(f"X is a tensor of the layout {kind}, but dense rows are needed; {remedy}")
+    if X.is_meta or X.is_quantized:
+        raise TypeError(f"X is a {'meta' if X.is_meta else 'quantized'} tensor, which holds no numbers to fit")
+    if X.is_complex():
+        raise ValueError("Complex data not supported")
+
+
+class RowWeights(NamedTuple):
+    """Which rows of a table count, and how much.
+
+    Only the relations of what a user gives matter, and rows of weight zero are as if they were not there.
+    """
+
+    values: np.ndarray | None = None  # (m,) of the rows that count; None where they count alike
+    places: np.ndarray | None = None  # (m,) their ascending numbers; None where all rows do
+    unit: float = 1.0  # what a value of one stands for
+
+    def at(self, places: np.ndarray | None) -> np.ndarray | None:
+        """Values of the rows that count, all or by number among them."""
+        return self.values if self.values is None or places is None else self.values[places]
+
+    def row_numbers(self, places: np.ndarray | None) -> np.ndarray | None:
+        """Numbers in the table of rows that are numbered among those that count."""
+        return self.places if places is None else places if self.places is None else self.places[places]
+
+    def spread(self, n_rows: int) -> np.ndarray:
+        """Values (n,) of all rows of a table, zero where they do not count."""
+        values = np.zeros(n_rows)
+        values[slice(None) if self.places is None else self.places] = 1.0 if self.values is None else self.values
+        return values
+
+    def count(self, n_rows: int) -> int:
+        """How many of a table's rows count."""
+        return n_rows if self.places is None else len(self.places)
+
+    def total(self, n_rows: int) -> float:
+        """The sum of what the user gave, as large as a number may be."""
+        total = float(self.count(n_rows)) if self.values is None else float(self.values.sum())
+        return min(total * self.unit, _LARGEST)
+
+
+def check_weights(sample_weight: Any, X: Any) -> RowWeights:
+    """What weights (n,) of the rows of `X` amount to; they must be finite, not negative, nor all zero."""
     if sample_weight is None:
-        return None
+        return RowWeights()
     weights = check_sample_weight(
-        sample_weight, np.broadcast_to(0.0, X.shape), dtype=np.float64, ensure_non_negative=True
+        plain_array(sample_weight), np.broadcast_to(0.0, X.shape), dtype=np.float64, ensure_non_negative=True
     )
-    if not weights.sum() > 0:
+    largest = weights.max(initial=0.0)
+    if not largest > 0:
         raise ValueError("sample_weight is zero for every row; at least one row needs a positive weight.")
-    return weights
+    relative = weights / largest
+    places = np.flatnonzero(relative)
+    values, unit = _counts(relative[places])
+    return RowWeights(
+        None if (values == 1).all() else values, None if len(places) == len(weights) else places, unit * float(largest)
+    )
+
+
+def _counts(relative: np.ndarray) -> tuple[np.ndarray, float]:
+    """Positive weights in a unit of their own, and that unit: how often each row counts, or numbers of mean one.
+
+    Weights that are whole multiples of a common unit say how often a row is there, and are as good as the rows
+    repeated. Of others only the mean is known to be a row.
+    """
+    least = float(relative.min())
+    if relative.max() <= _LARGEST_COUNT * least:
+        for divisor in range(1, _LARGEST_DIVISOR + 1):
+            counts = relative / least * divisor
+            whole = np.rint(counts)
+            if (np.abs(counts - whole) <= 1e-12 * counts).all():
+                return whole, least / divisor
+    mean = float(relative.mean())
+    return relative / mean, mean
+
+
+def check_noise_floor(noise_floor: float, dtype: torch.dtype) -> None:
+    """Refuse a floor that the rounding of residuals in a precision would exceed."""
+    least = _LEAST_FLOOR[dtype]
+    if noise_floor < least:
+        name = str(dtype).removeprefix("torch.")
+        raise ValueError(
+            f"noise_floor={noise_floor!r} is below {least:g}: in {name} less than that cannot be told from rounding. "
+            "Raise it" + (" or set dtype='float64'." if dtype == torch.float32 else ".")
+        )
 
 
 def factor_counts(n_factors: Any, n_components: int) -> tuple[int, ...]:

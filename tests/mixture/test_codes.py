@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mixture_cases import SIZES, X_MADE, exact, quick
 from mixture_oracles import as_arrays, dense_posterior, dense_responsibilities
 from scipy import sparse
@@ -61,6 +62,38 @@ def test_factor_scores(size):
 def test_a_code_of_another_width():
     with pytest.raises(ValueError, match=r"code has 4 columns, but codes of this mixture have 9"):
         quick().inverse_transform(np.zeros((2, 4)))
+
+
+def test_frames_are_imputed_without_a_word_and_given_back_as_asked_for(recwarn):
+    X = X_MADE.copy()
+    X[3, 1] = np.nan
+    frame = pd.DataFrame(X, columns=list("abcdef"), index=np.arange(len(X)) + 7)
+    mfa = quick(frame)
+    plain = mfa.impute(frame)
+    assert not recwarn.list
+    assert isinstance(plain, np.ndarray)
+    np.testing.assert_array_equal(np.delete(plain, 3, 0), np.delete(X, 3, 0))
+    for draw in (False, True):
+        found = mfa.set_output(transform="pandas").impute(frame, draw=draw)
+        pd.testing.assert_index_equal(found.columns, frame.columns)
+        pd.testing.assert_index_equal(found.index, frame.index)
+        assert np.isfinite(found.to_numpy()).all()
+    named = quick(X).set_output(transform="pandas").impute(X)
+    assert list(named.columns) == ["x0", "x1", "x2", "x3", "x4", "x5"]
+
+
+@pytest.mark.parametrize("draw", [False, True])
+def test_tensors_of_any_kind_are_imputed(draw):
+    X = X_MADE.copy()
+    X[3, 1] = np.nan
+    mfa = quick()
+    expected = mfa.impute(X, draw=draw)
+    np.testing.assert_allclose(mfa.impute(torch.tensor(X, requires_grad=True), draw=draw), expected, rtol=1e-12)
+    rounded = mfa.impute(torch.tensor(X).to(torch.bfloat16), draw=draw)
+    assert rounded.dtype == np.float32
+    assert np.isfinite(rounded).all()
+    code = torch.tensor(mfa.transform(X_MADE).toarray(), requires_grad=True)
+    np.testing.assert_allclose(mfa.inverse_transform(code), mfa.reconstruct(X_MADE))
 
 
 @pytest.mark.parametrize("everywhere", [True, False])

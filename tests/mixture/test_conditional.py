@@ -159,3 +159,42 @@ def test_bad_input_is_refused():
     with pytest.raises(Exception, match="not fitted"):
         MFA().condition(partial)
     assert repr(mfa.condition(partial)) == "ConditionalMixture(3 rows, 3 components, columns=[0, 2])"
+
+
+def exact_log_prob(mfa: MFA, row: np.ndarray):
+    """Log density of the columns that a row has, in fifty digits."""
+    import mpmath
+
+    with mpmath.workdps(50):
+        seen, total = np.flatnonzero(~np.isnan(row)).tolist(), mpmath.mpf(0)
+        for k, weight in enumerate(mfa.weights_):
+            loadings = mpmath.matrix(mfa.loadings_[k][seen].tolist())
+            noise = np.broadcast_to(mfa.noise_variance_, mfa.means_.shape)[k]
+            covariance = loadings * loadings.T + mpmath.diag([mpmath.mpf(float(noise[d])) for d in seen])
+            deviation = mpmath.matrix([mpmath.mpf(float(row[d])) - mpmath.mpf(float(mfa.means_[k, d])) for d in seen])
+            distance = (deviation.T * mpmath.lu_solve(covariance, deviation))[0]
+            log_det = mpmath.log(mpmath.det(2 * mpmath.pi * covariance))
+            total += mpmath.mpf(float(weight)) * mpmath.exp(-(distance + log_det) / 2)
+        return mpmath.log(total)
+
+
+@pytest.mark.parametrize("apart", [1, 30, 300, 1e4])
+def test_log_prob_where_what_is_seen_speaks_for_another_component(apart):
+    """Weights of e^-1000 and less, which no number holds, decide as soon as the other columns speak as loudly."""
+    rng = np.random.default_rng(0)
+    means = apart * rng.standard_normal((3, 6))
+    mfa = MFA.from_params([0.5, 0.3, 0.2], means, rng.standard_normal((3, 6, 2)), rng.uniform(0.5, 2, (3, 6)))
+    whole = np.concatenate([means[[0, 1, 2], :3], means[[1, 2, 0], 3:]], axis=1)
+    given = np.where(np.arange(6) < 3, whole, np.nan)
+    found = mfa.condition(given).log_prob(whole[:, 3:])
+    expected = [float(exact_log_prob(mfa, w) - exact_log_prob(mfa, g)) for w, g in zip(whole, given, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-9)
+
+
+def test_weights_are_those_of_their_logarithms():
+    mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [40.0, 60.0]], np.zeros((2, 2, 1)), [1.0, 1.0])
+    conditional = mfa.condition([[0.0, np.nan], [20.0, np.nan]])
+    np.testing.assert_allclose(conditional.log_weights[0], [0, -800])
+    np.testing.assert_allclose(conditional.weights, [[1, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(conditional.mean(), [[0], [30]])
+    assert (conditional.sample(50, random_state=0)[0] < 30).all()

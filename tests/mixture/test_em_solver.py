@@ -10,6 +10,7 @@ import torch
 from mixture_oracles import STRUCTURES, as_they_are, dense_log_prob, dense_statistics, random_params, random_rows
 from passes_cases import FLOOR, many, moved, pass_of, row_weights
 
+from mfa_sklearn import MFA
 from mfa_sklearn.mixture._em.exact import ExactPass, expected_statistics
 from mfa_sklearn.mixture._em.solver import EMSolver
 from mfa_sklearn.mixture._em.statistics import m_step
@@ -102,3 +103,42 @@ def test_a_dropped_extrapolation_puts_the_places_back():
     assert (step.bound, step.comparable, step.note) == (safe.bound, False, "extrapolation dropped")
     assert solver._memory is safe.memory
     assert solver.step().bound >= safe.bound
+
+
+def overlapping(seed: int, n_rows: int, n_features: int, n_components: int, scale: float) -> np.ndarray:
+    """Rows of clusters that overlap, where EM is slow."""
+    rng = np.random.default_rng(seed)
+    centers = scale * rng.uniform(size=(n_components, n_features))
+    labels = rng.choice(n_components, n_rows, p=rng.dirichlet(np.ones(n_components)))
+    return centers[labels] + rng.standard_normal((n_rows, n_features)) * rng.uniform(0.5, 1.2, n_features)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_accelerated_fit_that_has_converged_has_little_left_to_gain(seed, weighted):
+    """Read as one series, gains of extrapolated and of plain steps said so hundreds of tolerances too early."""
+    X = overlapping(seed, 300, 4, 2, 3.0)
+    weights = 1e30 * np.random.default_rng(seed).uniform(size=300) if weighted else None
+    mfa = MFA(2, 1, random_state=0, max_iter=300).fit(X, sample_weight=weights)
+    if mfa.converged_:
+        reached = mfa.lower_bound_
+        mfa.set_params(warm_start=True, tol=1e-7, max_iter=300).fit(X, sample_weight=weights)
+        assert mfa.lower_bound_ - reached < 1e-3
+
+
+def test_plain_steps_start_from_the_last_point_that_was_judged():
+    params, X = many()
+    solver = EMSolver(params, pass_of(ExactPass, params, as_they_are(X, keep=True)), STRUCTURES["UCU"], FLOOR)
+    for _ in range(20):
+        solver.step()
+        if solver._safe is not None:
+            break
+    safe = solver._safe
+    assert not solver.plain
+    solver.plain = True
+    assert solver._params is safe.params
+    bounds = [solver.step().bound for _ in range(4)]
+    assert solver._safe is None
+    plain = EMSolver(safe.params, solver._pass, STRUCTURES["UCU"], FLOOR, acceleration=False)
+    np.testing.assert_allclose(bounds, [plain.step().bound for _ in range(4)], rtol=1e-12)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mfa_sklearn.mixture._fit.stopping import DEFAULT_TOL, Extrapolation, Patience, Worthwhile
+from mfa_sklearn.mixture._fit.stopping import DEFAULT_TOL, Extrapolation, Patience, Worthwhile, rest_of_two_series
 
 
 def steps_until_done(monitor, bounds) -> int | None:
@@ -97,3 +97,37 @@ def test_large_tables_stop_where_nothing_is_left_too():
     gains = 0.1 ** np.arange(8)
     one, other = (steps_until_done(m, np.cumsum([0, *gains])) for m in (Worthwhile(10.0, 0), Extrapolation(1e-4)))
     assert one == other
+
+
+@pytest.mark.parametrize(
+    ("quick", "slow"), [((1, 0.5), (0.2, 0.998)), ((1, 0.8), (1e-3, 0.9999)), ((1, 0.9), (0.1, 0.97))]
+)
+def test_a_slow_series_behind_a_quick_one_is_seen(quick, slow):
+    """Four gains of a sum of two series tell both, where two tell a tenth of what is to come."""
+    gains = [a * x**n + b * y**n for (a, x), (b, y) in [(quick, slow)] for n in range(4)]
+    rest = sum(a * x**3 / (1 - x) for a, x in (quick, slow))
+    assert rest_of_two_series(gains) == pytest.approx(rest, rel=0.15)
+
+
+@pytest.mark.parametrize("gains", [[1, 1, 1, 1], [1, 2, 3, 4], [4, 3, 2, 1], [1, 0.9, 0.95, 0.9]])
+def test_gains_that_do_not_shrink_have_no_end(gains):
+    assert rest_of_two_series(gains) == np.inf
+
+
+def test_extrapolated_gains_must_be_small_together():
+    """One of ten that is not small says that there may be more such."""
+    calm = np.cumsum([1e-6] * 30)
+    one = Extrapolation(1e-4)
+    assert next(n for n, b in enumerate(calm, 1) if one.done(b, plain=False)) == 12
+    gains = [1e-6] * 8 + [1e-3] + [1e-6] * 20
+    other = Extrapolation(1e-4)
+    assert next(n for n, b in enumerate(np.cumsum(gains), 1) if other.done(b, plain=False)) == 20
+
+
+def test_another_fit_goes_on_with_the_gains_and_judges_them_anew():
+    first, second = Extrapolation(1e-2), Extrapolation(1e-6)
+    bounds = list(itertools.islice(geometric(0.5), 40))
+    n = steps_until_done(first, bounds)
+    second.go_on(first)
+    assert not second.done(bounds[n])
+    assert steps_until_done(second, bounds[n + 1 :]) is not None

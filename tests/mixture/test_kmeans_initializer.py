@@ -147,7 +147,7 @@ def test_token_frequency_gives_every_token_the_same_weight() -> None:
 
 def test_token_frequency_draws_tokens_alike() -> None:
     X, rng = tokens(), np.random.RandomState(0)
-    batches = identity_batches(np.asarray(X.token_ids, dtype=float)[:, None], token_weights(X, None))
+    batches = identity_batches(np.asarray(X.token_ids, dtype=float)[:, None], token_weights(X, np.ones(len(X))))
     drawn = [s.X[:, 0].numpy().astype(int) for _ in range(300) for s in samples_of(batches, [10], rng)]
     share = np.bincount(np.concatenate(drawn))[np.unique(X.token_ids)] / 3000
     np.testing.assert_allclose(share, 0.1, atol=0.03)
@@ -360,3 +360,42 @@ def test_cuda_gives_what_the_processor_gives() -> None:
     cpu, cuda = (KMeansInitializer(6, random_state=0, device=d, dtype="float64").fit(X) for d in ("cpu", "cuda"))
     np.testing.assert_allclose(cuda.cluster_centers_, cpu.cluster_centers_, rtol=1e-8)
     np.testing.assert_array_equal(cuda.labels_, cpu.labels_)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_weight_zero_do_not_matter_and_have_labels(dtype, metric) -> None:
+    X = overlapping(dtype=dtype)
+    counts = np.arange(len(X)) % 5 > 0
+    X[~counts] *= np.sqrt(np.finfo(dtype).max)
+    arguments = {"n_clusters": 6, "metric": metric, "random_state": 0}
+    weighted = KMeansInitializer(**arguments).fit(X, sample_weight=3.0 * counts)
+    alone = KMeansInitializer(**arguments).fit(X[counts])
+    np.testing.assert_array_equal(weighted.cluster_centers_, alone.cluster_centers_)
+    np.testing.assert_array_equal(weighted.labels_[counts], alone.labels_)
+    np.testing.assert_array_equal(weighted.labels_, weighted.predict(X))
+    assert weighted.inertia_ == pytest.approx(3 * alone.inertia_)
+    assert weighted.score(X, sample_weight=3.0 * counts) == pytest.approx(-weighted.inertia_, rel=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-30, 1e38, 1e290])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_common_factor_of_all_weights_scales_the_inertia_only(dtype, factor) -> None:
+    X, weights = overlapping(dtype=dtype), np.random.default_rng(0).uniform(0.2, 1, 600)
+    one, other = (KMeansInitializer(6, random_state=0).fit(X, sample_weight=w) for w in (weights, weights * factor))
+    np.testing.assert_allclose(other.cluster_centers_, one.cluster_centers_, rtol=1e-5)
+    assert other.inertia_ / factor == pytest.approx(one.inertia_, rel=1e-6)
+
+
+def test_rows_that_are_not_finite_are_named_by_their_place_among_all() -> None:
+    X, weights = overlapping(), np.ones(600)
+    X[37, 2], weights[:20] = np.nan, 0
+    with pytest.raises(ValueError, match=r"NaN \(first at row 37"):
+        KMeansInitializer(3).fit(X, sample_weight=weights)
+
+
+def test_bfloat16_rows_are_handed_on_in_single_precision() -> None:
+    rows = torch.from_numpy(overlapping()).to(torch.bfloat16).requires_grad_()
+    handed_on = KMeansInitializer(3, random_state=0).fit_transform(rows)
+    assert handed_on.dtype == np.float32
+    np.testing.assert_array_equal(handed_on, rows.detach().float().numpy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mixture_cases import X_MADE, Y_MADE, centers_near, quick
 from sklearn.cluster import DBSCAN, KMeans
 
@@ -87,3 +88,33 @@ BAD_STARTS = [
 def test_bad_starts(init, error, message):
     with pytest.raises(error, match=message):
         quick(init=init)
+
+
+@pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random", "centers", "labels"])
+@pytest.mark.parametrize("solver", ["em", "gradient"])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_every_start_takes_missing_values(init, solver, share):
+    rng = np.random.default_rng(0)
+    X = np.where(rng.random(X_MADE.shape) < share, np.nan, X_MADE)
+    given = {"centers": centers_near(), "labels": Y_MADE}.get(init, init)
+    for seed in range(3):
+        mfa = quick(X, init=given, solver=solver, random_state=seed)
+        assert np.isfinite(mfa.lower_bounds_).all()
+        assert np.isfinite(mfa.means_).all()
+        again = mfa.set_params(warm_start=True).fit(X)
+        assert np.isfinite(again.lower_bound_)
+        assert np.isfinite(again.impute(X)).all()
+
+
+def test_drawn_rows_that_miss_values_are_as_good_a_start_as_others():
+    """A start whose centers were not numbers had all rows in one component."""
+    X = np.where(np.random.default_rng(0).random(X_MADE.shape) < 0.1, np.nan, X_MADE)
+    found = [quick(X, init="random_from_data", random_state=seed, max_iter=60) for seed in range(8)]
+    assert max(mfa.lower_bound_ for mfa in found) > quick(X, max_iter=60).lower_bound_ - 0.01
+    assert all(mfa.weights_.min() > 0.01 for mfa in found)
+
+
+def test_centers_and_labels_come_as_tensors_too():
+    centers = torch.tensor(centers_near(), requires_grad=True)
+    np.testing.assert_allclose(quick(init=centers).means_, quick(init=centers_near()).means_)
+    np.testing.assert_allclose(quick(init=torch.tensor(Y_MADE)).means_, quick(init=Y_MADE).means_)

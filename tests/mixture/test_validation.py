@@ -6,16 +6,19 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from mixture_cases import X_MADE, Y_MADE, centers_near, quick, spoiled
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from mfa_sklearn import MFA, KMeansInitializer, MFASearch
 from mfa_sklearn._base.annotated import AnnotatedArray
+from mfa_sklearn.mixture._validation import check_weights
 
 # --- what it takes --------------------------------------------------------------------------------------------------
 
@@ -123,6 +126,97 @@ def test_bad_input(X, arguments, error, message):
 def test_bad_weights(method, weights, message):
     with pytest.raises(ValueError, match=message):
         getattr(quick(), method)(X_MADE, sample_weight=weights)
+
+
+# --- what stands for a missing value, and tensors that hold no rows --------------------------------------------------
+
+
+def test_what_is_masked_or_none_is_missing():
+    X = spoiled(np.nan)
+    masked = np.ma.masked_array(spoiled(1e6), mask=np.isnan(X))
+    objects = X.astype(object)
+    objects[7, 2] = pd.NA
+    lists = [[None if np.isnan(value) else value for value in row] for row in X.tolist()]
+    expected = quick(X)
+    for rows in (masked, objects, lists, masked[np.arange(300)]):
+        np.testing.assert_array_equal(quick(rows).means_, expected.means_)
+        np.testing.assert_array_equal(expected.predict(rows), expected.predict(X))
+    whole = np.ma.masked_array((10 * X_MADE).astype(int), mask=False)
+    np.testing.assert_array_equal(quick(whole).means_, quick(whole.data).means_)
+    with pytest.raises(ValueError, match=r"NaN \(first at row 7"):
+        KMeansInitializer(3).fit(masked)
+    with pytest.raises(ValueError, match="NaN"):
+        quick().fit(X_MADE, sample_weight=np.ma.masked_array(np.ones(300), mask=np.isnan(X[:, 2])))
+
+
+def test_a_search_takes_a_mask():
+    X = spoiled(np.nan)
+    masked = np.ma.masked_array(spoiled(1e6), mask=np.isnan(X))
+    for criterion in ("bic", "likelihood"):
+        found, expected = (
+            MFASearch(MFA(max_iter=2, tol=0, random_state=0), [1, 2], [1], criterion=criterion, cv=2).fit(rows)
+            for rows in (masked, X)
+        )
+        assert found.best_score_ == pytest.approx(expected.best_score_)
+
+
+NO_ROWS = [
+    (torch.empty(5, 0), ValueError, r"0 feature\(s\)"),
+    (torch.eye(6).to_sparse(), TypeError, r"sparse_coo.*to_dense"),
+    (torch.empty(5, 6, device="meta"), TypeError, "meta tensor"),
+    (np.arange("2020-01", "2020-07", dtype="datetime64[M]")[:, None], TypeError, "datetime64|dates|datetime"),
+    ([[1.0, 2.0], [3.0, object()]], TypeError, "column 1"),
+]
+
+
+@pytest.mark.parametrize(("X", "error", "message"), NO_ROWS)
+@pytest.mark.parametrize("estimator", [MFA(1, 0), KMeansInitializer(2)])
+def test_what_holds_no_rows_is_refused_in_words(estimator, X, error, message):
+    with pytest.raises(error, match=message):
+        clone(estimator).fit(X)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors", "ignore:Sparse CSR")
+def test_tensors_of_other_layouts_are_refused_in_words():
+    with pytest.raises(TypeError, match=r"sparse_csr.*to_dense"):
+        MFA().fit(torch.eye(6).to_sparse_csr())
+    with pytest.raises(TypeError, match=r"nested.*one length"):
+        MFA().fit(torch.nested.nested_tensor([torch.zeros(3), torch.zeros(2)]))
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.1, 1e-300, 1e300])
+@pytest.mark.parametrize("counts", [[1, 2, 0, 5], [2, 3, 4, 0], [0, 6, 9, 15], [1, 1, 1, 1]])
+def test_whole_multiples_count_rows_in_any_unit(counts, factor):
+    found = check_weights(np.array(counts) * factor, np.zeros((4, 1)))
+    expected = np.array([c for c in counts if c]) / np.gcd.reduce(counts)
+    np.testing.assert_array_equal(np.ones(found.count(4)) if found.values is None else found.values, expected)
+    assert found.total(4) == pytest.approx(sum(counts) * factor)
+    np.testing.assert_array_equal(found.spread(4) > 0, np.array(counts) > 0)
+
+
+def test_other_weights_have_a_mean_of_one():
+    weights = np.random.default_rng(0).uniform(size=50)
+    weights[7] = 0
+    found = check_weights(torch.tensor(weights * 1e200), np.zeros((50, 1)))
+    np.testing.assert_allclose(found.values, np.delete(weights, 7) / np.delete(weights, 7).mean())
+    assert found.places.tolist() == [n for n in range(50) if n != 7]
+    assert check_weights(None, np.zeros((50, 1))).total(50) == 50
+
+
+def test_no_warning_of_torch_on_arrays_that_may_not_be_written_to(tmp_path, recwarn):
+    weights, centers = np.linspace(1, 2, 300), centers_near()
+    for array in (weights, centers):
+        array.setflags(write=False)
+    for fitted in (KMeansInitializer(3, random_state=0).fit(X_MADE), quick()):
+        joblib.dump(fitted, tmp_path / "fitted")
+        mapped = joblib.load(tmp_path / "fitted", mmap_mode="r")
+        mapped.predict(X_MADE)
+    mapped.partial_fit(X_MADE, sample_weight=weights)
+    quick(init=centers).condition(np.where(np.arange(6) < 2, np.nan, X_MADE)).log_prob(X_MADE[:, :2])
+    assert [w for w in recwarn.list if "writ" in str(w.message)] == []
 
 
 # --- where rows come from -------------------------------------------------------------------------------------------

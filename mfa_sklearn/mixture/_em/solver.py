@@ -63,10 +63,24 @@ class EMSolver:
         self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
         self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
         self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
+        self._plain = not acceleration
         self._memory: Any = None  # what the pass remembers
         self._safe: _Safe | None = None
         self._last = -math.inf  # bound of the last comparable step
         self._steps = self.reseeded = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether steps are those of EM, without extrapolation."""
+        return self._plain
+
+    @plain.setter
+    def plain(self, value: bool) -> None:
+        if self._accelerator is None:
+            return
+        self._plain = value
+        if value and self._safe is not None:
+            self._fall_back(self._safe)
 
     def step(self) -> Step:
         """One E-step over all batches and one M-step."""
@@ -103,7 +117,8 @@ class EMSolver:
                 self._accelerator.restart()
             return
         ahead = self._accelerator.propose(flatten(self._params), flatten(params))
-        extrapolated = self._accelerator.extrapolates and bool(ahead.isfinite().all())
+        # Plain steps are remembered all the same: they say where to go on to, should that be needed.
+        extrapolated = not self._plain and self._accelerator.extrapolates and bool(ahead.isfinite().all())
         self._safe = _Safe(bound, params, self._memory) if extrapolated else None
         self._params = unflatten(ahead, params, self._floor) if extrapolated else params
 

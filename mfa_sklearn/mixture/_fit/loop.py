@@ -38,6 +38,7 @@ class Solver(Protocol):
     """What the loop asks of a solver."""
 
     reseeded: int
+    plain: bool  # whether a step goes on from where the last one ended; may be set
 
     def step(self) -> Step:
         """Improve the parameters once."""
@@ -47,7 +48,11 @@ class Solver(Protocol):
 
 
 def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, Step], Any] | None = None) -> FitResult:
-    """Step until the monitor is satisfied or `max_iter` steps are done; an interrupt keeps what was reached."""
+    """Step until the monitor is satisfied or `max_iter` steps are done; an interrupt keeps what was reached.
+
+    Gains of extrapolated steps are no series that says what is still to come. Where they seem to have ended, plain
+    steps are made, and theirs are judged; should these have more to gain, extrapolation goes on.
+    """
     bounds: list[float] = []
     converged, interrupted = False, False
     try:
@@ -56,10 +61,23 @@ def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, 
             bounds.append(step.bound)
             if report is not None:
                 report(n_iter, step)
-            if step.comparable and monitor.done(step.bound):
+            if step.comparable and _ended(solver, monitor, step.bound):
                 converged = True
                 break
     except KeyboardInterrupt:
         interrupted = True
     params, bound = solver.finish()
     return FitResult(params, bound, [*bounds, bound], len(bounds), converged, solver.reseeded, interrupted)
+
+
+def _ended(solver: Solver, monitor: Monitor, bound: float) -> bool:
+    """Whether the fit is at its end, now that a step has come to a bound."""
+    if not monitor.done(bound, solver.plain):
+        if monitor.doubtful:
+            solver.plain = False
+        return False
+    if monitor.final or solver.plain:
+        return True
+    solver.plain = True
+    monitor.restart(bound)
+    return False

@@ -10,9 +10,10 @@ from sklearn.utils import check_random_state
 
 from ..._base.checks import warn_user
 from ..._base.devices import resolve_device, working_dtype
-from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for
+from ..._base.mapped import read_rows
+from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for, reach, too_far
 from .._start.start import Draws, Start, given_centers, given_labels
-from .._validation import check_sizes, factor_counts
+from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
 
 _NO_CENTERS = (
     "n_components=None takes as many components as there are centers, and no centers came with the rows: one component "
@@ -32,11 +33,11 @@ class Problem(NamedTuple):
     labels: np.ndarray | None  # (n,), likewise
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
-    weight: float  # of all rows
+    weight: float  # of all rows, as the user gave it
     missing: bool  # whether rows may miss values
 
 
-def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None, draws: Draws | None = None) -> Problem:
+def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Draws | None = None) -> Problem:
     """The problem that an estimator's parameters and rows pose.
 
     Parameters
@@ -46,55 +47,81 @@ def pose(estimator: Any, X: Any, rows: Any, weights: np.ndarray | None, draws: D
         As the user gave it, with what an earlier step attached.
     rows : array-like of shape (n, D)
         The same, checked.
-    weights : ndarray (n,), optional
+    sample_weight : array-like (n,), optional
     draws : Draws, optional
         What starts on the same rows have drawn.
     """
-    e, n_rows = estimator, rows.shape[0]
-    device, dtype = resolve_device(e.device), working_dtype(e.dtype, rows)
+    e, n_rows, weights = estimator, rows.shape[0], check_weights(sample_weight, rows)
+    device, dtype = _place(e, rows)
     rng = check_random_state(e.random_state)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
     check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
     moments = _moments(rows, weights, device)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
+    _check_extremes(rows, weights, moments, conditioner, e.noise_floor, dtype)
     labels = given_labels(e.init, n_rows)
     centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
-    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), rows.shape, weights)
-    kept, held_out = _split(e, n_rows, weights, rng)
+    kept, held_out = _split(e, weights.count(n_rows), rng)
+    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), kept, weights, rows.shape)
 
     def batches(places: np.ndarray | None) -> Batches:
-        w = weights if weights is None or places is None else weights[places]
-        size = e.batch_size if e.solver == "em" else None
-        return Batches(rows, conditioner, dtype, device, w, size, keep=True, places=places)
+        some, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
+        return Batches(rows, conditioner, dtype, device, weights.at(places), size, keep=True, places=some)
 
-    train = batches(kept)
+    train, numbers = batches(kept), weights.row_numbers(kept)
     return Problem(
         batches=train,
         validation=None if held_out is None else batches(held_out),
         conditioner=conditioner,
         start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws),
         centers=centers,
-        labels=labels if labels is None or kept is None else labels[kept],
+        labels=labels if labels is None or numbers is None else labels[numbers],
         rng=rng,
         log_scale=float(moments.observed @ conditioner.scale.log()),
-        weight=float(n_rows if weights is None else weights.sum()),
+        weight=weights.total(n_rows),
         missing=moments.missing,
     )
 
 
-def _moments(rows: Any, weights: np.ndarray | None, device: torch.device) -> ColumnMoments:
-    moments = column_moments(rows, weights, device)
+def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
+    """Where, and in which precision a fit computes, if that can hold the noise."""
+    device, dtype = resolve_device(estimator.device), working_dtype(estimator.dtype, rows)
+    check_noise_floor(estimator.noise_floor, dtype)
+    return device, dtype
+
+
+def _moments(rows: Any, weights: RowWeights, device: torch.device) -> ColumnMoments:
+    moments = column_moments(rows, weights.values, device, weights.places)
     empty = (moments.observed == 0).nonzero()[:, 0].tolist()
     if empty:
         raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
     return moments
 
 
-def _ranks(estimator: Any, n_components: int, shape: tuple[int, int], weights: np.ndarray | None) -> tuple[int, ...]:
-    """Factors of each component, if the rows of positive weight can carry them."""
+def _check_extremes(
+    rows: Any, weights: RowWeights, moments: ColumnMoments, conditioner: Conditioner, floor: float, dtype: torch.dtype
+) -> None:
+    """Refuse rows whose squared distances would overflow: very small weights can leave them far from all others."""
+    farthest = reach(torch.full_like(moments.mean, floor)[None], dtype)
+    low, high = ((end - conditioner.center) / conditioner.scale for end in (moments.low, moments.high))
+    distance, column = torch.maximum(-low, high).max(0)
+    if distance <= farthest:
+        return
+    d, extreme = int(column), moments.low if -low[column] > high[column] else moments.high
+    for start in range(0, rows.shape[0], 2**16):
+        values = read_rows(rows, slice(start, min(start + 2**16, rows.shape[0])), moments.mean.device)[:, d].double()
+        found = (values == extreme[column]).nonzero()[:, 0].tolist()
+        numbers = [start + i for i in found if weights.places is None or start + i in weights.places]
+        if numbers:
+            raise too_far(numbers[0], d, float(distance), farthest, dtype)
+
+
+def _ranks(
+    estimator: Any, n_components: int, kept: np.ndarray | None, weights: RowWeights, shape: tuple[int, int]
+) -> tuple[int, ...]:
+    """Factors of each component, if the rows that count and are kept can carry them."""
     ranks = factor_counts(estimator.n_factors, n_components)
-    n_rows = shape[0] if weights is None else int((weights > 0).sum())
-    check_sizes(n_rows, shape[1], n_components, max(ranks))
+    check_sizes(weights.count(shape[0]) if kept is None else len(kept), shape[1], n_components, max(ranks))
     if estimator._structure.common_loadings and len(set(ranks)) > 1:
         raise ValueError(
             f"loading_type='common' needs one n_factors for all components, got n_factors={estimator.n_factors!r}"
@@ -120,10 +147,8 @@ def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndar
     return asked or 1
 
 
-def _split(
-    estimator: Any, n_rows: int, weights: np.ndarray | None, rng: np.random.RandomState
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Row numbers to fit on and to hold out; None for all and for none."""
+def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Of the rows that count, numbers of those to fit on and to hold out; None for all and for none."""
     if estimator.solver != "gradient" or not estimator.early_stopping:
         return None, None
     n_held = max(1, round(estimator.validation_fraction * n_rows))
@@ -133,7 +158,4 @@ def _split(
             "give more rows or set early_stopping=False"
         )
     order = rng.permutation(n_rows)
-    kept, held_out = np.sort(order[n_held:]), np.sort(order[:n_held])
-    if weights is not None and not weights[held_out].sum() * weights[kept].sum() > 0:
-        raise ValueError("sample_weight is zero for all rows held out (or all kept); set early_stopping=False")
-    return kept, held_out
+    return np.sort(order[n_held:]), np.sort(order[:n_held])

@@ -12,41 +12,113 @@ _GAIN_BY_A_TENTH = 1e-3
 _FREE_SECONDS = 2.0
 # Finding a start and annealing come before the first bound, and take about as long as this number of steps.
 _STEPS_BEFORE = 5
+# Gains that what is still to come is extrapolated from.
+_GAINS = 4
+# Gains of extrapolated steps that have to be small together: the most that the extrapolation looks back.
+_WINDOW = 10
+# Share of a gain that is too little to be told from rounding.
+_NOTHING = 1e-4
 
 
 class Monitor(Protocol):
     """Says when to stop."""
 
-    def done(self, bound: float) -> bool:
-        """Whether the bounds seen so far, this one the last, say that no more is to be had."""
+    final: bool  # whether what is done is so however the bounds were reached
+
+    def done(self, bound: float, plain: bool = True) -> bool:
+        """Whether the bounds seen so far, this one the last, say that no more is to be had.
+
+        Bounds that are not all of `plain` steps are no series, and can but say that it is time to make such steps.
+        """
+
+    def restart(self, bound: float) -> None:
+        """Begin another series of bounds with this one."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the series, as far as it goes, says that more is to be had."""
+
+    def go_on(self, last: object) -> None:
+        """Take over what the monitor of an earlier fit has seen, which this fit goes on from."""
 
 
 class Extrapolation:
     """Stops when all the gain still to come, extrapolated from the last gains, is below `tol` per row.
 
     EM's gains shrink geometrically, so a small gain says little: at a rate of 0.99 a hundred times as much is still to
-    come (Aitken's extrapolation; Boehning et al., Ann. Inst. Stat. Math. 46, 1994).
+    come (Aitken's extrapolation; Boehning et al., Ann. Inst. Stat. Math. 46, 1994). They are a sum of many such series,
+    and a slow one that the others hide at first is most of what remains: two are told apart.
     """
 
     def __init__(self, tol: float) -> None:
         self.tol = tol
-        self._last = self._gain = math.nan
+        self.final = False
+        self._last = math.nan
+        self._gains: list[float] = []
         self._calm = 0
 
-    def done(self, bound: float) -> bool:
+    def done(self, bound: float, plain: bool = True) -> bool:
         """Whether at most `tol` nats per row are still to be gained, twice in a row."""
-        gain, self._last, previous = bound - self._last, bound, self._gain
-        self._gain = gain
-        if math.isnan(gain) or math.isnan(previous):
+        gain, self._last = bound - self._last, bound
+        if math.isnan(gain):
+            self._gains = []
             return False
-        rounding = 1e-14 * max(1.0, abs(bound))
-        if gain <= rounding:
-            remaining = 0.0
-        else:
-            rate = min(gain / previous, 1 - 1e-6) if previous > 0 else 1 - 1e-6
-            remaining = gain / (1 - rate)
-        self._calm = self._calm + 1 if remaining <= self.tol else 0
+        self._gains = [*self._gains, gain][-_WINDOW:]
+        if len(self._gains) < 2:
+            return False
+        self._calm = self._calm + 1 if self._remaining(bound, plain) <= self.tol else 0
         return self._calm >= 2
+
+    def _remaining(self, bound: float, plain: bool) -> float:
+        """Nats per row still to be gained, by the last gains; infinity where they do not tell."""
+        if self._gains[-1] <= 1e-14 * max(1.0, abs(bound)):
+            return 0.0
+        if not plain:
+            return 2 * sum(self._gains) if len(self._gains) == _WINDOW else math.inf
+        return rest_of_two_series(self._gains[-_GAINS:]) if len(self._gains) >= _GAINS else math.inf
+
+    def restart(self, bound: float) -> None:
+        """Begin another series of bounds with this one."""
+        self._last, self._gains, self._calm = bound, [], 0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the series, as far as it goes, says that more than `tol` is to be had."""
+        return len(self._gains) >= _GAINS and not self._calm
+
+    def go_on(self, last: object) -> None:
+        """Take over the bounds that the monitor of an earlier fit has seen."""
+        if isinstance(last, Extrapolation):
+            self._last, self._gains = last._last, list(last._gains)
+            # What was little enough for a larger tolerance is judged anew.
+            self._calm = last._calm if last.tol <= self.tol else 0
+
+
+def rest_of_two_series(gains: list[float]) -> float:
+    """What four positive gains, the last among it, have still to come, if they are a sum of two geometric series.
+
+    The slower series is what the gains tend to in the short run, by Aitken's delta-squared process. Infinity where they
+    rise, or where one of the series does not shrink.
+    """
+    gain, previous = gains[-1], gains[-2]
+    lasting, before = _limit(*gains[-3:]), _limit(*gains[-4:-1])
+    if not gain < previous or lasting == -math.inf:
+        return math.inf
+    single = gain / (1 - gain / previous)
+    if lasting <= _NOTHING * gain:
+        return single
+    if not lasting < before:
+        return math.inf
+    passing, was = gain - lasting, previous - before
+    quick = passing / (1 - passing / was) if 0 < passing < was else passing
+    # What seems to last may be on its way to less than nothing: then the gains fall ever faster, as one series.
+    return max(single, quick + lasting / (1 - lasting / before))
+
+
+def _limit(first: float, second: float, third: float) -> float:
+    """What three falling terms tend to, if their differences shrink geometrically; minus infinity if these grow."""
+    fall, later = first - second, second - third
+    return third - later * later / (fall - later) if 0 < later < fall else -math.inf
 
 
 class Patience:
@@ -54,13 +126,23 @@ class Patience:
 
     def __init__(self, tol: float, n_iter_no_change: int) -> None:
         self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.final, self.doubtful = True, False
         self._best, self._waited = -math.inf, 0
 
-    def done(self, bound: float) -> bool:
+    def done(self, bound: float, plain: bool = True) -> bool:
         """Whether patience has run out."""
         self._waited = 0 if bound > self._best + self.tol else self._waited + 1
         self._best = max(self._best, bound)
         return self._waited >= self.n_iter_no_change
+
+    def restart(self, bound: float) -> None:
+        """Begin another series of bounds with this one."""
+        self._best, self._waited = bound, 0
+
+    def go_on(self, last: object) -> None:
+        """Take over the best bound of an earlier fit, and how long it has not been beaten."""
+        if isinstance(last, Patience):
+            self._best, self._waited = last._best, min(last._waited, self.n_iter_no_change - 1)
 
 
 class Worthwhile(Extrapolation):
@@ -83,10 +165,17 @@ class Worthwhile(Extrapolation):
         self._least = _GAIN_BY_A_TENTH * n_features
         self._seen = self._poor = 0
 
-    def done(self, bound: float) -> bool:
+    def done(self, bound: float, plain: bool = True) -> bool:
         """Whether nothing is left to gain, or twice in a row not enough."""
         self._seen += 1
         gained = (bound - self._last) * (self._seen + _STEPS_BEFORE) / 10
         poor = gained < self._least and self._seen > self._n_free
         self._poor = self._poor + 1 if poor else 0
-        return super().done(bound) or self._poor >= 2
+        self.final = self._poor >= 2
+        return super().done(bound, plain) or self.final
+
+    def go_on(self, last: object) -> None:
+        """Take over the bounds that the monitor of an earlier fit has seen, and its time."""
+        super().go_on(last)
+        if isinstance(last, Worthwhile):
+            self._seen = last._seen

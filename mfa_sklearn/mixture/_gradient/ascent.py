@@ -90,15 +90,15 @@ class Ascent:
         log_likelihood, weight : float
             Of the minibatch before the step: the weighted sum of log densities, and the sum of weights.
         """
-        w = X.new_ones(len(X)) if weights is None else weights.to(X)
-        mass = float(w.sum())
+        mass = float(len(X) if weights is None else weights.sum())
         if mass == 0:
             return 0.0, 0.0
+        w = X.new_full((len(X),), 1 / mass) if weights is None else (weights / mass).to(X)
         self._optimizer.zero_grad(set_to_none=True)
-        params = constrain(self._leaves, self._floor)
         missing = has_missing(X)
         climb = self._by_pairs if self._sharp and not missing else self._by_autograd
-        value = float(climb(params, X, w / mass)) * mass
+        with torch.enable_grad():
+            value = float(climb(constrain(self._leaves, self._floor), X, w)) * mass
         if not math.isfinite(value):
             raise FloatingPointError(
                 "the log-likelihood of a minibatch is not finite; use a lower learning_rate or a higher noise_floor"

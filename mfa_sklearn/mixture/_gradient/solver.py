@@ -56,6 +56,7 @@ class GradientSolver:
         self._ascent = Ascent(self._leaves, optimizer, floor)
         self._best: tuple[float, MFAParams] | None = None
         self.reseeded = 0
+        self.plain = True
 
     def step(self) -> Step:
         """One epoch."""
@@ -75,6 +76,8 @@ class GradientSolver:
     def _current(self) -> MFAParams:
         with torch.no_grad():
             params = constrain(self._leaves, self._floor).to(torch.float64)
+        # In single precision weights sum to one only to its rounding.
+        params = params._replace(log_weights=params.log_weights.log_softmax(0))
         return MFAParams(*(t.detach().clone() for t in params))
 
     def finish(self) -> tuple[MFAParams, float]:

@@ -6,11 +6,13 @@ computes in full, which can still be a faster way to do so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from ..._base.isolation import coarse
 
 # Relative rounding of the factors: TF32 and bfloat16.
 TF32_EPS, BF16_EPS = 2.0**-11, 2.0**-8
@@ -18,7 +20,10 @@ TF32_EPS, BF16_EPS = 2.0**-11, 2.0**-8
 
 @contextmanager
 def coarse_products(device: torch.device, allowed: bool = True) -> Iterator[None]:
-    """Let matrix products of single precision on a device round their factors, if allowed; settings are put back."""
+    """Let matrix products of single precision on a device round their factors, if allowed; settings are put back.
+
+    The setting is one for the process: inside the block this thread has the library to itself.
+    """
     backend, precision = (
         (torch.backends.cuda.matmul, "tf32")
         if device.type == "cuda"
@@ -30,12 +35,14 @@ def coarse_products(device: torch.device, allowed: bool = True) -> Iterator[None
     if not allowed or device.type not in ("cpu", "cuda") or not hasattr(backend, name):
         yield
         return
-    before = getattr(backend, name)
-    setattr(backend, name, value)
-    try:
+
+    def switch() -> Callable[[], None]:
+        before = getattr(backend, name)
+        setattr(backend, name, value)
+        return lambda: setattr(backend, name, before)
+
+    with coarse(switch):
         yield
-    finally:
-        setattr(backend, name, before)
 
 
 def search_may_be_coarse(precision: Tensor, temperature: float) -> bool:

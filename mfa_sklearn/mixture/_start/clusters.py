@@ -7,10 +7,11 @@ deviations inside the cluster, with the noise left per feature: W = V (S^2 - sig
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from ..._base.devices import seeded
 from .._model.missing import has_missing
 from .._model.params import MFAParams, Structure
 
@@ -37,6 +38,13 @@ _RIDGE = 1e-5
 # Rows that a component without any counts as, so that its weight has a logarithm; and the smallest noise, in the
 # conditioned space, where every feature's variance is about one.
 _LEAST_COUNT, _LEAST_NOISE = 1e-3, 1e-6
+
+
+class Draws(NamedTuple):
+    """Generators on the processor, so that a start is the same whatever device it is for."""
+
+    axes: torch.Generator
+    projections: torch.Generator
 
 
 def nearest_center(X: Tensor, centers: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -81,16 +89,15 @@ def params_from_labels(
     common = structure.common_loadings
     spread = [_spread(rows, len(X) if common else len(rows), X) for rows in clusters]
     deviations = (_deviations(X, rows, m, w) for rows, m in zip(spread, centers, strict=True))
-    # `torch.svd_lowrank` draws from the global generators.
-    with seeded(int(torch.randint(2**31, (), generator=generator, device=generator.device)), X.device):
-        if common:
-            mass = float(w[torch.cat(spread)].sum())
-            shared = _principal_loadings(torch.cat(list(deviations)), mass, n_factors, pooled, generator)
-            loadings = shared.expand(n_components, *shared.shape)
-        else:
-            mass_of = [float(w[rows].sum()) for rows in spread]
-            each = zip(deviations, mass_of, variances, strict=True)
-            loadings = torch.stack([_principal_loadings(d, mass, n_factors, v, generator) for d, mass, v in each])
+    draws = Draws(generator, torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=generator))))
+    if common:
+        mass = float(w[torch.cat(spread)].sum())
+        shared = _principal_loadings(torch.cat(list(deviations)), mass, n_factors, pooled, draws)
+        loadings = shared.expand(n_components, *shared.shape)
+    else:
+        mass_of = [float(w[rows].sum()) for rows in spread]
+        each = zip(deviations, mass_of, variances, strict=True)
+        loadings = torch.stack([_principal_loadings(d, mass, n_factors, v, draws) for d, mass, v in each])
     noise = _residual_noise(variances, loadings, count, structure, floor)
     log_weights = (count.clamp(min=_LEAST_COUNT) / count.clamp(min=_LEAST_COUNT).sum()).log()
     return MFAParams(log_weights, centers, loadings.contiguous(), noise)
@@ -155,9 +162,7 @@ def _cluster_variances(X: Tensor, w: Tensor, clusters: tuple[Tensor, ...], cente
     return variances
 
 
-def _principal_loadings(
-    deviations: Tensor, mass: float, n_factors: int, variance: Tensor, generator: torch.Generator
-) -> Tensor:
+def _principal_loadings(deviations: Tensor, mass: float, n_factors: int, variance: Tensor, draws: Draws) -> Tensor:
     """Loadings (D, q) of a cluster's deviations (n, D), already weighted by the root of each row's weight.
 
     Given the noise, the best loadings are principal components in units of it, ``Psi^(1/2) V (S^2 - 1)^(1/2)``
@@ -166,7 +171,7 @@ def _principal_loadings(
     """
     n_rows, n_features = deviations.shape
     size = torch.where(variance > 0, variance, 1.0).sqrt()
-    axes = torch.randn(n_features, n_factors, generator=generator, dtype=torch.float64, device=generator.device)
+    axes = torch.randn(n_features, n_factors, generator=draws.axes, dtype=torch.float64)
     # A direction that holds no more than noise starts small, not at zero, where EM would leave it.
     start = _RANDOM_LOADING * axes.to(deviations.device) / n_features**0.5
     rank = min(n_factors, n_rows, n_features)
@@ -175,7 +180,7 @@ def _principal_loadings(
     standard = deviations / size.to(deviations)
     noise = _unique_share(standard, mass, n_factors)
     for _ in range(_TURNS if n_features <= _FEW_FEATURES else _WIDE_TURNS):
-        s, v = _top_singular(standard / noise.sqrt().to(deviations), rank)
+        s, v = _top_singular(standard / noise.sqrt().to(deviations), rank, draws.projections)
         signal = (s.double().square() / mass - 1).clamp(min=0)
         found = torch.where(signal > _LEAST_SIGNAL, v.double() * signal.sqrt(), start[:, :rank]) * noise.sqrt()[:, None]
         noise = (1 - found.square().sum(1)).clamp(min=_SMALLEST_SHARE)
@@ -199,12 +204,30 @@ def _unique_share(standard: Tensor, mass: float, n_factors: int) -> Tensor:
     return (1 / torch.linalg.inv(correlation).diagonal()).clamp(min=_SMALLEST_UNIQUE_SHARE, max=1)
 
 
-def _top_singular(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def _top_singular(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     if min(matrix.shape) <= max(_EXACT_RANK, 4 * rank):
         _, s, vh = torch.linalg.svd(matrix, full_matrices=False)
         return s[:rank], vh[:rank].T
-    _, s, v = torch.svd_lowrank(matrix, q=rank + _EXTRA_DIRECTIONS, niter=_REFINEMENTS)
-    return s[:rank], v[:, :rank]
+    return _randomized_svd(matrix, rank, generator)
+
+
+def _randomized_svd(matrix: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """About the largest singular values (r,) and right vectors (D, r), by products with a few random directions.
+
+    Halko, Martinsson & Tropp, "Finding structure with randomness", SIAM Rev. 53, 2011, algorithms 4.4 and 5.1.
+    `torch.svd_lowrank` is the same, but draws from the generators of the whole process, which threads share.
+    """
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    random = torch.randn(tall.shape[1], rank + _EXTRA_DIRECTIONS, generator=generator, dtype=matrix.dtype).to(
+        matrix.device
+    )
+    basis = torch.linalg.qr(tall @ random).Q
+    for _ in range(_REFINEMENTS):
+        basis = torch.linalg.qr(tall.T @ basis).Q
+        basis = torch.linalg.qr(tall @ basis).Q
+    u, s, vh = torch.linalg.svd(basis.T @ tall, full_matrices=False)
+    right = vh.T if tall is matrix else basis @ u
+    return s[:rank], right[:, :rank]
 
 
 def _residual_noise(variances: Tensor, loadings: Tensor, count: Tensor, structure: Structure, floor: float) -> Tensor:

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._base.devices import to_tensor
 from ..._base.mapped import read_rows
 from .._rows import BATCH_BYTES, Batches, Conditioner
+from .._validation import RowWeights
 
 
 class Rows(Protocol):
@@ -50,8 +52,11 @@ class FiniteBatches(Batches):
 
     def _fresh(self, index: Any) -> Tensor:
         rows = super()._fresh(index)
-        check_finite(rows, index)
+        check_finite(rows, self._numbers(index))
         return rows
+
+    def _numbers(self, index: Any) -> Any:
+        return index if self._places is None else self._places[index]
 
 
 class UnitBatches(FiniteBatches):
@@ -62,7 +67,7 @@ class UnitBatches(FiniteBatches):
         # Scaled by the largest entry first: the squares of a short row would underflow.
         largest = rows.abs().amax(1, keepdim=True)
         if bool((largest == 0).any()):
-            number = _row_number(index, largest[:, 0] == 0)
+            number = _row_number(self._numbers(index), largest[:, 0] == 0)
             raise ValueError(f"row {number} of X is all zeros and has no direction: drop it, or use metric='euclidean'")
         rows = rows / largest
         return rows.div_(rows.norm(dim=1, keepdim=True))
@@ -96,19 +101,19 @@ def _row_number(index: Any, where: Tensor) -> int:
 
 
 def row_conditioner(
-    X: Any, weights: np.ndarray | None, device: torch.device, rng: np.random.RandomState, centered: bool
+    X: Any, weights: RowWeights, device: torch.device, rng: np.random.RandomState, centered: bool
 ) -> Conditioner:
     """A center (the origin, if not `centered`) and one unit for all columns, from a sample of many rows."""
-    n_rows, n_features = X.shape
-    size = max(1, BATCH_BYTES // (8 * n_features))
-    index: Any = slice(0, n_rows)
+    n_features = X.shape[1]
+    n_rows, size = weights.count(X.shape[0]), max(1, BATCH_BYTES // (8 * n_features))
+    values, index = weights.values, weights.places
     if n_rows > size:
-        share = None if weights is None else weights / weights.sum()
-        index, weights = np.unique(rng.choice(n_rows, size, p=share)), None
-    rows = read_rows(X, index, device)
-    check_finite(rows, index)
+        drawn = np.unique(rng.choice(n_rows, size, p=None if values is None else values / values.sum()))
+        values, index = None, weights.row_numbers(drawn)
+    rows = read_rows(X, slice(0, n_rows) if index is None else index, device)
+    check_finite(rows, slice(0, n_rows) if index is None else index)
     rows = rows.double()
-    w = rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights, device=device)
+    w = rows.new_ones(len(rows)) if values is None else to_tensor(values, device)
     mean = (w / w.sum()) @ rows if centered else rows.new_zeros(n_features)
     unit = ((w / w.sum()) @ (rows - mean).square()).mean().sqrt()
     # Constant rows differ by rounding alone; their own unit is as good as any.

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ..._base.annotated import shared_fact
+from ..._base.devices import plain_array, to_tensor
 from ..._base.origin import warn_other_source
 from .._model.params import MFAParams, Structure, tie
 from .._rows import Batches, Conditioner
@@ -39,12 +40,12 @@ def given_centers(init: Any, X: Any, n_components: int | None) -> np.ndarray | N
     elif hasattr(init, "fit"):
         centers = _centers_of(init, X, n_components)
     else:
-        centers = np.asarray(init)
+        centers = np.asarray(plain_array(init))
         if centers.ndim == 1:
             return None  # labels
     if centers is None:
         return None
-    centers = np.ascontiguousarray(centers, dtype=np.float64)
+    centers = np.ascontiguousarray(plain_array(centers), dtype=np.float64)
     if centers.ndim != 2 or centers.shape[1] != X.shape[1]:
         raise ValueError(f"init gives centers of shape {centers.shape}, but X has n_features={X.shape[1]}")
     if n_components is not None and len(centers) != n_components:
@@ -71,9 +72,11 @@ def _centers_of(initializer: Any, X: Any, n_components: int | None) -> np.ndarra
 
 def given_labels(init: Any, n_rows: int) -> np.ndarray | None:
     """Labels (n,) from 0 that the user starts from; None where `init` is something else."""
-    if isinstance(init, str) or hasattr(init, "fit") or np.ndim(init) != 1:
+    if isinstance(init, str) or hasattr(init, "fit"):
         return None
-    labels = np.asarray(init)
+    labels = np.asarray(plain_array(init))
+    if labels.ndim != 1:
+        return None
     if labels.shape != (n_rows,):
         raise ValueError(f"init holds {len(labels)} labels for n_samples={n_rows} rows; give one label per row")
     if labels.dtype.kind not in "iu" or labels.min() < 0:
@@ -154,7 +157,7 @@ class Start:
         rows = self._batches.draw(self._rng)
         X = self._batches.drawn(rows)
         conditioner = Conditioner(*(t.to(X.device) for t in self._conditioner))
-        c = torch.as_tensor(centers, dtype=torch.float64, device=X.device)
+        c = to_tensor(centers, X.device, torch.float64)
         labels = nearest_center(X, (c - conditioner.center).to(X), conditioner.scale.to(X))
         return self._build(rows, X, labels, (c - conditioner.center) / conditioner.scale)
 
@@ -195,7 +198,8 @@ class Start:
         chosen = rows[self._rng.choice(len(rows), self._sizes[0], replace=False, p=None if w is None else w / w.sum())]
         # Rows are read in ascending order, and come in the order they were drawn in.
         order = torch.as_tensor(chosen.argsort().argsort(), device=self._batches.device)
-        return self._batches.read(np.sort(chosen))[order]
+        # A drawn row has the mean where it misses a value, as rows have for the other strategies.
+        return torch.nan_to_num(self._batches.read(np.sort(chosen))[order])
 
     def _spread_rows(self, rows: np.ndarray) -> Tensor:
         X, w = self._filled(rows), self._weights(rows)
