@@ -55,7 +55,7 @@ def test_mistyped_words(arguments: list[str], advice: str, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "end"),
     [
-        (["zzzzzz"], "'steer')"),
+        (["zzzzzz"], "'verify')"),
         ([*FIT, "--max-iter", "-5x"], "expected one argument"),
         ([*FIT, "-k"], "expected one argument"),
         (["fit", "-k", "-3"], "-o/--output"),

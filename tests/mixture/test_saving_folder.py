@@ -278,7 +278,7 @@ def test_threads_that_save_into_one_folder(tmp_path):
 
 def test_folders_that_are_none(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FileNotFoundError, match="give a folder that save_pretrained wrote"):
+    with pytest.raises(NotADirectoryError, match="is a file: give the folder that save_pretrained wrote"):
         MFA.from_pretrained(tmp_path / "file")
     for call in (MFA.from_pretrained, fitted().save_pretrained):
         with pytest.raises(TypeError, match="directory=None must be a path"):
