@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> tuple[Pipeline, np.ndarray]:
         [
             ("activations", ActivationExtractor(MODEL, layer=LAYER, max_length=MAX_LENGTH, batch_size=64)),
             ("init", KMeansInitializer(n_clusters=options.components, random_state=0)),
-            ("mfa", MFA(n_factors=options.factors, tol=1e-2, random_state=0)),
+            ("mfa", MFA(n_factors=options.factors, tol=1e-2, max_iter=300, random_state=0)),
         ]
     )
     start = time.perf_counter()

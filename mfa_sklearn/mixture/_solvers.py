@@ -13,7 +13,7 @@ from ._em.passes import best_pass
 from ._em.solver import EMSolver
 from ._fit.loop import Solver
 from ._fit.problem import Problem
-from ._fit.stopping import DEFAULT_TOL, Extrapolation, Monitor, Patience, Worthwhile
+from ._fit.stopping import DEFAULT_TOL, LEAST_ROUNDING, Extrapolation, Monitor, Patience, Worthwhile
 from ._gradient.solver import GradientSolver
 from ._model.params import MFAParams, tie
 
@@ -93,9 +93,11 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
         acceleration=e.acceleration,
         row_weight=problem.batches.mean_weight,
     )
+    # Rounding of many rows' densities cancels for the most part.
+    rounding = max(LEAST_ROUNDING, torch.finfo(problem.batches.dtype).eps / 4)
     if e.tol == "auto":
-        return solver, Worthwhile(rows.seconds, problem.batches.n_features)
-    return solver, Extrapolation(e.tol)
+        return solver, Worthwhile(rows.seconds, problem.batches.n_features, rounding=rounding)
+    return solver, Extrapolation(e.tol, rounding)
 
 
 def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:

@@ -38,7 +38,7 @@ def test_a_small_gain_alone_is_no_reason_to_stop():
 
 
 def test_a_growing_gain_is_far_from_the_end():
-    assert steps_until_done(Extrapolation(1e-4), (1e-8 * 1.1**n for n in range(50))) is None
+    assert steps_until_done(Extrapolation(1e-4), (1e-6 * 1.1**n for n in range(50))) is None
 
 
 def test_bounds_that_stand_still_or_fall_are_the_end():
@@ -131,3 +131,18 @@ def test_another_fit_goes_on_with_the_gains_and_judges_them_anew():
     second.go_on(first)
     assert not second.done(bounds[n])
     assert steps_until_done(second, bounds[n + 1 :]) is not None
+
+
+def test_gains_that_nobody_could_wait_for_are_none():
+    """On a plateau gains do not shrink, or rise; ten thousand of these would not add up to the tolerance."""
+    for gains in (np.full(20, 1e-9), 1e-9 * 1.001 ** np.arange(20)):
+        assert steps_until_done(Extrapolation(1e-4), np.cumsum([0.0, *gains])) is not None
+        assert steps_until_done(Extrapolation(1e-6), np.cumsum([0.0, *gains])) is None
+
+
+def test_gains_within_the_rounding_of_the_bounds_are_none():
+    """In single precision a bound comes with an error of its own at each step."""
+    noise = 1e-6 * np.random.default_rng(0).standard_normal(30)
+    assert steps_until_done(Extrapolation(1e-4, rounding=3e-8), 40.0 + noise) is not None
+    rising = 40.0 + 1e-5 * np.arange(30)
+    assert steps_until_done(Extrapolation(1e-4, rounding=3e-8), rising) is None

@@ -16,6 +16,11 @@ _STEPS_BEFORE = 5
 _GAINS = 4
 # Gains of extrapolated steps that have to be small together: the most that the extrapolation looks back.
 _WINDOW = 10
+# Steps that anybody might still make: gains that would not add up to the tolerance in so many are none, whether they
+# shrink or not.
+_HORIZON = 1e4
+# What bounds are uncertain by in double precision, as a share of their size: sums over many rows.
+LEAST_ROUNDING = 1e-14
 # Share of a gain that is too little to be told from rounding.
 _NOTHING = 1e-4
 
@@ -48,10 +53,18 @@ class Extrapolation:
     EM's gains shrink geometrically, so a small gain says little: at a rate of 0.99 a hundred times as much is still to
     come (Aitken's extrapolation; Boehning et al., Ann. Inst. Stat. Math. 46, 1994). They are a sum of many such series,
     and a slow one that the others hide at first is most of what remains: two are told apart.
+
+    Parameters
+    ----------
+    tol : float
+        Nats per row.
+    rounding : float
+        What the bounds are uncertain by, as a share of their size: gains that are no more than that on average say only
+        that no more can be seen.
     """
 
-    def __init__(self, tol: float) -> None:
-        self.tol = tol
+    def __init__(self, tol: float, rounding: float = LEAST_ROUNDING) -> None:
+        self.tol, self._rounding = tol, rounding
         self.final = False
         self._last = math.nan
         self._gains: list[float] = []
@@ -71,11 +84,13 @@ class Extrapolation:
 
     def _remaining(self, bound: float, plain: bool) -> float:
         """Nats per row still to be gained, by the last gains; infinity where they do not tell."""
-        if self._gains[-1] <= 1e-14 * max(1.0, abs(bound)):
+        recent = self._gains[-_GAINS:]
+        if sum(recent) <= len(recent) * self._rounding * max(1.0, abs(bound)):
             return 0.0
         if not plain:
             return 2 * sum(self._gains) if len(self._gains) == _WINDOW else math.inf
-        return rest_of_two_series(self._gains[-_GAINS:]) if len(self._gains) >= _GAINS else math.inf
+        rest = rest_of_two_series(recent) if len(recent) == _GAINS else math.inf
+        return min(rest, _HORIZON * max(self._gains[-2:]))
 
     def restart(self, bound: float) -> None:
         """Begin another series of bounds with this one."""
@@ -157,10 +172,14 @@ class Worthwhile(Extrapolation):
     seconds : float
         Nominal time of a step.
     n_features : int
+    tol, rounding : float
+        As in `Extrapolation`.
     """
 
-    def __init__(self, seconds: float, n_features: int, tol: float = DEFAULT_TOL) -> None:
-        super().__init__(tol)
+    def __init__(
+        self, seconds: float, n_features: int, tol: float = DEFAULT_TOL, rounding: float = LEAST_ROUNDING
+    ) -> None:
+        super().__init__(tol, rounding)
         self._n_free = _FREE_SECONDS / seconds if seconds > 0 else math.inf
         self._least = _GAIN_BY_A_TENTH * n_features
         self._seen = self._poor = 0
