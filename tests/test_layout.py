@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 SUBJECTS = {
     *("test_benchmarks.py", "test_docs.py", "test_examples.py", "test_imports.py", "test_layout.py"),
     *("test_cli_stores.py", "activations/test_store_as_rows.py", "activations/test_store_runs.py"),
-    "activations/test_language_models_alike.py",
+    *("activations/test_language_models_alike.py", "activations/test_extraction_threads.py"),
     "steering/test_steering_threads.py",
     *("mixture/test_anchors.py", "mixture/test_conformity.py", "mixture/test_recovery.py"),
     *("mixture/test_robustness.py", "mixture/test_scales.py"),

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._base.checks import warn_user
+from .._base.turns import turn_of
 from ._forward import check_width, run_batches
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of
 from ._sinks import norm_limits, row_norms, without_sinks
 from ._sites import check_hook
 from ._tokenize import check_max_length, tokenize
-from ._turns import turn_of
 
 _STEERED = (
     "the model is being steered in a `with` block around this call, so rows are those of the steered model, which "

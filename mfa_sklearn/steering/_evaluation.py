@@ -30,7 +30,7 @@ from torch import Tensor
 
 from .._base.checks import check_component, check_count, import_optional
 from .._base.devices import DrawsOf
-from ..activations._turns import turn_of
+from .._base.turns import turn_of
 from ._generation import check_seed, check_writes, write
 from ._prompts import Encoded, check_prompts, encode
 from ._shares import _LONGEST_PATH, Vocabulary, count_words, log_prob_of_text, next_slot, read_vocabulary

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from .._base.checks import warn_user
 from .._base.origin import differences
+from .._base.turns import turn_of
 from ..activations._language_model import check_causal_or_encoder, directory_digest
 from ..activations._sites import check_hidden_units, check_layers, check_site, hook_name
 from ..activations._tokenize import is_encoder
-from ..activations._turns import turn_of
 
 
 def check_model(model: Any, mfa: Any) -> None:

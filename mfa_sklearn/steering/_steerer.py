@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._base.checks import check_choice, check_count, import_optional
 from .._base.devices import DrawsOf
+from .._base.turns import ANOTHER_THREAD, turn_of
 from ..activations import token_strings
-from ..activations._turns import ANOTHER_THREAD, turn_of
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._move import Mixture, Move
 from ._parameters import FittedParameters

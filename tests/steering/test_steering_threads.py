@@ -12,7 +12,7 @@ import torch
 from steerer_cases import ALPHA, LAYER, PROMPTS, D, Pair, make_mixture
 
 from mfa_sklearn import ActivationExtractor
-from mfa_sklearn.activations import _turns
+from mfa_sklearn._base import turns
 from mfa_sklearn.steering import MFASteerer, evaluate_steering
 
 
@@ -76,7 +76,7 @@ def test_a_pass_of_another_thread_is_refused_not_steered(llama: Pair) -> None:
 
 
 def test_a_block_that_waits_for_its_own_threads_ends_in_an_error(llama: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_turns, "PATIENCE", 0.2)
+    monkeypatch.setattr(turns, "PATIENCE", 0.2)
     before = n_hooks(llama.bridge)
     with llama.steerer.steer(component=1, alpha=1.0), ThreadPoolExecutor(1) as pool:
         job = pool.submit(llama.steerer.logits, "The cat", 2, 1.0)

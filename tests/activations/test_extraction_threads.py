@@ -1,8 +1,7 @@
-"""One model, several threads: each has its turn, and nobody waits forever."""
+"""One extractor, several threads: each gets its own rows, of one model."""
 
 from __future__ import annotations
 
-import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,61 +12,8 @@ import torch
 from lm_fixtures import SENTENCES
 from sklearn.base import clone
 
-from mfa_sklearn.activations import ActivationExtractor, _turns
+from mfa_sklearn.activations import ActivationExtractor
 from mfa_sklearn.activations import _extractor as extractor_module
-from mfa_sklearn.activations._turns import turn_of
-
-
-def test_a_turn_is_taken_again_by_its_thread_and_given_back() -> None:
-    model = torch.nn.Linear(1, 1)
-    turn = turn_of(model)
-    assert turn is turn_of(model) and turn is not turn_of(torch.nn.Linear(1, 1))
-    with turn.taken(), turn.taken(as_block=True):
-        assert turn.is_mine
-    assert not turn.is_mine
-    with pytest.raises(KeyError), turn.taken():
-        raise KeyError
-    assert not turn.is_mine
-
-
-def test_turns_do_not_keep_models_alive() -> None:
-    model = torch.nn.Linear(1, 1)
-    turn_of(model)
-    before = len(_turns._TURNS)
-    del model
-    gc.collect()
-    assert len(_turns._TURNS) < before
-
-
-def test_others_wait() -> None:
-    turn, order = turn_of(torch.nn.Linear(1, 1)), []
-
-    def other() -> None:
-        with turn.taken():
-            order.append("other")
-
-    thread = threading.Thread(target=other)
-    with turn.taken():
-        thread.start()
-        thread.join(timeout=0.05)
-        order.append("first")
-    thread.join(timeout=10)
-    assert order == ["first", "other"]
-
-
-def test_a_block_in_which_nothing_runs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_turns, "PATIENCE", 0.0)
-    turn = turn_of(torch.nn.Linear(1, 1))
-
-    def other() -> None:
-        with turn.taken():
-            pass
-
-    refusal = pytest.raises(RuntimeError, match=r"another thread has been steering this model in a `with` block")
-    with ThreadPoolExecutor(1) as pool, turn.taken(as_block=True), refusal:
-        pool.submit(other).result()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(other).result()
 
 
 @pytest.mark.parametrize("pooling", [None, "mean"])
