@@ -14,9 +14,13 @@ _ROUTING = ("fit", "partial_fit", "score", "transform", "inverse_transform", "pr
 autodoc_default_options = {
     "members": True,
     "inherited-members": "BaseEstimator,ndarray,Mapping",
-    # What scikit-learn adds to every estimator, and documents itself.
     "exclude-members": ",".join(
-        ["set_output", "set_callbacks", "get_metadata_routing", *(f"set_{name}_request" for name in _ROUTING)]
+        [
+            # What scikit-learn adds to every estimator, and documents itself.
+            *("set_output", "set_callbacks", "get_metadata_routing", *(f"set_{name}_request" for name in _ROUTING)),
+            # Of stores: "of shape (n, d)", said of every array, would be a link to it.
+            "shape",
+        ]
     ),
 }
 napoleon_google_docstring = False

@@ -45,8 +45,6 @@ class ConditionalMixture:
         Indices of the unobserved columns.
     log_weights : ndarray of shape (n_samples, K)
         Logarithms of the responsibilities given the observed columns: of a component that they all but rule out, too.
-    weights : ndarray of shape (n_samples, K)
-        The responsibilities themselves, which sum to one. Below e^-745 they are zero.
     scores : ndarray of shape (n_samples, K, q)
         Factor scores ``E[z | x_o, k]``.
     loadings : ndarray of shape (K, D_u, q)
@@ -66,7 +64,7 @@ class ConditionalMixture:
 
     @property
     def weights(self) -> np.ndarray:
-        """Responsibilities given the observed columns, (n_samples, K)."""
+        """Responsibilities given the observed columns, (n_samples, K), which sum to one. Below e^-745 they are zero."""
         return softmax(self.log_weights, axis=1)
 
     @property
