@@ -154,6 +154,11 @@ def _add_extract(commands: Any) -> None:
     add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
     add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
     add("--device", default="auto", help=_DEVICE)
+    _add_storing(parser)
+
+
+def _add_storing(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--dtype", choices=("float16", "float32"), default="float16", help="precision of the numbers on disk")
     add(
         "--shard-size",
