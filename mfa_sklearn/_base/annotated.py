@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from copy import deepcopy
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
@@ -54,6 +55,8 @@ class AnnotatedRows(RowSource, Protocol):
 
 # Functions that write to their first argument.
 _WRITERS = {np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask}
+# Attributes that make other rows of the same numbers when they are set.
+_LAYOUT = ("shape", "strides", "dtype")
 
 
 class AnnotatedArray(np.ndarray):
@@ -128,6 +131,11 @@ class AnnotatedArray(np.ndarray):
         if np.ndim(value):
             self._forget()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _LAYOUT:
+            self._forget()
+
     def _forget(self) -> None:
         """Drop all facts, because numbers were changed in place."""
         self._rows, self._shared = {}, {}
@@ -150,6 +158,9 @@ class AnnotatedArray(np.ndarray):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func in _WRITERS and isinstance(args[0], AnnotatedArray):
             args[0]._forget()
+        out = kwargs.get("out")
+        if isinstance(out, AnnotatedArray):
+            out._forget()
         if func is np.swapaxes and len(args) == 3 and args[1] == args[2]:
             # What numpy's generators shuffle: they are to write here, not to a view, so that facts do not outlive it.
             return args[0]
@@ -163,6 +174,14 @@ class AnnotatedArray(np.ndarray):
         copied = super().copy(order)
         copied._rows = {name: fact.copy() for name, fact in self._rows.items()}
         copied._shared = dict(self._shared)
+        return copied
+
+    def __copy__(self) -> AnnotatedArray:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AnnotatedArray:
+        copied = self.copy()
+        copied._rows, copied._shared = deepcopy(self._rows, memo), deepcopy(self._shared, memo)
         return copied
 
     def astype(self, *args: Any, **kwargs: Any) -> Any:
@@ -182,6 +201,11 @@ class AnnotatedArray(np.ndarray):
     def fill(self, value: Any) -> None:
         """Fill with one value; facts go."""
         super().fill(value)
+        self._forget()
+
+    def resize(self, *args: Any, **kwargs: Any) -> None:
+        """Change the shape in place; facts go."""
+        super().resize(*args, **kwargs)
         self._forget()
 
     def put(self, *args: Any, **kwargs: Any) -> None:

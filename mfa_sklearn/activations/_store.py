@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.annotated import row_selection
+from .._base.checks import check_count
 from .._base.home import home_path
 from .._base.labels import from_disk
 from .._base.mapped import copy_rows
@@ -248,9 +249,15 @@ class StoredActivations:
         Yields
         ------
         ActivationArray of shape (at most batch_size, d)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `batch_size` is no whole number of at least 1.
         """
         from sklearn.utils import check_random_state
 
+        check_count("batch_size", batch_size)
         order = check_random_state(random_state).permutation(len(self)) if shuffle else None
         for start in range(0, len(self), batch_size):
             rows = slice(start, min(start + batch_size, len(self)))

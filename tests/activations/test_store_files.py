@@ -58,6 +58,7 @@ DAMAGE = {
     "a layer empty": (LAYER, wrote(b"")),
     "a layer cut": (LAYER, lambda path: path.write_bytes(path.read_bytes()[:-7])),
     "a layer of other things": (LAYER, wrote(b"\x93NUMPY nonsense" * 40)),
+    "a layer whose head never ends": (LAYER, lambda path: path.write_bytes(path.read_bytes().replace(b"}", b"y", 1))),
     "a layer of fewer rows": (LAYER, lambda path: np.save(path, np.load(path)[:-1])),
     "a layer of other columns": (LAYER, lambda path: np.save(path, np.load(path)[:, :-1])),
     "a layer in another precision": (LAYER, lambda path: np.save(path, np.load(path).astype(np.float32))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any
 
@@ -81,6 +82,10 @@ IN_PLACE = {
     "scaled": lambda X: np.multiply(X, 2, out=X),
     "centered": lambda X: X.__isub__(1),
     "overwritten": lambda X: put(X, slice(None), np.ones((4, 3))),
+    "of another shape": lambda X: setattr(X, "shape", (2, 6)),
+    "of another type": lambda X: setattr(X, "dtype", np.dtype(f"i{X.itemsize}")),
+    "summed into": lambda X: np.cumsum(np.ones((4, 3)), axis=0, out=X),
+    "picked into": lambda X: np.take(np.ones((4, 3)), [0, 1, 2, 3], axis=0, out=X),
     "a row from another": lambda X: put(X, 0, X[1]),
 }
 
@@ -133,6 +138,21 @@ def test_no_function_of_numpy_leaves_facts_with_other_numbers(tmp_path, monkeypa
             results = found if isinstance(found, list | tuple) else [found]
             wrong |= set() if all(map(holds, [X, *results])) else {name}
     assert wrong == set() and n_calls > 3000
+
+
+def test_resized_arrays_lose_their_facts(X):
+    owner = X.copy()  # views cannot be resized
+    owner.resize((2, 3), refcheck=False)
+    assert owner.rows == owner.shared == {}
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
+def test_copies_have_the_facts_and_change_alone(X, duplicate):
+    copied = duplicate(X)
+    assert type(copied) is type(X) and copied.tokens.tolist() == X.tokens.tolist() and copied.source == X.source
+    copied.tokens[0] = "other"
+    copied[:] = np.zeros((4, 3))
+    assert X.tokens[0] != "other" and X.source == {"layer": 4} and X.any()
 
 
 def test_orders_of_rows_keep_their_facts(X):

@@ -63,7 +63,10 @@ def test_what_is_made_of_the_frame_carries_nothing(make: Any) -> None:
 
 
 def test_a_frame_that_is_changed_in_place_carries_nothing() -> None:
-    for change in (lambda f: f.__imul__(2), lambda f: f.insert(0, "new", 1.0)):
+    def clip(frame: pd.DataFrame) -> None:
+        frame.iloc[1:3] = 0.0
+
+    for change in (lambda f: f.__imul__(2), lambda f: f.insert(0, "new", 1.0), clip):
         frame = Numbered(7).fit(X).set_output(transform="pandas").transform(X)
         change(frame)
         assert carried(frame) == {}
@@ -94,3 +97,11 @@ def test_threads_do_not_mix_their_facts() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_frames_of_no_numbers_are_known_again() -> None:
+    frame = pd.DataFrame({"a": ["x", None, 1.5]})
+    carry(frame, {"number": 1})
+    assert carried(frame) == {"number": 1}
+    frame.iloc[1, 0] = "y"
+    assert carried(frame) == {}
