@@ -24,7 +24,7 @@ from ._model.rotation import rotate
 from ._saving.folder import CONFIG_NAME, read_folder, write_folder
 from ._saving.mistaken import check_mistaken
 from ._saving.reference import read_reference
-from ._saving.values import LEARNED, check_agreement, check_learned, is_known
+from ._saving.values import LEARNED, check_agreement, check_learned, current_params, is_known
 from ._validation import factor_counts
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class PersistenceMethods(FittedMixture):
         folder = check_mistaken(directory)
         values, config = read_folder(folder)
         learned = {name: value for name, value in values.items() if name.endswith("_")}
-        params = {name: value for name, value in values.items() if name not in learned}
+        params = current_params({name: value for name, value in values.items() if name not in learned})
         try:
             check_learned(learned)
             estimator = cls(**params | {"device": device})

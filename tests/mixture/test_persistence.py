@@ -47,6 +47,22 @@ def test_round_trip_is_exact(tmp_path, structure):
     assert loaded.bic(X) == pytest.approx(mfa.bic(X), rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["component", "common"])
+def test_mixtures_saved_when_the_parameter_was_called_loadings_are_read(tmp_path, kind):
+    mfa = fitted(loading_type=kind)
+    mfa.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["sha256"]  # which earlier versions did not write
+    config["values"]["loadings"] = config["values"].pop("loading_type")
+    path.write_text(json.dumps(config))
+    assert_same(mfa, MFA.from_pretrained(tmp_path))
+    config["values"]["loading_type"] = kind
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="unexpected keyword argument 'loadings'"):
+        MFA.from_pretrained(tmp_path)
+
+
 def test_gradient_solver_and_no_factors(tmp_path):
     mfa = fitted(solver="gradient", max_iter=1, n_factors=0)
     mfa.save_pretrained(tmp_path)

@@ -49,6 +49,21 @@ _OTHERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "heywood_": (lambda value: isinstance(value, np.ndarray) and value.dtype == bool, "an array of truth values"),
     "source_": (lambda value: value is None or isinstance(value, dict), "an object or null"),
 }
+# Constructor parameters by the names that they had when earlier mixtures were saved.
+_RENAMED = {"loadings": "loading_type"}
+
+
+def current_params(saved: dict[str, Any]) -> dict[str, Any]:
+    """Constructor parameters by the names they have now.
+
+    Examples
+    --------
+    >>> from mfa_sklearn.mixture._saving.values import current_params
+    >>> current_params({"loadings": "common", "tol": 0.1})
+    {'loading_type': 'common', 'tol': 0.1}
+    """
+    names = {name: _RENAMED.get(name, name) for name in saved}
+    return {name if names[name] in saved else names[name]: value for name, value in saved.items()}
 
 
 def is_known(name: str) -> bool:
