@@ -137,6 +137,8 @@ def _remedy(path: Path, error: OSError) -> str:
         return "name a place that you may write to, or have its permissions changed"
     if error.errno == errno.EFBIG:
         return "files may not become that large there: raise the limit (ulimit -f), or name another place"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP):
+        return "a file or a link is in its way: name another place"
     place = next((parent for parent in path.absolute().parents if parent.is_dir()), None)
     free = "" if place is None else f" ({shutil.disk_usage(place).free / 2**20:,.0f} MiB are free there)"
     return f"make room{free}, or name another place"

@@ -6,8 +6,8 @@ A *source* is the dictionary that `ActivationExtractor` attaches to its rows and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from .annotated import shared_fact
@@ -67,21 +67,35 @@ def _value(source: Source, name: str) -> Any:
 def _other_model(fitted: Source, here: Source) -> list[Difference]:
     """The models, if they are not one and the same."""
     names, revisions = ([str(s[name]) if s.get(name) else "" for s in (fitted, here)] for name in ("model", "revision"))
-    if all(revisions) and not _other_digest(*revisions):
+    if all(revisions) and _kind(revisions[0]) == _kind(revisions[1]):
         # Of a directory this is a digest of its content, so a model may have moved, but not have been trained on.
         told = [f"{name}@{revision}" for name, revision in zip(names, revisions, strict=True)]
         return [Difference("model revision", *told)] if revisions[0] != revisions[1] else []
     return [Difference("model", *names)] if all(names) and not same_model(*names) else []
 
 
-def _other_digest(first: str, second: str) -> bool:
-    """Whether these are digests of directories of two kinds, which say nothing of each other."""
-    return first.startswith("sha256:") and second.startswith("sha256:") and len(first) != len(second)
+def _kind(revision: str) -> int:
+    """What a revision is: the length of a digest of a directory, 0 for a hub's; two kinds say nothing of each other."""
+    return len(revision) if revision.startswith("sha256:") else 0
 
 
 def same_model(first: str, second: str) -> bool:
     """Whether two names mean one model: a hub model with and without its owner, or copies of one directory."""
-    return first == second or Path(first).name.casefold() == Path(second).name.casefold()
+    return first == second or _bare(first) == _bare(second)
+
+
+def _bare(name: str) -> str:
+    """A model's name without its owner or the folders it is in, whatever system they are of; in a hub's cache, its own.
+
+    Examples
+    --------
+    >>> from mfa_sklearn._base.origin import _bare
+    >>> _bare("openai-community/GPT2"), _bare("cache/models--openai-community--gpt2/snapshots/6c0e")
+    ('gpt2', 'gpt2')
+    """
+    parts = [part for part in re.split(r"[/\\]", name) if part]
+    cached = [part for part in parts if part.startswith("models--")]
+    return (cached[-1].split("--")[-1] if cached else parts[-1] if parts else name).casefold()
 
 
 def told(source: Source) -> str:

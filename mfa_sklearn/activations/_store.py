@@ -18,7 +18,7 @@ import numpy as np
 
 from .._base.annotated import row_selection
 from .._base.checks import check_count
-from .._base.home import home_path
+from .._base.files import as_path
 from .._base.labels import from_disk
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
@@ -65,7 +65,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.directory = home_path(directory)
+        self.directory = as_path("directory", directory)
         self.manifest = read_manifest(self.directory)
 
     @property

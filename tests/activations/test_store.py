@@ -60,6 +60,12 @@ def test_a_slice_opens_only_its_own_shards(store, memory, monkeypatch):
     assert all(k["allow_pickle"] is False and k["mmap_mode"] == "r" for _, k in seen)
 
 
+@pytest.mark.parametrize("thing", [None, 3, b"folder"])
+def test_what_is_no_path_is_named(thing):
+    with pytest.raises(TypeError, match=f"directory={thing!r} must be a path"):
+        ActivationStore(thing)
+
+
 @pytest.mark.parametrize(("size", "kind"), [(0, ValueError), (-3, ValueError), (2.5, TypeError)])
 def test_batches_of_no_size_are_refused(store, size, kind):
     with pytest.raises(kind, match=f"batch_size={size}"):

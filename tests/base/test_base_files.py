@@ -33,6 +33,7 @@ def test_replacing_leaves_nothing_behind_on_failure(tmp_path: Path) -> None:
             OSError(errno.ENOSPC, "No space left on device"),
             r"No space left on device; make room \([\d,]+ MiB are free there\)",
         ),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory"), "Not a directory; a file or a link is in its way: name"),
         (OSError("107776 requested and 5088 written"), "107776 requested and 5088 written; make room"),
         (OSError(errno.EFBIG, "File too large"), "File too large; .*ulimit -f"),
         (OSError(errno.EROFS, "Read-only file system"), "Read-only file system; name a place that you may write to"),

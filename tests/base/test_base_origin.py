@@ -98,3 +98,24 @@ def test_rows_of_an_interrupted_extraction_are_told() -> None:
     X = AnnotatedArray(np.eye(2), shared={"incomplete": "3 of 6 texts of 'st'"})
     with pytest.warns(UserWarning, match=r"interrupted extraction, 3 of 6 texts of 'st'.*extract_to goes on"):
         warn_incomplete(X[1:])
+
+
+HUB, DIRECTORY = "607a30d783dfa663caf39e06633721c8d4cfcd7e", "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpt2",
+        "/models/gpt2",
+        "/models/gpt2/",
+        r"C:\models\gpt2",
+        f"/cache/models--openai-community--gpt2/snapshots/{HUB}",
+    ],
+)
+def test_a_model_of_the_hub_is_its_copy_in_a_directory(name: str) -> None:
+    hub = {"model": "openai-community/gpt2", "revision": HUB}
+    assert differences(hub, {"model": name, "revision": DIRECTORY}) == []
+    assert differences({"model": name, "revision": DIRECTORY}, hub) == []
+    other = differences(hub, {"model": "/models/other", "revision": DIRECTORY})
+    assert [difference.fact for difference in other] == ["model"]
