@@ -179,7 +179,7 @@ class AnnotatedArray(np.ndarray):
     def __copy__(self) -> AnnotatedArray:
         return self.copy()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> AnnotatedArray:
+    def __deepcopy__(self, memo: dict[int, Any] | None) -> AnnotatedArray:
         copied = self.copy()
         copied._rows, copied._shared = deepcopy(self._rows, memo), deepcopy(self._shared, memo)
         return copied

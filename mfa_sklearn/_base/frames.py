@@ -35,7 +35,8 @@ def _mark(frame: Any) -> tuple[Any, ...]:
     """What tells whether a frame was changed in place: its shape, and a checksum of its numbers."""
     values = np.ascontiguousarray(np.asarray(frame))
     # Objects are shown, because the bytes of their array are addresses.
-    return (*frame.shape, zlib.crc32(repr(values.tolist()).encode() if values.dtype.hasobject else values))
+    content = repr(values.tolist()).encode() if values.dtype.hasobject else values.reshape(-1).view(np.uint8).data
+    return (*frame.shape, zlib.crc32(content))
 
 
 class FramesKeepFacts:

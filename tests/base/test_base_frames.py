@@ -100,6 +100,9 @@ def test_threads_do_not_mix_their_facts() -> None:
 
 
 def test_frames_of_no_numbers_are_known_again() -> None:
+    times = pd.DataFrame({"a": pd.to_datetime(["2026-01-01", "2026-01-02"])})
+    carry(times, {"number": 1})
+    assert carried(times) == {"number": 1}
     frame = pd.DataFrame({"a": ["x", None, 1.5]})
     carry(frame, {"number": 1})
     assert carried(frame) == {"number": 1}
