@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._base.checks import check_choice, check_count, import_optional
 from .._base.devices import DrawsOf
-from .._base.turns import ANOTHER_THREAD, turn_of
+from .._base.turns import ANOTHER_THREAD, running, turn_of
 from ..activations import token_strings
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._move import Mixture, Move
@@ -264,7 +264,7 @@ class MFASteerer:
             activations are moved so far that the logits are not numbers.
         """
         move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        with turn_of(self.model).taken():
+        with running(self.model):
             encoded = self._encoded(prompts, move, places)
             with self._hooked(move, places):
                 logits = self._run(encoded)
@@ -330,7 +330,7 @@ class MFASteerer:
         move, places = self._move(component, alpha, z, method, source), check_positions(positions)
         return_type = options.pop("return_type", "input")
         options.setdefault("prepend_bos", self.prepend_bos)
-        with turn_of(self.model).taken():
+        with running(self.model):
             encoded = encode(self.model, prompts, options["prepend_bos"], n_new)
             check_mask(encoded, options.get("attention_mask"))
             encoded.check_places(places.places, n_new)
@@ -381,7 +381,7 @@ class MFASteerer:
         check_choice("by", by, ("change", "absolute"))
         check_count("top_k", top_k)
         move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        with turn_of(self.model).taken():
+        with running(self.model):
             encoded = self._encoded(prompts, move, places)
             before = encoded.last(self._run(encoded)).float()
             with self._hooked(move, places):

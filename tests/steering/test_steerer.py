@@ -177,3 +177,20 @@ def test_bad_calls_are_refused_before_the_model_runs(
 def test_bad_moves_are_refused_when_the_block_is_made(llama: Pair) -> None:
     with pytest.raises(ValueError, match="component=99"):
         llama.steerer.steer(component=99, alpha=1.0)
+
+
+def test_a_model_in_training_mode_is_asked_in_evaluation_mode(tmp_path: Any) -> None:
+    trained = Pair(tmp_path, "gpt2")  # whose dropout is 0.1
+    bridge, move = trained.bridge, {"component": 1, "alpha": 0.5}
+    before = trained.steerer.logits(PROMPTS, **move)
+    options = {"do_sample": False, "stop_at_eos": False}
+    written = trained.steerer.generate(PROMPTS, **move, **options)
+    modes = {id(part): index % 3 > 0 for index, part in enumerate(bridge.modules())}
+    for part in bridge.modules():
+        part.training = modes[id(part)]
+    assert torch.equal(trained.steerer.logits(PROMPTS, **move), before)
+    assert trained.steerer.generate(PROMPTS, **move, **options) == written
+    assert not trained.steerer.logit_diff(PROMPTS[0], component=1, alpha=0)["change"].any()
+    with pytest.raises(ValueError, match="is empty"):
+        trained.steerer.logits("", **move)
+    assert {id(part): part.training for part in bridge.modules()} == modes  # and left as it was
