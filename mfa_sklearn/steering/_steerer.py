@@ -395,7 +395,8 @@ class MFASteerer:
         if by == "absolute":
             ids = change.abs().topk(top_k).indices
         else:
-            ids = torch.cat([change.topk(top_k).indices, change.topk(top_k, largest=False).indices.flip(0)])
+            n_falling = min(top_k, len(change) - top_k)  # no token twice, where they are nearly all
+            ids = torch.cat([change.topk(top_k).indices, change.topk(n_falling, largest=False).indices.flip(0)])
         columns = {"before": before[ids], "after": after[ids], "change": change[ids]}
         tokens = token_strings(getattr(self.model, "tokenizer", None), ids.cpu())
         table = {"token": tokens, "token_id": ids.cpu().numpy()}

@@ -108,6 +108,14 @@ def test_logit_diff_lists_what_rises_and_falls(pair: Pair) -> None:
     assert absolute["token_id"].tolist() == np.argsort(-np.abs(change))[:4].tolist()
 
 
+def test_logit_diff_lists_no_token_twice(llama: Pair) -> None:
+    n_tokens = llama.bridge.cfg.d_vocab
+    for top_k in (n_tokens // 2, n_tokens // 2 + 9, n_tokens, 2 * n_tokens):
+        table = llama.steerer.logit_diff(PROMPTS[0], component=1, alpha=0.5, top_k=top_k)
+        assert table["token_id"].is_unique and len(table) == min(n_tokens, 2 * top_k)
+        assert table["change"].is_monotonic_decreasing
+
+
 def test_logit_diff_of_several_prompts(llama: Pair) -> None:
     table = llama.steerer.logit_diff(PROMPTS, component=2, alpha=ALPHA, top_k=2)
     assert table["prompt"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
