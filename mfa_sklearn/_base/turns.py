@@ -115,8 +115,8 @@ def running(model: Any) -> Iterator[Turn]:
     Parts that were in training mode, of a model that is being fine-tuned, are so again afterwards.
     """
     with turn_of(model).taken() as turn:
-        parts = [m for m in (model, getattr(model, "original_model", None)) if callable(getattr(m, "modules", None))]
-        training = {id(m): m for part in parts for m in part.modules() if m.training}.values()
+        listed = [getattr(part, "modules", list) for part in (model, getattr(model, "original_model", None))]
+        training = {id(m): m for modules in listed for m in modules() if m.training}.values()
         try:
             for module in training:
                 module.training = False

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from .._base.checks import check_choice, check_count
+from .._base.checks import check_choice, check_count, check_flag
 from .._base.devices import model_dtype_name, resolve_device
 from .._base.frames import FramesKeepFacts
 from .._base.portable import is_digest
@@ -379,6 +379,9 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         if ratio is not None and not (isinstance(ratio, Real) and ratio > 1):
             raise ValueError(f"max_norm_ratio must be a number above 1 or None, got {ratio!r}")
         check_keep(self.keep)
+        check_flag("include_special", self.include_special)
+        if self.prepend_bos is not None:
+            check_flag("prepend_bos", self.prepend_bos)
 
     def _settings(self) -> dict[str, Any]:
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .._base.checks import check_choice, check_count, import_optional
+from .._base.checks import check_choice, check_count, check_flag, import_optional
 from .._base.devices import DrawsOf
 from .._base.turns import ANOTHER_THREAD, running, turn_of
 from ..activations import token_strings
@@ -129,9 +129,11 @@ class MFASteerer:
         self.model: Any = model
         self._mixture = Mixture(mfa)
         source = getattr(mfa, "source_", None)
-        place = resolve_place(model, mfa, layer, site, self._mixture.n_features, check_source)
+        place = resolve_place(
+            model, mfa, layer, site, self._mixture.n_features, check_flag("check_source", check_source)
+        )
         self.layer, self.site, self.hook_name = place
-        self.special_tokens = special_tokens
+        self.special_tokens = check_flag("special_tokens", special_tokens)
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
         self.n_components = self._mixture.n_components
         self.steered_: SteeredTokens | None = None

@@ -370,3 +370,16 @@ def test_a_store_is_not_of_two_models(tmp_path: Path) -> None:
     extractor = ActivationExtractor(path, layer=1, keep=keep, device="cpu")
     with pytest.raises(ValueError, match="was written to meanwhile: begin again"):
         extractor.extract_to(tmp_path / "store", SENTENCES * 20, shard_size=6)
+
+
+@pytest.mark.parametrize("name", ["include_special", "prepend_bos"])
+def test_words_are_no_flags(extractor: ActivationExtractor, name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name}='no' must be True or False"):
+        clone(extractor).set_params(**{name: "no"}).fit(SENTENCES)
+
+
+def test_a_model_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> None:
+    for file in save_tiny_model(tmp_path, "gpt2").glob("token*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="lacks the tokenizer's files"):
+        ActivationExtractor(tmp_path, layer=0, device="cpu").fit_transform(SENTENCES)
