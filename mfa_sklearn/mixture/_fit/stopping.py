@@ -84,8 +84,8 @@ class Extrapolation:
 
     def _remaining(self, bound: float, plain: bool) -> float:
         """Nats per row still to be gained, by the last gains; infinity where they do not tell."""
-        recent = self._gains[-_GAINS:]
-        if sum(recent) <= len(recent) * self._rounding * max(1.0, abs(bound)):
+        recent, size = self._gains[-_GAINS:], max(1.0, abs(bound))
+        if recent[-1] <= LEAST_ROUNDING * size or sum(recent) <= len(recent) * self._rounding * size:
             return 0.0
         if not plain:
             return 2 * sum(self._gains) if len(self._gains) == _WINDOW else math.inf
