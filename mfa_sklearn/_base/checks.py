@@ -57,6 +57,18 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """True or False; a word such as "no" would be taken for True.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not isinstance(value, (bool, np.bool_, int, np.integer)) or value not in (0, 1):
+        raise TypeError(f"{name}={value!r} must be True or False")
+    return bool(value)
+
+
 def check_component(component: int, n_components: int) -> int:
     """A component's index, refused out of range."""
     if not isinstance(component, (int, np.integer)) or isinstance(component, bool):

@@ -108,6 +108,24 @@ def turn_of(model: Any) -> Turn:
             return Turn()
 
 
+@contextmanager
+def running(model: Any) -> Iterator[Turn]:
+    """The turn of a model for passes of this library, in evaluation mode: dropout would make chance of what it says.
+
+    Parts that were in training mode, of a model that is being fine-tuned, are so again afterwards.
+    """
+    with turn_of(model).taken() as turn:
+        listed = [getattr(part, "modules", list) for part in (model, getattr(model, "original_model", None))]
+        training = {id(m): m for modules in listed for m in modules() if m.training}.values()
+        try:
+            for module in training:
+                module.training = False
+            yield turn
+        finally:
+            for module in training:
+                module.training = True
+
+
 def _forget() -> None:
     """After a fork there is one thread, which may have none of the turns that others had."""
     global _MAKING

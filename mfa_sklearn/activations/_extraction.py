@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._base.checks import warn_user
-from .._base.turns import turn_of
+from .._base.turns import running
 from ._forward import check_width, run_batches
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of
 from ._sinks import norm_limits, row_norms, without_sinks
@@ -87,7 +87,7 @@ class Extraction(NamedTuple):
         """Rows of every layer, attention sinks included, and what is known of them."""
         model = self.model
         # Tokenizers, too, serve one thread at a time.
-        with turn_of(model).taken() as turn:
+        with running(model) as turn:
             if turn.in_block and not quiet:
                 warn_user(_STEERED)
             check_max_length(model, self.max_length)

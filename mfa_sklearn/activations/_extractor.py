@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from .._base.checks import check_choice, check_count
+from .._base.checks import check_choice, check_count, check_flag
 from .._base.devices import model_dtype_name, resolve_device
 from .._base.frames import FramesKeepFacts
 from .._base.portable import is_digest
@@ -26,6 +26,7 @@ from ._language_model import (
     check_causal_or_encoder,
     check_model_name,
     describe_model,
+    digest_of,
     load_config,
     load_model,
     load_tokenizer,
@@ -290,13 +291,14 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         )
 
     def load(self) -> TransformerBridge:
-        """The model itself, a TransformerBridge; loaded once and used by `transform` too.
+        """The model itself, a TransformerBridge; loaded once, and again if its directory was written to.
 
         Returns
         -------
         transformer_lens.model_bridge.TransformerBridge
         """
-        key = (str(self.model), self.revision, str(self.device), model_dtype_name(self.dtype), self.processing)
+        state = digest_of(self.model)
+        key = (str(self.model), self.revision, str(self.device), model_dtype_name(self.dtype), self.processing, state)
         with LOADING:
             if getattr(self, "_loaded", (None,))[0] != key:
                 model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
@@ -377,6 +379,9 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         if ratio is not None and not (isinstance(ratio, Real) and ratio > 1):
             raise ValueError(f"max_norm_ratio must be a number above 1 or None, got {ratio!r}")
         check_keep(self.keep)
+        check_flag("include_special", self.include_special)
+        if self.prepend_bos is not None:
+            check_flag("prepend_bos", self.prepend_bos)
 
     def _settings(self) -> dict[str, Any]:
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
@@ -408,8 +413,11 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
     def _extraction(self, described: tuple[dict[str, Any], int], progress: bool) -> Extraction:
         """What reads texts with these parameters; the model is loaded."""
         source, n_features = described
+        model = self.load()
+        if is_digest(source["revision"]) and model.mfa_source["revision"] != source["revision"]:
+            raise ValueError(f"model {str(self.model)!r} was written to meanwhile: begin again, with the new weights")
         return Extraction(
-            model=self.load(),
+            model=model,
             source=source,
             width=n_features // len(source["hooks"]),
             pooling=self.pooling,

@@ -184,7 +184,7 @@ def describe_model(
     name = check_model_name(model)
     check_choice("processing", processing, PROCESSINGS)
     config = load_config(name, revision) if config is None else config
-    found = directory_digest(name) if Path(name).is_dir() else getattr(config, "_commit_hash", None)
+    found = digest_of(name) or getattr(config, "_commit_hash", None)
     text = config.get_text_config()
     if not (hasattr(text, "hidden_size") and hasattr(text, "num_hidden_layers")):
         raise ValueError(f"{name!r} is no language model with layers ({getattr(config, 'model_type', 'unknown type')})")
@@ -233,6 +233,12 @@ def model_of(
         f"the model {name!r} was a directory, and is not found here: give model=... (--model DIR on the command line), "
         f"a directory with the same weights, digest {revision}"
     )
+
+
+def digest_of(model: str | os.PathLike[str]) -> str | None:
+    """The digest of a model that is a directory; None of one that is a name."""
+    name = check_model_name(model)
+    return directory_digest(name) if Path(name).is_dir() else None
 
 
 def directory_digest(directory: str | os.PathLike[str]) -> str:

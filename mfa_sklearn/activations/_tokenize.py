@@ -128,8 +128,13 @@ def read_texts(model: Any, texts: Sequence[str], prepend_bos: bool | None = None
     prepend_bos : bool, optional
         Whether sequences begin with the beginning-of-text token; by default what the model's architecture does.
     """
-    begin = _as_encoder if is_encoder(model) else _as_causal
-    return [begin(model, sequence, prepend_bos) for sequence in _encode(_own_tokenizer(model), texts)]
+    begin, tokenizer = _as_encoder if is_encoder(model) else _as_causal, _own_tokenizer(model)
+    if tokenizer is None or len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ValueError(
+            "the model's tokenizer knows no tokens: its directory lacks the tokenizer's files, so write them there, "
+            "with tokenizer.save_pretrained"
+        )
+    return [begin(model, sequence, prepend_bos) for sequence in _encode(tokenizer, texts)]
 
 
 def _own_tokenizer(model: Any) -> Any:

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from .._base.checks import check_component, check_count, import_optional
 from .._base.devices import DrawsOf
-from .._base.turns import turn_of
+from .._base.turns import running
 from ._generation import check_seed, check_writes, write
 from ._prompts import Encoded, check_prompts, encode
 from ._shares import _LONGEST_PATH, Vocabulary, count_words, log_prob_of_text, next_slot, read_vocabulary
@@ -277,7 +277,7 @@ class _Run(NamedTuple):
         measured = _Measured(np.zeros(shape), np.zeros(shape), np.zeros(shape[0]), np.zeros(shape[0]))
         model = self.steerer.model
         for rows, tokens in self._batches(len(setting.targets)):
-            with turn_of(model).taken():  # also where nothing is steered: it must not be, by another thread
+            with running(model):  # also where nothing is steered: it must not be, by another thread
                 self._add(measured, setting, rows, tokens)
         return measured
 

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._base.checks import check_choice, check_count
-from ..activations._tokenize import is_encoder
+from .._base.checks import check_choice, check_count, check_flag
+from ..activations._tokenize import is_encoder, vocabulary_size
 from ._prompts import Encoded
 
 RETURN_TYPES = ("input", "str", "tokens")
 _COLDEST = 1e-3
+_FLAGS = {"do_sample", "prepend_bos", "stop_at_eos", "use_past_kv_cache", "verbose"}
 _NOT_HERE = {
     "input": "prompts go first, without a name",
     "padding_side": "prompts are padded as it is right for writing",
@@ -68,6 +69,10 @@ def check_options(model: Any, options: Mapping[str, Any]) -> None:
             advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known - set(_NOT_HERE)))}"
             raise TypeError(f"generate takes no option {name!r}: {advice}")
     _check_values(options)
+    for name in sorted(_FLAGS & set(options)):
+        if name != "prepend_bos" or options[name] is not None:
+            check_flag(name, options[name])
+    _check_ends(options.get("eos_token_id"), vocabulary_size(model))
 
 
 def known_options(model: Any) -> set[str] | None:
@@ -215,10 +220,12 @@ def _check_values(options: Mapping[str, Any]) -> None:
         raise ValueError(f"freq_penalty={options['freq_penalty']} must not be negative")
     if options.get("repetition_penalty") is not None and options["repetition_penalty"] <= 0:
         raise ValueError(f"repetition_penalty={options['repetition_penalty']} must be positive")
-    _check_ends(options.get("eos_token_id"))
 
 
-def _check_ends(eos_token_id: Any) -> None:
+def _check_ends(eos_token_id: Any, known: int | None) -> None:
     ends = eos_token_id if isinstance(eos_token_id, list | tuple) else [eos_token_id]
     if eos_token_id is not None and not all(isinstance(end, Integral) and not isinstance(end, bool) for end in ends):
         raise TypeError(f"eos_token_id={eos_token_id!r} must be a token id or some of them")
+    beyond = [end for end in ends if end is not None and not (end >= 0 and (known is None or end < known))]
+    if beyond:
+        raise ValueError(f"eos_token_id={eos_token_id!r} holds {beyond[0]}, which is no token of the model")

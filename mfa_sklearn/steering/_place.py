@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .._base.checks import warn_user
+from .._base.checks import check_flag, warn_user
 from .._base.origin import differences
 from .._base.turns import turn_of
 from ..activations._language_model import check_causal_or_encoder, directory_digest
@@ -175,4 +175,4 @@ def describe_live(model: Any) -> dict[str, Any]:
 
 def resolve_prepend_bos(prepend_bos: bool | None, source: Mapping[str, Any] | None) -> bool | None:
     """As asked for, else as where the mixture was fitted, else as the model does (None)."""
-    return prepend_bos if prepend_bos is not None else (source or {}).get("prepend_bos")
+    return (source or {}).get("prepend_bos") if prepend_bos is None else check_flag("prepend_bos", prepend_bos)

@@ -6,7 +6,7 @@ Content words are the words of any concept. See `_evaluation` for what the measu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -36,21 +36,42 @@ class Vocabulary(NamedTuple):
 
 
 def read_vocabulary(model: Any, words: Mapping[str, Sequence[str]]) -> Vocabulary:
-    """Which tokens and words belong to which concept: single tokens, with and without space, capitalized or not."""
-    concepts = list(words)
+    """Which tokens and words belong to which concept: single tokens, with and without space, capitalized or not.
+
+    Raises
+    ------
+    ValueError
+        If a concept has no word that is a single token; that for unknown words is none.
+    TypeError
+        If `words` is no mapping, or what a concept has are no strings in a list.
+    """
+    if not isinstance(words, Mapping):
+        raise TypeError(f"words must be a dict of concept to a list of its words, got {type(words).__name__}")
+    concepts, special = list(words), special_ids(model)
     of_token = torch.zeros(int(model.cfg.d_vocab), len(concepts), dtype=torch.bool)
     of_word: dict[str, list[int]] = {}
     for number, concept in enumerate(concepts):
-        own = sorted({word.lower() for word in words[concept]})
+        own = _checked_words(concept, words[concept])
         for word in own:
             of_word.setdefault(word, []).append(number)
         forms = [form for word in own for form in (" " + word, word, " " + word.capitalize(), word.capitalize())]
         encoded = model.tokenizer(forms, add_special_tokens=False)["input_ids"] if forms else []
-        single = [ids[0] for ids in encoded if len(ids) == 1]
+        single = [ids[0] for ids in encoded if len(ids) == 1 and ids[0] not in special]
         if not single:
             raise ValueError(f"concept {concept!r} has no word that is a single token of this model: leave it out")
         of_token[single, number] = True
     return Vocabulary(concepts, of_token, of_word)
+
+
+def _checked_words(concept: str, words: Any) -> list[str]:
+    """The words of a concept in lower case, each once."""
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise TypeError(f"words[{concept!r}] must be a list of strings, got {words!r}: pass [{words!r}]")
+    found = list(words)
+    others = [word for word in found if not (isinstance(word, str) and word.strip())]
+    if others:
+        raise TypeError(f"words[{concept!r}] holds {others[0]!r}, which is no word: leave it out")
+    return sorted({word.lower() for word in found})
 
 
 @torch.no_grad()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .._base.checks import check_choice, check_count, import_optional
+from .._base.checks import check_choice, check_count, check_flag, import_optional
 from .._base.devices import DrawsOf
-from .._base.turns import ANOTHER_THREAD, turn_of
+from .._base.turns import ANOTHER_THREAD, running, turn_of
 from ..activations import token_strings
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._move import Mixture, Move
@@ -129,9 +129,11 @@ class MFASteerer:
         self.model: Any = model
         self._mixture = Mixture(mfa)
         source = getattr(mfa, "source_", None)
-        place = resolve_place(model, mfa, layer, site, self._mixture.n_features, check_source)
+        place = resolve_place(
+            model, mfa, layer, site, self._mixture.n_features, check_flag("check_source", check_source)
+        )
         self.layer, self.site, self.hook_name = place
-        self.special_tokens = special_tokens
+        self.special_tokens = check_flag("special_tokens", special_tokens)
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
         self.n_components = self._mixture.n_components
         self.steered_: SteeredTokens | None = None
@@ -264,7 +266,7 @@ class MFASteerer:
             activations are moved so far that the logits are not numbers.
         """
         move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        with turn_of(self.model).taken():
+        with running(self.model):
             encoded = self._encoded(prompts, move, places)
             with self._hooked(move, places):
                 logits = self._run(encoded)
@@ -330,7 +332,7 @@ class MFASteerer:
         move, places = self._move(component, alpha, z, method, source), check_positions(positions)
         return_type = options.pop("return_type", "input")
         options.setdefault("prepend_bos", self.prepend_bos)
-        with turn_of(self.model).taken():
+        with running(self.model):
             encoded = encode(self.model, prompts, options["prepend_bos"], n_new)
             check_mask(encoded, options.get("attention_mask"))
             encoded.check_places(places.places, n_new)
@@ -381,7 +383,7 @@ class MFASteerer:
         check_choice("by", by, ("change", "absolute"))
         check_count("top_k", top_k)
         move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        with turn_of(self.model).taken():
+        with running(self.model):
             encoded = self._encoded(prompts, move, places)
             before = encoded.last(self._run(encoded)).float()
             with self._hooked(move, places):
@@ -395,7 +397,8 @@ class MFASteerer:
         if by == "absolute":
             ids = change.abs().topk(top_k).indices
         else:
-            ids = torch.cat([change.topk(top_k).indices, change.topk(top_k, largest=False).indices.flip(0)])
+            n_falling = min(top_k, len(change) - top_k)  # no token twice, where they are nearly all
+            ids = torch.cat([change.topk(top_k).indices, change.topk(n_falling, largest=False).indices.flip(0)])
         columns = {"before": before[ids], "after": after[ids], "change": change[ids]}
         tokens = token_strings(getattr(self.model, "tokenizer", None), ids.cpu())
         table = {"token": tokens, "token_id": ids.cpu().numpy()}

@@ -334,3 +334,52 @@ def test_a_frame_of_activations_keeps_its_source(llama):
     frame = clone(llama).set_output(transform="pandas").fit_transform(SENTENCES)
     assert frame.columns[0] == "residual1_0" and frame.shape[1] == llama.n_features_out_
     assert MFA(1, 1, tol=0, max_iter=1).fit(frame).source_ == llama.source_
+
+
+def test_a_model_in_training_mode_is_read_in_evaluation_mode(extractor: ActivationExtractor) -> None:
+    X = extractor.transform(SENTENCES)
+    try:
+        extractor.load().train()
+        np.testing.assert_array_equal(extractor.transform(SENTENCES), X)
+        assert extractor.load().original_model.training  # left as it was
+    finally:
+        extractor.load().eval()
+
+
+def test_weights_that_were_written_anew_are_loaded_anew(tmp_path: Path) -> None:
+    extractor = ActivationExtractor(save_tiny_model(tmp_path, "gpt2"), layer=1, device="cpu")
+    X, model = extractor.fit_transform(SENTENCES), extractor.load()
+    assert extractor.load() is model
+    save_tiny_model(tmp_path, "gpt2", seed=1)
+    Y = extractor.transform(SENTENCES)
+    np.testing.assert_array_equal(Y, clone(extractor).transform(SENTENCES))
+    assert not np.allclose(X, Y) and X.source["revision"] != Y.source["revision"]
+    assert extractor.load().mfa_source["revision"] == Y.source["revision"]
+
+
+def test_a_store_is_not_of_two_models(tmp_path: Path) -> None:
+    path = save_tiny_model(tmp_path / "model", "gpt2")
+    asked = []
+
+    def keep(token: str) -> bool:
+        asked.append(token)
+        if len(asked) == 1000:  # after the vocabulary, while the first part is read
+            save_tiny_model(path, "gpt2", seed=1)
+        return True
+
+    extractor = ActivationExtractor(path, layer=1, keep=keep, device="cpu")
+    with pytest.raises(ValueError, match="was written to meanwhile: begin again"):
+        extractor.extract_to(tmp_path / "store", SENTENCES * 20, shard_size=6)
+
+
+@pytest.mark.parametrize("name", ["include_special", "prepend_bos"])
+def test_words_are_no_flags(extractor: ActivationExtractor, name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name}='no' must be True or False"):
+        clone(extractor).set_params(**{name: "no"}).fit(SENTENCES)
+
+
+def test_a_model_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> None:
+    for file in save_tiny_model(tmp_path, "gpt2").glob("token*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="lacks the tokenizer's files"):
+        ActivationExtractor(tmp_path, layer=0, device="cpu").fit_transform(SENTENCES)

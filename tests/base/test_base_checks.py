@@ -12,7 +12,7 @@ from interpret_fixtures import annotated, mixture
 from mixture_cases import X_MADE, quick
 
 from mfa_sklearn import MFA, ActivationArray, ActivationExtractor, MFASearch, SubspaceDisplay, datasets, top_tokens
-from mfa_sklearn._base.checks import check_choice, import_optional
+from mfa_sklearn._base.checks import check_choice, check_flag, import_optional
 from mfa_sklearn.activations import load_model
 from mfa_sklearn.interpret import describe_components, project, top_concepts
 from mfa_sklearn.steering import evaluate_steering
@@ -115,3 +115,10 @@ def test_choices_are_compared_whatever_is_given(value: object) -> None:
 def test_make_mfa_says_what_it_saw(arguments: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         datasets.make_mfa(**arguments)  # type: ignore[arg-type]
+
+
+def test_flags_are_true_or_false() -> None:
+    assert [check_flag("a", value) for value in (True, np.True_, 1, 0, np.bool_(False))] == [True] * 3 + [False] * 2
+    for value in ("no", "False", None, 2, 0.0, [True]):
+        with pytest.raises(TypeError, match=r"a=.* must be True or False"):
+            check_flag("a", value)

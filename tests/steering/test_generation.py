@@ -46,6 +46,10 @@ REFUSED = [
     ({"component": [1, 2]}, ValueError, "2 components were given for a batch of 1"),
     ({"component": 99, "alpha": None}, ValueError, "component=99 is out of range"),
     ({"alpha": None}, ValueError, r"nothing to do: give alpha \(0.6 is usual\)"),
+    ({"do_sample": "no"}, TypeError, "do_sample='no' must be True or False"),
+    ({"prepend_bos": "no"}, TypeError, "prepend_bos='no' must be True or False"),
+    ({"eos_token_id": 10**4}, ValueError, "eos_token_id=10000 holds 10000, which is no token"),
+    ({"eos_token_id": [3, -1]}, ValueError, "holds -1, which is no token"),
 ]
 
 

@@ -31,6 +31,9 @@ BAD_STEERERS = [
     ({"layer": -1}, ValueError, "layer -1 is out of range"),
     ({"layer": 1.5}, TypeError, "layer must be an integer"),
     ({"layer": [1, 2]}, ValueError, "stacked layers"),
+    ({"layer": 1, "special_tokens": "no"}, TypeError, "special_tokens='no' must be True or False"),
+    ({"layer": 1, "prepend_bos": "no"}, TypeError, "prepend_bos='no' must be True or False"),
+    ({"layer": 1, "check_source": "no"}, TypeError, "check_source='no' must be True or False"),
     ({"layer": 1, "site": "resid"}, ValueError, "site='resid' is unknown"),
     ({"layer": 1, "site": "mlp"}, ValueError, "has 32 features, but activations at .* have 128"),
 ]

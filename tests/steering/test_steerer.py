@@ -108,6 +108,14 @@ def test_logit_diff_lists_what_rises_and_falls(pair: Pair) -> None:
     assert absolute["token_id"].tolist() == np.argsort(-np.abs(change))[:4].tolist()
 
 
+def test_logit_diff_lists_no_token_twice(llama: Pair) -> None:
+    n_tokens = llama.bridge.cfg.d_vocab
+    for top_k in (n_tokens // 2, n_tokens // 2 + 9, n_tokens, 2 * n_tokens):
+        table = llama.steerer.logit_diff(PROMPTS[0], component=1, alpha=0.5, top_k=top_k)
+        assert table["token_id"].is_unique and len(table) == min(n_tokens, 2 * top_k)
+        assert table["change"].is_monotonic_decreasing
+
+
 def test_logit_diff_of_several_prompts(llama: Pair) -> None:
     table = llama.steerer.logit_diff(PROMPTS, component=2, alpha=ALPHA, top_k=2)
     assert table["prompt"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
@@ -177,3 +185,20 @@ def test_bad_calls_are_refused_before_the_model_runs(
 def test_bad_moves_are_refused_when_the_block_is_made(llama: Pair) -> None:
     with pytest.raises(ValueError, match="component=99"):
         llama.steerer.steer(component=99, alpha=1.0)
+
+
+def test_a_model_in_training_mode_is_asked_in_evaluation_mode(tmp_path: Any) -> None:
+    trained = Pair(tmp_path, "gpt2")  # whose dropout is 0.1
+    bridge, move = trained.bridge, {"component": 1, "alpha": 0.5}
+    before = trained.steerer.logits(PROMPTS, **move)
+    options = {"do_sample": False, "stop_at_eos": False}
+    written = trained.steerer.generate(PROMPTS, **move, **options)
+    modes = {id(part): index % 3 > 0 for index, part in enumerate(bridge.modules())}
+    for part in bridge.modules():
+        part.training = modes[id(part)]
+    assert torch.equal(trained.steerer.logits(PROMPTS, **move), before)
+    assert trained.steerer.generate(PROMPTS, **move, **options) == written
+    assert not trained.steerer.logit_diff(PROMPTS[0], component=1, alpha=0)["change"].any()
+    with pytest.raises(ValueError, match="is empty"):
+        trained.steerer.logits("", **move)
+    assert {id(part): part.training for part in bridge.modules()} == modes  # and left as it was
