@@ -11,7 +11,7 @@ import pytest
 from interpret_fixtures import LABELS, ExactMixture, annotated, mixture, scores_by_loop
 from scipy.stats import chi2_contingency
 
-from mfa_sklearn._base.annotated import AnnotatedArray
+from mfa_sklearn._base.annotated import AnnotatedArray, row_fact
 from mfa_sklearn.interpret import concept_components, top_concepts
 
 
@@ -202,7 +202,7 @@ def test_labels_with_half_a_surrogate_pair_are_refused() -> None:
 def test_labels_without_an_order_and_in_half_precision() -> None:
     mfa = mixture()
     X = annotated(mfa)
-    names = [str(label) for label in X.labels]
+    names = [str(label) for label in row_fact(X, "labels")]
     members = Enum("members", {name: i for i, name in enumerate(sorted(set(names)))})
     expected = concept_components(mfa, X, names)
     found = concept_components(mfa, X, [members[name] for name in names])
