@@ -261,7 +261,9 @@ def _add_concepts(commands: Any) -> None:
     parser = _command(commands, "concepts", "the labels that each component over-represents")
     _add_fitted(parser)
     parser.add_argument("--by-concept", action="store_true", help="list the best component of each label instead")
-    parser.add_argument("--n-concepts", type=int, default=5, metavar="N", help="labels per component")
+    parser.add_argument(
+        "--n-concepts", type=int, metavar="N", help="labels per component, not --by-concept (default: 5)"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
     add_force(parser, "a file")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +83,7 @@ def _extract(arguments: argparse.Namespace) -> None:
     from .datasets import read_texts
 
     data = read_texts(arguments.texts, text_column=arguments.text_column, label_column=arguments.label_column)
+    warnings.filterwarnings("ignore", "labels hold ", UserWarning)  # which `read_texts` has said, of the file
     extractor = ActivationExtractor(
         model=arguments.model,
         layer=arguments.layer,
@@ -146,12 +148,14 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
 def _concepts(arguments: argparse.Namespace) -> None:
     from .interpret import concept_components, top_concepts
 
+    if arguments.by_concept and arguments.n_concepts is not None:
+        raise ValueError("--by-concept lists one line for each label: leave --n-concepts out, or --by-concept")
     output = output_file(arguments, (".csv",))
     mfa, rows = _read_mixture(arguments.mixture), _read_rows(arguments.activations, arguments.layer)
     if arguments.by_concept:
         table = concept_components(mfa, rows).reset_index()
     else:
-        table = top_concepts(mfa, rows, n_concepts=arguments.n_concepts)
+        table = top_concepts(mfa, rows, n_concepts=5 if arguments.n_concepts is None else arguments.n_concepts)
     _give(table, output, lambda found: _as_text(found, "%.3g"))
 
 

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ def test_concepts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "lift" in capsys.readouterr().out
     assert main(["concepts", *args(folder, "mfa", "x"), "--by-concept", *out(folder, "best.csv")]) == 0
     assert [row["label"] for row in read_csv(folder / "best.csv")] == ["money", "other"]
+    assert main(["concepts", *args(folder, "mfa", "x"), "--by-concept", "--n-concepts", "3"]) == 2
+    assert "leave --n-concepts out" in capsys.readouterr().err
+
+
+def test_a_doubtful_label_is_said_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("text,label\nThe cat,nan\nThe dog,pets\n")
+    command = ["extract", *args(tmp_path, "t.csv"), "--model", "tiny_lm", "--layer", "0", *out(tmp_path, "a")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(command) == 0
+    assert capsys.readouterr().err.count("hold 'nan'") == 1
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.png", PNG), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])

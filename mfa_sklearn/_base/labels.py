@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Set
-from numbers import Number
+from enum import Enum
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
 
-from .words import check_unicode
+from .words import check_unicode, shortened
 
 # What programs write where a label is missing and they have no better way to say so.
 _DOUBTFUL = ("nan", "NaN", "None", "<NA>", "NaT")
@@ -137,12 +138,23 @@ def _one_dimension(labels: Any, name: str) -> np.ndarray:
     if hasattr(labels, "__array__"):
         values = np.asarray(labels)
         _check_dimensions(name, values.shape)
+        if values.dtype.kind == "f":
+            values = _whole_numbers(labels, values)
         return _plain(list(values)) if values.dtype == object else values
     found = list(labels)
     for label in found:
         if isinstance(label, list | tuple | dict | set | frozenset) or getattr(label, "ndim", False):
             _check_dimensions(name, (len(found), len(label)))
     return _plain(found)
+
+
+def _whole_numbers(labels: Any, values: np.ndarray) -> np.ndarray:
+    """Labels of pandas' and others' own types, whose integers numpy turns into floats where one is missing."""
+    as_list = (getattr(labels, method, None) for method in ("tolist", "to_list", "to_pylist"))
+    listed = next((method for method in as_list if method is not None), None)
+    if isinstance(getattr(labels, "dtype", values.dtype), np.dtype) and not hasattr(labels, "to_pylist"):
+        return values
+    return values if listed is None else _objects([None if is_missing(label) else label for label in listed()])
 
 
 def _check_dimensions(name: str, shape: tuple[int, ...]) -> None:
@@ -155,14 +167,40 @@ def _check_dimensions(name: str, shape: tuple[int, ...]) -> None:
 
 def _plain(found: list[Any]) -> np.ndarray:
     """An array of strings or numbers where all are, else of objects."""
+    found = [_bare(label) for label in found]
     for kind in (str, bytes):
         if found and all(isinstance(label, kind) for label in found):
+            _check_ends(found, kind)
             return np.array(found, dtype=kind)
     if found and all(isinstance(label, _NUMBERS) for label in found):
         values = np.asarray(found)
-        if values.dtype != object:
+        if values.dtype != object and not _are_rounded(found, values):
             return values
     return _objects(found)
+
+
+def _bare(label: Any) -> Any:
+    """The string or number that a member of an enumeration is; numpy would take the beginning of its name."""
+    if isinstance(label, str):
+        return str.__str__(label)
+    return int(label) if isinstance(label, Enum) and isinstance(label, int) else label
+
+
+def _check_ends(found: list[Any], kind: type) -> None:
+    """Refuse labels that differ from others by null characters at their end, which arrays of strings do not keep."""
+    null = "\0" if kind is str else b"\0"
+    for number, label in enumerate(found):
+        if label.endswith(null):
+            raise ValueError(f"label {number}, {shortened(label)}, ends with a null character: remove it")
+
+
+def _are_rounded(found: list[Any], values: np.ndarray) -> bool:
+    """Whether integers beyond 2^53 became floats, in which different ones may be the same."""
+    if values.dtype.kind != "f":
+        return False
+    return any(
+        isinstance(label, Integral) and int(label) != float(value) for label, value in zip(found, values, strict=True)
+    )
 
 
 def _objects(found: Any) -> np.ndarray:

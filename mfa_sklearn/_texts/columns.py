@@ -26,10 +26,21 @@ class Columns:
     Parameters
     ----------
     text, label : str, optional
+
+    Raises
+    ------
+    ValueError
+        If both are one column.
     """
 
     text: str | None = None
     label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.text is not None and self.label is not None and normalized(self.text) == normalized(self.label):
+            raise ValueError(
+                f"text_column and label_column both name {self.text!r}: name the column of the labels, or leave it out"
+            )
 
     @property
     def named(self) -> bool:
@@ -38,11 +49,18 @@ class Columns:
 
     def is_text(self, name: Any) -> bool:
         """Whether a column of this name holds texts."""
-        return normalized(name) in ((normalized(self.text),) if self.text is not None else TEXT_NAMES)
+        return self._is(name, self.text, TEXT_NAMES, self.label)
 
     def is_label(self, name: Any) -> bool:
         """Whether a column of this name holds labels."""
-        return normalized(name) in ((normalized(self.label),) if self.label is not None else LABEL_NAMES)
+        return self._is(name, self.label, LABEL_NAMES, self.text)
+
+    @staticmethod
+    def _is(name: Any, named: str | None, known: tuple[str, ...], other: str | None) -> bool:
+        """Whether a column is the one named or, if none is, has a known name and was not named as the other."""
+        if named is not None:
+            return normalized(name) == normalized(named)
+        return normalized(name) in known and (other is None or normalized(name) != normalized(other))
 
     def holds_texts(self, names: Iterable[Any]) -> bool:
         """Whether there is a column of texts."""
@@ -68,10 +86,10 @@ class Columns:
         ValueError
             If several columns may be the text or the label, or the label is none.
         """
-        if isinstance(row, str):
+        if isinstance(row, str) and not self.named:
             return ("", None, "with an empty text") if is_missing(row) else (row.strip(), None, "")
         if not isinstance(row, dict):
-            return "", None, f"of type {type(row).__name__}"
+            return "", None, "without columns" if isinstance(row, str) else f"of type {type(row).__name__}"
         if not self.holds_texts(row):
             return "", None, "without a text column"
         text = self._only("text_column", {name: cell for name, cell in row.items() if self.is_text(name)})

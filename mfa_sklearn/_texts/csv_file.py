@@ -100,6 +100,8 @@ class CsvTable:
                 else "put a text that holds line breaks in quotes, and write a comma for an empty cell too"
             )
             raise self._refused(line, f"has {plural(len(cells), 'field')}, the header {len(self.header)}: {remedy}")
+        if len(cells) > 1 and [cell.lstrip("\ufeff") for cell in cells] == self.header:  # of files put together
+            raise self._refused(line, f"is the header {shortened(cells)} once more: remove it")
         self.lines.append(line)
         self.rows.append(cells)
 

@@ -78,10 +78,20 @@ def _rows_of(content: dict[str, Any], path: Path, columns: Columns) -> list[Any]
     """The rows of an object: by columns where it has one of texts, else texts by label."""
     values = list(content.values())
     if _is_split(content):  # pandas, orient="split"
+        try:
+            columns.check_header(list(map(str, content["columns"])))
+        except ValueError as error:
+            raise ValueError(f"{path} {error}.") from error
         return [dict(zip(map(str, content["columns"]), row, strict=True)) for row in content["data"]]
+    by_row = bool(values) and all(isinstance(value, dict) and columns.holds_texts(value) for value in values)
     if columns.holds_texts(content):
+        if by_row:
+            raise ValueError(
+                f"{path} can be read in two ways: as columns, or as rows that are named like columns, "
+                f"{shortened(list(content)[:5], 200)}: write a list of objects."
+            )
         return _rows_of_columns(content, path, columns)
-    if values and all(isinstance(value, dict) and columns.holds_texts(value) for value in values):
+    if by_row:
         return values  # pandas, orient="index"
     # A key that is the name of a column says that these are columns, and their texts are missing.
     by_label = not columns.named and not any(normalized(key) in LABEL_NAMES for key in content)

@@ -40,6 +40,8 @@ def read_rows(path: Path, columns: Columns) -> Rows:
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file: name a {_suffixes()} file.")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is a pipe or a device, not a file: save what it gives in a {_suffixes()} file.")
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}. read_texts takes the path of a {_suffixes()} file.")
     suffix = path.suffix.lower()
@@ -81,8 +83,11 @@ def _jsonl(path: Path, columns: Columns) -> Rows:
 def _txt(path: Path, columns: Columns) -> Rows:
     if columns.named:
         raise ValueError(f"{path} is a text file, one text a line, and has no columns to choose.")
-    lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").split("\n")]
+    # Not splitlines(): it would break lines at form feeds and the like. Line ends of all systems have become "\n".
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
     found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if null := next((number for number, line in found if "\0" in line), 0):
+        raise ValueError(f"{path}: line {null} holds null characters, as UTF-16 text does: save it as UTF-8.")
     return Rows([line for _, line in found], [number for number, _ in found], "line")
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROCESSINGS = ("raw", "compatibility")
 # What decides the numbers that a model directory gives for a text.
 _WEIGHTS = (".safetensors", ".bin", ".index.json", ".model")
+_NUMBERS = (".safetensors", ".bin")
 _FILES = ("config.json", "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
 # How configurations say how many experts there are.
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
@@ -86,6 +87,7 @@ def load_model(
     bridges = import_optional("transformer_lens.model_bridge", "a language model")
     source = describe_model(model, dtype, processing, revision)
     with LOADING, _explained(model), _quiet():
+        _check_weights(check_model_name(model))
         bridge = bridges.TransformerBridge.boot_transformers(
             check_model_name(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
         )
@@ -95,6 +97,12 @@ def load_model(
     bridge.mfa_source = source
     keep_tokenizer(bridge, os.fspath(model), revision)
     return bridge
+
+
+def _check_weights(name: str) -> None:
+    """Refuse a directory without weights before a model of its configuration's size is built."""
+    if Path(name).is_dir() and not any(path.name.endswith(_NUMBERS) for path in Path(name).iterdir()):
+        raise ValueError(f"it holds no weights, no file {' or '.join(f'*{end}' for end in _NUMBERS)}")
 
 
 def keep_tokenizer(bridge: Any, name: str, revision: str | None = None) -> None:

@@ -119,7 +119,18 @@ def numbered(
         If a string holds half of a surrogate pair, which no table of pandas can hold.
     """
     check_strings(name, values)
-    return import_optional("pandas", caller).factorize(values, sort=sort, use_na_sentinel=missing)
+    if values.dtype == np.float16:  # which pandas has no index of
+        values = values.astype(np.float32)
+    factorize = import_optional("pandas", caller).factorize
+    try:
+        return factorize(values, sort=sort, use_na_sentinel=missing)
+    except TypeError:
+        if not sort:
+            raise
+    # Values without an order of their own, such as those of an enumeration, by how they are written.
+    codes, found = factorize(values, use_na_sentinel=missing)
+    order = np.array(sorted(range(len(found)), key=lambda i: (type(found[i]).__name__, str(found[i]))), dtype=int)
+    return np.where(codes < 0, -1, np.argsort(order)[codes]), found[order]
 
 
 def selected_components(components: int | Sequence[int] | None, n_components: int) -> np.ndarray:

@@ -219,3 +219,11 @@ def test_an_extractor_that_moved_says_which_weights_it_needs(tmp_path):
     assert len(extractor.set_params(model=moved).transform(SENTENCES))
     with pytest.raises(ValueError, match=r"no model directory '[^']*': give an existing directory or a model's name$"):
         clone(extractor).set_params(model=lm).fit(SENTENCES)
+
+
+def test_a_directory_without_weights_is_refused_before_a_model_is_built(models, tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')  # by default of 7 billion parameters
+    bridges = sys.modules["transformer_lens.model_bridge"]
+    monkeypatch.setattr(bridges, "TransformerBridge", None)
+    with pytest.raises(ValueError, match=r"cannot load a model .*holds no weights, no file \*.safetensors or \*.bin"):
+        load_model(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from enum import Enum, IntEnum
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,36 @@ def test_labels_of_several_kinds_are_not_stored(labels: list[Any]) -> None:
 def test_a_fact_of_rows_keeps_what_is_missing() -> None:
     X = ActivationArray(np.eye(3), rows={"labels": ["a", NAN, None], "tokens": ["x", "y", "z"]})
     assert X.labels.tolist() == ["a", None, None] and X[1:].labels.tolist() == [None, None]
+
+
+class Topic(str, Enum):  # noqa: UP042 - what older programs have, whose str() is not its value
+    RIVER = "river"
+    MONEY = "money"
+
+
+def test_members_of_an_enumeration_are_its_strings_and_numbers() -> None:
+    number = IntEnum("number", {"ONE": 1, "TWO": 2})
+    assert label_array([Topic.RIVER, Topic.MONEY]).tolist() == ["river", "money"]
+    kept = label_array([Topic.RIVER, None])
+    assert type(kept[0]) is str and from_disk(to_disk(kept)).tolist() == kept.tolist() == ["river", None]
+    assert label_array([number.TWO, None]).tolist() == [2, None]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [pd.array([1, None, 2], dtype="Int64"), pd.Categorical([1, None, 2]), pd.Series(pd.Categorical([1, None, 2]))],
+)
+def test_whole_numbers_beside_a_missing_one_stay_whole(labels: Any) -> None:
+    assert [str(label) for label in label_array(labels)] == ["1", "None", "2"]
+    assert [str(label) for label in from_disk(to_disk(label_array(labels)))] == ["1", "None", "2"]
+
+
+def test_large_numbers_are_not_rounded_into_one() -> None:
+    first, second = label_array([2**53, 2**53 + 1, 0.5])[:2]
+    assert first != second
+
+
+@pytest.mark.parametrize("labels", [["a", "a\0"], [b"a", b"a\0"]])
+def test_a_null_character_at_the_end_is_refused(labels: list[Any]) -> None:
+    with pytest.raises(ValueError, match=r"label 1, .* ends with a null character"):
+        label_array(labels)

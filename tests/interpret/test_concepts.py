@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from interpret_fixtures import LABELS, ExactMixture, annotated, mixture, scores_by_loop
 from scipy.stats import chi2_contingency
 
-from mfa_sklearn._base.annotated import AnnotatedArray
+from mfa_sklearn._base.annotated import AnnotatedArray, row_fact
 from mfa_sklearn.interpret import concept_components, top_concepts
 
 
@@ -196,3 +197,16 @@ def test_labels_with_half_a_surrogate_pair_are_refused() -> None:
                 ValueError, match=r"labels\[2\] holds half of a surrogate pair, '\\ud83d', at character 1"
             ):
                 top_concepts(mfa, *given)
+
+
+def test_labels_without_an_order_and_in_half_precision() -> None:
+    mfa = mixture()
+    X = annotated(mfa)
+    names = [str(label) for label in row_fact(X, "labels")]
+    members = Enum("members", {name: i for i, name in enumerate(sorted(set(names)))})
+    expected = concept_components(mfa, X, names)
+    found = concept_components(mfa, X, [members[name] for name in names])
+    assert [label.name for label in found.index] == expected.index.tolist()
+    assert found["component"].tolist() == expected["component"].tolist()
+    halves = np.array([members[name].value for name in names], dtype=np.float16)
+    assert concept_components(mfa, X, halves)["component"].tolist() == expected["component"].tolist()

@@ -89,3 +89,15 @@ def test_headers_that_are_refused(names: list[str], columns: Columns, match: str
 def test_columns_that_do_not_matter_may_share_a_name() -> None:
     Columns().check_header(["", "", "id", "id", "text", "label"])
     Columns("prompt").check_header(["prompt", "text", "text"])
+
+
+def test_a_column_that_is_named_is_not_the_other_one_too() -> None:
+    assert Columns(text="label").read({"label": "A.", "concept": "x"}) == ("A.", "x", "")
+    assert Columns(text="label").read({"label": "A."}) == ("A.", None, "")
+    assert Columns(label="sentence").read({"text": "A.", "sentence": "x"}) == ("A.", "x", "")
+    with pytest.raises(ValueError, match="both name 'text'"):
+        Columns("text", "Text ")
+
+
+def test_texts_without_columns_have_none_to_name() -> None:
+    assert Columns(text="body").read("A.")[2] == "without columns"

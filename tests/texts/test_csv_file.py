@@ -114,3 +114,10 @@ def table_of(folder: Path, text: str) -> list[list[str]]:
     path = folder / f"{threading.current_thread().name}.csv"
     path.write_text(f'text,label\n"{text}",book\n')
     return CsvTable(path).rows
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_header_of_a_second_file_is_no_row(tmp_path: Path, mark: str) -> None:
+    with pytest.raises(ValueError, match=r"line 3 is the header .* once more: remove it"):
+        table(tmp_path, f"text,label\nOne.,a\n{mark}text,label\nTwo.,b\n")
+    assert table(tmp_path, "text\ntext\n").rows == [["text"]]  # a list of words may hold this one

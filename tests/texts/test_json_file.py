@@ -95,3 +95,17 @@ def test_lines_that_are_no_rows(tmp_path: Path, content: str, match: str) -> Non
     path.write_text(content)
     with pytest.raises(ValueError, match=match):
         jsonl_rows(path)
+
+
+def test_a_column_twice_is_refused_where_json_allows_it(tmp_path: Path) -> None:
+    frame = pd.DataFrame([["One.", "1.", "a"]], columns=["text", "text", "label"])
+    with pytest.raises(ValueError, match=r"t.json has two columns 'text': rename one"):
+        rows_of(tmp_path, frame.to_json(orient="split"))
+    with pytest.raises(ValueError, match=r"has no column 'topic'"):
+        rows_of(tmp_path, FRAME.to_json(orient="split"), Columns("text", "topic"))
+
+
+def test_rows_whose_names_are_those_of_columns_can_be_read_in_two_ways(tmp_path: Path) -> None:
+    rows = FRAME.set_index(pd.Index(["text", "label"])).to_json(orient="index")
+    with pytest.raises(ValueError, match="two ways: as columns, or as rows that are named like columns"):
+        rows_of(tmp_path, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -103,4 +104,18 @@ def test_other_encodings_are_told(tmp_path: Path, name: str, encoding: str) -> N
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(IsADirectoryError, match=r"t\.csv is a folder, not a file"):
+        read_texts(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_text_in_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "t.txt"
+    path.write_bytes("One.\nTwo.\n".encode(encoding))
+    with pytest.raises(ValueError, match="line 1 holds null characters, as UTF-16 text does"):
+        read_texts(path)
+
+
+def test_a_pipe_is_told_from_what_is_not_there(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(OSError, match=r"t\.csv is a pipe or a device, not a file"):
         read_texts(tmp_path / "t.csv")
