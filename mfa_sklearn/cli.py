@@ -125,6 +125,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         f"{plural(len(rows), 'row')}, a log-likelihood of {mfa.lower_bound_:.3f} nats per row after "
         f"{plural(mfa.n_iter_, 'iteration')}"
     )
+    if mfa._interrupted:
+        raise KeyboardInterrupt(f"{output} holds the fit as far as it came; --force fits anew")
 
 
 def _top_tokens(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from lm_fixtures import SENTENCES, save_tiny_model
 
 from mfa_sklearn import MFA
 from mfa_sklearn.cli import main
+from mfa_sklearn.mixture._em.solver import EMSolver
 
 
 @pytest.fixture(scope="module")
@@ -289,3 +290,22 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         main([name, "--help"] if name else ["--help"])
     printed = capsys.readouterr().out
     assert caught.value.code == 0 and "usage: mfa-sklearn" in printed and "None" not in printed
+
+
+def test_an_interrupted_fit_is_kept_and_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    step = EMSolver.step
+
+    def interrupted(solver: EMSolver) -> Any:
+        steps.append(1)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return step(solver)
+
+    monkeypatch.setattr(EMSolver, "step", interrupted)
+    command = ["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", "-o", str(tmp_path / "mix")]
+    assert main(command) == 130
+    assert "mix holds the fit as far as it came; --force fits anew" in capsys.readouterr().err.splitlines()[-1]
+    assert MFA.from_pretrained(tmp_path / "mix").n_iter_ == 2

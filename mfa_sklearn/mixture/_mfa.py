@@ -166,6 +166,7 @@ class MFA(
 
     _stream: Stream | None = None
     _progress: Progress | None = None
+    _interrupted = False  # whether the last fit was ended by the keyboard
     # scikit-learn's set_output wraps what the class itself defines.
     transform = CodeMethods.transform
 
@@ -296,6 +297,7 @@ class MFA(
             if result.interrupted:
                 break
         assert best is not None
+        self._interrupted = result.interrupted
         self._keep(best, problem, shared_fact(X, "source"))
         self._warn(best)
         return self
@@ -333,7 +335,7 @@ class MFA(
         self.n_components_, _, self.n_factors_ = self.loadings_.shape
 
     def _warn(self, result: FitResult) -> None:
-        if result.interrupted:
+        if self._interrupted:
             warn_user(f"interrupted after {result.n_iter} iterations; the fit so far is kept.")
         elif not result.converged and self.tol != 0 and self.max_iter > 0:
             warn_user(
