@@ -33,11 +33,8 @@ def dense_log_prob(rows, weights, means, loadings, noise) -> np.ndarray:
 
 
 def assert_same(a: MFA, b: MFA) -> None:
-    passing = {
-        "_stream",
-        "_progress",
-        "_interrupted",
-    }  # what streams and warm starts go on from belongs to the running process
+    # What streams and warm starts go on from belongs to the running process.
+    passing = {"_stream", "_progress", "_interrupted"}
     assert vars(a).keys() - passing == vars(b).keys() - passing
     for name in vars(a).keys() - passing:
         value = getattr(a, name)

@@ -292,6 +292,7 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert caught.value.code == 0 and "usage: mfa-sklearn" in printed and "None" not in printed
 
 
+@pytest.mark.filterwarnings("ignore:interrupted after 2 iterations")
 def test_an_interrupted_fit_is_kept_and_told(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
