@@ -84,6 +84,21 @@ class _Gate:
                 self._changed.notify_all()
 
     @contextmanager
+    def away(self) -> Iterator[None]:
+        """This thread is in no public method inside the block, and may wait for others that are."""
+        depth = self.depth
+        if not depth:
+            yield
+            return
+        self._own.depth = 1
+        self.leave()
+        try:
+            yield
+        finally:
+            self.enter()
+            self._own.depth = depth
+
+    @contextmanager
     def _stepped_back(self) -> Iterator[None]:
         """This thread is not counted inside the block, in which it waits for others."""
         mine = 1 if self.depth else 0
@@ -129,6 +144,13 @@ def coarse(switch: Callable[[], Callable[[], None]]) -> Iterator[None]:
             yield
         finally:
             put_back()
+
+
+@contextmanager
+def others_code() -> Iterator[None]:
+    """For what a user brought along, inside a public method: it may have threads that compute, and take gradients."""
+    with _gate.away(), torch.enable_grad():
+        yield
 
 
 @contextmanager

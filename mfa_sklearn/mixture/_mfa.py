@@ -288,17 +288,19 @@ class MFA(
         problem = pose(self, X, rows, sample_weight, draws)
         goes_on = self.warm_start and hasattr(self, "weights_")
         best: FitResult | None = None
+        progress: Progress | None = None
         for attempt in range(1 if goes_on else self.n_init):
             params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
             solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
             result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
             if best is None or best.better(result) is result:
-                best, self._progress = result, Progress.of(solver, monitor, problem)
+                best, progress = result, Progress.of(self, solver, monitor, problem)
             if result.interrupted:
                 break
-        assert best is not None
+        assert best is not None and progress is not None
         self._interrupted = result.interrupted
         self._keep(best, problem, shared_fact(X, "source"))
+        self._progress = progress.left_in(self)
         self._warn(best)
         return self
 

@@ -63,7 +63,7 @@ def solver_from(estimator: Any, params: MFAParams, problem: Problem, fresh: bool
     """The solver, and what says when it has gone far enough; `fresh` parameters are a start, not the last fit's."""
     solver, monitor = (_gradient if estimator.solver == "gradient" else _em)(estimator, params, problem, fresh)
     if not fresh and estimator._progress is not None:
-        estimator._progress.hand_on(solver, monitor, problem)
+        estimator._progress.hand_on(estimator, solver, monitor, problem)
     return solver, monitor
 
 

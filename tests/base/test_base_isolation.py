@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator
 
 from mfa_sklearn import MFA, KMeansInitializer
 from mfa_sklearn._base.isolation import coarse, give_way, isolated, plain_torch
@@ -145,6 +146,39 @@ def test_products_round_only_while_no_other_thread_computes():
     assert not any(thread.is_alive() for thread in threads), "threads wait for one another"
     assert seen == [0] * 160
     assert state == {"rounds": 0, "computes": 0}
+
+
+class OfThreads(BaseEstimator):
+    """An initializer whose fit waits for threads that compute, some of them alone, and that takes a gradient."""
+
+    def fit(self, rows, y=None):
+        found = {}
+        threads = [
+            threading.Thread(target=lambda seed=seed: found.update({seed: self.one(rows, seed)}), daemon=True)
+            for seed in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(found) == 3, "threads wait for one another"
+        self.cluster_centers_ = found[2]
+        leaf = torch.ones(1, requires_grad=True)
+        (2 * leaf).sum().backward()
+        return self
+
+    @staticmethod
+    def one(rows, seed):
+        with plain_torch(), coarse(lambda: lambda: None):
+            return MFA(2, 1, random_state=seed, max_iter=2, tol=0).fit(rows).means_
+
+
+def test_an_initializer_may_wait_for_its_own_threads_and_take_gradients():
+    found = MFA(2, 1, init=OfThreads(), max_iter=2, tol=0).fit(X)
+    alone = MFA(2, 1, init=OfThreads.one(X, 2), max_iter=2, tol=0).fit(X)
+    np.testing.assert_array_equal(found.means_, alone.means_)
+    with plain_torch():
+        assert not torch.is_grad_enabled()
 
 
 def test_what_fails_while_it_is_alone_lets_the_others_on():

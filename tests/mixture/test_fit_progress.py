@@ -12,6 +12,9 @@ from mfa_sklearn import MFA
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+# Where no fit of these rows ends.
+FAR_MEANS = np.random.default_rng(0).standard_normal((3, X_MADE.shape[1]))
+
 
 def fits_until_converged(mfa: MFA, X=X_MADE, most: int = 150, **fit) -> int | None:
     """How many warm starts it takes."""
@@ -53,6 +56,36 @@ def test_a_smaller_tolerance_is_not_met_by_what_met_the_last_one():
     reached = mfa.lower_bound_
     mfa.set_params(tol=1e-6).fit(X_MADE)
     assert mfa.lower_bound_ > reached
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise": "component"},
+        {"noise_form": "isotropic"},
+        {"noise_floor": 0.3},
+        {"dtype": "float32"},
+        {"solver": "gradient"},
+        {"means_": FAR_MEANS},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_is_asked_for_now_is_not_at_its_end_because_the_last_fit_was(change):
+    mfa = MFA(3, 1, warm_start=True, max_iter=500, random_state=0).fit(X_MADE)
+    assert mfa.converged_
+    for name, value in change.items():
+        setattr(mfa, name, value)
+    mfa.fit(X_MADE)
+    reached = mfa.lower_bound_
+    assert mfa.n_iter_ > 2
+    assert mfa.set_params(tol=0, acceleration=False, solver="em").fit(X_MADE).lower_bound_ < reached + 2e-3
+
+
+def test_a_new_learning_rate_is_given_its_time():
+    mfa = MFA(2, 1, solver="gradient", warm_start=True, max_iter=100, n_iter_no_change=4, random_state=0)
+    mfa.set_params(learning_rate=0.05).fit(X_MADE)
+    assert mfa.converged_
+    assert mfa.set_params(learning_rate=0.005).fit(X_MADE).n_iter_ > 4
 
 
 def test_a_pickled_mixture_goes_on_and_a_stream_does_not():

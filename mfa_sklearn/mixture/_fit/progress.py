@@ -5,7 +5,8 @@ A fit by warm starts of a few iterations each would otherwise never see enough b
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,21 +20,32 @@ _SAME = 1e-9
 
 
 class Progress(NamedTuple):
-    """What the monitor of a fit had seen, and of which rows."""
+    """What the monitor of a fit had seen, of which rows, and in a search for what."""
 
     monitor: Monitor
     plain: bool  # whether the next step was to be a plain one
     moments: np.ndarray  # (2, D) centers and scales of the columns
     n_rows: int
+    asked: tuple[Any, ...]  # settings that another maximum, or another way to it, would come of
+    reached: bytes  # digest of the parameters that the fit left
 
     @classmethod
-    def of(cls, solver: Solver, monitor: Monitor, problem: Problem) -> Progress:
+    def of(cls, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> Progress:
         """That of a fit that has just ended."""
-        return cls(monitor, solver.plain, _moments(problem), problem.batches.n_rows)
+        return cls(monitor, solver.plain, _moments(problem), problem.batches.n_rows, _asked(estimator, problem), b"")
 
-    def hand_on(self, solver: Solver, monitor: Monitor, problem: Problem) -> None:
-        """Let another fit go on from here, if it is one to the same rows, all of which count for its bound."""
+    def left_in(self, estimator: Any) -> Progress:
+        """The same, of a fit whose parameters are now the estimator's."""
+        return self._replace(reached=_digest(estimator))
+
+    def hand_on(self, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> None:
+        """Let another fit go on from here, if it is the same one and to the same rows, which all count for its bound.
+
+        What the estimator was asked for, or its parameters, may have been changed in between.
+        """
         if problem.validation is not None or problem.batches.n_rows != self.n_rows:
+            return
+        if _asked(estimator, problem) != self.asked or _digest(estimator) != self.reached:
             return
         moments = _moments(problem)
         if moments.shape != self.moments.shape or not np.allclose(moments, self.moments, rtol=_SAME, atol=0):
@@ -44,3 +56,15 @@ class Progress(NamedTuple):
 
 def _moments(problem: Problem) -> np.ndarray:
     return np.stack([to_numpy(part) for part in problem.conditioner])
+
+
+def _asked(estimator: Any, problem: Problem) -> tuple[Any, ...]:
+    e = estimator
+    return e.solver, e._structure, e.noise_floor, e.learning_rate, e.batch_size, problem.batches.dtype
+
+
+def _digest(estimator: Any) -> bytes:
+    digest = hashlib.sha256()
+    for part in estimator._params():
+        digest.update(to_numpy(part.contiguous()))
+    return digest.digest()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..._base.annotated import shared_fact
 from ..._base.devices import plain_array, to_tensor
+from ..._base.isolation import others_code
 from ..._base.origin import warn_other_source
 from .._model.params import MFAParams, Structure, tie
 from .._rows import Batches, Conditioner
@@ -64,7 +65,8 @@ def _centers_of(initializer: Any, X: Any, n_components: int | None) -> np.ndarra
     fresh = clone(initializer)
     if n_components is not None and "n_clusters" in fresh.get_params(deep=False):
         fresh.set_params(n_clusters=n_components)
-    fresh.fit(X)
+    with others_code():
+        fresh.fit(X)
     if not hasattr(fresh, "cluster_centers_"):
         raise ValueError(f"init={initializer!r} has no cluster_centers_ after fit; use a clusterer that has centers")
     return fresh.cluster_centers_
