@@ -148,7 +148,7 @@ STEER = ["steer", "{f}/mfa"]
         ([*TOKENS, "-o", "{f}/t.txt"], "must end in .csv"),
         (["top-tokens", "{f}/table-mfa", "{f}/x"], "X has 32 features, but MFA is expecting 4"),
         (["top-tokens", "{f}/none", "{f}/x"], "config.json does not exist"),
-        (["top-tokens", "{f}/model", "{f}/x"], "is not of a saved mixture"),
+        (["top-tokens", "{f}/model", "{f}/x"], "is no saved mixture"),
         (["top-tokens", "{f}/mfa", "{f}/table.npy"], "top_tokens needs tokens"),
         ([*PLOT, "--component", "7"], "component=7 is out of range"),
         ([*PLOT, "--component", "0", "--factors", "0", "5"], "factor 5"),

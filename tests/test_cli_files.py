@@ -236,4 +236,4 @@ def test_what_is_not(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("name", ["model", "nowhere", "texts.csv", "."])
 def test_what_is_neither(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = failed(["verify", folder / name], capsys)
-    assert "is not of a saved mixture" in said if name == "model" else "there is no store and no mixture at" in said
+    assert "is no saved mixture" in said if name == "model" else "there is no store and no mixture at" in said

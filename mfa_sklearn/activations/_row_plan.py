@@ -43,7 +43,7 @@ class RowPlan:
     def check(self, first: int, pooling: str | None, allow_none: bool) -> None:
         """Refuse texts without rows where there must be some; `first` is the number of the first text."""
         if self.offsets[-1] == 0 and not allow_none:
-            raise ValueError(f"keep leaves no token of the {len(self.positions)} texts: loosen it")
+            raise ValueError(f"keep leaves no token of the {len(self.positions)} texts: keep more tokens")
         bare = first + np.flatnonzero(np.diff(self.offsets) == 0)
         if pooling and len(bare):
             raise ValueError(

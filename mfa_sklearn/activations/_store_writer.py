@@ -229,7 +229,7 @@ def _finish(run: _Run) -> None:
     """Refuse a store without rows, and have a whole one take its place."""
     if not any(shard["rows"] for shard in run.manifest["shards"]):
         run.discard()
-        raise ValueError(f"keep leaves no token of the {run.manifest['n_texts']} texts: loosen it")
+        raise ValueError(f"keep leaves no token of the {run.manifest['n_texts']} texts: keep more tokens")
     if run.name == NEXT:
         run.save(MANIFEST)
         _tidy(run.path)

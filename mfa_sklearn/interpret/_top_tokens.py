@@ -314,6 +314,11 @@ def format_tokens(table: pd.DataFrame) -> str:
     -------
     str
 
+    Raises
+    ------
+    TypeError
+        If `table` is no table.
+
     Examples
     --------
     >>> import pandas as pd
@@ -324,6 +329,10 @@ def format_tokens(table: pd.DataFrame) -> str:
        1   0.99     7  the «cat» sat
        2   0.98     5  one «dog»
     """
+    if not hasattr(table, "groupby"):
+        raise TypeError(
+            f"table must be what top_tokens returns, got {type(table).__name__}: call top_tokens(mfa, X) first"
+        )
     return "\n\n".join(_block(component, lines) for component, lines in table.groupby("component", sort=True))
 
 

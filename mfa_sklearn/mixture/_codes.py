@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .._base.annotated import RowSource
+
+
+def check_frame_holds(estimator: Any, sparse_output: bool) -> None:
+    """Refuse sparse codes where the `set_output` of an estimator asks for frames."""
+    if sparse_output and gives_frames(estimator):
+        raise ValueError(
+            "a frame cannot hold the scipy sparse matrix that transform gives: set sparse_output=False for a dense "
+            "array, which set_output makes a frame, or set_output(transform='default')"
+        )
 
 
 class CodeMethods(FittedMixture):
@@ -58,11 +67,7 @@ class CodeMethods(FittedMixture):
         ValueError
             If `set_output` asks for frames, which hold no sparse matrix, and ``sparse_output=True``.
         """
-        if self.sparse_output and gives_frames(self):
-            raise ValueError(
-                "a frame cannot hold the scipy sparse matrix that transform gives: set sparse_output=False for a dense "
-                "array, which set_output makes a frame, or set_output(transform='default')"
-            )
+        check_frame_holds(self, self.sparse_output)
         code = self._code(Evaluation(self, X))
         return code if self.sparse_output else code.toarray()
 

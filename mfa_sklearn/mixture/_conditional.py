@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
+from .._base.checks import check_count
 from .._base.devices import plain_array, to_numpy, to_tensor
 from .._base.isolation import isolated
 from .._base.mapped import read_rows
@@ -91,8 +92,7 @@ class ConditionalMixture:
         -------
         X : ndarray of shape (n_rows, n_samples, D_u)
         """
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1")
+        n_samples = check_count("n_samples", n_samples)
         rng = check_random_state(random_state)
         n_rows, (n_components, n_columns, n_factors) = len(self.log_weights), self.loadings.shape
         thresholds = self.weights.cumsum(1)
@@ -210,7 +210,9 @@ def _pattern(rows: Tensor) -> Tensor:
             f"row {other[0]} misses other columns than row 0; condition on the rows of each pattern separately"
         )
     if not missing.any():
-        raise ValueError("X holds no NaN, so nothing is left to say; put NaN in the columns that are not observed")
+        raise ValueError(
+            "X holds no NaN, so there is no column to predict; put NaN in the columns that are not observed"
+        )
     return missing[0]
 
 

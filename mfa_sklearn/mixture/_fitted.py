@@ -10,9 +10,10 @@ import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._base.checks import check_component
+from .._base.checks import check_component, check_count
 from .._base.devices import resolve_device, to_numpy, working_dtype
 from .._base.isolation import isolated
+from .._base.sklearn_private import as_output
 from ._model.density import Density, prepare
 from ._model.lowrank import factorize
 from ._model.pairs import Pairs, Search, best_components, chunk_rows, exact_log_joint, posterior_pairs
@@ -218,16 +219,16 @@ class FittedMixture:
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            Grouped by component.
+            Grouped by component. A data frame after ``set_output(transform="pandas")``, as from `impute`.
         y : ndarray of shape (n_samples,)
             The component of each row.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1")
+        n_samples = check_count("n_samples", n_samples)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         X, components = draw(self._params(), n_samples, torch.Generator().manual_seed(int(seed)))
-        return to_numpy(X), to_numpy(components)
+        rows = to_numpy(X)
+        return as_output(self, rows, rows), to_numpy(components)
 
     def _n_parameters(self) -> int:
         n_components, n_features, n_factors = self.loadings_.shape

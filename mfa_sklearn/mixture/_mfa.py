@@ -82,8 +82,8 @@ class MFA(
     tol : "auto" or float, default="auto"
         EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
         nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs. "auto" is 1e-4, and EM
-        on many rows then also stops where going on no longer pays: where a fit longer by a tenth would gain less than
-        a thousandth of a nat per value of a row (0.4 nats for a row of 384 features).
+        on many rows then also stops where more iterations are not worth their time: where a fit longer by a tenth would
+        gain less than a thousandth of a nat per value of a row (0.4 nats for a row of 384 features).
     max_iter : int, default=100
         Most iterations (EM) or epochs (gradient).
     n_init : int, default=1

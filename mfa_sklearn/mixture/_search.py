@@ -19,6 +19,7 @@ from .._base.annotated import given_rows
 from .._base.checks import import_optional
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
+from ._codes import check_frame_holds
 from ._trial import CRITERIA, Trial, fit_group
 from ._validation import check_rows, check_sizes, check_weights
 
@@ -283,6 +284,27 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         """Mean log-likelihood per row of the best mixture, in nats."""
         check_is_fitted(self)
         return self.best_estimator_.score(X, sample_weight=sample_weight)
+
+    def transform(self, X: ArrayLike | Tensor | RowSource) -> Any:
+        """The code of each row under the best mixture, as `MFA.transform` gives it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        code : CSR matrix (or ndarray if the mixture has ``sparse_output=False``)
+
+        Raises
+        ------
+        ValueError
+            If `set_output` asks for frames, which hold no sparse matrix, and the mixtures have ``sparse_output=True``.
+        """
+        # Stands here, and not in the base class only, because `set_output` wraps what a class itself defines.
+        check_is_fitted(self)
+        check_frame_holds(self, self.best_estimator_.sparse_output)
+        return self.best_estimator_.transform(X)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the columns of `transform`, those of the best mixture."""

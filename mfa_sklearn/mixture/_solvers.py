@@ -49,8 +49,8 @@ def previous_params(estimator: Any, problem: Problem) -> MFAParams:
     asked = (e.n_components or K, int(np.max(e.n_factors)), problem.batches.n_features)
     if asked != (K, q, D):
         raise ValueError(
-            f"warm_start: the last fit had n_components={K}, n_factors={q} and {D} features, asked for now are "
-            f"n_components={e.n_components}, n_factors={e.n_factors} and {problem.batches.n_features} features; set "
+            f"warm_start: the last fit had n_components={K}, n_factors={q} and {D} features, but now n_components="
+            f"{e.n_components}, n_factors={e.n_factors} and {problem.batches.n_features} features are asked for; set "
             "warm_start=False to start anew."
         )
     params = tie(e._params(problem.batches.device), e._structure)

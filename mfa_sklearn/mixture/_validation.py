@@ -109,6 +109,8 @@ def check_weights(sample_weight: Any, X: Any) -> RowWeights:
     """What weights (n,) of the rows of `X` amount to; they must be finite, not negative, nor all zero."""
     if sample_weight is None:
         return RowWeights()
+    if isinstance(sample_weight, str):
+        raise TypeError(f"sample_weight={sample_weight!r} must be numbers, one for each row")
     weights = check_sample_weight(
         plain_array(sample_weight), np.broadcast_to(0.0, X.shape), dtype=np.float64, ensure_non_negative=True
     )

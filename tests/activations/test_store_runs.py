@@ -304,7 +304,7 @@ def test_a_run_is_not_gone_on_with_where_parts_were_lost(tmp_path: Path) -> None
 
 
 def test_a_keep_that_leaves_nothing_leaves_no_store(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="keep leaves no token of the 30 texts: loosen it"):
+    with pytest.raises(ValueError, match="keep leaves no token of the 30 texts: keep more tokens"):
         write(tmp_path / "new", empty_rows)
     assert names(tmp_path) == set()
     assert write(tmp_path / "new", texts=OTHERS).complete

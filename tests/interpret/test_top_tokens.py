@@ -214,3 +214,8 @@ def test_tokens_with_half_a_surrogate_pair_are_refused() -> None:
     tokens = [" w", "\ud83d", "x"] * (len(X) // 3)
     with pytest.raises(ValueError, match=r"tokens\[1\] holds half of a surrogate pair"):
         top_tokens(mfa, X, tokens=tokens)
+
+
+def test_what_is_no_table_is_not_formatted():
+    with pytest.raises(TypeError, match=r"must be what top_tokens returns, got ndarray"):
+        format_tokens(np.zeros((3, 2)))

@@ -111,6 +111,8 @@ def test_draws_are_reproducible():
     assert not np.array_equal(first, other)
     with pytest.raises(ValueError, match="n_samples=0"):
         conditional.sample(0)
+    with pytest.raises(TypeError, match="n_samples='5' must be an integer"):
+        conditional.sample("5")
 
 
 def test_component_without_weight_is_never_drawn():

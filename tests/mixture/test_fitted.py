@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from mixture_cases import SIZES, X_MADE, exact, quick, spoiled
@@ -114,6 +115,20 @@ def test_draws():
     assert mfa.score(X) > other.score(X)
     with pytest.raises(ValueError, match="n_samples=0"):
         mfa.sample(0)
+    with pytest.raises(TypeError, match=r"n_samples=2\.5 must be an integer"):
+        mfa.sample(2.5)
+
+
+def test_draws_are_frames_where_frames_are_asked_for():
+    frame = pd.DataFrame(X_MADE, columns=list("abcdef"), index=np.arange(len(X_MADE)) + 7)
+    mfa = quick(frame)
+    expected, components = mfa.sample(9)
+    assert isinstance(expected, np.ndarray)
+    found, again = mfa.set_output(transform="pandas").sample(9)
+    assert found.columns.tolist() == list("abcdef")
+    assert found.index.tolist() == list(range(9))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(again, components)
 
 
 # --- what it takes --------------------------------------------------------------------------------------------------

@@ -283,3 +283,16 @@ def test_weights_are_routed_through_other_searches():
         )
         found = cross_validate(search, X, params={"sample_weight": np.ones(len(X))}, cv=2, error_score="raise")
     assert len(found["test_score"]) == 2
+
+
+def test_frames_are_given_where_frames_are_asked_for():
+    frame = pd.DataFrame(X, columns=[f"c{j}" for j in range(X.shape[1])], index=np.arange(len(X)) + 7)
+    search = MFASearch(small(sparse_output=False, max_iter=200), [2], [1]).set_output(transform="pandas")
+    code = search.fit(frame).transform(frame)
+    assert code.columns.tolist() == ["mfa0", "mfa0_factor0", "mfa1", "mfa1_factor0"]
+    pd.testing.assert_index_equal(code.index, frame.index)
+    np.testing.assert_array_equal(code, search.best_estimator_.transform(frame))
+    assert isinstance(search.fit_transform(frame), pd.DataFrame)
+    sparse = MFASearch(small(), [2], [1]).set_output(transform="pandas").fit(frame)
+    with pytest.raises(ValueError, match="set sparse_output=False for a dense"):
+        sparse.transform(frame)

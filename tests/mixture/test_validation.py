@@ -265,3 +265,8 @@ def test_centers_from_elsewhere_are_told() -> None:
     centers = KMeansInitializer(3, random_state=0).fit(from_layer(4))
     with pytest.warns(UserWarning, match="KMeansInitializer says nothing"):
         few(init=centers).fit(from_layer(2))
+
+
+def test_weights_that_are_a_word():
+    with pytest.raises(TypeError, match="sample_weight='balanced' must be numbers, one for each row"):
+        quick().fit(X_MADE, sample_weight="balanced")

@@ -161,7 +161,7 @@ class Patience:
 
 
 class Worthwhile(Extrapolation):
-    """Stops as `Extrapolation` does, or where going on no longer pays: a fit longer by a tenth would hardly be better.
+    """Stops as `Extrapolation` does, or where more steps are not worth their time: a tenth more would gain little.
 
     What is a small gain depends on how many features a row has, and what is a long time on the time taken so far: the
     least gain is per value of a row, and for a tenth of the steps. The first seconds are free. They are nominal

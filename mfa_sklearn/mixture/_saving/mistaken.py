@@ -34,13 +34,13 @@ def check_mistaken(directory: Any) -> Path:
         raise NotADirectoryError(f"{str(path)!r} is a file: give {remedy}{_of_file(path)}")
     if (path / "manifest.json").is_file() and not (path / "config.json").exists():
         raise ValueError(
-            f"{str(path)!r} is not of a saved mixture: it holds activations, as extract_to writes them; fit a mixture "
+            f"{str(path)!r} is no saved mixture: it holds activations, as extract_to writes them; fit a mixture "
             "on them and save that"
         )
     kind = _model_type(path / "config.json")
     if kind is not None:
         raise ValueError(
-            f"{str(path)!r} is not of a saved mixture: it holds a language model of the type {kind!r}, which "
+            f"{str(path)!r} is no saved mixture: it holds a language model of the type {kind!r}, which "
             "ActivationExtractor(model=...) and load_model read"
         )
     return path
