@@ -66,5 +66,5 @@ def _asked(estimator: Any, problem: Problem) -> tuple[Any, ...]:
 def _digest(estimator: Any) -> bytes:
     digest = hashlib.sha256()
     for part in estimator._params():
-        digest.update(to_numpy(part.contiguous()))
+        digest.update(to_numpy(part).tobytes())
     return digest.digest()
