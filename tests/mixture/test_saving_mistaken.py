@@ -33,7 +33,7 @@ def test_a_file(tmp_path: Path, name: str, message: str):
 
 
 def test_a_language_model_and_activations(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"not of a saved mixture: it holds a language model.*'llama'.*load_model"):
+    with pytest.raises(ValueError, match=r"is no saved mixture: it holds a language model.*'llama'.*load_model"):
         MFA.from_pretrained(datasets.tiny_lm())
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(ValueError, match=r"it holds activations.*fit a mixture"):
