@@ -128,7 +128,8 @@ class AnnotatedArray(np.ndarray):
     def __setitem__(self, key: Any, value: Any) -> None:
         # One number written somewhere (NaN, where a value is to be missing) leaves the rows what they are.
         super().__setitem__(key, value)
-        if np.ndim(value):
+        everywhere = key is Ellipsis or (isinstance(key, slice) and key == slice(None))
+        if np.ndim(value) or everywhere:
             self._forget()
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -88,33 +88,6 @@ def model_dtype_name(dtype: str | torch.dtype) -> str:
     return name
 
 
-@contextmanager
-def seeded(seed: int | None, device: str | torch.device | None = None) -> Iterator[None]:
-    """Draws of torch's global generators follow `seed` inside the block, and are afterwards as if it had not been.
-
-    Parameters
-    ----------
-    seed : int or None
-        None leaves the generators alone.
-    device : str or torch.device, optional
-        Where there are draws, besides the CPU. Generators of other devices are not touched.
-    """
-    if seed is None:
-        yield
-        return
-    where = torch.device("cpu" if device is None else device)
-    on_cuda = where.type == "cuda"
-    with torch.random.fork_rng(devices=[where] if on_cuda else []):
-        # torch.manual_seed would seed every GPU, of which only one is put back.
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(where):
-                torch.cuda.manual_seed(seed)
-        elif where.type != "cpu":
-            torch.get_device_module(where).manual_seed(seed)  # the state of others than CUDA cannot be put back
-        yield
-
-
 def to_numpy(tensor: Tensor, dtype: DTypeLike | None = None) -> np.ndarray:
     """A tensor from any device as a numpy array of its own; bfloat16, which numpy has not, in single precision."""
     tensor = tensor.detach().cpu()

@@ -12,7 +12,6 @@ from pathlib import Path
 from .home import home_path
 from .leftovers import clear_leftovers, is_passing, temporary_name
 
-_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _PROBE = "probe"
 # Enough to notice a full disk, little enough to cost nothing.

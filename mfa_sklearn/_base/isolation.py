@@ -155,7 +155,10 @@ def others_code() -> Iterator[None]:
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Torch as it is by itself: no autocast, no inference mode, no gradients; the caller's settings are put back."""
+    """Torch as it is by itself: no autocast, no inference mode, no gradients, no default device but the processor.
+
+    The caller's settings are put back.
+    """
     gate = _gate
     gate.enter()
     try:
@@ -165,6 +168,8 @@ def plain_torch() -> Iterator[None]:
                     stack.enter_context(torch.autocast(device, enabled=False))
             if torch.is_inference_mode_enabled():
                 stack.enter_context(torch.inference_mode(False))
+            if torch.get_default_device().type != "cpu":
+                stack.enter_context(torch.device("cpu"))
             stack.enter_context(torch.no_grad())
             yield
     finally:

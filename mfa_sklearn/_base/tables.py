@@ -52,7 +52,8 @@ def refuse_what_is_no_table(X: Any) -> None:
     Raises
     ------
     TypeError
-        For None, lazy frames, dicts, sets, iterators and single values. Paths have been opened before.
+        For None, lazy frames, dicts, sets, arrays of records, iterators and single values. Paths have been opened
+        before.
     """
     kind = type(X).__name__
     if X is None:
@@ -61,6 +62,8 @@ def refuse_what_is_no_table(X: Any) -> None:
         raise TypeError("X is a LazyFrame, whose rows are not computed yet: give X.collect()")
     if isinstance(X, Mapping) and not hasattr(X, "shape"):
         raise TypeError(f"X is a {kind}, not {_ROWS}: if its entries are columns, give pandas.DataFrame(X)")
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise TypeError(f"X is an array of records with the fields {list(X.dtype.names)}: give pandas.DataFrame(X)")
     table = ("shape", "__array__", "__array_interface__", "__dataframe__", "__getitem__")
     if isinstance(X, Iterator) or not any(hasattr(X, name) for name in table):
         many = hasattr(X, "__iter__") and not isinstance(X, Set)

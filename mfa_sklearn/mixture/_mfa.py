@@ -77,8 +77,9 @@ class MFA(
         Closed-form EM, or Adam on minibatches of the log-likelihood.
     init : {"auto", "kmeans", "k-means++", "random_from_data", "random"}, array or estimator, default="auto"
         Where to start. "auto" takes the centers attached by an earlier pipeline step (`KMeansInitializer`), else
-        "kmeans" on standardized rows. An array (K, D) holds centers, an integer array (n_samples,) labels. An estimator
-        is cloned and fitted for its ``cluster_centers_``, or used as it is if it has them already.
+        "kmeans" on standardized rows. An array (K, D) holds centers, an integer array (n_samples,) labels from 0. An
+        estimator is cloned, given `n_components` as its ``n_clusters``, and fitted for its ``cluster_centers_``; one
+        that has them already is used as it is.
     tol : "auto" or float, default="auto"
         EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
         nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs. "auto" is 1e-4, and EM
@@ -383,6 +384,11 @@ class MFA(
         self
         """
         X = given_rows(X)
+        if hasattr(self, "weights_") and self.n_components not in (None, len(self.weights_)):
+            raise ValueError(
+                f"n_components={self.n_components}, but the stream's mixture has {len(self.weights_)} components: set "
+                "that back, or start another stream with sklearn.base.clone"
+            )
         if not hasattr(self, "weights_"):
             warn_incomplete(X)
             with warnings.catch_warnings():

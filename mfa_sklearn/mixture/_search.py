@@ -184,7 +184,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
 
     def _candidates(self) -> list[dict[str, Any]]:
         """Settings of the estimator, those with equally many components side by side."""
-        n_components, n_factors = _values(self.n_components), _values(self.n_factors)
+        n_components, n_factors = _values("n_components", self.n_components), _values("n_factors", self.n_factors)
         codes = STRUCTURES if isinstance(self.structures, str) else self.structures
         structures = [{}] if codes is None else [_structure(code) for code in codes]
         candidates = [
@@ -325,8 +325,11 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         return tags
 
 
-def _values(given: Any) -> list[Any]:
+def _values(name: str, given: Any) -> list[Any]:
     values = [given] if isinstance(given, Integral) else list(given)
+    for value in values:
+        if isinstance(value, str):
+            raise TypeError(f"{name} holds {value!r}, which is no number; give values to try, such as {name}=[1, 2, 3]")
     return [int(value) if isinstance(value, Integral) else value for value in values]
 
 

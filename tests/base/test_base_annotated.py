@@ -328,3 +328,11 @@ def test_a_container_of_tables_says_which_is_meant() -> None:
     assert given_rows(Container()) is ROWS and given_rows(ROWS) is ROWS
     mfa = MFA(2, 1, max_iter=2, tol=0, random_state=0).fit(Container())
     np.testing.assert_array_equal(mfa.predict(Container()), mfa.predict(ROWS))
+
+
+@pytest.mark.parametrize("key", [slice(None), Ellipsis])
+def test_one_number_written_everywhere_leaves_no_facts(three: ActivationArray, key: Any) -> None:
+    three[0, 0] = np.nan
+    assert "tokens" in three.rows
+    three[key] = 5.0
+    assert not three.rows and not three.shared

@@ -53,6 +53,7 @@ CONTEXTS = {
     "float16 autocast": lambda: torch.autocast("cpu", dtype=torch.float16),
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
+    "default device": lambda: torch.device("meta"),
 }
 
 

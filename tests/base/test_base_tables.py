@@ -101,3 +101,9 @@ def test_other_refusals_are_handed_on() -> None:
         fitted.predict(FRAME[["b", "a", "c"]])
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
         MFA(2, 1).fit(np.zeros(3))
+
+
+def test_records_are_no_table():
+    message = r"array of records with the fields \['a', 'b', 'c'\]: give pandas.DataFrame\(X\)"
+    with pytest.raises(TypeError, match=message):
+        MFA(2, 1).fit(FRAME.to_records(index=False))

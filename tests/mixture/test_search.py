@@ -296,3 +296,9 @@ def test_frames_are_given_where_frames_are_asked_for():
     sparse = MFASearch(small(), [2], [1]).set_output(transform="pandas").fit(frame)
     with pytest.raises(ValueError, match="set sparse_output=False for a dense"):
         sparse.transform(frame)
+
+
+@pytest.mark.parametrize("sizes", [{"n_components": [1, 2]}, ["2"]])
+def test_values_to_try_that_are_no_numbers(sizes):
+    with pytest.raises(TypeError, match=r"n_components holds '.*', which is no number; give values to try"):
+        MFASearch(small(), sizes).fit(X)

@@ -57,6 +57,12 @@ def test_given_labels(labels):
     assert same_components(mfa)
 
 
+@pytest.mark.parametrize(("labels", "unused"), [(Y_MADE + 1, 0), (Y_MADE * 10**9, 1), (Y_MADE + (Y_MADE == 2), 2)])
+def test_labels_with_gaps_would_be_components_that_nobody_asked_for(labels, unused):
+    with pytest.raises(ValueError, match=f"no row has the label {unused}; number the clusters without gaps"):
+        MFA(None, 2, init=labels).fit(X_MADE)
+
+
 def test_nested_estimator():
     clusterer = KMeans(n_init=1, random_state=0)
     mfa = quick(init=clusterer)
@@ -79,6 +85,7 @@ BAD_STARTS = [
     (np.full(300, -1), ValueError, "integers from 0.* minimum -1"),
     (Y_MADE.astype(float), ValueError, "integers from 0, got dtype float64"),
     (Y_MADE + 1, ValueError, r"labels up to 3, but n_components=3"),
+    (np.array(["a", "b", "c"])[Y_MADE], ValueError, r"integers from 0, got dtype <U1; number the clusters"),
     (DBSCAN(eps=10.0), ValueError, "no cluster_centers_ after fit"),
     ("kmean", ValueError, "'init' parameter"),
 ]

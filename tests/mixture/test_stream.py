@@ -93,3 +93,10 @@ def test_stream_weights():
     weighted.partial_fit(X_MADE, sample_weight=counts)
     repeated.partial_fit(X_MADE[twice])
     np.testing.assert_allclose(weighted.means_, repeated.means_, rtol=1e-8)
+
+
+def test_another_number_of_components_is_refused_in_a_stream():
+    mfa = MFA(2, 1, random_state=0).partial_fit(X_MADE)
+    with pytest.raises(ValueError, match="n_components=5, but the stream's mixture has 2 components"):
+        mfa.set_params(n_components=5).partial_fit(X_MADE)
+    assert mfa.set_params(n_components=None).partial_fit(X_MADE).n_components_ == 2

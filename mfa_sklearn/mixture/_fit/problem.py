@@ -12,7 +12,7 @@ from ..._base.checks import warn_user
 from ..._base.devices import resolve_device, working_dtype
 from ..._base.mapped import read_rows
 from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for, reach, too_far
-from .._start.start import Draws, Start, given_centers, given_labels
+from .._start.start import Draws, Start, count_labels, given_centers, given_labels
 from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
 
 _NO_CENTERS = (
@@ -136,10 +136,7 @@ def _going_on(estimator: Any) -> int | None:
 
 def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None) -> int:
     if labels is not None:
-        found = int(labels.max()) + 1
-        if asked is not None and asked < found:
-            raise ValueError(f"init holds labels up to {found - 1}, but n_components={asked}")
-        return asked or found
+        return count_labels(labels, asked)
     if centers is not None:
         return len(centers)
     if asked is None:

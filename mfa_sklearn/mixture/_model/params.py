@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._base.devices import to_tensor
+
 # What the sum of weights may be off by: weights may come from single precision, or from a file's few digits.
 _WEIGHTS_TOLERANCE = 1e-4
 
@@ -84,8 +86,7 @@ def _double(values: Any, name: str = "a parameter of the mixture") -> Tensor:
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be an array of numbers, got {type(values).__name__} of dtype {array.dtype}")
-    # Not shared with an array that may not be written to, such as one that joblib has mapped: torch warns of those.
-    return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=torch.float64)
+    return to_tensor(array, "cpu", torch.float64)
 
 
 def mixture_moments(params: MFAParams) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,8 @@ from .kmeans import Plan, k_means
 # One pass over all rows after the samples: EM moves the centers further than more of them would.
 _PLAN = Plan(refine_iter=1)
 
+_NUMBERED = "number the clusters without gaps, as numpy.unique(labels, return_inverse=True)[1] does"
+
 STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
 
 
@@ -81,9 +83,29 @@ def given_labels(init: Any, n_rows: int) -> np.ndarray | None:
         return None
     if labels.shape != (n_rows,):
         raise ValueError(f"init holds {len(labels)} labels for n_samples={n_rows} rows; give one label per row")
-    if labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError(f"init labels must be integers from 0, got dtype {labels.dtype} and minimum {labels.min()}")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"init labels must be integers from 0, got dtype {labels.dtype}; {_NUMBERED}")
+    if labels.min() < 0:
+        raise ValueError(f"init labels must be integers from 0, got the minimum {labels.min()}; {_NUMBERED}")
     return labels
+
+
+def count_labels(labels: np.ndarray, asked: int | None) -> int:
+    """How many components labels from 0 stand for: `asked`, or as many as there are labels, which may leave none out.
+
+    Raises
+    ------
+    ValueError
+        If there are more labels than `asked`; if there are none asked for and the labels have gaps.
+    """
+    found = int(labels.max()) + 1
+    if asked is not None and asked < found:
+        raise ValueError(f"init holds labels up to {found - 1}, but n_components={asked}; {_NUMBERED}")
+    used = np.unique(labels)
+    if asked is None and len(used) < found:
+        unused = int(np.flatnonzero(used != np.arange(len(used)))[0])
+        raise ValueError(f"init holds labels up to {found - 1}, but no row has the label {unused}; {_NUMBERED}")
+    return asked or found
 
 
 class Drawn(NamedTuple):
