@@ -19,6 +19,7 @@ from ._model.lowrank import factorize
 from ._model.pairs import Pairs, Search, best_components, chunk_rows, exact_log_joint, posterior_pairs
 from ._model.params import MFAParams, Structure, mixture_moments, n_parameters, to_params
 from ._model.params import sample as draw
+from ._model.prior import n_effective
 from ._model.screen import best_search
 from ._rows import Batches, Conditioner, check_within_reach, conditioner_for, reach
 from ._validation import check_rows, check_weights, factor_counts
@@ -235,6 +236,14 @@ class FittedMixture:
         ranks = n_factors if np.ndim(self.n_factors) == 0 else factor_counts(self.n_factors, n_components)
         return n_parameters(self._structure, n_components, n_features, ranks)
 
+    def _n_tied(self, n_rows: float) -> float:
+        """How many of the noise variances the prior takes away, on so many rows."""
+        rows = getattr(self, "noise_prior_", 0.0)
+        if self.noise == "shared" or not rows:
+            return 0.0
+        free = n_effective(rows, torch.as_tensor(self.weights_) * n_rows)
+        return (len(self.weights_) - free) * (1 if self.noise_form == "isotropic" else self.means_.shape[1])
+
     def aic(self, X: ArrayLike | Tensor | RowSource) -> float:
         """Akaike's information criterion, ``-2 log L + 2 p``; lower is better.
 
@@ -250,6 +259,9 @@ class FittedMixture:
 
     def bic(self, X: ArrayLike | Tensor | RowSource) -> float:
         """Bayesian information criterion, ``-2 log L + p log n``; lower is better.
+
+        Of the p parameters, noise variances that a prior ties to the pooled ones count by the share of a component's
+        own rows in them, ``n_k / (n_k + noise_prior_)``, and the pooled ones once.
 
         Parameters
         ----------
@@ -289,7 +301,7 @@ class FittedMixture:
             log_likelihood += float(w @ (log_prob.double() - evaluation.conditioner.log_scale(batch)))
             entropy -= float(w[pairs.rows] @ torch.xlogy(r, r))
             n_rows += float(w.sum())
-        p = self._n_parameters()
+        p = self._n_parameters() - self._n_tied(n_rows)
         bic = -2 * log_likelihood + p * float(np.log(n_rows))
         criteria = {"aic": -2 * log_likelihood + 2 * p, "bic": bic, "icl": bic + 2 * entropy}
         return {"log_likelihood": log_likelihood, **criteria}

@@ -99,6 +99,10 @@ class MFA(
     noise_floor : float, default=1e-6
         Smallest noise variance, as a share of the feature's variance (of the mean variance for isotropic noise). At
         least 1e-18, or 1e-12 where the working precision is single.
+    noise_prior : "auto", float or None, default="auto"
+        For noise per component: rows of the pooled noise psi that each component's own is mixed with, so that a
+        component of n_k rows that leave over S_k gets ``psi_k = (S_k + a psi) / (n_k + a)``. "auto" reads `a` off the
+        data: rows are most probable under noise estimated without them. None or 0 is maximum likelihood.
     rotation : {"varimax", "quartimax"}, default=None
         Rotate each component's loadings to simple structure; no density changes.
     learning_rate : float, default=None
@@ -133,8 +137,11 @@ class MFA(
     loadings_ : ndarray of shape (K, D, q)
     noise_variance_ : ndarray of shape (D,), or (K, D) for noise per component
     n_components_, n_factors_ : int
+    noise_prior_ : float
+        Rows of the pooled noise that each component was lent; 0 for none.
     lower_bound_ : float
-        Mean log-likelihood per row of the rows fitted on.
+        Mean log-likelihood per row of the rows fitted on; under a noise prior, plus its log density over the number of
+        rows, which is at most zero.
     lower_bounds_ : list of float
         Its history, before each iteration and at the end.
     n_iter_ : int
@@ -185,6 +192,7 @@ class MFA(
         "annealing": [StrOptions({"auto"}), Interval(Real, 1, None, closed="left")],
         "acceleration": ["boolean"],
         "noise_floor": [Interval(Real, 0, 1, closed="neither")],
+        "noise_prior": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left"), None],
         "rotation": [StrOptions({"varimax", "quartimax"}), None],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
@@ -215,6 +223,7 @@ class MFA(
         annealing: float | Literal["auto"] = "auto",
         acceleration: bool = True,
         noise_floor: float = 1e-6,
+        noise_prior: float | Literal["auto"] | None = "auto",
         rotation: Literal["varimax", "quartimax"] | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
@@ -241,6 +250,7 @@ class MFA(
         self.annealing = annealing
         self.acceleration = acceleration
         self.noise_floor = noise_floor
+        self.noise_prior = noise_prior
         self.rotation = rotation
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -300,6 +310,7 @@ class MFA(
                 break
         assert best is not None and progress is not None
         self._interrupted = result.interrupted
+        self.noise_prior_ = 0.0 if progress.prior is None else progress.prior.rows
         self._keep(best, problem, shared_fact(X, "source"))
         self._progress = progress.left_in(self)
         self._warn(best)

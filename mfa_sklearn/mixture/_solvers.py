@@ -10,6 +10,7 @@ import torch
 
 from ._em.annealing import starting_temperature
 from ._em.passes import best_pass
+from ._em.shrinkage import Fixed, Shrinkage
 from ._em.solver import EMSolver
 from ._fit.loop import Solver
 from ._fit.problem import Problem
@@ -77,6 +78,7 @@ def _gradient(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple
         e.batch_size,
         problem.rng,
         problem.validation,
+        _shrinkage(e, params, problem),
     )
     return solver, Patience(DEFAULT_TOL if e.tol == "auto" else e.tol, e.n_iter_no_change)
 
@@ -92,12 +94,20 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
         temperature,
         acceleration=e.acceleration,
         row_weight=problem.batches.mean_weight,
+        shrinkage=_shrinkage(e, params, problem),
     )
     # Rounding of many rows' densities cancels for the most part.
     rounding = max(LEAST_ROUNDING, torch.finfo(problem.batches.dtype).eps / 4)
     if e.tol == "auto":
         return solver, Worthwhile(rows.seconds, problem.batches.n_features, rounding=rounding)
     return solver, Extrapolation(e.tol, rounding)
+
+
+def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> Fixed:
+    n_components, _, n_factors = params.loadings.shape
+    if e.noise == "shared" or n_components == 1 or not e.noise_prior:
+        return Fixed()
+    return Shrinkage(e.noise_prior, problem.batches, e._structure, e.noise_floor, problem.rng, n_factors)
 
 
 def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:

@@ -9,9 +9,11 @@ import torch
 
 from .._base.devices import resolve_device, to_tensor, working_dtype
 from ._em.exact import expected_statistics
+from ._em.shrinkage import Fixed
 from ._em.statistics import Statistics, m_step, rebase, zero_statistics
 from ._gradient.solver import GradientSolver
 from ._model.params import MFAParams, mixture_moments
+from ._model.prior import NoisePrior
 from ._rows import Batches, Conditioner, check_within_reach, column_moments, conditioner_for, reach
 from ._validation import RowWeights, check_noise_floor
 
@@ -71,7 +73,9 @@ class Stream:
             estimator.learning_rate,
             estimator.batch_size,
             np.random.RandomState(self.n_batches),
+            shrinkage=Fixed(_prior(estimator, weight / (self.seen + weight), params, conditioner)),
         )
+        self.seen += weight
         bound = solver.step().bound
         return solver.finish()[0], bound
 
@@ -89,8 +93,25 @@ class Stream:
         self.seen += weight
         self.average = _arrays(_in_units(average, 1 / conditioner.scale))
         self.about = _arrays(params)
-        new = m_step(inner, average, estimator._structure, estimator.noise_floor)
+        # Averages are per row, and so is what a component is lent.
+        prior = NoisePrior(_pseudo_rows(estimator) / self.seen)
+        new = m_step(inner, average, estimator._structure, estimator.noise_floor, prior)
         return new, float(batch.log_likelihood / batch.weight)
+
+
+def _pseudo_rows(estimator: Any) -> float:
+    """Rows of the pooled noise that each component is lent: as many as the start was, if they are read off the data."""
+    asked = estimator.noise_prior
+    return float(getattr(estimator, "noise_prior_", 0.0) if asked == "auto" else asked or 0.0)
+
+
+def _prior(estimator: Any, share: float, params: MFAParams, conditioner: Conditioner) -> NoisePrior | None:
+    """A share of the prior, for one batch of a stream's rows; the noise is the components' own, pooled."""
+    rows = _pseudo_rows(estimator)
+    if rows == 0 or estimator.noise == "shared":
+        return None
+    noise = conditioner.inward(params).noise_variance
+    return NoisePrior(rows * share, params.log_weights.exp() @ noise)
 
 
 def _settled(params: MFAParams) -> Statistics:

@@ -12,6 +12,7 @@ from .._fit.loop import Step
 from .._model.params import MFAParams, Structure
 from .acceleration import Anderson, flatten, unflatten
 from .exact import Pass
+from .shrinkage import Fixed
 from .statistics import m_step
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
@@ -47,6 +48,8 @@ class EMSolver:
         Where the temperature starts, and what it is multiplied by at each step down to one.
     row_weight : float
         Mean weight of a row.
+    shrinkage : Fixed, optional
+        Says what prior the noise has; by default none.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class EMSolver:
         decay: float = _DECAY,
         acceleration: bool = True,
         row_weight: float = 1.0,
+        shrinkage: Fixed | None = None,
     ) -> None:
+        self.shrinkage, self._weight = shrinkage or Fixed(), 1.0
         self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
         self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
         self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
@@ -86,13 +91,16 @@ class EMSolver:
         """One E-step over all batches and one M-step."""
         temperature = self._temperature
         statistics, self._memory, looked = self._pass(self._params, temperature, self._memory)
-        bound = float(statistics.log_likelihood / statistics.weight)
+        self._weight = float(statistics.weight)
+        if temperature == 1:
+            self.shrinkage.follow(self._params, lambda: statistics)
+        bound = float(statistics.log_likelihood) / self._weight + self._log_prior(self._params)
         if self._safe is not None and not bound >= self._safe.bound:
             assert self._accelerator is not None
             self._accelerator.restart()
             best = self._fall_back(self._safe)
             return Step(best, False, "extrapolation dropped")
-        params = m_step(self._params, statistics, self._structure, self._floor)
+        params = m_step(self._params, statistics, self._structure, self._floor, self.shrinkage.prior)
         self._steps += 1
         dead = statistics.mass < _DEAD_ROWS * self._row_weight
         revive = bool(dead.any()) and self._steps <= _RESEED_UNTIL
@@ -100,14 +108,19 @@ class EMSolver:
             params = split_heaviest(params, dead)
             self.reseeded += int(dead.sum())
         slow = bound - self._last < self._pass.slow_gain
-        self._last = bound if temperature == 1 and not revive else -math.inf
-        self._advance(params, bound, temperature == 1 and not revive and slow)
+        comparable = temperature == 1 and self.shrinkage.settled and not revive
+        self._last = bound if comparable else -math.inf
+        self._advance(params, bound, comparable and slow)
         cooler = temperature * self._decay
         # Less than half a step above one, on the scale of logarithms, counts as one.
         self._temperature = cooler if cooler > self._decay**-0.5 else 1.0
         note = f"temperature {temperature:.2f}" if temperature > 1 else ""
         # Between passes that look for pairs the bound lags behind what a look would give.
-        return Step(bound, temperature == 1 and not revive and looked, note)
+        return Step(bound, comparable and looked, note)
+
+    def _log_prior(self, params: MFAParams) -> float:
+        """Log density of the noise, per row."""
+        return self.shrinkage.log_density(params) / self._weight
 
     def _advance(self, params: MFAParams, bound: float, settled: bool) -> None:
         if self._accelerator is None or not settled:
@@ -127,12 +140,15 @@ class EMSolver:
         return safe.bound
 
     def finish(self) -> tuple[MFAParams, float]:
-        """The parameters and their mean log-likelihood."""
-        bound = self._pass.log_likelihood(self._params, self._memory)
+        """The parameters, their mean log-likelihood and with it the log prior per row."""
+        bound = self._bound()
         if self._safe is not None and not bound >= self._safe.bound:
             self._fall_back(self._safe)
-            bound = self._pass.log_likelihood(self._params, self._memory)
+            bound = self._bound()
         return self._params, bound
+
+    def _bound(self) -> float:
+        return self._pass.log_likelihood(self._params, self._memory) + self._log_prior(self._params)
 
 
 def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:

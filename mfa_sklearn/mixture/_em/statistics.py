@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .._model.blocks import slices
 from .._model.params import MFAParams, Structure
+from .._model.prior import NoisePrior
 
 
 class Statistics(NamedTuple):
@@ -59,8 +60,14 @@ def zero_statistics(params: MFAParams) -> Statistics:
     return Statistics(zeros(K), zeros(K, D), zeros(K, q), zeros(K, D, q), zeros(K, q, q), zeros(K, D), zeros(), zeros())
 
 
-def m_step(params: MFAParams, statistics: Statistics, structure: Structure, floor: Tensor | float) -> MFAParams:
-    """Parameters that maximize the expected complete-data log-likelihood.
+def m_step(
+    params: MFAParams,
+    statistics: Statistics,
+    structure: Structure,
+    floor: Tensor | float,
+    prior: NoisePrior | None = None,
+) -> MFAParams:
+    """Parameters that maximize the expected complete-data log-likelihood, and the prior of the noise.
 
     Parameters
     ----------
@@ -71,17 +78,38 @@ def m_step(params: MFAParams, statistics: Statistics, structure: Structure, floo
         Which parameters the components share.
     floor : Tensor (D,) or float
         Smallest noise variance allowed.
+    prior : NoisePrior, optional
+        Of noise that each component has of its own; None for none.
     """
     seen = statistics.mass > 1e-12 * statistics.weight
     mass = torch.where(seen, statistics.mass, 1.0)[:, None]
     step = _common_step if structure.common_loadings else _separate_step
-    means, loadings, noise = step(params, statistics, mass, seen, structure, floor)
+    means, loadings, noise = step(params, statistics, mass, seen, NoiseStep(structure, floor, prior))
     weights = statistics.mass.clamp(min=torch.finfo(torch.float64).tiny)
     return MFAParams((weights / weights.sum()).log(), means, loadings, noise)
 
 
+class NoiseStep(NamedTuple):
+    """What noise variances are made of sums of squares by."""
+
+    structure: Structure
+    floor: Tensor | float
+    prior: NoisePrior | None
+
+    def noise(self, params: MFAParams, left: Tensor, mass: Tensor, seen: Tensor) -> Tensor:
+        """Noise variances from sums of squares (K, D) of mass (K, 1), where anything was seen of a component (K,)."""
+        if self.structure.shared_noise:
+            noise = left.sum(0, keepdim=True) / (mass[:, 0] * seen).sum()
+        else:
+            noise = left / mass if self.prior is None else self.prior.mode(left, mass * seen[:, None])
+            noise = torch.where(seen[:, None], noise, params.noise_variance)
+        if self.structure.isotropic_noise:
+            noise = noise.mean(1, keepdim=True).expand_as(noise)
+        return torch.maximum(noise, torch.as_tensor(self.floor, dtype=noise.dtype, device=noise.device)).contiguous()
+
+
 def _separate_step(
-    params: MFAParams, s: Statistics, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
+    params: MFAParams, s: Statistics, mass: Tensor, seen: Tensor, of_noise: NoiseStep
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Means, loadings of each component's own, and noise."""
     n_components, n_features, n_factors = params.loadings.shape
@@ -97,19 +125,19 @@ def _separate_step(
         means[some] = params.means[some] + _shift(part, change, mass[some], seen[some])
         torch.add(params.loadings[some].mT, change.mT, out=loadings[some])
         left[some] = _left_over(centered, change, seen[some])
-    return means, loadings.mT, _noise(params, left, mass, seen, structure, floor)
+    return means, loadings.mT, of_noise.noise(params, left, mass, seen)
 
 
 def _common_step(
-    params: MFAParams, s: Statistics, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
+    params: MFAParams, s: Statistics, mass: Tensor, seen: Tensor, of_noise: NoiseStep
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Means, loadings that all components share, and noise."""
     centered, noise = _center(s, mass), params.noise_variance
     # With noise of their own the components weigh unequally in the common loadings, and the loadings in the noise:
     # the joint maximum is reached by turns.
-    for _ in range(1 if structure.shared_noise else 200):
+    for _ in range(1 if of_noise.structure.shared_noise else 200):
         change, previous = _common_change(centered, noise, seen), noise
-        noise = _noise(params, _left_over(centered, change, seen), mass, seen, structure, floor)
+        noise = of_noise.noise(params, _left_over(centered, change, seen), mass, seen)
         if torch.allclose(previous, noise, rtol=1e-12, atol=0.0):
             break
     return params.means + _shift(s, change, mass, seen), params.loadings + change, noise
@@ -150,18 +178,6 @@ def _left_over(c: _Centered, change: Tensor, seen: Tensor) -> Tensor:
     """Sums of squares (K, D) that are left to the noise, given the change of the loadings."""
     explained = (c.scatter.mT @ change.mT).sub_(c.cross.mT, alpha=2).mul_(change.mT).sum(1)
     return torch.where(seen[:, None], c.square + explained, 0.0)
-
-
-def _noise(
-    params: MFAParams, left: Tensor, mass: Tensor, seen: Tensor, structure: Structure, floor: Tensor | float
-) -> Tensor:
-    if structure.shared_noise:
-        noise = left.sum(0, keepdim=True) / (mass[:, 0] * seen).sum()
-    else:
-        noise = torch.where(seen[:, None], left / mass, params.noise_variance)
-    if structure.isotropic_noise:
-        noise = noise.mean(1, keepdim=True).expand_as(noise)
-    return torch.maximum(noise, torch.as_tensor(floor, dtype=noise.dtype, device=noise.device)).contiguous()
 
 
 def rebase(statistics: Statistics, old: MFAParams, new: MFAParams) -> Statistics:

@@ -22,7 +22,7 @@ class FitResult(NamedTuple):
     """Parameters in conditioned space and how they were reached."""
 
     params: MFAParams
-    bound: float  # mean log-likelihood per row of exactly these parameters
+    bound: float  # mean log-likelihood per row of exactly these parameters, and log prior
     bounds: list[float]
     n_iter: int
     converged: bool
@@ -38,13 +38,14 @@ class Solver(Protocol):
     """What the loop asks of a solver."""
 
     reseeded: int
+    shrinkage: Any  # what knows the prior of the noise
     plain: bool  # whether a step goes on from where the last one ended; may be set
 
     def step(self) -> Step:
         """Improve the parameters once."""
 
     def finish(self) -> tuple[MFAParams, float]:
-        """The parameters reached, in double precision, and their exact mean log-likelihood per row."""
+        """The parameters reached, in double precision, and their exact mean log-likelihood and log prior per row."""
 
 
 def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, Step], Any] | None = None) -> FitResult:

@@ -27,12 +27,14 @@ class Progress(NamedTuple):
     moments: np.ndarray  # (2, D) centers and scales of the columns
     n_rows: int
     asked: tuple[Any, ...]  # settings that another maximum, or another way to it, would come of
+    prior: Any  # of the noise
     reached: bytes  # digest of the parameters that the fit left
 
     @classmethod
     def of(cls, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> Progress:
         """That of a fit that has just ended."""
-        return cls(monitor, solver.plain, _moments(problem), problem.batches.n_rows, _asked(estimator, problem), b"")
+        seen = _moments(problem), problem.batches.n_rows
+        return cls(monitor, solver.plain, *seen, _asked(estimator, problem), solver.shrinkage.prior, b"")
 
     def left_in(self, estimator: Any) -> Progress:
         """The same, of a fit whose parameters are now the estimator's."""
@@ -52,6 +54,8 @@ class Progress(NamedTuple):
             return
         monitor.go_on(self.monitor)
         solver.plain = self.plain
+        if self.prior is not None:
+            solver.shrinkage.settle_at(self.prior)
 
 
 def _moments(problem: Problem) -> np.ndarray:
@@ -60,7 +64,7 @@ def _moments(problem: Problem) -> np.ndarray:
 
 def _asked(estimator: Any, problem: Problem) -> tuple[Any, ...]:
     e = estimator
-    return e.solver, e._structure, e.noise_floor, e.learning_rate, e.batch_size, problem.batches.dtype
+    return e.solver, e._structure, e.noise_floor, e.noise_prior, e.learning_rate, e.batch_size, problem.batches.dtype
 
 
 def _digest(estimator: Any) -> bytes:

@@ -16,6 +16,7 @@ from .._model.density import Density, log_joint, prepare
 from .._model.missing import has_missing, missing_rows, observed_log_joint
 from .._model.pairs import margin_of
 from .._model.params import MFAParams, Structure
+from .._model.prior import NoisePrior
 from .fisher import sharp_gradient, sharp_pays
 
 
@@ -41,15 +42,30 @@ def unconstrain(params: MFAParams, structure: Structure, floor: float, dtype: to
 
 def constrain(leaves: Unconstrained, floor: float) -> MFAParams:
     """Parameters of the mixture, differentiable in the leaves."""
-    n_components, n_features = leaves.means.shape
-    noise = floor + torch.nn.functional.softplus(leaves.noise)
-    rows = n_components if len(noise) > 1 else 1
+    n_components = len(leaves.means)
     return MFAParams(
         leaves.logits.log_softmax(0),
         leaves.means,
         leaves.loadings.expand(n_components, -1, -1),
-        noise.expand(rows, n_features),
+        _noise(leaves, floor),
     )
+
+
+def _noise(leaves: Unconstrained, floor: float) -> Tensor:
+    """Noise variances (K, D) or (1, D)."""
+    noise = floor + torch.nn.functional.softplus(leaves.noise)
+    return noise.expand(len(noise), leaves.means.shape[1])
+
+
+class Penalty(NamedTuple):
+    """The prior of the noise, and the weight of all rows that it counts beside."""
+
+    prior: NoisePrior
+    weight: float
+
+    def backward(self, noise: Tensor) -> None:
+        """Add the gradient of minus its log density per row."""
+        (-self.prior.log_density_of(noise) / self.weight).backward()
 
 
 def _log_joint(density: Density, X: Tensor) -> Tensor:
@@ -80,6 +96,7 @@ class Ascent:
 
     def __init__(self, leaves: Unconstrained, optimizer: torch.optim.Optimizer, floor: float) -> None:
         self._leaves, self._optimizer, self._floor = leaves, optimizer, floor
+        self.penalty: Penalty | None = None
         self._sharp = sharp_pays(1, 1, len(leaves.means))
 
     def step(self, X: Tensor, weights: Tensor | None) -> tuple[float, float]:
@@ -99,6 +116,8 @@ class Ascent:
         climb = self._by_pairs if self._sharp and not missing else self._by_autograd
         with torch.enable_grad():
             value = float(climb(constrain(self._leaves, self._floor), X, w)) * mass
+            if self.penalty is not None:
+                self.penalty.backward(_noise(self._leaves, self._floor))
         if not math.isfinite(value):
             raise FloatingPointError(
                 "the log-likelihood of a minibatch is not finite; use a lower learning_rate or a higher noise_floor"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .._em.exact import expected_statistics
+from .._em.shrinkage import Fixed
 from .._fit.loop import Step
 from .._model.density import prepare
 from .._model.pairs import mean_log_prob
 from .._model.params import MFAParams, Structure
 from .._rows import Batches
-from .ascent import Ascent, Unconstrained, constrain, unconstrain
+from .ascent import Ascent, Penalty, Unconstrained, constrain, unconstrain
 
 # Devices that have an Adam which updates all parameters in one go.
 _FUSED = ("cpu", "cuda")
@@ -47,31 +49,49 @@ class GradientSolver:
         batch_size: int | None,
         rng: np.random.RandomState,
         validation: Batches | None = None,
+        shrinkage: Fixed | None = None,
     ) -> None:
+        self.shrinkage, self._weight = shrinkage or Fixed(), batches.n_rows * batches.mean_weight
         self._batches, self._validation, self._floor = batches, validation, floor
         self._batch_size, self._rng = batch_size or fitting_batch_size(batches), rng
         rate = learning_rate or fitting_learning_rate(min(self._batch_size, batches.n_rows))
         self._leaves: Unconstrained = unconstrain(params, structure, floor, batches.dtype)
         optimizer = torch.optim.Adam(list(self._leaves), lr=rate, fused=batches.device.type in _FUSED)
         self._ascent = Ascent(self._leaves, optimizer, floor)
+        self._ascent.penalty = self._penalty()
         self._best: tuple[float, MFAParams] | None = None
         self.reseeded = 0
         self.plain = True
 
     def step(self) -> Step:
         """One epoch."""
+        if not self.shrinkage.settled:
+            self._follow()
         total = mass = 0.0
         for X, weights in self._batches.shuffled(self._batch_size, self._rng):
             value, weight = self._ascent.step(X, weights)
             total, mass = total + value, mass + weight
-        train = total / mass
+        train, params = total / mass, self._current()
         if self._validation is None:
-            return Step(train, True)
-        params = self._current()
+            return Step(train + self._log_prior(params), True)
         bound = self._log_likelihood(params, self._validation)
         if self._best is None or bound > self._best[0]:
             self._best = (bound, params)
         return Step(bound, True, f"train {train:.6g}")
+
+    def _follow(self) -> None:
+        """Let the prior of the noise follow the parameters, in the first epochs."""
+        params = self._current()
+        self.shrinkage.follow(params, lambda: expected_statistics(params, self._batches))
+        self._ascent.penalty = self._penalty()
+
+    def _penalty(self) -> Penalty | None:
+        prior = self.shrinkage.prior
+        return None if prior is None or prior.pooled is None else Penalty(prior, self._weight)
+
+    def _log_prior(self, params: MFAParams) -> float:
+        """Log density of the noise, per row."""
+        return self.shrinkage.log_density(params) / self._weight
 
     def _current(self) -> MFAParams:
         with torch.no_grad():
@@ -81,9 +101,9 @@ class GradientSolver:
         return MFAParams(*(t.detach().clone() for t in params))
 
     def finish(self) -> tuple[MFAParams, float]:
-        """The parameters (the best on the validation rows, if any) and their log-likelihood on the training rows."""
+        """The parameters (the best on the validation rows, if any) and their bound on the training rows."""
         params = self._current() if self._best is None else self._best[1]
-        return params, self._log_likelihood(params, self._batches)
+        return params, self._log_likelihood(params, self._batches) + self._log_prior(params)
 
     @torch.no_grad()
     def _log_likelihood(self, params: MFAParams, batches: Batches) -> float:
