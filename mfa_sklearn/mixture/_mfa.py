@@ -94,6 +94,10 @@ class MFA(
         Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T halves at
         each iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by itself. 1 is
         plain EM.
+    split_merge : "auto" or bool, default="auto"
+        Whether EM, once settled, takes components that are hardly missed to where one should be two, and goes on; what
+        does not raise the bound is undone. "auto" does so where `annealing` is "auto" and `init` is no labels. Not for
+        rows with missing values, `loading_type="common"` or a number of factors for each component.
     acceleration : bool, default=True
         Whether EM extrapolates over its last iterations (Anderson acceleration). The likelihood never falls by it.
     noise_floor : float, default=1e-6
@@ -190,6 +194,7 @@ class MFA(
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "annealing": [StrOptions({"auto"}), Interval(Real, 1, None, closed="left")],
+        "split_merge": [StrOptions({"auto"}), "boolean"],
         "acceleration": ["boolean"],
         "noise_floor": [Interval(Real, 0, 1, closed="neither")],
         "noise_prior": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left"), None],
@@ -221,6 +226,7 @@ class MFA(
         max_iter: int = 100,
         n_init: int = 1,
         annealing: float | Literal["auto"] = "auto",
+        split_merge: bool | Literal["auto"] = "auto",
         acceleration: bool = True,
         noise_floor: float = 1e-6,
         noise_prior: float | Literal["auto"] | None = "auto",
@@ -248,6 +254,7 @@ class MFA(
         self.max_iter = max_iter
         self.n_init = n_init
         self.annealing = annealing
+        self.split_merge = split_merge
         self.acceleration = acceleration
         self.noise_floor = noise_floor
         self.noise_prior = noise_prior

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ._em.annealing import starting_temperature
+from ._em.moves import Moves
 from ._em.passes import best_pass
 from ._em.shrinkage import Fixed, Shrinkage
 from ._em.solver import EMSolver
@@ -95,6 +96,7 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
         acceleration=e.acceleration,
         row_weight=problem.batches.mean_weight,
         shrinkage=_shrinkage(e, params, problem),
+        moves=_moves(e, problem) if fresh else None,
     )
     # Rounding of many rows' densities cancels for the most part.
     rounding = max(LEAST_ROUNDING, torch.finfo(problem.batches.dtype).eps / 4)
@@ -108,6 +110,13 @@ def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> Fixed:
     if e.noise == "shared" or n_components == 1 or not e.noise_prior:
         return Fixed()
     return Shrinkage(e.noise_prior, problem.batches, e._structure, e.noise_floor, problem.rng, n_factors)
+
+
+def _moves(e: Any, problem: Problem) -> Moves | None:
+    asked = e.annealing == "auto" and problem.labels is None if e.split_merge == "auto" else e.split_merge
+    if not asked or problem.missing or e._structure.common_loadings or np.ndim(e.n_factors):
+        return None
+    return Moves(problem.batches, e._structure, e.noise_floor, problem.rng)
 
 
 def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:

@@ -12,12 +12,15 @@ from .._fit.loop import Step
 from .._model.params import MFAParams, Structure
 from .acceleration import Anderson, flatten, unflatten
 from .exact import Pass
+from .moves import Moves
 from .shrinkage import Fixed
 from .statistics import m_step
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
 _RESEED_UNTIL = 10
+# How often components are given other places.
+_ROUNDS = 2
 # What the temperature is multiplied by at each step.
 _DECAY = 0.5
 
@@ -50,6 +53,8 @@ class EMSolver:
         Mean weight of a row.
     shrinkage : Fixed, optional
         Says what prior the noise has; by default none.
+    moves : Moves, optional
+        Proposes other places for components when steps have come to an end; by default none are looked for.
     """
 
     def __init__(
@@ -63,7 +68,10 @@ class EMSolver:
         acceleration: bool = True,
         row_weight: float = 1.0,
         shrinkage: Fixed | None = None,
+        moves: Moves | None = None,
     ) -> None:
+        self._moves, self._rounds = moves, _ROUNDS
+        self._rested: _Safe | None = None  # where steps came to an end before the last moves
         self.shrinkage, self._weight = shrinkage or Fixed(), 1.0
         self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
         self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
@@ -135,6 +143,22 @@ class EMSolver:
         self._safe = _Safe(bound, params, self._memory) if extrapolated else None
         self._params = unflatten(ahead, params, self._floor) if extrapolated else params
 
+    def rearrange(self, bound: float) -> bool:
+        """Give a few components other places, now that steps gain little."""
+        if self._moves is None or not self._rounds:
+            return False
+        moved = self._moves.propose(self._params)
+        if moved is None:
+            self._rounds = 0
+            return False
+        self._rested = _Safe(bound, self._params, self._memory)
+        self._rounds -= 1
+        self._params, self._memory, self._safe, self._last = moved, None, None, -math.inf
+        if self._accelerator is not None:
+            self._plain = False
+            self._accelerator.restart()
+        return True
+
     def _fall_back(self, safe: _Safe) -> float:
         self._params, self._memory, self._safe = safe.params, safe.memory, None
         return safe.bound
@@ -144,6 +168,9 @@ class EMSolver:
         bound = self._bound()
         if self._safe is not None and not bound >= self._safe.bound:
             self._fall_back(self._safe)
+            bound = self._bound()
+        if self._rested is not None and not bound >= self._rested.bound:
+            self._fall_back(self._rested)
             bound = self._bound()
         return self._params, bound
 

@@ -44,6 +44,9 @@ class Solver(Protocol):
     def step(self) -> Step:
         """Improve the parameters once."""
 
+    def rearrange(self, bound: float) -> bool:
+        """Move on from where steps have come to an end, at a bound; false where there is nowhere to go."""
+
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters reached, in double precision, and their exact mean log-likelihood and log prior per row."""
 
@@ -62,7 +65,12 @@ def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, 
             bounds.append(step.bound)
             if report is not None:
                 report(n_iter, step)
-            if step.comparable and _ended(solver, monitor, step.bound):
+            if not step.comparable:
+                continue
+            ended = _ended(solver, monitor, step.bound)
+            if (ended or monitor.slow) and solver.rearrange(step.bound):
+                monitor.restart(math.nan)
+            elif ended:
                 converged = True
                 break
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ DEFAULT_TOL = 1e-4
 # Nats per value of a row that a fit must gain where it goes on for a tenth longer, and time that it may take anyway.
 _GAIN_BY_A_TENTH = 1e-3
 _FREE_SECONDS = 2.0
+# What a gain may be, in units of that least one, where it is time to look for others as well.
+_SLOW = 5.0
 # Finding a start and annealing come before the first bound, and take about as long as this number of steps.
 _STEPS_BEFORE = 5
 # Gains that what is still to come is extrapolated from.
@@ -29,6 +31,7 @@ class Monitor(Protocol):
     """Says when to stop."""
 
     final: bool  # whether what is done is so however the bounds were reached
+    slow: bool  # whether the last gain was small enough to look for gains elsewhere
 
     def done(self, bound: float, plain: bool = True) -> bool:
         """Whether the bounds seen so far, this one the last, say that no more is to be had.
@@ -65,7 +68,7 @@ class Extrapolation:
 
     def __init__(self, tol: float, rounding: float = LEAST_ROUNDING) -> None:
         self.tol, self._rounding = tol, rounding
-        self.final = False
+        self.final = self.slow = False
         self._last = math.nan
         self._gains: list[float] = []
         self._calm = 0
@@ -141,7 +144,7 @@ class Patience:
 
     def __init__(self, tol: float, n_iter_no_change: int) -> None:
         self.tol, self.n_iter_no_change = tol, n_iter_no_change
-        self.final, self.doubtful = True, False
+        self.final, self.slow, self.doubtful = True, False, False
         self._best, self._waited = -math.inf, 0
 
     def done(self, bound: float, plain: bool = True) -> bool:
@@ -189,6 +192,7 @@ class Worthwhile(Extrapolation):
         self._seen += 1
         gained = (bound - self._last) * (self._seen + _STEPS_BEFORE) / 10
         poor = gained < self._least and self._seen > self._n_free
+        self.slow = gained < _SLOW * self._least and self._seen > self._n_free
         self._poor = self._poor + 1 if poor else 0
         self.final = self._poor >= 2
         return super().done(bound, plain) or self.final

@@ -100,6 +100,10 @@ class GradientSolver:
         params = params._replace(log_weights=params.log_weights.log_softmax(0))
         return MFAParams(*(t.detach().clone() for t in params))
 
+    def rearrange(self, bound: float) -> bool:
+        """Nowhere else to go."""
+        return False
+
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters (the best on the validation rows, if any) and their bound on the training rows."""
         params = self._current() if self._best is None else self._best[1]
