@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from .._base.annotated import RowSource
 
-    Rows = ArrayLike | Tensor | RowSource
-    Table = np.ndarray | sparse.csr_matrix
+    Rows: TypeAlias = ArrayLike | Tensor | RowSource
+    Table: TypeAlias = np.ndarray | sparse.csr_matrix
 
 # Bytes of rows, in double precision, that are held at once.
 _PIECE_BYTES = 32 * 2**20
@@ -174,6 +174,13 @@ def by_pieces(function: Callable[[Any], Any], X: Rows) -> Any:
     if sparse.issparse(parts[0]):
         return sparse.csr_matrix(sparse.vstack(parts, format="csr"))
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def both_signs(codes: Table) -> Table:
+    """Every column, and then every column with its sign turned, (n, 2 m)."""
+    if sparse.issparse(codes):
+        return sparse.csr_matrix(sparse.hstack([codes, -codes], format="csr"))
+    return np.hstack([codes, -np.asarray(codes)])
 
 
 def check_resolution(resolution: float) -> float:

@@ -95,14 +95,12 @@ class GaussianComponents(Candidate):
         """``log w_k + log N(x; mu_k, S_k + added I)``, (n, K)."""
         X = np.asarray(X, dtype=np.float64)
         out = np.empty((len(X), len(self.estimator.weights_)))
-        full = self._covariances.ndim == 3
+        noise = added * (np.eye(X.shape[1]) if self._covariances.ndim == 3 else 1.0)
         with np.errstate(divide="ignore"):  # a component without rows
             log_weights = np.log(self.estimator.weights_)
         for k, mean in enumerate(self.estimator.means_):
             covariance = self._covariances[k % len(self._covariances)]
-            out[:, k] = log_weights[k] + log_gaussian(
-                X - mean, covariance + added * (np.eye(X.shape[1]) if full else 1.0)
-            )
+            out[:, k] = log_weights[k] + log_gaussian(X - mean, covariance + noise)
         return out
 
     @property
@@ -137,7 +135,7 @@ class Centers(Candidate):
         return one_hot(self.regions(X), len(self._centers))
 
     def detectors(self, X: Rows) -> np.ndarray | None:
-        """Margins: how much nearer the center is than the nearest other one, ``min_(j != k) |x - c_j|^2 - |x - c_k|^2``."""
+        """Margins by which a center is nearer than all others, ``min_(j != k) |x - c_j|^2 - |x - c_k|^2``."""
         if len(self._centers) == 1:
             return None
         return by_pieces(lambda part: _least_of_others(self._squares(part)) - self._squares(part), X)
