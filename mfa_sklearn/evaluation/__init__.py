@@ -3,6 +3,20 @@
 from ._baselines import baselines
 from ._candidate import Candidate, Sizes
 from ._candidates import as_candidate
+from ._charts import Placement, description_length, foretold_variance, place, reconstruction_r2
+from ._region_regression import RegionRegression
 from ._sparse_coder import SparseCoder
 
-__all__ = ["Candidate", "Sizes", "SparseCoder", "as_candidate", "baselines"]
+__all__ = [
+    "Candidate",
+    "Placement",
+    "RegionRegression",
+    "Sizes",
+    "SparseCoder",
+    "as_candidate",
+    "baselines",
+    "description_length",
+    "foretold_variance",
+    "place",
+    "reconstruction_r2",
+]
