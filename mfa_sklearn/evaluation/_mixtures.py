@@ -11,6 +11,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
+from .._base.isolation import isolated
+from ..mixture._fitted import Evaluation
 from ._candidate import Candidate, Sizes, by_pieces, code_length, quantization_variance
 
 if TYPE_CHECKING:
@@ -28,10 +30,10 @@ class FactorMixture(Candidate):
         """``E[z | x, k]`` of the most probable component k; None without factors."""
         return self.estimator.posterior_mean(X) if self.estimator.loadings_.shape[2] else None
 
+    @isolated
     def codes(self, X: Rows) -> Table:
         """Responsibilities, and factor scores weighted by them: `MFA.transform`, whatever output was set."""
-        plain = copy.copy(self.estimator).set_params(sparse_output=True).set_output(transform="default")
-        return plain.transform(X)
+        return self.estimator._code(Evaluation(self.estimator, X))
 
     def detectors(self, X: Rows) -> np.ndarray | None:
         """Log odds of each component's posterior."""
