@@ -155,7 +155,9 @@ def reconstruction_loss(
     found = check_texts(texts)
     with running(model) as turn:
         if turn.in_block:
-            warn_user("the model is being steered in a `with` block around this call: leave it for the model's own loss")
+            warn_user(
+                "the model is being steered in a `with` block around this call: leave it for the model's own loss"
+            )
         begins = resolve_prepend_bos(prepend_bos, source)
         readings = Readings.of(model, found, max_length, begins, keep, include_special)
         run = Run(model, place.hook_name, turn, readings, int(batch_size), max_norm_ratio)

@@ -110,7 +110,9 @@ class Run(NamedTuple):
             if len(rows):
                 logits = self._write(batch, seen.where, to_tensor(_reconstructed(name, reconstruct, rows)))
             if bool(logits.isnan().any()):
-                raise ValueError(f"with the rows of {name!r} the logits hold NaN: they are too large for {logits.dtype}")
+                raise ValueError(
+                    f"with the rows of {name!r} the logits hold NaN: they are too large for {logits.dtype}"
+                )
             sums.add(name, texts, seen.logits, logits, batch.target)
 
     def _read(self, batch: Batch, limit: float) -> _Seen:
@@ -173,7 +175,9 @@ class Sums:
             loss = -log_prob.gather(1, target[some, None])[:, 0]
             np.add.at(self.cross_entropy[number], texts[some], to_numpy(loss))
             if name != ORIGINAL:
-                np.add.at(self.kl[number], texts[some], to_numpy(_kl(original[some].double().log_softmax(-1), log_prob)))
+                np.add.at(
+                    self.kl[number], texts[some], to_numpy(_kl(original[some].double().log_softmax(-1), log_prob))
+                )
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:

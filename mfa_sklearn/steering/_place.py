@@ -142,7 +142,9 @@ def one_layer(layer: Any, n_layers: int | None = None, whose: str = "the mixture
         raise ValueError(f"give layer=: {whose} does not say which layer it was fitted on")
     layers = check_layers(layer, n_layers)
     if len(layers) > 1:
-        raise ValueError(f"layer={layer!r} must be one layer: what was fitted on stacked layers knows none of them alone")
+        raise ValueError(
+            f"layer={layer!r} must be one layer: what was fitted on stacked layers knows none of them alone"
+        )
     return layers[0]
 
 
