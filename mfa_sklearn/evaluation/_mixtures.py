@@ -39,14 +39,15 @@ class FactorMixture(Candidate):
         """Log odds of each component's posterior."""
         if len(self.estimator.weights_) == 1:
             return None
-        return np.concatenate([log_odds(joint) for _, joint in self.estimator.iter_log_joint(X)])
+        parts = self.estimator.iter_log_joint(X)
+        return np.concatenate([log_odds(joint).astype(joint.dtype) for _, joint in parts])
 
     def reconstruct(self, X: Rows) -> np.ndarray:
         """Posterior mean of ``mu_k + W_k z``."""
         return self.estimator.reconstruct(X)
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray:
-        """By the mixture's own density; see `code_length`."""
+        """By the mixture's own density; see `description_length`."""
         rounded = copy.copy(self.estimator)
         rounded.noise_variance_ = self.estimator.noise_variance_ + quantization_variance(resolution)
         return code_length(rounded.score_samples(X), self.estimator.means_.shape[1], resolution)
@@ -88,7 +89,7 @@ class GaussianComponents(Candidate):
         return by_pieces(lambda part: self.estimator.predict_proba(part) @ self.estimator.means_, X)
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray:
-        """By the mixture's own density; see `code_length`."""
+        """By the mixture's own density; see `description_length`."""
         added = quantization_variance(resolution)
         log_prob = by_pieces(lambda part: logsumexp(self._log_joint(part, added), axis=1), X)
         return code_length(log_prob, self.estimator.means_.shape[1], resolution)
@@ -147,7 +148,7 @@ class Centers(Candidate):
         return self._centers[self.regions(X)]
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray:
-        """By the mixture of spherical Gaussians that goes with k-means; see `code_length`.
+        """By the mixture of spherical Gaussians that goes with k-means; see `description_length`.
 
         Raises
         ------

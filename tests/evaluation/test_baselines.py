@@ -26,11 +26,7 @@ def test_the_local_charts_lie_in_the_clusters() -> None:
 def test_they_are_of_the_size_that_was_asked_for(noise: str) -> None:
     found = baselines(3, 2, noise=noise, random_state=0)
     sizes = {name: as_candidate(estimator.fit(X), X).sizes for name, estimator in found.items()}
-    assert [name for name in sizes if sizes[name].regions == 3] == [
-        "k-means",
-        "k-means + local PCA",
-        "diagonal mixture",
-    ]
+    assert [size.regions for size in sizes.values()] == [3, 3, 3, None]
     assert sizes["PCA"].active == sizes["k-means + local PCA"].active == 3
     assert {estimator.noise for estimator in found.values() if isinstance(estimator, MFA)} == {noise}
 
