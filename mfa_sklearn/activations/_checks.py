@@ -97,7 +97,7 @@ def check_keep(keep: Any) -> None:
             raise TypeError(f"keep must be a set of token strings, got {others[0]!r} among them: no token is that")
 
 
-def check_norm_ratio(ratio: Any) -> None:
+def check_norm_ratio(ratio: float | None) -> None:
     """Refuse what is neither None nor a number above 1."""
     if ratio is not None and not (isinstance(ratio, Real) and ratio > 1):
         raise ValueError(f"max_norm_ratio must be a number above 1 or None, got {ratio!r}")

@@ -29,14 +29,15 @@ class Batch(NamedTuple):
     ids: Tensor  # (B, T)
     mask: Tensor  # (B, T), 1 where a token is real
     replaced: Tensor  # (B, T), True where an activation is one of the rows
-    text: np.ndarray  # (B,)
     row: Tensor  # (P,), the sequence of each predicted token
     column: Tensor  # (P,), where its logits stand
     target: Tensor  # (P,), the token itself
+    text: np.ndarray  # (B,)
 
     def on(self, device: torch.device) -> Batch:
         """The same on a device."""
-        return Batch(*(part.to(device) if isinstance(part, Tensor) else part for part in self))
+        tensors = {name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)}
+        return self._replace(**tensors)
 
 
 def check_predicts(model: Any) -> None:
@@ -154,8 +155,8 @@ class Readings:
             if position >= 0:
                 ids[number, position] = self.mask_id
                 replaced[number, position] = self.include_special
-        ids, mask, replaced, row, column, target = map(torch.from_numpy, (ids, mask, replaced, row, column, target))
-        return Batch(ids, mask, replaced, texts, row, column, target)
+        read = (torch.from_numpy(part) for part in (ids, mask, replaced, row, column, target))
+        return Batch(*read, text=texts)
 
     def _places(self, sequences: list[TokenSequence], masked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where logits of predicted tokens stand: at the mask, or at the token before."""

@@ -29,9 +29,12 @@ from ._readings import Readings, check_predicts
 from ._replacement import Reconstruct, Run
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from ._candidate import Rows
+
+_STEERED = (
+    "the model is being steered in a `with` block around this call, so that 'original' is the steered model: leave the "
+    "block for the model's own losses"
+)
 
 
 def reconstruction_loss(
@@ -59,11 +62,11 @@ def reconstruction_loss(
         (CE_ablated - CE_reconstructed) / (CE_ablated - CE_original)
 
     1 if the model predicts as well as with its own activations, 0 if as badly as with the ablation, below 0 if worse.
-    The divergence is ``KL(p_original || p_reconstructed)`` of the distributions over the vocabulary, at the same tokens.
+    The divergence is ``KL(p_original || p_reconstructed)`` of the distributions over the vocabulary at the same tokens.
 
-    Rows are what `ActivationExtractor` with the same parameters gives, and all others stay as they are. The token at
-    the beginning of a text attracts attention with a norm far from all others', and candidates have never seen it. Where
-    `include_special` replaces it too, losses are mostly about that token.
+    Rows are what `ActivationExtractor` with the same parameters gives. All others stay as they are: the token at the
+    beginning of a text attracts attention with a norm far from all others', and candidates have never seen it. Where
+    `include_special` replaces it too, much of a loss may be about that token.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def reconstruction_loss(
     Returns
     -------
     ReconstructionLoss
-        Sums per text, `summary()` of them, and `measure(name, measure, sample_weight)`, which a bootstrap by text needs.
+        Sums per text, their `summary()`, and single numbers with weights of texts, as a bootstrap by text needs them:
+        `measure(name, measure, sample_weight)`.
 
     Raises
     ------
@@ -155,9 +159,7 @@ def reconstruction_loss(
     found = check_texts(texts)
     with running(model) as turn:
         if turn.in_block:
-            warn_user(
-                "the model is being steered in a `with` block around this call: leave it for the model's own loss"
-            )
+            warn_user(_STEERED)
         begins = resolve_prepend_bos(prepend_bos, source)
         readings = Readings.of(model, found, max_length, begins, keep, include_special)
         run = Run(model, place.hook_name, turn, readings, int(batch_size), max_norm_ratio)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,7 +30,7 @@ class _Seen(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The passes over the texts."""
+    """The passes over the texts; whoever makes them has the model's turn."""
 
     model: Any
     hook_name: str
@@ -53,16 +52,16 @@ class Run(NamedTuple):
 
         with torch.no_grad(), without_autocast(self._device):
             self._try(reconstructors)
-            limit = self._norm_limit()
+            limit, n_replaced = self._norm_limit()
             mean = self._mean(limit) if mean_row is None else mean_row
-            arms = {"zero": np.zeros_like, "mean": lambda rows: np.broadcast_to(mean, rows.shape)} | reconstructors
+            arms = _ablations(mean) | dict(reconstructors)
             sums = Sums((ORIGINAL, *arms), len(self.readings.plan.sequences))
             batches = self.readings.predicting(self.batch_size)
             total = self.readings.n_predicting(self.batch_size)
             for batch in tqdm(batches, total=total, desc="losses", unit="batch", disable=not verbose):
                 self._measure(batch.on(self._device), arms, limit, sums)
-        n_tokens, n_replaced = self.readings.n_tokens, np.diff(self.readings.plan.offsets)
-        return ReconstructionLoss(sums.names, n_tokens, n_replaced, sums.cross_entropy, sums.kl, self.hook_name)
+        parts = (self.readings.n_tokens, n_replaced, sums.cross_entropy, sums.kl)
+        return ReconstructionLoss(sums.names, *parts, self.hook_name)
 
     def _try(self, reconstructors: Mapping[str, Reconstruct]) -> None:
         """Let every candidate reconstruct a few rows before work is spent."""
@@ -71,22 +70,27 @@ class Run(NamedTuple):
         for name, reconstruct in reconstructors.items():
             _reconstructed(name, reconstruct, rows)
 
-    def _norm_limit(self) -> float:
-        """The longest norm that a row may have; of the texts as they are, in masked models too."""
+    def _norm_limit(self) -> tuple[float, np.ndarray]:
+        """The longest norm that a row may have, and how many rows (n_texts,) that leaves.
+
+        Norms are those of the texts as they are, in masked models too.
+        """
+        n_rows = np.diff(self.readings.plan.offsets)
         if self.max_norm_ratio is None:
-            return np.inf
-        norms, texts = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
-        for batch in self._plain():
-            seen = self._read(batch, np.inf)
-            norms.append(np.linalg.norm(_as_rows(seen.rows), axis=1))
-            texts.append(batch.text[to_numpy(seen.where.nonzero()[:, 0])])
-        of_text, norm = np.concatenate(texts), np.concatenate(norms)
-        n_texts = len(self.readings.plan.sequences)
+            return np.inf, n_rows
+        texts, norms = zip(*map(self._norms, self._plain()), strict=True)
+        text, norm = np.concatenate(texts), np.concatenate(norms)
 
         def norms_of(run: range) -> list[np.ndarray]:
-            return [norm[(of_text >= run.start) & (of_text < run.stop)]]
+            return [norm[(text >= run.start) & (text < run.stop)]]
 
-        return norm_limits(norms_of, n_texts, self.max_norm_ratio)[0]
+        limit = norm_limits(norms_of, len(n_rows), self.max_norm_ratio)[0]
+        return limit, np.bincount(text[norm <= limit], minlength=len(n_rows))
+
+    def _norms(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """The text and the norm of each row of a batch."""
+        seen = self._read(batch, np.inf)
+        return batch.text[to_numpy(seen.where.nonzero()[:, 0])], np.linalg.norm(_as_rows(seen.rows), axis=1)
 
     def _mean(self, limit: float) -> np.ndarray:
         """The mean (D,) of the rows of the texts."""
@@ -101,7 +105,7 @@ class Run(NamedTuple):
         """Add the losses of a batch."""
         seen = self._read(batch, limit)
         texts = batch.text[to_numpy(batch.row)]
-        if not bool(seen.logits.isfinite().any(-1).all()) or bool(seen.logits.isnan().any()):
+        if bool(seen.logits.isnan().any()):
             raise ValueError("the model's own logits hold NaN: load it in float32 or bfloat16, or look at its weights")
         sums.add(ORIGINAL, texts, seen.logits, seen.logits, batch.target)
         rows = _as_rows(seen.rows)
@@ -127,7 +131,7 @@ class Run(NamedTuple):
                     where = where & ~(torch.linalg.vector_norm(activation, dim=-1, dtype=torch.float64) > limit)
                 found[:] = [(where, activation[where])]
 
-        with self._hooked(read):
+        with self.model.hooks(fwd_hooks=[(self.hook_name, read)]):
             logits = self._logits(batch)
         if not found:
             raise ValueError(f"this model's forward pass never reached {self.hook_name!r}: choose another site")
@@ -146,17 +150,16 @@ class Run(NamedTuple):
             changed[where] = rows.to(activation)
             return changed
 
-        with self._hooked(write):
+        with self.model.hooks(fwd_hooks=[(self.hook_name, write)]):
             return self._logits(batch)
-
-    @contextmanager
-    def _hooked(self, hook: Callable[..., Tensor | None]) -> Iterator[None]:
-        with self.model.hooks(fwd_hooks=[(self.hook_name, hook)]):
-            yield
 
     def _logits(self, batch: Batch) -> Tensor:
         """Logits (P, V) of the predicted tokens."""
         return self.model(batch.ids, attention_mask=batch.mask)[batch.row, batch.column]
+
+
+def _ablations(mean: np.ndarray) -> dict[str, Reconstruct]:
+    return {"zero": np.zeros_like, "mean": lambda rows: np.broadcast_to(mean, rows.shape)}
 
 
 class Sums:
@@ -175,9 +178,8 @@ class Sums:
             loss = -log_prob.gather(1, target[some, None])[:, 0]
             np.add.at(self.cross_entropy[number], texts[some], to_numpy(loss))
             if name != ORIGINAL:
-                np.add.at(
-                    self.kl[number], texts[some], to_numpy(_kl(original[some].double().log_softmax(-1), log_prob))
-                )
+                divergence = _kl(original[some].double().log_softmax(-1), log_prob)
+                np.add.at(self.kl[number], texts[some], to_numpy(divergence))
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
