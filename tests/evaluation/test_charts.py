@@ -98,7 +98,17 @@ def test_each_candidate_foretells_by_what_it_has() -> None:
     assert foretold_terms(Placement(None, None), X, Placement(None, None), X) == {}
 
 
-def test_groups_and_weights_are_handed_on() -> None:
+def test_texts_are_kept_together_in_the_choice_of_penalties() -> None:
+    """Rows that come four times foretell their own copies, and nothing else."""
+    rng = np.random.default_rng(3)
+    z, target = np.tile(rng.normal(size=(40, 10)), (4, 1)), np.tile(rng.normal(size=(40, 2)), (4, 1))
+    train, test = Placement(None, z), Placement(None, rng.normal(size=(500, 10)))
+    fresh = rng.normal(size=(500, 2))
+    torn, kept = (foretold_variance(train, target, test, fresh, groups=g) for g in (None, np.tile(np.arange(40), 4)))
+    assert torn["region and coordinates"] < -0.1 < kept["region and coordinates"]
+
+
+def test_weights_are_handed_on() -> None:
     placed = Placement(np.arange(300) % 3, X[:, :2])
     weights = RNG.uniform(0, 1, 300)
     terms = foretold_terms(placed, X, placed, X, groups=np.arange(300) // 7)
