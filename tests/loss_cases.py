@@ -40,13 +40,9 @@ class Plain:
         self.model = loader.from_pretrained(self.path).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(self.path)
         self.texts = SHORT if self.masked else SENTENCES
-        body = getattr(
-            self.model, architecture if self.masked else ("transformer" if architecture == "gpt2" else "model")
-        )
-        layers = body.encoder.layer if self.masked else getattr(body, "h" if architecture == "gpt2" else "layers")
-        # Of the last layer of an encoder nothing depends on the rows but at the mask.
+        # In the last layer of an encoder predictions depend on the masked token's own row alone.
         self.layer = 0 if self.masked else LAYER
-        self.module = layers[self.layer]
+        self.module = self._layers(architecture)[self.layer]
         self.begins = architecture == "gpt2"  # whose tokenizer puts nothing in front by itself
 
     def _layers(self, architecture: str) -> Any:

@@ -69,7 +69,7 @@ def test_a_model_whose_weights_are_no_numbers_is_refused(tmp_path: Any) -> None:
     broken = load_model(save_tiny_model(tmp_path, "llama"), device="cpu")
     with torch.no_grad():
         broken.original_model.model.layers[0].mlp.down_proj.weight.fill_(torch.nan)
-    with pytest.raises(ValueError, match="activations in torch[.]float32 are not finite"):
+    with pytest.raises(ValueError, match=r"activations in torch\.float32 are not finite"):
         reconstruction_loss(broken, {"same": lambda rows: rows}, SENTENCES, 1)
     with torch.no_grad():
         broken.original_model.model.layers[0].mlp.down_proj.weight.zero_()
