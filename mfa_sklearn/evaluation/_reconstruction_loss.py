@@ -70,7 +70,7 @@ def reconstruction_loss(
 
     Parameters
     ----------
-    model : TransformerBridge, or another model of TransformerLens with a tokenizer
+    model : TransformerBridge, with a tokenizer
         As `ActivationExtractor.load` or `load_model` give it. A causal model predicts each token from those before it.
         A masked one, such as BERT, predicts each from all others while it alone is masked, which takes a pass for each
         token (pseudo-likelihood). The mask's own row counts as special: what is replaced is its context, so that in the
