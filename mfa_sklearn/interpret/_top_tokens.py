@@ -319,7 +319,8 @@ def _drawn(components: np.ndarray, n_draws: int, random: np.random.RandomState) 
 def format_tokens(table: pd.DataFrame) -> str:
     """The table of `top_tokens` as text to read: a block per component, contexts aligned on their tokens.
 
-    The column "rows" is `count`, how many rows of the component hold the token. Its other contexts stand below the first.
+    The column "rows" is `count`, how many rows of the component hold the token. Its other contexts stand below the
+    first.
 
     Parameters
     ----------
