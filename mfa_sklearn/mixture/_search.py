@@ -287,7 +287,8 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         for name in dict.fromkeys(names):
             places = sorted((params[i]["n_components"], i) for i in range(len(params)) if names[i] == name)
             order = [i for _, i in places]
-            ax.errorbar([K for K, _ in places], values[order], None if errors is None else errors[order], label=name)
+            bars = None if errors is None else errors[order]
+            ax.errorbar([K for K, _ in places], values[order], bars, label=name, marker=".")
         ax.plot(self.best_params_["n_components"], values[self.best_index_], "k*", markersize=12, label="best")
         label = "held-out log-likelihood (nats per row)" if self.criterion == "likelihood" else self.criterion.upper()
         ax.set(xlabel="number of components", ylabel=label)
