@@ -292,7 +292,9 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         ax.plot(self.best_params_["n_components"], values[self.best_index_], "k*", markersize=12, label="best")
         label = "held-out log-likelihood (nats per row)" if self.criterion == "likelihood" else self.criterion.upper()
         ax.set(xlabel="number of components", ylabel=label)
-        ax.legend()
+        if ax.get_xscale() == "linear":
+            ax.locator_params(axis="x", integer=True)
+        ax.legend(fontsize="small")
         return ax
 
     def _plotted(self) -> tuple[np.ndarray, np.ndarray | None]:
