@@ -1,6 +1,6 @@
 """Which criterion chooses the numbers of components and factors well? The table of docs/guide.md.
 
-    python examples/benchmarks/choosing.py                    # about half an hour on two cores
+    python examples/benchmarks/choosing.py                    # about an hour on two cores
     python examples/benchmarks/choosing.py --rows wine digits
 
 Every criterion chooses among the same candidates. `make_mfa` draws rows from known numbers, and 5,000 more to judge the
@@ -30,7 +30,7 @@ from mfa_sklearn import MFA, ActivationExtractor, MFASearch, datasets
 # Rows, columns, components, factors, separation of the means.
 DRAWS = [
     *((300, 10, 3, 2, 6.0), (1000, 10, 4, 2, 6.0), (1000, 10, 4, 2, 1.5)),
-    *((3000, 10, 4, 2, 1.0), (150, 10, 3, 2, 3.0)),
+    *((3000, 10, 4, 2, 1.0), (150, 10, 3, 2, 3.0), (2000, 20, 6, 3, 3.0)),
 ]
 SEEDS = range(4)
 
@@ -100,7 +100,7 @@ def on_activations() -> pd.DataFrame:
     data = datasets.load_concepts()
     X = ActivationExtractor(datasets.tiny_lm(), layer=1).fit_transform(data.texts[::8], data.labels[::8])
     folds = list(GroupKFold(3, shuffle=True, random_state=0).split(X, groups=X.text_index))
-    return on_rows(X, X.labels, (10, 20, 40, 80, 160), (5, 10, 20), cv=folds)
+    return on_rows(X, X.labels, (20, 40, 80, 120, 160), (10, 20), cv=folds)
 
 
 ROWS = {"make_mfa": on_draws, "wine": on_wine, "digits": on_digits, "activations": on_activations}
