@@ -4,10 +4,12 @@ With orthonormal directions P (D, d), what they do not see of a row x and a cent
 
     x.c  =  (x P).(c P) + rest  <=  (x P).(c P) + r(x) r(c)
 
-by Cauchy and Schwarz: a product over d + 1 columns. So ``x.c - |c|^2 / 2`` of all centers is bounded from above, that of
-one likely center, the row's last one, from below, and only centers whose bound reaches it are measured in full. The
-directions are the principal ones of the centers. A sample of the rows says how many pay, if any do: centers of few
-dimensions, or spread evenly over all of them, are faster compared at once.
+by Cauchy and Schwarz: a product over d + 1 columns. It bounds ``x.c - |c|^2 / 2`` of all centers from above. One likely
+center, the row's last one, is measured, and so are centers whose bound reaches it; the others cannot be nearer.
+The directions are the principal ones of the centers. A sample of the rows says how many pay, if any do: centers of few
+dimensions, or spread evenly over all of them, are faster compared at once. Pruning of dimensions in k-means, by random
+directions and estimates: Kuffo, Hepkema & Boncz, "A super fast k-means for indexing vector embeddings", 2026,
+arXiv:2603.20009.
 Shapes: n rows, K centers, D features, d directions.
 """
 
@@ -32,10 +34,12 @@ _SAMPLE = 256
 _LEAST_SAVING = 0.2
 # Multiplications of rows, centers and features, from which choosing is a small part of the work.
 _LEAST_WORK = 2**30
-# What comparing a bound costs, and a number of a pair of a row and a center on its own, in terms of those in a product.
+# In terms of a number in a product: what comparing a bound costs, a number of a row for whatever is done to rows one by
+# one, and a number of a pair of a row and a center that is measured.
 _BOUND_COST = 12
-_PAIR_COST = 24
-# Passes that share the cost of seeing the rows from the directions, if that is kept.
+_ROW_COST = 16
+_PAIR_COST = 32
+# Passes over the same rows share the cost of seeing them from the directions, if that is kept.
 _PASSES = 3
 _SEEN_BYTES = 2**28
 # Numbers of pairs that are measured at once.
@@ -64,20 +68,19 @@ class Pruning:
     ----------
     directions : Tensor (D, d)
         Orthonormal, in the precision of the rows.
-    n_rows : int
-        Of the data.
+    kept_rows : int
+        How many rows the data have, if what is seen of them is to be kept; otherwise 0.
     """
 
-    def __init__(self, directions: Tensor, n_rows: int) -> None:
-        self._directions = directions
+    def __init__(self, directions: Tensor, kept_rows: int = 0) -> None:
+        self.directions = directions
         self.labels: Tensor | None = None
-        keep = _keeps(directions, n_rows)
-        self._seen = directions.new_full((n_rows, directions.shape[1] + 1), torch.nan) if keep else None
+        self._seen = directions.new_full((kept_rows, directions.shape[1] + 1), torch.nan)
 
     def search(self, centers: Tensor) -> Search:
         """Compares a row with those of the `centers` (K, D), double, that may be nearer than the one it had."""
-        c, offset = _cast(centers, self._directions.dtype)
-        shift, views = _slack(offset) - offset, _seen(c, self._directions).T
+        c, offset = _cast(centers, self.directions.dtype)
+        shift, views = _slack(offset) - offset, _seen(c, self.directions).T
 
         def search(place: slice, X: Tensor) -> tuple[Tensor, Tensor]:
             bounds = torch.addmm(shift, self._seen_rows(place, X), views)
@@ -92,11 +95,11 @@ class Pruning:
         return search
 
     def _seen_rows(self, place: slice, X: Tensor) -> Tensor:
-        if self._seen is None:
-            return _seen(X, self._directions)
+        if not len(self._seen):
+            return _seen(X, self.directions)
         kept = self._seen[place]
         if bool(kept[:1, 0].isnan().any()):
-            kept.copy_(_seen(X, self._directions))
+            kept.copy_(_seen(X, self.directions))
         return kept
 
 
@@ -126,30 +129,33 @@ def _correct(
 
 
 @torch.no_grad()
-def best_pruning(data: Rows, centers: Tensor) -> Pruning | None:
-    """What saves most work in some passes over the data with centers like these (K, D), double; None if nothing does."""
+def best_pruning(data: Rows, centers: Tensor, n_passes: int = _PASSES) -> Pruning | None:
+    """What saves most work in passes over the data with centers like these (K, D), double; None if nothing does."""
     n_centers, n_features = centers.shape
     # On a GPU products are so much faster than anything else that nothing pays.
     if centers.device.type != "cpu" or data.n_rows * centers.numel() < _LEAST_WORK:
         return None
     X = data.read(np.linspace(0, data.n_rows - 1, min(data.n_rows, _SAMPLE)).astype(np.int64))
-    c, offset = _cast(centers, X.dtype)
-    halves = _halved_squares(X)
-    least = torch.addmm(-offset, X, c.T).amax(1) - _slack(halves)
     ordered = _principal(centers).to(X.dtype)
     chosen, cost = None, (1 - _LEAST_SAVING) * n_centers * (n_features + _BOUND_COST)
     for share in _SHARES:
-        directions = ordered[:, : math.ceil(share * ordered.shape[1])]
+        directions = ordered[:, : math.ceil(share * ordered.shape[1])].contiguous()
         width = directions.shape[1] + 1
-        passes = _PASSES if _keeps(directions, data.n_rows) else 1
-        own = n_centers * (width + _BOUND_COST) + n_features * width / passes
-        if own >= cost:
-            continue
-        bounds = torch.addmm(_slack(offset) - offset, _seen(X, directions), _seen(c, directions).T)
-        own += _PAIR_COST * n_features * int((bounds >= least[:, None]).sum()) / len(X)
+        kept = data.n_rows if n_passes > 1 and data.n_rows * width * X.dtype.itemsize <= _SEEN_BYTES else 0
+        own = n_centers * (width + _BOUND_COST) + n_features * (_ROW_COST + width / (n_passes if kept else 1))
         if own < cost:
-            chosen, cost = directions, own
-    return None if chosen is None else Pruning(chosen.contiguous(), data.n_rows)
+            own += _PAIR_COST * n_features * _pairs_left(X, centers, directions)
+        if own < cost:
+            chosen, cost = (directions, kept), own
+    return None if chosen is None else Pruning(*chosen)
+
+
+def _pairs_left(X: Tensor, centers: Tensor, directions: Tensor) -> float:
+    """Centers per row of a sample (m, D) that the bounds do not rule out, besides the nearest if that is known."""
+    c, offset = _cast(centers, X.dtype)
+    least = torch.addmm(-offset, X, c.T).amax(1) - _slack(_halved_squares(X))
+    bounds = torch.addmm(_slack(offset) - offset, _seen(X, directions), _seen(c, directions).T)
+    return int((bounds >= least[:, None]).sum()) / len(X) - 1
 
 
 def _principal(centers: Tensor) -> Tensor:
@@ -171,10 +177,6 @@ def _seen(points: Tensor, directions: Tensor) -> Tensor:
 def _cast(centers: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Centers (K, D) and half their squares (K,), in the precision of the rows."""
     return centers.to(dtype), (centers.square().sum(1) / 2).to(dtype)
-
-
-def _keeps(directions: Tensor, n_rows: int) -> bool:
-    return n_rows * (directions.shape[1] + 1) * directions.dtype.itemsize <= _SEEN_BYTES
 
 
 def _slack(halved_squares: Tensor) -> Tensor:
