@@ -30,7 +30,7 @@ Search = Callable[[slice, Tensor], tuple[Tensor, Tensor]]
 # Numbers of directions to choose from, as shares of what the centers can span, descending.
 _SHARES = (1, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8)
 # Rows that say what pruning is worth, and what it must save.
-_SAMPLE = 256
+_SAMPLE = 128
 _LEAST_SAVING = 0.2
 # Multiplications of rows, centers and features, from which choosing is a small part of the work.
 _LEAST_WORK = 2**30
