@@ -128,12 +128,14 @@ def test_nothing_is_pruned_where_it_does_not_pay(always: None, monkeypatch: pyte
     assert best_pruning(Sample(even, None), even[:200]) is None  # all directions matter
     few = decaying(1000)
     assert best_pruning(Sample(few, None), few[:2]) is None
+    assert best_pruning(Sample(few[:300], None), few[:200]) is not None
+    assert best_pruning(Sample(few[:30], None), few[:200]) is None  # directions for a few rows
     monkeypatch.setattr(pruning_module, "_LEAST_WORK", 2**30)
     assert best_pruning(Sample(few, None), few[:200]) is None  # too little work
 
 
 def test_fewer_centers_than_features_span_the_directions(always: None) -> None:
-    X = decaying(600, 200)
+    X = decaying(1200, 200)
     centers = lloyd(Sample(X, None), X[:40], 2, 0).centers
     pruning = best_pruning(Sample(X, None), centers)
     assert pruning is not None and pruning.directions.shape[1] <= 40

@@ -32,13 +32,15 @@ _SHARES = (1, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8)
 # Rows that say what pruning is worth, and what it must save.
 _SAMPLE = 128
 _LEAST_SAVING = 0.2
-# Multiplications of rows, centers and features, from which choosing is a small part of the work.
+# Multiplications of rows, centers and features, below which time goes elsewhere.
 _LEAST_WORK = 2**30
 # In terms of a number in a product: what comparing a bound costs, a number of a row for whatever is done to rows one by
 # one, and a number of a pair of a row and a center that is measured.
 _BOUND_COST = 12
 _ROW_COST = 16
 _PAIR_COST = 32
+# Likewise: principal directions, in terms of the third power of their number.
+_DIRECTIONS_COST = 30
 # Passes over the same rows share the cost of seeing them from the directions, if that is kept.
 _PASSES = 3
 _SEEN_BYTES = 2**28
@@ -135,9 +137,13 @@ def best_pruning(data: Rows, centers: Tensor, n_passes: int = _PASSES) -> Prunin
     # On a GPU products are so much faster than anything else that nothing pays.
     if centers.device.type != "cpu" or data.n_rows * centers.numel() < _LEAST_WORK:
         return None
+    cost = (1 - _LEAST_SAVING) * n_centers * (n_features + _BOUND_COST)
+    cost -= _DIRECTIONS_COST * min(centers.shape) ** 3 / (data.n_rows * n_passes)
+    if cost <= n_centers * _BOUND_COST + n_features * _ROW_COST:
+        return None
     X = data.read(np.linspace(0, data.n_rows - 1, min(data.n_rows, _SAMPLE)).astype(np.int64))
     ordered = _principal(centers).to(X.dtype)
-    chosen, cost = None, (1 - _LEAST_SAVING) * n_centers * (n_features + _BOUND_COST)
+    chosen = None
     for share in _SHARES:
         directions = ordered[:, : math.ceil(share * ordered.shape[1])].contiguous()
         width = directions.shape[1] + 1
