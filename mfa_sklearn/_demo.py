@@ -162,7 +162,7 @@ def fit(report: Report, quick: bool) -> Fitted:
         centered = kmeans.fit_transform(X)
     with report.stage(f"Mixture of factor analyzers: {n_components} components of {N_FACTORS} factors"):
         mfa.fit(centered)
-        report.say(f"   {mfa.lower_bound_:.2f} nats per token after {mfa.n_iter_} iterations")
+        report.say(f"   {mfa.lower_bound_ - mfa.log_prior_:.2f} nats per token after {mfa.n_iter_} iterations")
     mfa.save_pretrained(report.folder / "mixture")
     with replacing(report.folder / "pipeline.joblib") as temporary:
         joblib.dump(pipeline, temporary)

@@ -122,7 +122,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         mfa.fit(rows).save_pretrained(output)
     say(
         f"{output}: {plural(mfa.n_components_, 'component')} of {plural(mfa.n_factors_, 'factor')} on "
-        f"{plural(len(rows), 'row')}, a log-likelihood of {mfa.lower_bound_:.3f} nats per row after "
+        f"{plural(len(rows), 'row')}, a log-likelihood of {mfa.lower_bound_ - mfa.log_prior_:.3f} nats per row after "
         f"{plural(mfa.n_iter_, 'iteration')}"
     )
     if mfa._interrupted:

@@ -144,8 +144,9 @@ class MFA(
     noise_prior_ : float
         Rows of the pooled noise that each component was lent; 0 for none.
     lower_bound_ : float
-        Mean log-likelihood per row of the rows fitted on; under a noise prior, plus its log density over the number of
-        rows, which is at most zero.
+        Mean log-likelihood per row of the rows fitted on, plus `log_prior_`.
+    log_prior_ : float
+        Log density of the noise under its prior, over the number of rows; at most zero, and zero without a prior.
     lower_bounds_ : list of float
         Its history, before each iteration and at the end.
     n_iter_ : int
@@ -335,6 +336,7 @@ class MFA(
         log_scale = problem.log_scale
         self._set_params_from(problem.conditioner.outward(result.params))
         self.lower_bound_ = result.bound - log_scale
+        self.log_prior_ = result.log_prior
         self.lower_bounds_ = [bound - log_scale for bound in result.bounds]
         self.n_iter_ = result.n_iter
         self.converged_ = result.converged

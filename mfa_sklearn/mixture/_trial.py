@@ -77,7 +77,7 @@ def _score(estimator: Any, criterion: str, test: tuple[Any, Any], fit_time: floa
     else:
         facts |= estimator._criteria(*test)
         score = -facts[criterion]
-    scores = {"test_scores": score, "train_scores": estimator.lower_bound_, "fit_time": fit_time}
+    scores = {"test_scores": score, "train_scores": estimator.lower_bound_ - estimator.log_prior_, "fit_time": fit_time}
     scores["score_time"] = time.perf_counter() - began
     return scores, facts, None if held_out else estimator
 

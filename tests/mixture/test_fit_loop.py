@@ -36,7 +36,7 @@ def test_an_interrupt_keeps_the_fit_so_far(monkeypatch):
 def test_the_better_result_is_one_with_a_number(first, second, best):
     """A first start that ended in NaN once could not be beaten."""
     params = random_params(STRUCTURES["UCU"], (2, 3, 1))
-    one, other = (FitResult(params, bound, [bound], 1, False, 0, False) for bound in (first, second))
+    one, other = (FitResult(params, bound, 0.0, [bound], 1, False, 0, False) for bound in (first, second))
     assert one.better(other).bound == best
     assert one.better(one) is one
 

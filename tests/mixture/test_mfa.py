@@ -93,7 +93,7 @@ def test_more_starts_are_never_worse():
 def test_bounds_rise_and_end_at_the_score(name, acceleration):
     mfa = quick(
         init="random_from_data", max_iter=40, annealing=1, acceleration=acceleration,
-        **estimator_arguments(STRUCTURES[name]),
+        noise_prior=None, **estimator_arguments(STRUCTURES[name]),
     )  # fmt: skip
     assert len(mfa.lower_bounds_) == mfa.n_iter_ + 1 == 41
     if not mfa.n_reseeded_:

@@ -67,7 +67,9 @@ def test_densities_are_those_of_the_observed_features(structure):
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_em_is_monotone(structure):
-    mfa = MFA(3, 2, random_state=0, max_iter=25, tol=0, annealing=1, acceleration=False, **structure).fit(HOLES)
+    mfa = MFA(
+        3, 2, random_state=0, max_iter=25, tol=0, annealing=1, acceleration=False, noise_prior=None, **structure
+    ).fit(HOLES)
     assert np.all(np.diff(mfa.lower_bounds_) >= -1e-10)
     assert mfa.lower_bound_ == pytest.approx(mfa.score(HOLES), rel=1e-10)
 

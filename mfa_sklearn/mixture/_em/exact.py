@@ -16,6 +16,7 @@ from .._model.density import prepare
 from .._model.pairs import mean_log_prob
 from .._model.params import MFAParams
 from .._rows import Batches
+from .moves import Move
 from .sharp import SharpSums
 from .soft import soft_statistics
 from .statistics import Statistics
@@ -43,6 +44,9 @@ class Pass(Protocol):
 
     def __call__(self, params: MFAParams, temperature: float = 1.0, memory: Any = None) -> PassResult:
         """Statistics at parameters in conditioned space, given what the last call remembered."""
+
+    def after(self, memory: Any, move: Move) -> Any:
+        """What is remembered, now that components have changed places."""
 
     def log_likelihood(self, params: MFAParams, memory: Any = None) -> float:
         """The bound at temperature one, per row, without statistics."""
@@ -116,6 +120,9 @@ class ExactPass:
         if temperature > self.soft_above:
             return PassResult(soft_statistics(params, self._batches, self._parts.next(), temperature), memory)
         return PassResult(expected_statistics(params, self._batches, temperature), memory)
+
+    def after(self, memory: Any, move: Move) -> None:
+        """Nothing is remembered."""
 
     @torch.no_grad()
     def log_likelihood(self, params: MFAParams, memory: Any = None) -> float:

@@ -18,6 +18,8 @@ judge by local densities). Shapes: n rows, K components, D features, q factors.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -38,6 +40,14 @@ _MOST = 0.2
 _DIRECTION_STEPS, _HALVING_STEPS = 6, 4
 
 
+class Move(NamedTuple):
+    """Parameters after some components have been split in two, each with another one taken for its second half."""
+
+    params: MFAParams
+    split: list[int]
+    taken: list[int]
+
+
 class Moves:
     """Proposes better places for a few components.
 
@@ -55,8 +65,8 @@ class Moves:
     def __init__(self, batches: Batches, structure: Structure, floor: float, rng: np.random.RandomState) -> None:
         self._batches, self._structure, self._floor, self._rng = batches, structure, floor, rng
 
-    def propose(self, params: MFAParams) -> MFAParams | None:
-        """Parameters with a few components at other places; None where nothing is to be gained."""
+    def propose(self, params: MFAParams) -> Move | None:
+        """A few components put at other places; None where nothing is to be gained."""
         n_rows = max(_LEAST_ROWS, _ROWS_PER_COMPONENT * len(params.means))
         size = n_rows * self._batches.n_features * self._batches.dtype.itemsize
         rows = self._batches.draw(self._rng, size)
@@ -67,10 +77,8 @@ class Moves:
 
 
 @torch.no_grad()
-def moved(
-    params: MFAParams, X: Tensor, weights: Tensor, structure: Structure, floor: float, seed: int
-) -> MFAParams | None:
-    """Parameters with the moves made that rows (n, D) of weights (n,) speak for; None if there are none."""
+def moved(params: MFAParams, X: Tensor, weights: Tensor, structure: Structure, floor: float, seed: int) -> Move | None:
+    """What rows (n, D) of weights (n,) speak for; None if it is nothing."""
     n_components, _, n_factors = params.loadings.shape
     density = prepare(params, X.dtype)
     home, lead, log_prob = _homes(density, X)
@@ -83,7 +91,7 @@ def moved(
     gain = _by_component(home[order], weights[order] * (pairs.log_joint - log_prob[order]).double(), n_components)
     enough = counts.view(-1, 2).amin(1) >= _ROWS_PER_PARAMETER * (n_factors + 1) * weights.mean()
     chosen = _paired(torch.where(enough, gain, -torch.inf).tolist(), cost.tolist())
-    return _with(params, halves, chosen) if chosen else None
+    return Move(_with(params, halves, chosen), *map(list, zip(*chosen, strict=True))) if chosen else None
 
 
 def _homes(density: Density, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,7 +20,7 @@ from .statistics import m_step
 _DEAD_ROWS = 0.5
 _RESEED_UNTIL = 10
 # How often components are given other places.
-_ROUNDS = 2
+_ROUNDS = 1
 # What the temperature is multiplied by at each step.
 _DECAY = 0.5
 
@@ -102,7 +102,7 @@ class EMSolver:
         self._weight = float(statistics.weight)
         if temperature == 1:
             self.shrinkage.follow(self._params, lambda: statistics)
-        bound = float(statistics.log_likelihood) / self._weight + self._log_prior(self._params)
+        bound = float(statistics.log_likelihood) / self._weight + self.log_prior(self._params)
         if self._safe is not None and not bound >= self._safe.bound:
             assert self._accelerator is not None
             self._accelerator.restart()
@@ -126,7 +126,7 @@ class EMSolver:
         # Between passes that look for pairs the bound lags behind what a look would give.
         return Step(bound, comparable and looked, note)
 
-    def _log_prior(self, params: MFAParams) -> float:
+    def log_prior(self, params: MFAParams) -> float:
         """Log density of the noise, per row."""
         return self.shrinkage.log_density(params) / self._weight
 
@@ -147,13 +147,14 @@ class EMSolver:
         """Give a few components other places, now that steps gain little."""
         if self._moves is None or not self._rounds:
             return False
-        moved = self._moves.propose(self._params)
-        if moved is None:
+        move = self._moves.propose(self._params)
+        if move is None:
             self._rounds = 0
             return False
         self._rested = _Safe(bound, self._params, self._memory)
         self._rounds -= 1
-        self._params, self._memory, self._safe, self._last = moved, None, None, -math.inf
+        self._memory = self._pass.after(self._memory, move)
+        self._params, self._safe, self._last = move.params, None, -math.inf
         if self._accelerator is not None:
             self._plain = False
             self._accelerator.restart()
@@ -175,7 +176,7 @@ class EMSolver:
         return self._params, bound
 
     def _bound(self) -> float:
-        return self._pass.log_likelihood(self._params, self._memory) + self._log_prior(self._params)
+        return self._pass.log_likelihood(self._params, self._memory) + self.log_prior(self._params)
 
 
 def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:

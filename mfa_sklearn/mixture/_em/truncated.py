@@ -35,6 +35,7 @@ from .._model.rounding import coarse_products, search_may_be_coarse
 from .._rows import Batches
 from .candidates import Lookup
 from .exact import ExactPass, PassResult, nominal_seconds
+from .moves import Move
 from .neighbors import N_NEIGHBORS, N_TRIED, Closeness, with_some_tried
 from .sharp import Claims, SharpSums
 from .statistics import Statistics
@@ -68,6 +69,26 @@ class Places(NamedTuple):
         pairs.add(torch.arange(len(home), device=home.device), home)
         pairs.add(*self.further(place))
         return pairs.by_component()
+
+    def after(self, move: Move) -> Places:
+        """The same, now that components have changed places; the next pass looks for pairs.
+
+        What belonged to a component that was taken is where its closest neighbor is, and finds its place from there.
+        The halves of a split component have each other and its neighbors.
+        """
+        split, taken = (torch.tensor(some, device=self.home.device) for some in (move.split, move.taken))
+        n_components = len(self.neighbors)
+        heir = torch.arange(n_components, device=self.home.device)
+        near = self.neighbors[taken]
+        still = ~torch.isin(near, taken)
+        first = still.int().argmax(1, keepdim=True)
+        heir[taken] = torch.where(still.any(1), near.gather(1, first)[:, 0], split)
+        neighbors = self.neighbors.clone()
+        neighbors[split, -1] = taken
+        neighbors[taken] = torch.cat([taken[:, None], split[:, None], self.neighbors[split, 1:-1]], 1)
+        kept = ~torch.isin(self.components, taken)
+        home = heir[self.home.long()].int()
+        return Places(home, self.rows[kept], self.components[kept], neighbors, _REVISITS)
 
 
 # Pairs of the rows (n, D) that stand at a slice: rows, counted from its first, and components, sorted by these.
@@ -109,6 +130,10 @@ class TruncatedPass:
             return PassResult(statistics, memory._replace(revisits=memory.revisits + 1), looked=False)
         statistics, places = self._look(density, self._search(density, memory, temperature), temperature)
         return PassResult(statistics, places)
+
+    def after(self, memory: Places | None, move: Move) -> Places | None:
+        """What is remembered, now that components have changed places."""
+        return None if memory is None else memory.after(move)
 
     @torch.no_grad()
     def log_likelihood(self, params: MFAParams, memory: Places | None = None) -> float:

@@ -23,6 +23,7 @@ class FitResult(NamedTuple):
 
     params: MFAParams
     bound: float  # mean log-likelihood per row of exactly these parameters, and log prior
+    log_prior: float  # the latter alone
     bounds: list[float]
     n_iter: int
     converged: bool
@@ -43,6 +44,9 @@ class Solver(Protocol):
 
     def step(self) -> Step:
         """Improve the parameters once."""
+
+    def log_prior(self, params: MFAParams) -> float:
+        """Log density of parameters under the prior, per row."""
 
     def rearrange(self, bound: float) -> bool:
         """Move on from where steps have come to an end, at a bound; false where there is nowhere to go."""
@@ -76,7 +80,8 @@ def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, 
     except KeyboardInterrupt:
         interrupted = True
     params, bound = solver.finish()
-    return FitResult(params, bound, [*bounds, bound], len(bounds), converged, solver.reseeded, interrupted)
+    log_prior = solver.log_prior(params)
+    return FitResult(params, bound, log_prior, [*bounds, bound], len(bounds), converged, solver.reseeded, interrupted)
 
 
 def _ended(solver: Solver, monitor: Monitor, bound: float) -> bool:

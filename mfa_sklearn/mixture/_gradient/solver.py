@@ -73,7 +73,7 @@ class GradientSolver:
             total, mass = total + value, mass + weight
         train, params = total / mass, self._current()
         if self._validation is None:
-            return Step(train + self._log_prior(params), True)
+            return Step(train + self.log_prior(params), True)
         bound = self._log_likelihood(params, self._validation)
         if self._best is None or bound > self._best[0]:
             self._best = (bound, params)
@@ -89,7 +89,7 @@ class GradientSolver:
         prior = self.shrinkage.prior
         return None if prior is None or prior.pooled is None else Penalty(prior, self._weight)
 
-    def _log_prior(self, params: MFAParams) -> float:
+    def log_prior(self, params: MFAParams) -> float:
         """Log density of the noise, per row."""
         return self.shrinkage.log_density(params) / self._weight
 
@@ -107,7 +107,7 @@ class GradientSolver:
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters (the best on the validation rows, if any) and their bound on the training rows."""
         params = self._current() if self._best is None else self._best[1]
-        return params, self._log_likelihood(params, self._batches) + self._log_prior(params)
+        return params, self._log_likelihood(params, self._batches) + self.log_prior(params)
 
     @torch.no_grad()
     def _log_likelihood(self, params: MFAParams, batches: Batches) -> float:

@@ -44,6 +44,7 @@ _OTHERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lower_bound_": (_is_number, "a number"),
     "lower_bounds_": (_are_numbers, "a list of numbers"),
     "noise_prior_": (lambda value: _is_number(value) and value >= 0, "a number that is not negative"),
+    "log_prior_": (_is_number, "a number"),
     "n_iter_": (_is_count, "a whole number"),
     "converged_": (lambda value: isinstance(value, bool), "true or false"),
     "n_reseeded_": (_is_count, "a whole number"),
