@@ -113,7 +113,7 @@ def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> Fixed:
 
 
 def _moves(e: Any, problem: Problem) -> Moves | None:
-    asked = e.annealing == "auto" and problem.labels is None if e.split_merge == "auto" else e.split_merge
+    asked = e.annealing == "auto" and not problem.stated if e.split_merge == "auto" else e.split_merge
     if not asked or problem.missing or e._structure.common_loadings or np.ndim(e.n_factors):
         return None
     return Moves(problem.batches, e._structure, e.noise_floor, problem.rng)
@@ -122,7 +122,7 @@ def _moves(e: Any, problem: Problem) -> Moves | None:
 def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:
     if e.annealing != "auto":
         return float(e.annealing)
-    if problem.labels is not None:
+    if problem.stated:
         return 1.0
     size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
     rows = problem.batches.draw(problem.rng, size)
