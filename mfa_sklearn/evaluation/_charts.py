@@ -211,8 +211,31 @@ def description_length(
 ) -> float | None:
     """Mean number of bits that a row takes when every feature is written to within half of `resolution`.
 
-    A density gives it, see `code_length`; a sparse code by parts, see `two_part_bits`. To compare candidates, take one
-    resolution for all, below the spread of what they leave over: a hundredth of the features' standard deviation.
+    A density of D features gives, at a resolution r, ::
+
+        -log2 p(x) - D log2 r
+
+    bits, where p is the candidate's own density with the variance of rounding, ``r^2 / 12``, added to every variance.
+    That matters only where a variance is not well above it, and keeps one of nearly zero from promising less than no
+    bits. The densities are those of `MFA`, `GaussianMixture` and (for `PCA`: probabilistic) principal component or
+    factor analysis; for k-means the mixture of spherical Gaussians at the centers, with the clusters' shares
+    ``(n_k + 1/2) / (n + K/2)`` and one variance, the mean square distance to the nearest center per feature, both of
+    the training rows.
+
+    A sparse code has no density, and is written in parts. With p_j the share of training rows in which column j is
+    active, m_j its mean absolute value there, d_j what a unit of it adds to the reconstruction, and V the diagonal
+    matrix of the mean squares of the residual e in the training rows (and ``r^2 / 12``), ::
+
+        support   sum_j -log2 p_j  or  -log2 (1 - p_j)                            active or not
+        values    sum_(active j) -log2 P_j(floor(|z_j| / s_j)) [+ 1 for a sign]     P_j geometric, of mean size m_j
+        rounding  sum_(active j) (log2 e) / 2                                     values are known to a step s_j only
+        residual  -log2 N(e; 0, V) - D log2 r
+
+    with the steps that make the sum least, ``s_j = sqrt(12 / (d_j' V^-1 d_j))``. Such a code is longer than the best
+    one for the same model, which would not settle on one value where many do: it is an upper bound, a density exact.
+
+    To compare candidates take one resolution for all, below the spread of what they leave over: a hundredth of the
+    features' standard deviation. Rows are to be others than those fitted on; the parameters are not counted.
 
     Parameters
     ----------
@@ -227,7 +250,19 @@ def description_length(
     Returns
     -------
     float, or None
-        Bits per row; None where the candidate has neither.
+        Bits per row; None where the candidate has neither a density nor an affine decoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the resolution is no positive number; if the candidate was made without the training rows that it needs.
+
+    References
+    ----------
+    Cover & Thomas, "Elements of information theory", 2nd ed. (2006), section 8.3.
+    Ayonrinde, Pearce & Sharkey, "Interpretability as compression: reconsidering SAE explanations of neural activations
+    with MDL-SAEs", arXiv 2410.11179 (2024).
+    Wallace & Freeman, "Estimation and inference by compact coding", J. R. Stat. Soc. B 49 (1987).
 
     Examples
     --------

@@ -40,7 +40,7 @@ class OneGaussian(Candidate):
         return by_pieces(lambda part: mean + self._transform(part) @ components, X)
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray:
-        """By the estimator's own density; see `code_length`."""
+        """By the estimator's own density; see `description_length`."""
         covariance = np.asarray(self.estimator.get_covariance(), dtype=np.float64)
         covariance[np.diag_indices_from(covariance)] += quantization_variance(resolution)
         mean = self.estimator.mean_

@@ -11,6 +11,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.metrics.pairwise import euclidean_distances
 
+from .._base.isolation import isolated
+from ..mixture._fitted import Evaluation
 from ._candidate import Candidate, Sizes, by_pieces, code_length, quantization_variance
 
 if TYPE_CHECKING:
@@ -28,23 +30,24 @@ class FactorMixture(Candidate):
         """``E[z | x, k]`` of the most probable component k; None without factors."""
         return self.estimator.posterior_mean(X) if self.estimator.loadings_.shape[2] else None
 
+    @isolated
     def codes(self, X: Rows) -> Table:
         """Responsibilities, and factor scores weighted by them: `MFA.transform`, whatever output was set."""
-        plain = copy.copy(self.estimator).set_params(sparse_output=True).set_output(transform="default")
-        return plain.transform(X)
+        return self.estimator._code(Evaluation(self.estimator, X))
 
     def detectors(self, X: Rows) -> np.ndarray | None:
         """Log odds of each component's posterior."""
         if len(self.estimator.weights_) == 1:
             return None
-        return np.concatenate([log_odds(joint) for _, joint in self.estimator.iter_log_joint(X)])
+        parts = self.estimator.iter_log_joint(X)
+        return np.concatenate([log_odds(joint).astype(joint.dtype) for _, joint in parts])
 
     def reconstruct(self, X: Rows) -> np.ndarray:
         """Posterior mean of ``mu_k + W_k z``."""
         return self.estimator.reconstruct(X)
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray:
-        """By the mixture's own density; see `code_length`."""
+        """By the mixture's own density; see `description_length`."""
         rounded = copy.copy(self.estimator)
         rounded.noise_variance_ = self.estimator.noise_variance_ + quantization_variance(resolution)
         return code_length(rounded.score_samples(X), self.estimator.means_.shape[1], resolution)
@@ -86,7 +89,7 @@ class GaussianComponents(Candidate):
         return by_pieces(lambda part: self.estimator.predict_proba(part) @ self.estimator.means_, X)
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray:
-        """By the mixture's own density; see `code_length`."""
+        """By the mixture's own density; see `description_length`."""
         added = quantization_variance(resolution)
         log_prob = by_pieces(lambda part: logsumexp(self._log_joint(part, added), axis=1), X)
         return code_length(log_prob, self.estimator.means_.shape[1], resolution)
@@ -145,7 +148,7 @@ class Centers(Candidate):
         return self._centers[self.regions(X)]
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray:
-        """By the mixture of spherical Gaussians that goes with k-means; see `code_length`.
+        """By the mixture of spherical Gaussians that goes with k-means; see `description_length`.
 
         Raises
         ------

@@ -23,20 +23,18 @@ class RegionSums(NamedTuple):
 
     gram: np.ndarray  # (K, 1 + q, 1 + q), of u u'
     cross: np.ndarray  # (K, 1 + q, m), of u y'
-    square: float  # of |y|^2
 
     def minus(self, part: RegionSums) -> RegionSums:
         """The sums over all rows but those of a part."""
-        return RegionSums(self.gram - part.gram, self.cross - part.cross, self.square - part.square)
+        return RegionSums(self.gram - part.gram, self.cross - part.cross)
 
     def ridge(self, penalty: np.ndarray) -> np.ndarray:
         """Coefficients (K, 1 + q, m) that minimize ``sum |y - B' u|^2 + sum_j penalty_j |B_j|^2`` in each region."""
         return np.linalg.solve(self.gram + np.diag(penalty), self.cross)
 
     def error(self, coefficients: np.ndarray) -> float:
-        """``sum |y - B' u|^2`` over these rows, for coefficients B (K, 1 + q, m)."""
-        fitted = np.vdot(coefficients, self.gram @ coefficients)
-        return float(self.square - 2 * np.vdot(coefficients, self.cross) + fitted)
+        """``sum |y - B' u|^2 - |y|^2`` over these rows, for coefficients B (K, 1 + q, m)."""
+        return float(np.vdot(coefficients, self.gram @ coefficients - 2 * self.cross))
 
 
 class RegionRegression(BaseEstimator):
@@ -139,7 +137,7 @@ class RegionRegression(BaseEstimator):
         folds = self._folds(len(target), groups)
         design = self._design(regions, coordinates)
         parts = self._sums(regions, design, target, weights, folds)
-        whole = RegionSums(*(sum(part[i] for part in parts) for i in range(3)))  # type: ignore[arg-type]
+        whole = RegionSums(np.sum([part.gram for part in parts], 0), np.sum([part.cross for part in parts], 0))
         self._choose(whole, parts, penalties)
         return self
 
@@ -212,12 +210,11 @@ class RegionRegression(BaseEstimator):
         K, width = len(self.centers_), design.shape[1]
         found = []
         for fold in range(folds.max() + 1):
-            gram, cross, square = np.zeros((K, width, width)), np.zeros((K, width, target.shape[1])), 0.0
+            gram, cross = np.zeros((K, width, width)), np.zeros((K, width, target.shape[1]))
             for k, rows in _rows_by_region(np.where(folds == fold, regions, -1)):
                 y, weighted = target[rows].astype(np.float64) - self.mean_, design[rows] * weights[rows, None]
                 gram[k], cross[k] = weighted.T @ design[rows], weighted.T @ y
-                square += float(weights[rows] @ np.einsum("nm,nm->n", y, y))
-            found.append(RegionSums(gram, cross, square))
+            found.append(RegionSums(gram, cross))
         return found
 
     def _choose(self, whole: RegionSums, parts: list[RegionSums], penalties: np.ndarray) -> None:

@@ -205,7 +205,7 @@ class SparseCode(Candidate):
         return by_pieces(lambda part: self.estimator.inverse_transform(self.estimator.transform(part)), X)
 
     def bits(self, X: Rows, resolution: float) -> np.ndarray | None:
-        """By a code for the support, the values and the residual; see `two_part_bits`.
+        """By a code for the support, the values and the residual; see `description_length`.
 
         None where the decoder is not affine: then nothing tells how precisely values are to be written.
 
