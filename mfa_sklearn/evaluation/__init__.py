@@ -9,12 +9,14 @@ from ._detection import Detection, concept_detection
 from ._labeled_texts import LabeledRows
 from ._probing import Probing, sparse_probing
 from ._region_regression import RegionRegression
-from ._resampling import bootstrap_interval
+from ._resampling import Interval, bootstrap_interval
 from ._sparse_coder import SparseCoder
+from ._stability import stability
 
 __all__ = [
     "Candidate",
     "Detection",
+    "Interval",
     "LabeledRows",
     "Placement",
     "Probing",
@@ -31,4 +33,5 @@ __all__ = [
     "reconstruction_r2",
     "region_agreement",
     "sparse_probing",
+    "stability",
 ]
