@@ -60,12 +60,12 @@ def hold_out(
         If lengths differ, there are not two texts, or `test_size` leaves none on a side.
     """
     X = given_rows(X)
-    X = X if _is_frame(X) else as_rows(X)
-    labels = optional_fact(X, "labels", labels)
-    texts = optional_fact(X, "groups" if groups is not None else "text_index", groups)
-    texts = np.arange(X.shape[0]) if texts is None else texts
+    table: Any = X if _is_frame(X) else as_rows(X)
+    labels = optional_fact(table, "labels", labels)
+    texts = optional_fact(table, "groups" if groups is not None else "text_index", groups)
+    texts = np.arange(len(table)) if texts is None else texts
     split = split_texts(texts, test_size, random_state)
-    train, test = (LabeledRows(taken(X, rows), None if labels is None else labels[rows], texts[rows]) for rows in split)
+    train, test = (LabeledRows(taken(table, rows), None if labels is None else labels[rows], texts[rows]) for rows in split)
     return HeldOut(train, test, split)
 
 
