@@ -65,7 +65,9 @@ def hold_out(
     texts = optional_fact(table, "groups" if groups is not None else "text_index", groups)
     texts = np.arange(len(table)) if texts is None else texts
     split = split_texts(texts, test_size, random_state)
-    train, test = (LabeledRows(taken(table, rows), None if labels is None else labels[rows], texts[rows]) for rows in split)
+    train, test = (
+        LabeledRows(taken(table, rows), None if labels is None else labels[rows], texts[rows]) for rows in split
+    )
     return HeldOut(train, test, split)
 
 
