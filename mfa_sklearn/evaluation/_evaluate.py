@@ -20,8 +20,7 @@ from ._candidate import Candidate, check_resolution
 from ._candidates import as_candidate
 from ._held_out import HeldOut, hold_out, taken
 from ._labeled_texts import labeled_texts
-from ._losses import ABLATIONS, ORIGINAL
-from ._measures import BETTER, HIGHER, Measures, loss_measures, usual_resolution
+from ._measures import BETTER, HIGHER, REFERENCES, Measures, loss_measures, usual_resolution
 from ._readings import check_predicts
 from ._reconstruction_loss import reconstruction_loss
 from ._resampling import check_confidence, draw_texts, number_texts, to_interval
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
     from ._candidate import Rows
     from ._resampling import Resamples
-
-# What the model without a candidate is called in the table.
-_REFERENCES = {ORIGINAL: "(model as it is)", **{name: f"({name} ablation)" for name in ABLATIONS}}
 
 
 def evaluate(
@@ -174,8 +170,8 @@ def _check(candidates: Any, n_seeds: int, confidence: float, model: Any) -> None
     if not candidates:
         raise ValueError("candidates is empty: give at least one")
     for name, estimator in candidates.items():
-        if not isinstance(name, str) or name in (*_REFERENCES, *_REFERENCES.values()):
-            raise ValueError(f"no candidate can be named {name!r}: give a string, and none of {list(_REFERENCES)}")
+        if not isinstance(name, str) or name in (*REFERENCES, *REFERENCES.values()):
+            raise ValueError(f"no candidate can be named {name!r}: give a string, and none of {list(REFERENCES)}")
         known = any(hasattr(estimator, method) for method in ("predict", "transform"))
         if isinstance(estimator, type) or not (known or isinstance(estimator, Candidate)):
             raise TypeError(f"candidate {name!r}, {estimator!r}, is no estimator with predict or transform")
@@ -296,7 +292,7 @@ class _Reading(NamedTuple):
         return [
             line
             for name in loss.names
-            for line in _lines(_REFERENCES.get(name, name), dict(loss_measures(loss, name, self.counts)), confidence)
+            for line in _lines(REFERENCES.get(name, name), dict(loss_measures(loss, name, self.counts)), confidence)
         ]
 
 

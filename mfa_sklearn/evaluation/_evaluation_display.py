@@ -9,6 +9,7 @@ import numpy as np
 
 from .._base.checks import check_count, import_optional
 from .._base.words import visible
+from ._measures import REFERENCES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 _COLUMNS = ("candidate", "measure", "value", "low", "high", "better")
 _ARROWS = {"higher": "→", "lower": "←"}
 _LONGEST_NAME = 32
+# How what is no candidate is drawn.
+_LINES = dict(zip(REFERENCES.values(), ("-", "--", ":"), strict=True))
 
 
 class EvaluationDisplay:
     """What `evaluate` found: a panel for each measure, in it a line for each candidate.
 
     Points are figures, bars their intervals. The best candidate's point is filled, and an arrow in the panel's title
-    says where better is. Nothing is told by colors.
+    says where better is; upright lines are the language model as it is and with its activations ablated. Nothing is
+    told by colors.
 
     Parameters
     ----------
@@ -99,7 +103,8 @@ class EvaluationDisplay:
         check_count("n_columns", n_columns)
         self.measures_ = self._chosen(measures)
         shown = self.table[self.table["measure"].isin(self.measures_)]
-        names = list(dict.fromkeys(shown["candidate"]))
+        own = ~shown["candidate"].isin(list(_LINES))
+        names = list(dict.fromkeys(shown["candidate"][own]))
         width = min(n_columns, len(self.measures_))
         height = -(-len(self.measures_) // width)
         self.figure_, axes = pyplot.subplots(
@@ -112,7 +117,14 @@ class EvaluationDisplay:
         )
         self.axes_ = list(axes.ravel()[: len(self.measures_)])
         for ax, measure in zip(self.axes_, self.measures_, strict=True):
-            _panel(ax, shown[shown["measure"] == measure], names)
+            here = shown["measure"] == measure
+            _panel(ax, shown[here & own], names)
+            _references(ax, shown[here & ~own])
+            better = str(shown["better"][here].iloc[0])
+            ax.set_title(f"{measure} {_ARROWS.get(better, '')}".strip(), fontsize="small", parse_math=False)
+        named = {line.get_label(): line for ax in self.axes_ for line in ax.lines if line.get_label()[0] != "_"}
+        if named:
+            self.figure_.legend(named.values(), named.keys(), loc="outside lower right", ncols=3, fontsize="small")
         for ax in axes.ravel()[len(self.measures_) :]:
             ax.set_visible(False)
         return self
@@ -134,24 +146,28 @@ class EvaluationDisplay:
 
 def _panel(ax: Any, lines: pd.DataFrame, names: list[str]) -> None:
     """One measure: a point and a bar for each candidate, the first of them on top."""
-    better = str(lines["better"].iloc[0])
     values = lines["value"].to_numpy(dtype=float)
     places = np.array([names.index(name) for name in lines["candidate"]])
     off = np.stack([values - lines["low"], lines["high"] - values])
     ax.errorbar(values, places, xerr=np.maximum(np.nan_to_num(off), 0), fmt="none", ecolor="0.45", capsize=2.5, lw=1.2)
     best = np.zeros(len(values), dtype=bool)
-    own = np.array([not name.startswith("(") for name in lines["candidate"]])
-    if better in _ARROWS and np.isfinite(values[own]).any():
-        best = own & (values == (np.nanmax if better == "higher" else np.nanmin)(values[own]))
+    better = set(lines["better"])
+    if better <= set(_ARROWS) and np.isfinite(values).any():
+        best = values == (np.nanmax if better == {"higher"} else np.nanmin)(values)
     for filled, color in ((best, "black"), (~best, "white")):
         ax.scatter(values[filled], places[filled], s=26, c=color, edgecolors="black", linewidths=1.0, zorder=3)
     ax.set_yticks(range(len(names)), [shortened_name(name) for name in names], parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_title(f"{lines['measure'].iloc[0]} {_ARROWS.get(better, '')}".strip(), fontsize="small", parse_math=False)
     ax.tick_params(labelsize="small")
     ax.locator_params(axis="x", nbins=4)
     ax.grid(True, alpha=0.25, linewidth=0.5)
     ax.set_axisbelow(True)
+
+
+def _references(ax: Any, lines: pd.DataFrame) -> None:
+    """Upright lines at what a language model has without a candidate."""
+    for name, value in zip(lines["candidate"], lines["value"], strict=True):
+        ax.axvline(value, color="0.35", linewidth=1.1, linestyle=_LINES[name], label=name.strip("()"), zorder=1)
 
 
 def shortened_name(name: str) -> str:

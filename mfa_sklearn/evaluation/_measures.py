@@ -48,6 +48,8 @@ BETTER = {
     "active numbers": NEITHER,
     "stored numbers": NEITHER,
 }
+# What a language model without a candidate is called in the table.
+REFERENCES = {ORIGINAL: "(model as it is)", **{name: f"({name} ablation)" for name in ABLATIONS}}
 
 
 class Measures:
