@@ -228,9 +228,10 @@ def _fitted(estimator: Any, X: Any) -> Candidate:
         return estimator
     try:
         check_is_fitted(estimator)
+        fitted = estimator
     except NotFittedError:
-        estimator = clone(estimator).fit(X)
-    return as_candidate(estimator, X)
+        fitted = clone(estimator)
+    return as_candidate(fitted if fitted is estimator else fitted.fit(X), X)
 
 
 def _stable(candidate: Candidate, given: Any, measures: Measures, n_seeds: int, seed: int) -> dict[str, np.ndarray]:

@@ -122,9 +122,10 @@ class EvaluationDisplay:
             _references(ax, shown[here & ~own])
             better = str(shown["better"][here].iloc[0])
             ax.set_title(f"{measure} {_ARROWS.get(better, '')}".strip(), fontsize="small", parse_math=False)
-        named = {line.get_label(): line for ax in self.axes_ for line in ax.lines if line.get_label()[0] != "_"}
+        lines = [line for ax in self.axes_ for line in ax.lines if not str(line.get_label()).startswith("_")]
+        named = {str(line.get_label()): line for line in lines}
         if named:
-            self.figure_.legend(named.values(), named.keys(), loc="outside lower right", ncols=3, fontsize="small")
+            self.figure_.legend(list(named.values()), list(named), loc="outside lower right", ncols=3, fontsize="small")
         for ax in axes.ravel()[len(self.measures_) :]:
             ax.set_visible(False)
         return self
