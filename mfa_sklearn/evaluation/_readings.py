@@ -36,8 +36,8 @@ class Batch(NamedTuple):
 
     def on(self, device: torch.device) -> Batch:
         """The same on a device."""
-        tensors = {name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)}
-        return self._replace(**tensors)
+        ids, mask, replaced, row, column, target = (part.to(device) for part in self[:-1])
+        return Batch(ids, mask, replaced, row, column, target, self.text)
 
 
 def check_predicts(model: Any) -> None:
@@ -155,8 +155,9 @@ class Readings:
             if position >= 0:
                 ids[number, position] = self.mask_id
                 replaced[number, position] = self.include_special
-        read = (torch.from_numpy(part) for part in (ids, mask, replaced, row, column, target))
-        return Batch(*read, text=texts)
+        read, real, rows = torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(replaced)
+        places = (torch.from_numpy(row), torch.from_numpy(column), torch.from_numpy(target))
+        return Batch(read, real, rows, *places, text=texts)
 
     def _places(self, sequences: list[TokenSequence], masked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where logits of predicted tokens stand: at the mask, or at the token before."""

@@ -70,11 +70,11 @@ def reconstruction_loss(
 
     Parameters
     ----------
-    model : TransformerBridge, or another model of TransformerLens with a tokenizer
+    model : TransformerBridge, with a tokenizer
         As `ActivationExtractor.load` or `load_model` give it. A causal model predicts each token from those before it.
-        A masked one, such as BERT, predicts each from all others while it is masked, one at a time [1]_: a pass for
-        each token. The mask's own row counts as special: what is replaced is its context, so that in the last layer
-        nothing depends on the rows, and the shares are NaN.
+        A masked one, such as BERT, predicts each from all others while it alone is masked, which takes a pass for each
+        token (pseudo-likelihood). The mask's own row counts as special: what is replaced is its context, so that in the
+        last layer nothing depends on the rows, and the shares are NaN.
     candidates : dict of str to candidate
         Fitted: an `MFA`, what has cluster centers, what has `transform` and `inverse_transform`, anything that
         `as_candidate` takes and that reconstructs rows; or a function from rows (n, D), a numpy array, to rows.
@@ -86,7 +86,7 @@ def reconstruction_loss(
         By default likewise, else "residual".
     mean : array-like of shape (D,) or (n_rows, D), optional
         The mean row, or rows to take it of, such as those the candidates were fitted on. By default that of the rows of
-        `texts`, read in a pass of its own: one ablation for all candidates, and the hardest one of its kind to beat.
+        `texts`, read in a pass of its own. It is one row for all candidates, so that their shares can be compared.
     include_special : bool, default=False
         Whether special tokens that the tokenizer adds, and the mask, are rows as well.
     keep : set of str or callable, optional
@@ -134,7 +134,7 @@ def reconstruction_loss(
 
     References
     ----------
-    .. [1] Salazar, Liang, Nguyen & Kirchhoff (2020). "Masked language model scoring". ACL.
+    Salazar, Liang, Nguyen & Kirchhoff (2020), "Masked language model scoring", arXiv:1910.14659.
 
     Examples
     --------

@@ -126,7 +126,7 @@ class Run(NamedTuple):
         def read(activation: Tensor, hook: Any) -> None:
             if self.turn.is_mine:
                 _check_rows(activation, batch, self.hook_name)
-                where = batch.replaced
+                where = batch.replaced.to(activation.device)
                 if np.isfinite(limit):
                     where = where & ~(torch.linalg.vector_norm(activation, dim=-1, dtype=torch.float64) > limit)
                 found[:] = [(where, activation[where])]
@@ -147,7 +147,7 @@ class Run(NamedTuple):
             if not self.turn.is_mine:
                 return None
             changed = activation.clone()
-            changed[where] = rows.to(activation)
+            changed[where.to(activation.device)] = rows.to(activation)
             return changed
 
         with self.model.hooks(fwd_hooks=[(self.hook_name, write)]):
@@ -155,7 +155,8 @@ class Run(NamedTuple):
 
     def _logits(self, batch: Batch) -> Tensor:
         """Logits (P, V) of the predicted tokens."""
-        return self.model(batch.ids, attention_mask=batch.mask)[batch.row, batch.column]
+        logits = self.model(batch.ids, attention_mask=batch.mask)
+        return logits[batch.row.to(logits.device), batch.column.to(logits.device)]
 
 
 def _ablations(mean: np.ndarray) -> dict[str, Reconstruct]:
@@ -175,7 +176,7 @@ class Sums:
         for start in range(0, len(logits), step):
             some = slice(start, start + step)
             log_prob = logits[some].double().log_softmax(-1)
-            loss = -log_prob.gather(1, target[some, None])[:, 0]
+            loss = -log_prob.gather(1, target[some, None].to(log_prob.device))[:, 0]
             np.add.at(self.cross_entropy[number], texts[some], to_numpy(loss))
             if name != ORIGINAL:
                 divergence = _kl(original[some].double().log_softmax(-1), log_prob)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import Birch, KMeans
 from sklearn.decomposition import NMF, PCA, FactorAnalysis, TruncatedSVD
 from sklearn.exceptions import NotFittedError
@@ -12,11 +14,12 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tiny_stores import token_rows, written
 
 from mfa_sklearn import MFA, KMeansInitializer, MFASearch
 from mfa_sklearn.activations import ActivationArray
 from mfa_sklearn.datasets import make_mfa
-from mfa_sklearn.evaluation import SparseCoder, as_candidate
+from mfa_sklearn.evaluation import SparseCoder, as_candidate, reconstruction_r2
 from mfa_sklearn.evaluation._candidates import AnyEstimator
 from mfa_sklearn.evaluation._linear import OneGaussian
 from mfa_sklearn.evaluation._mixtures import Centers, FactorMixture, GaussianComponents
@@ -65,6 +68,18 @@ def test_activations_are_rows_like_others(estimator: BaseEstimator) -> None:
     candidate, plain = as_candidate(estimator.fit(rows), rows), as_candidate(estimator.fit(X), X)
     np.testing.assert_allclose(candidate.bits(rows, 0.1), plain.bits(X, 0.1))
     np.testing.assert_allclose(candidate.reconstruct(rows), plain.reconstruct(X))
+
+
+@pytest.mark.parametrize("estimator", [MFA(2, 1, **QUICK), KMeansInitializer(2, random_state=0), PCA(2)], ids=str)
+def test_stores_and_their_paths_are_rows(estimator: BaseEstimator, tmp_path: Path) -> None:
+    store = written(tmp_path / "store", token_rows, [3])
+    rows = np.asarray(store[3])
+    candidate = as_candidate(clone(estimator).fit(rows), store)
+    for given in (store, store.open(3), str(tmp_path / "store")):
+        np.testing.assert_allclose(candidate.bits(given, 0.1), candidate.bits(rows, 0.1), rtol=1e-5)
+        assert reconstruction_r2(given, candidate.reconstruct(given)) == pytest.approx(
+            reconstruction_r2(rows, candidate.reconstruct(rows))
+        )
 
 
 def test_labels_of_any_kind_are_numbered() -> None:
