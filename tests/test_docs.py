@@ -77,7 +77,7 @@ def test_the_readme_runs(empty_folder: Path) -> None:
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_the_guide_runs(empty_folder: Path) -> None:
     names = run("docs/guide.md", read("docs/guide.md"))
-    assert {path.name for path in empty_folder.iterdir()} == {"activations", "mixture", "pipeline.joblib"}
+    assert {path.name for path in empty_folder.iterdir()} == {"activations", "mixture", "pipeline.joblib", "search.png"}
     assert not np.isnan(names["filled"]).any() and not np.isnan(names["drawn"]).any()
     assert set(names["table"]["target"]) == {"none", "random", "concept"}
 
