@@ -146,11 +146,13 @@ def _language_model(arguments: argparse.Namespace, rows: Any) -> Any:
 
 def in_columns(table: pd.DataFrame) -> str:
     """A line per measure and a column per candidate, with half the width of each interval behind its figure."""
+    from .evaluation._measures import in_order
+
     cells = [_cell(*line) for line in table[["value", "low", "high"]].to_numpy(dtype=float)]
-    arrows = {"higher": "→", "lower": "←"}
-    measures = table["measure"] + table["better"].map(lambda better: f" {arrows[better]}" if better in arrows else "")
-    wide = table.assign(cell=cells, measure=measures).pivot(index="measure", columns="candidate", values="cell")
-    ordered = wide.loc[list(dict.fromkeys(measures)), list(dict.fromkeys(table["candidate"]))]
+    arrows = {"higher": " →", "lower": " ←", "": ""}
+    named = dict(zip(table["measure"], table["measure"] + table["better"].map(arrows), strict=True))
+    wide = table.assign(cell=cells).pivot(index="measure", columns="candidate", values="cell")
+    ordered = wide.loc[in_order(named), list(dict.fromkeys(table["candidate"]))].rename(index=named)
     text = as_text(ordered.fillna("").reset_index(), "%s")
     facts = table.attrs
     return (

@@ -108,8 +108,8 @@ def test_figures_have_the_digits_that_their_intervals_leave() -> None:
     assert shown[0] == ["measure", "a", "b"]
     assert shown[1] == ["AMI", "→", "0.123", "±0.025", "1.0000", "±0.0000"]
     assert shown[2] == ["bits", "per", "row", "←", "1,235", "±35"]
-    assert shown[3] == ["stored", "numbers", "1,234,567"]
-    assert shown[4] == ["active", "numbers", "7"]
+    assert shown[3] == ["active", "numbers", "7"]
+    assert shown[4] == ["stored", "numbers", "1,234,567"]
     assert " ".join(shown[6]).startswith("1 row of 1 text held out of 4; behind ± half the width of 90% intervals")
 
 

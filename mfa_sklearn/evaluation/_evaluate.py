@@ -16,7 +16,7 @@ from .._base.annotated import given_rows, row_fact, shared_fact
 from .._base.checks import check_count, import_optional
 from ..interpret._inputs import as_rows
 from ..steering._place import check_hookable
-from ._candidate import Candidate, check_resolution
+from ._candidate import Candidate, check_resolution, pieces
 from ._candidates import as_candidate
 from ._held_out import HeldOut, hold_out, taken
 from ._labeled_texts import labeled_texts
@@ -185,6 +185,8 @@ def _check(candidates: Any, n_seeds: int, confidence: float, model: Any) -> None
 def _held_out(X: Any, labels: Any, groups: Any, test_size: float | int, rng: np.random.RandomState) -> HeldOut:
     """Rows held out; labels that were not given are left out where they tell no concepts apart."""
     held = hold_out(X, labels, groups, test_size, rng)
+    _check_finite("activations", held.train.X, held.split.train)
+    _check_finite("activations", held.test.X, held.split.test)
     if held.train.labels is None:
         return held
     try:
@@ -219,7 +221,19 @@ def _target(target: Any, X: Any, held: HeldOut) -> tuple[np.ndarray, np.ndarray]
                 "extract both from the same texts with the same choice of rows"
             )
     train, test = (np.asarray(taken(table, rows)) for rows in held.split)
+    for part, rows in zip((train, test), held.split, strict=True):
+        _check_finite("target", part, rows)
     return train, test
+
+
+def _check_finite(name: str, X: Any, rows: np.ndarray) -> None:
+    """Refuse NaN and infinity, of which most measures make nothing; `rows` are the numbers of the rows."""
+    start = 0
+    for part in pieces(X):
+        bad = np.flatnonzero(~np.isfinite(np.asarray(part)).all(1))
+        if len(bad):
+            raise ValueError(f"{name} hold NaN or infinity in row {rows[start + bad[0]]}: leave such rows out")
+        start += len(part)
 
 
 def _fitted(estimator: Any, X: Any) -> Candidate:

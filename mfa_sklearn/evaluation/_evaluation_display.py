@@ -9,7 +9,7 @@ import numpy as np
 
 from .._base.checks import check_count, import_optional
 from .._base.words import visible
-from ._measures import REFERENCES
+from ._measures import REFERENCES, in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,16 +105,7 @@ class EvaluationDisplay:
         shown = self.table[self.table["measure"].isin(self.measures_)]
         own = ~shown["candidate"].isin(list(_LINES))
         names = list(dict.fromkeys(shown["candidate"][own]))
-        width = min(n_columns, len(self.measures_))
-        height = -(-len(self.measures_) // width)
-        self.figure_, axes = pyplot.subplots(
-            height,
-            width,
-            squeeze=False,
-            sharey=True,
-            layout="constrained",
-            figsize=(1.6 + 2.5 * width, height * (0.75 + 0.24 * len(names))),
-        )
+        self.figure_, axes = _grid(pyplot, len(self.measures_), n_columns, len(names))
         self.axes_ = list(axes.ravel()[: len(self.measures_)])
         for ax, measure in zip(self.axes_, self.measures_, strict=True):
             here = shown["measure"] == measure
@@ -122,13 +113,17 @@ class EvaluationDisplay:
             _references(ax, shown[here & ~own])
             better = str(shown["better"][here].iloc[0])
             ax.set_title(f"{measure} {_ARROWS.get(better, '')}".strip(), fontsize="small", parse_math=False)
+        for ax in axes.ravel()[len(self.measures_) :]:
+            ax.set_visible(False)
+        self._add_legend()
+        return self
+
+    def _add_legend(self) -> None:
+        """What the upright lines are, once for all panels."""
         lines = [line for ax in self.axes_ for line in ax.lines if not str(line.get_label()).startswith("_")]
         named = {str(line.get_label()): line for line in lines}
         if named:
             self.figure_.legend(list(named.values()), list(named), loc="outside lower right", ncols=3, fontsize="small")
-        for ax in axes.ravel()[len(self.measures_) :]:
-            ax.set_visible(False)
-        return self
 
     def _chosen(self, measures: Sequence[str] | None) -> list[str]:
         missing = [name for name in _COLUMNS if name not in self.table.columns]
@@ -136,13 +131,21 @@ class EvaluationDisplay:
             raise ValueError(f"the table has no columns {missing}: give what evaluate returns")
         known = list(dict.fromkeys(self.table["measure"]))
         if measures is None:
-            measures = list(dict.fromkeys(self.table["measure"][self.table["better"].isin(list(_ARROWS))]))
+            measures = in_order(self.table["measure"][self.table["better"].isin(list(_ARROWS))])
         if isinstance(measures, str):
             measures = [measures]
         unknown = [measure for measure in measures if measure not in known]
         if unknown or not len(measures):
             raise ValueError(f"measures={list(measures)!r} must name some of those in the table: {known}")
         return list(measures)
+
+
+def _grid(pyplot: Any, n_panels: int, n_columns: int, n_names: int) -> tuple[Figure, np.ndarray]:
+    """A figure and its axes, as many or a few more than there are panels."""
+    width = min(n_columns, n_panels)
+    height = -(-n_panels // width)
+    size = (1.6 + 2.5 * width, height * (0.75 + 0.24 * n_names))
+    return pyplot.subplots(height, width, squeeze=False, sharey=True, layout="constrained", figsize=size)
 
 
 def _panel(ax: Any, lines: pd.DataFrame, names: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +76,8 @@ class Measures:
 
     def of(self, candidate: Candidate) -> Iterator[tuple[str, np.ndarray]]:
         """Names, and figures of which the first is the one and the others are those of resamples."""
-        regions = candidate.regions(self.held.test.X)
         if self.held.train.labels is not None:
-            if regions is not None:
-                yield from self._agreement(regions)
+            yield from self._agreement(candidate)
             yield from self._detection(candidate)
             yield from self._probing(candidate)
         yield from self._charts(candidate)
@@ -103,7 +101,10 @@ class Measures:
         """Numbers of the held-out rows' labels; -1 where there is none."""
         return numbered("labels", self.held.test.labels, "evaluate", missing=True)[0]
 
-    def _agreement(self, regions: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    def _agreement(self, candidate: Candidate) -> Iterator[tuple[str, np.ndarray]]:
+        regions = candidate.regions(self.held.test.X)
+        if regions is None:
+            return
         rows = np.flatnonzero(self._label_codes >= 0)
         of_rows = Resamples(self.resamples.texts[rows], self.resamples.counts)
         table = Contingency(regions[rows], self._label_codes[rows], of_rows)
@@ -183,6 +184,16 @@ def loss_measures(loss: ReconstructionLoss, name: str, counts: np.ndarray) -> It
     if name not in (ORIGINAL, *ABLATIONS):
         for ablation in ABLATIONS:
             yield f"loss recovered of {ablation} ablation", found(f"recovered_{ablation}")
+
+
+def in_order(measures: Iterable[str]) -> list[str]:
+    """Names of measures, each once, in the order of the table; those that are none of it stay at the end.
+
+    >>> in_order(["regions", "mine", "AMI", "AMI"])
+    ['AMI', 'regions', 'mine']
+    """
+    known = list(BETTER)
+    return sorted(dict.fromkeys(measures), key=lambda name: known.index(name) if name in BETTER else len(known))
 
 
 def usual_resolution(X: Any) -> float:

@@ -172,6 +172,16 @@ OTHERS = ActivationArray(rows(), rows={"text_index": GROUPS, "positions": np.til
         ({"n_seeds": -1}, ValueError, "n_seeds=-1 must be at least 0"),
         ({"n_resamples": 1.5}, TypeError, "n_resamples=1.5 must be an integer"),
         ({"activations": np.ones((240, 2))}, ValueError, "training rows are all alike"),
+        (
+            {"activations": np.where(np.arange(960).reshape(240, 4) == 402, np.nan, 1)},
+            ValueError,
+            "activations .* row 100",
+        ),
+        (
+            {"target": np.where(np.arange(240)[:, None] == 7, np.inf, 1)},
+            ValueError,
+            "target hold NaN or infinity in row 7",
+        ),
         ({"model": "gpt2"}, TypeError, "has no hooks"),
     ],
 )

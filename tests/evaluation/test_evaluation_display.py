@@ -74,6 +74,12 @@ def test_measures_may_be_chosen() -> None:
     assert len(EvaluationDisplay(table()).plot(measures="AMI").axes_) == 1
 
 
+def test_measures_have_one_order() -> None:
+    """Whichever candidate comes first, and has not all of them; what is not ours comes last."""
+    mine = table().assign(measure="mine", better="higher")
+    assert EvaluationDisplay.from_table(pd.concat([mine, table()[::-1]])).measures_ == ["AMI", "bits per row", "mine"]
+
+
 def test_unused_panels_are_not_seen() -> None:
     more = pd.concat([table().assign(measure=table()["measure"] + end) for end in ("", " 2")])
     figure = EvaluationDisplay.from_table(more, n_columns=3).figure_
