@@ -24,16 +24,15 @@ by_concept = concept_components(mfa, X)
 print(by_concept.nlargest(15, "llr").to_string(float_format="%.3g"))
 
 component = int(by_concept.loc[by_concept["llr"].idxmax(), "component"])
-print(f"\nThe most typical tokens of component {component}, by likelihood, drawn from its best 200:")
+print(f"\nThe tokens that component {component} over-represents, each in several sentences:")
+print(format_tokens(top_tokens(mfa, X, components=component)))
+
+print("\nIts most typical rows, by likelihood, drawn from its best 200:")
 print(
     format_tokens(
         top_tokens(mfa, X, score="likelihood", aggregate="occurrence", components=component, pool=200, random_state=0)
     )
 )
-
-print("\nIts commonest tokens, by the sum of posteriors:")
-table = top_tokens(mfa, X, aggregate="sum", components=component, context=0)
-print(table[["token", "score", "count"]].to_string(index=False, float_format="%.1f"))
 
 print("\nThe labels it over-represents:")
 print(top_concepts(mfa, X, components=component).to_string(index=False, float_format="%.3g"))

@@ -232,7 +232,7 @@ def _add_fitted(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_top_tokens(commands: Any) -> None:
-    parser = _command(commands, "top-tokens", "the tokens that each component scores highest")
+    parser = _command(commands, "top-tokens", "the tokens that say most about each component")
     _add_fitted(parser)
     add = parser.add_argument
     add("--component", type=int, nargs="+", metavar="K", help="list these components only, counted from 0; else all")
@@ -249,7 +249,7 @@ def _add_top_tokens(commands: Any) -> None:
         help="list tokens by how much a component over-represents them (llr), single rows (occurrence), or tokens by "
         "their best row (max) or all their rows (sum); auto is llr, and max for likelihoods",
     )
-    add("--contexts", type=int, default=1, metavar="N", help="rows shown of each token")
+    add("--contexts", type=int, metavar="N", help="rows shown of each token (default: 3; 1 for single rows)")
     add("--stop-tokens", nargs="+", metavar="TOKEN", help="leave these tokens out, such as . , the")
     add("--n-tokens", type=int, default=10, metavar="N", help="tokens per component")
     add("--context", type=int, default=40, metavar="N", help="characters of the text shown on either side")

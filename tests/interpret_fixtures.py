@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import chi2_contingency, multivariate_normal
 
 from mfa_sklearn._base.annotated import AnnotatedArray
 
@@ -101,12 +101,33 @@ def top_tokens_by_loop(mfa: ExactMixture, X: AnnotatedArray, score: str, aggrega
             if aggregate == "sum":
                 own = scores[members, k]
                 value = own.sum() if score == "posterior" else logsumexp(own)
-            found.append((value, tie[best, k], best))
-        found.sort(key=lambda entry: (-round(entry[0], 6), -entry[1], entry[2]))
-        for rank, (value, _, row) in enumerate(found[:n], start=1):
+            found.append((value, 0, tie[best, k], best))
+        if aggregate == "llr":
+            found = over_represented(tokens, assigned, scores[:, k], likelihood[:, k], k)
+        found.sort(key=lambda entry: (-round(entry[0], 6), -entry[1], -entry[2], entry[3]))
+        for rank, (value, _, _, row) in enumerate(found[:n], start=1):
             count = sum(1 for i in range(len(X)) if tokens[i] == tokens[row] and assigned[i] == k)
             lines.append((k, rank, tokens[row], value, count, row))
     return lines
+
+
+def over_represented(
+    tokens: np.ndarray, assigned: np.ndarray, posterior: np.ndarray, likelihood: np.ndarray, k: int
+) -> list[tuple]:
+    """(ratio, count, likelihood of the best row, that row) of each token that a component has more often, by scipy."""
+    found = []
+    for token in dict.fromkeys(tokens[assigned == k]):
+        own = np.flatnonzero((assigned == k) & (tokens == token))
+        sides = [(assigned == k, tokens == token), (assigned != k, tokens == token)]
+        cells = [[np.sum(inside & holds), np.sum(inside & ~holds)] for inside, holds in sides]
+        ratio = 0.0
+        if np.sum(cells, axis=0).all() and np.sum(cells, axis=1).all():
+            test = chi2_contingency(cells, correction=False, lambda_="log-likelihood")
+            ratio = test.statistic * np.sign(cells[0][0] - test.expected_freq[0, 0])
+        best = min(own, key=lambda i: (-round(posterior[i], 6), -likelihood[i], i))
+        if ratio >= 0:
+            found.append((ratio, len(own), likelihood[best], best))
+    return found
 
 
 MODES = list(itertools.product(("posterior", "likelihood"), ("occurrence", "max", "sum")))

@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_all_items_at_toy_size(suite: ModuleType, asked: list[str], capsys: pyte
     results = json.loads((out / "results.json").read_text())
     assert list(results["items"]) == list(suite.ITEMS)
     for name, item in results["items"].items():
-        assert list(item["contenders"]) == list(suite.ITEMS[name].contenders)
+        assert list(item["contenders"]) == list(suite.contenders_of(suite.ITEMS[name], full=True))
         for contender in item["contenders"].values():
             assert contender["median"]["seconds"] > 0 and contender["median"]["peak_mib"] > 0
             assert len(contender["repeats"]) == 1 and contender["ratio"] > 0
@@ -62,6 +63,41 @@ def test_a_process_of_its_own_and_a_failure_that_does_not_stop_the_rest(
     found, failures = suite.measure_item(suite.parse(asked), "top_tokens")
     assert list(found["contenders"]) == ["ours"] and found["contenders"]["ours"]["median"]["peak_mib"] > 100
     assert len(failures) == 1 and "unknown there" in failures[0]
+
+
+def test_a_contender_whose_package_is_missing_is_skipped_with_a_reason(
+    suite: ModuleType, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    item = suite.ITEMS["kmeans"]
+    absent = item.contenders["ours"]._replace(package="no_such_package")
+    contenders = {"ours": item.contenders["ours"], "absent": absent}
+    monkeypatch.setattr(suite, "ITEMS", {"kmeans": item._replace(contenders=contenders)})
+    assert suite.main([*asked, "--together", "--only", "kmeans"]) == 0
+    assert "absent: skipped, no_such_package is not installed: pip install" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_superkmeans_is_asked_for_what_its_label_says(
+    thorough: bool, suite: ModuleType, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from _parts import kmeans_super
+
+    calls = []
+
+    class SuperKMeans:
+        def __init__(self, n_clusters: int, dimensionality: int, **options: Any) -> None:
+            calls.append((n_clusters, dimensionality, options))
+
+        def train(self, X: np.ndarray) -> np.ndarray:
+            return X[: calls[-1][0]]
+
+    monkeypatch.setitem(sys.modules, "superkmeans", SimpleNamespace(SuperKMeans=SuperKMeans))
+    setting = suite.setting_of(suite.parse(asked), 3)
+    figures = kmeans_super(setting, thorough)
+    assert figures["seconds"] >= 0 and figures["inertia_per_row"] > 0
+    [(n_clusters, n_features, options)] = calls
+    assert (n_clusters, n_features, options["seed"]) == (8, 24, 3)
+    assert (options.get("iters") == 25 and options.get("sampling_fraction") == 1) is thorough
 
 
 def test_summary_is_of_medians(suite: ModuleType) -> None:

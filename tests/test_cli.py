@@ -68,6 +68,8 @@ def test_top_tokens(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, *out(folder, "tokens.csv")]) == 0
     rows = read_csv(folder / "tokens.csv")
     assert {row["component"] for row in rows} == {"0", "2"} and all(int(row["rank"]) <= 4 for row in rows)
+    assert len({(row["component"], row["rank"]) for row in rows}) == len(rows)  # a line per token
+    assert max(row["other_contexts"].count("«") for row in rows) == 2
 
 
 def test_concepts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

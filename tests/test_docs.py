@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import mfa_sklearn
-from mfa_sklearn import activations, datasets, interpret, mixture, steering
+from mfa_sklearn import activations, datasets, evaluation, interpret, mixture, steering
 
 PACKAGE = Path(mfa_sklearn.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
 HOME = "https://github.com/mfa-sklearn/mfa-sklearn/blob/main/"
-PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, datasets)
+PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, evaluation, datasets)
 
 
 def read(name: str) -> str:
@@ -77,7 +77,7 @@ def test_the_readme_runs(empty_folder: Path) -> None:
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_the_guide_runs(empty_folder: Path) -> None:
     names = run("docs/guide.md", read("docs/guide.md"))
-    assert {path.name for path in empty_folder.iterdir()} == {"activations", "mixture", "pipeline.joblib"}
+    assert {path.name for path in empty_folder.iterdir()} == {"activations", "mixture", "pipeline.joblib", "search.png"}
     assert not np.isnan(names["filled"]).any() and not np.isnan(names["drawn"]).any()
     assert set(names["table"]["target"]) == {"none", "random", "concept"}
 

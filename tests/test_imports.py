@@ -25,6 +25,7 @@ ALLOWED = {
     "activations": BASE | {"activations"},
     "interpret": BASE | {"activations", "interpret", "mixture"},
     "steering": BASE | {"activations", "interpret", "mixture", "steering"},
+    "evaluation": BASE | {"activations", "evaluation", "interpret", "mixture", "steering"},
 }
 
 

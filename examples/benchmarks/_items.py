@@ -7,6 +7,7 @@ memory of the one that started it.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +80,12 @@ class Contender(NamedTuple):
     function: str  # "module.name"
     arguments: tuple[Any, ...] = ()
     expensive: bool = False  # measured only under --full
+    package: str | None = None  # that has to be installed beside what the development extra brings
+
+    @property
+    def missing(self) -> bool:
+        """Whether the package is not installed."""
+        return self.package is not None and find_spec(self.package) is None
 
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Run in this process; figures by name, of which "seconds" is one."""
@@ -137,6 +144,8 @@ ITEMS = {
             "ours": Contender("_parts.kmeans_ours"),
             "KMeans, 50 iterations": Contender("_parts.kmeans_sklearn"),
             "MiniBatchKMeans, batch 4096": Contender("_parts.kmeans_minibatch"),
+            "superkmeans, all rows, 25 its.": Contender("_parts.kmeans_super", (True,), package="superkmeans"),
+            "superkmeans, its defaults": Contender("_parts.kmeans_super", (False,), package="superkmeans"),
         },
     ),
     "top_tokens": Item(

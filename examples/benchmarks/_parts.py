@@ -110,6 +110,19 @@ def kmeans_minibatch(setting: Setting) -> dict[str, Any]:
     return _kmeans(setting, MiniBatchKMeans(batch_size=4096))
 
 
+def kmeans_super(setting: Setting, thorough: bool) -> dict[str, Any]:
+    """Lloyd's algorithm from random rows, pruning dimensions: on all rows, or on the sample that is its default."""
+    from superkmeans import SuperKMeans
+
+    X = train_rows(setting, setting.sizes.kmeans_rows)
+    options: dict[str, Any] = {"n_threads": torch.get_num_threads(), "seed": setting.seed}
+    if thorough:
+        options |= {"iters": 25, "hierarchical": False, "sampling_fraction": 1.0, "max_points_per_cluster": len(X)}
+    estimator = SuperKMeans(setting.sizes.kmeans_clusters, X.shape[1], **options)
+    centers, figures = measured(lambda: estimator.train(X))
+    return figures | {"inertia_per_row": inertia_per_row(X, centers)}
+
+
 def _tokens_problem(setting: Setting) -> tuple[MFA, np.ndarray, np.ndarray]:
     sizes = setting.sizes
     X = train_rows(setting, sizes.large_rows)

@@ -40,6 +40,7 @@ def table(results: dict[str, Any]) -> str:
         head = f"{'seconds':>11}{'ratio':>9}{'start MiB':>11}{'peak MiB':>10}{'train NLL':>11}{'held out':>10}"
         lines += ["", f"{name}: {item['title']}", f"  {'':34}{head}"]
         lines += [_line(label, contender) for label, contender in item["contenders"].items()]
+        lines += [f"  {reason}" for reason in item.get("skipped", [])]
     return "\n".join(lines)
 
 

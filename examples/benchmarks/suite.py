@@ -70,7 +70,18 @@ def measure(options: argparse.Namespace, item: str, label: str, contender: Conte
 
 
 def contenders_of(item: Item, full: bool) -> dict[str, Contender]:
-    return {label: contender for label, contender in item.contenders.items() if full or not contender.expensive}
+    """Those that are asked for and can be had."""
+    wanted = {label: contender for label, contender in item.contenders.items() if full or not contender.expensive}
+    return {label: contender for label, contender in wanted.items() if not contender.missing}
+
+
+def skipped_of(item: Item) -> list[str]:
+    """Contenders that cannot be had, and why."""
+    return [
+        f"{label}: skipped, {contender.package} is not installed: pip install {contender.package}"
+        for label, contender in item.contenders.items()
+        if contender.missing
+    ]
 
 
 def measure_item(options: argparse.Namespace, name: str) -> tuple[dict[str, Any], list[str]]:
@@ -86,7 +97,8 @@ def measure_item(options: argparse.Namespace, name: str) -> tuple[dict[str, Any]
                 continue
             repeats[label].append(figures)
             print(f"{name}, {label}: {figures['seconds']:.4g} s", file=sys.stderr, flush=True)
-    return {"title": ITEMS[name].title, "contenders": summarize(repeats)}, failures
+    found = {"title": ITEMS[name].title, "contenders": summarize(repeats), "skipped": skipped_of(ITEMS[name])}
+    return found, failures
 
 
 def main(arguments: list[str] | None = None) -> int:

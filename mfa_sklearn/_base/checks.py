@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,9 @@ import numpy as np
 
 # The extra of this package that brings each package that may be missing.
 _EXTRAS = {"matplotlib": "plot", "pandas": "plot", "transformer_lens": "lm", "transformers": "lm"}
+
+# The list that takes this thread's warnings in place of issuing them, if there is one.
+_GATHERED: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar("gathered warnings", default=None)
 
 # Packages whose lines are none of the user's: a warning points past them.
 _INSIDE = {"contextlib", "joblib", "mfa_sklearn", "sklearn", "torch"}
@@ -123,7 +128,25 @@ def _is_absent(value: Any) -> bool:
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn, and point at the line of the user's own code that led here."""
+    gathered = _GATHERED.get()
+    if gathered is not None:
+        gathered.append((category, message))
+        return
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def gathered_warnings() -> Iterator[list[tuple[type[Warning], str]]]:
+    """Keep what `warn_user` is told in this block, as (category, message), so that it can be said once and with names.
+
+    Of this thread alone, where `warnings.catch_warnings` would change what all threads of the process do.
+    """
+    found: list[tuple[type[Warning], str]] = []
+    before = _GATHERED.set(found)
+    try:
+        yield found
+    finally:
+        _GATHERED.reset(before)

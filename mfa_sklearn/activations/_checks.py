@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, KeysView, Mapping, Set
 from io import IOBase
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,9 @@ def check_keep(keep: Any) -> None:
         others = [token for token in keep if not isinstance(token, str)]
         if others:
             raise TypeError(f"keep must be a set of token strings, got {others[0]!r} among them: no token is that")
+
+
+def check_norm_ratio(ratio: float | None) -> None:
+    """Refuse what is neither None nor a number above 1."""
+    if ratio is not None and not (isinstance(ratio, Real) and ratio > 1):
+        raise ValueError(f"max_norm_ratio must be a number above 1 or None, got {ratio!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from .._base.devices import model_dtype_name, resolve_device
 from .._base.frames import FramesKeepFacts
 from .._base.portable import is_digest
 from ._array import ActivationArray
-from ._checks import check_keep, check_labels, check_texts
+from ._checks import check_keep, check_labels, check_norm_ratio, check_texts
 from ._cuts import told_once
 from ._extraction import Extraction
 from ._language_model import (
@@ -375,9 +375,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         check_count("batch_size", self.batch_size)
         if self.max_length is not None:
             check_count("max_length", self.max_length)
-        ratio = self.max_norm_ratio
-        if ratio is not None and not (isinstance(ratio, Real) and ratio > 1):
-            raise ValueError(f"max_norm_ratio must be a number above 1 or None, got {ratio!r}")
+        check_norm_ratio(self.max_norm_ratio)
         check_keep(self.keep)
         check_flag("include_special", self.include_special)
         if self.prepend_bos is not None:

@@ -43,9 +43,10 @@ class Occurrences:
             The rows' most probable components.
         n_most : int
         """
-        keys = assigned * (int(types.max(initial=0)) + 1) + types
-        order = np.lexsort((-self._log_joint, -rounded(self._posterior), keys))
-        wanted = entries.components * (int(types.max(initial=0)) + 1) + types[entries.rows]
+        n_types = int(types.max(initial=0)) + 1
+        keys, wanted = assigned * n_types + types, entries.components * n_types + types[entries.rows]
+        rows = np.flatnonzero(np.isin(keys, wanted))  # few of all: the tokens that are listed, in their components
+        order = rows[np.lexsort((-self._log_joint[rows], -rounded(self._posterior[rows]), keys[rows]))]
         start, stop = (np.searchsorted(keys[order], wanted, side=side) for side in ("left", "right"))
         return [
             self._varied(np.r_[first, order[a:b]], n_most)

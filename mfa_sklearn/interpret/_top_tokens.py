@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SCORES = ("posterior", "likelihood")
 AGGREGATES = ("auto", "llr", "occurrence", "max", "sum")
+# Rows shown of a token unless told otherwise: one alone may be a chance, and three fit on a screen.
+N_CONTEXTS = 3
 
 
 def top_tokens(
@@ -36,7 +39,7 @@ def top_tokens(
     score: str = "posterior",
     aggregate: str = "auto",
     n_tokens: int = 10,
-    n_contexts: int = 1,
+    n_contexts: int | None = None,
     components: int | Sequence[int] | None = None,
     context: int = 40,
     stop_tokens: Collection[str] | None = None,
@@ -57,18 +60,19 @@ def top_tokens(
     aggregate : {"auto", "llr", "occurrence", "max", "sum"}, default="auto"
         What is listed, and in which order:
 
-        * "llr": distinct tokens, by how much the component over-represents them: the log-likelihood ratio of
-          `top_concepts`, each row counted for its most probable component. A token that is as frequent everywhere comes
-          last, one that is rarer here than elsewhere is left out;
+        * "llr": distinct tokens, by how much the component over-represents them against all rows: the log-likelihood
+          ratio of `top_concepts`, each row counted for its most probable component. A token that is as frequent
+          everywhere comes last, one that is rarer here than elsewhere is left out;
         * "occurrence": single rows, by their score. Most posteriors are 1, so the best rows may all hold one token;
         * "max", "sum": distinct tokens, by their best row's score, or by the sum over their rows. The sum of
           likelihoods is given as its logarithm;
         * "auto": "llr" for posteriors, "max" for likelihoods.
     n_tokens : int, default=10
         Most tokens per component.
-    n_contexts : int, default=1
+    n_contexts : int, optional
         Most rows to show of each token, from different texts as far as there are some. Those after the first are rows
-        whose most probable component this is.
+        whose most probable component this is. By default 3, and 1 where single rows are listed, where `context` is 0,
+        or where nothing is known of the texts.
     components : int or array-like of int, optional
         Which components to list; by default all.
     context : int, default=40
@@ -83,15 +87,16 @@ def top_tokens(
     Returns
     -------
     DataFrame
-        Sorted by component and rank, with the columns
+        A line per component and token (or row, with "occurrence"), sorted by component and rank, with the columns
 
         * component, rank (from 1), token, score;
         * count: rows with this token whose most probable component is this one;
-        * row: the row that is shown, the one with the token's highest score;
-        * context: its text, the token marked as ``«token»``. Left out where nothing is known of the texts.
+        * row: the row that is shown first, the one with the token's highest score;
+        * context: its text, the token marked as ``«token»``. Left out where nothing is known of the texts;
+        * other_rows, other_contexts: tuples of up to ``n_contexts - 1`` further rows with this token, and their texts.
+          Left out where `n_contexts` is 1.
 
-        With `n_contexts`, further lines of the same rank show the token's other rows. `format_tokens` prints the table
-        component by component.
+        `format_tokens` prints the table component by component.
 
     Raises
     ------
@@ -104,8 +109,9 @@ def top_tokens(
     Posteriors below 1e-6 are left out: a component that no row belongs to has no lines under "posterior", and the sum
     over the n rows of a token is too low by at most 1e-6 n. A log-sum of likelihoods is right to 1e-6. Posteriors, and
     sums of them, that agree to six decimals - deep inside a region all are 1 - are ordered by the likelihood of the
-    row; what is still equal, by row. Equal ratios are ordered by the token's count, so that a mixture of one component,
-    which over-represents nothing, lists its most frequent tokens. Distinct tokens are told apart by token id where the
+    row; what is still equal, by row. So are equal ratios of equally frequent tokens, such as words that a component
+    has once each; of equal ratios the larger count comes first, so that a mixture of one component, which
+    over-represents nothing, lists its most frequent tokens. Distinct tokens are told apart by token id where the
     activations carry ids.
 
     Examples
@@ -126,7 +132,8 @@ def top_tokens(
         mfa, X, score, aggregate, n_tokens, components=components, tokens=tokens, stop_tokens=stop_tokens, pool=pool
     )
     check_count("context", context, 0)
-    occurrences = Occurrences(X, len(ranking.tokens)) if ranking.check_contexts(n_contexts) > 1 else None
+    n_contexts = ranking.contexts_of_each(n_contexts, context)
+    occurrences = Occurrences(X, len(ranking.tokens)) if n_contexts > 1 else None
     random = check_random_state(random_state)
     assignments = Assignments(len(ranking.tokens))
     import_optional("pandas", "top_tokens")
@@ -167,8 +174,11 @@ class TokenRanking:
         merge = {"llr": "sum", "occurrence": None, "max": "max", "sum": total}[self._aggregate]
         self._board = Leaderboard(n_components, n_best, merge, len(self.tokens))
 
-    def check_contexts(self, n_contexts: int) -> int:
-        """How many rows to show of each token, refused where single rows are ranked."""
+    def contexts_of_each(self, n_contexts: int | None, context: int) -> int:
+        """How many rows to show of each token; more than one is refused where single rows are ranked."""
+        if n_contexts is None:
+            shown = context and self._aggregate != "occurrence" and Contexts(self._activations, self.tokens, 0).known
+            return N_CONTEXTS if shown else 1
         if check_count("n_contexts", n_contexts) > 1 and self._aggregate == "occurrence":
             raise ValueError(
                 f"n_contexts={n_contexts} shows rows of distinct tokens, but aggregate='occurrence' ranks single rows: "
@@ -225,7 +235,10 @@ class TokenRanking:
         """Entries scored by how much their components over-represent them instead of by how often they have them."""
         frequency = np.bincount(self._types)[entries.items].astype(np.float64)
         llr = log_likelihood_ratio(entries.scores, self._sizes[entries.components], frequency, float(len(self._types)))
-        return entries._replace(scores=llr, ties=entries.scores).take(llr >= 0)
+        # One number that orders by count, then by the likelihood of the token's best row.
+        ties = np.empty(len(llr))
+        ties[np.lexsort((entries.ties, entries.scores))] = np.arange(len(llr))
+        return entries._replace(scores=llr, ties=ties).take(llr >= 0)
 
     def table(
         self,
@@ -242,14 +255,16 @@ class TokenRanking:
             entries, rank = entries.take(drawn), rank[drawn]
         columns = {"component": entries.components, "rank": rank, "token": self.tokens[entries.rows].astype(str)}
         columns |= {"score": entries.scores, "count": self._counts(assigned, entries), "row": entries.rows}
-        if occurrences is not None:
-            rows = occurrences.of(entries, self._types, assigned, n_contexts)
-            columns = {name: np.repeat(column, [len(some) for some in rows]) for name, column in columns.items()}
-            columns["row"] = np.concatenate([np.empty(0, np.int64), *rows])
         table = import_optional("pandas", "top_tokens").DataFrame(columns | {"token": columns["token"].tolist()})
-        contexts = Contexts(self._activations, self.tokens, context) if context else None
-        if contexts is not None and contexts.known:
-            table["context"] = [contexts(row) for row in columns["row"]]
+        contexts = Contexts(self._activations, self.tokens, context)
+        shown = context and contexts.known
+        if shown:
+            table["context"] = [contexts(row) for row in entries.rows]
+        if occurrences is not None:
+            rows = [own[1:].tolist() for own in occurrences.of(entries, self._types, assigned, n_contexts)]
+            table["other_rows"] = [tuple(own) for own in rows]
+            if shown:
+                table["other_contexts"] = [tuple(map(contexts, own)) for own in rows]
         return table
 
     def _counts(self, assigned: np.ndarray, entries: Entries) -> np.ndarray:
@@ -304,7 +319,8 @@ def _drawn(components: np.ndarray, n_draws: int, random: np.random.RandomState) 
 def format_tokens(table: pd.DataFrame) -> str:
     """The table of `top_tokens` as text to read: a block per component, contexts aligned on their tokens.
 
-    The column "rows" is `count`, how many rows of the component hold the token.
+    The column "rows" is `count`, how many rows of the component hold the token. Its other contexts stand below the
+    first.
 
     Parameters
     ----------
@@ -337,18 +353,22 @@ def format_tokens(table: pd.DataFrame) -> str:
 
 
 def _block(component: Any, lines: pd.DataFrame) -> str:
-    """A component's tokens, one line each under their heads; what repeats the line above is left blank."""
-    shown = lines["context"] if "context" in lines else [f"'{visible(token)}'" for token in lines["token"]]
-    before = [text.find("«") for text in shown]
-    texts = [" " * (max(before) - indent) + text for indent, text in zip(before, shown, strict=True)]
-    again = (lines["rank"].diff() == 0).tolist() if "context" in lines else [False] * len(lines)
+    """A component's tokens under their heads, one line each and one for each further context."""
+    if "context" in lines:
+        further = lines["other_contexts"] if "other_contexts" in lines else [()] * len(lines)
+        shown = [[first, *others] for first, others in zip(lines["context"], further, strict=True)]
+    else:
+        shown = [[f"'{visible(token)}'"] for token in lines["token"]]
+    indent = max(text.find("«") for texts in shown for text in texts)
+    texts = [" " * (indent - text.find("«")) + text for texts in shown for text in texts]
     facts = {
         "rank": map(str, lines["rank"]),
         "score": [f"{s:.4g}" for s in lines["score"]],
         "rows": map(str, lines["count"]),
     }
+    blanks = [[""] * (len(texts) - 1) for texts in shown]
     columns = [
-        _right([head, *("" if repeated else entry for repeated, entry in zip(again, entries, strict=True))])
+        _right([head, *chain.from_iterable([entry, *below] for entry, below in zip(entries, blanks, strict=True))])
         for head, entries in facts.items()
     ]
     return "\n".join("  ".join(line) for line in zip(*columns, [f"component {component}", *texts], strict=True))

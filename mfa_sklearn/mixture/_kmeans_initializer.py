@@ -23,6 +23,7 @@ from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
+from ._start.pruning import best_pruning
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
 from ._validation import RowWeights, check_rows, check_weights
 
@@ -324,7 +325,8 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         centers = (to_tensor(self.cluster_centers_, device) - conditioner.center) / conditioner.scale
         if self.metric == "cosine":
             centers = torch.nn.functional.normalize(centers, dim=1)
-        found = assign(self._batches(rows, conditioner, weights), centers)
+        batches = self._batches(rows, conditioner, weights)
+        found = assign(batches, centers, best_pruning(batches, centers, n_passes=1))
         return found, self._unit(conditioner) * weights.unit
 
     def _unit(self, conditioner: Conditioner) -> float:

@@ -20,7 +20,8 @@ from .._base.checks import import_optional
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
 from ._codes import check_frame_holds
-from ._trial import CRITERIA, Trial, fit_group
+from ._search_names import STRUCTURES, Complaint, Fit, code, messages, spoken_for, structure, warn_of
+from ._trial import CRITERIA, Trial, fit_checked, fit_group
 from ._validation import check_rows, check_sizes, check_weights
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
     from .._base.annotated import RowSource
     from ._mfa import MFA
-
-# Letters of a structure: loadings common, noise shared by components, noise isotropic (C), or each the other (U).
-STRUCTURES = tuple("".join(letters) for letters in itertools.product("UC", repeat=3))
 
 
 class MFASearch(TransformerMixin, BaseSearchCV):
@@ -75,8 +73,8 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         Its score, higher is better: the information criterion times -1, or the held-out mean log-likelihood.
     best_index_ : int
     cv_results_ : dict of arrays
-        As scikit-learn's search classes have it, with ``n_parameters``, ``n_iter``, ``converged`` and, where fits are
-        to all rows, ``log_likelihood`` (a sum), ``aic``, ``bic`` and ``icl``.
+        As scikit-learn's search classes have it, with ``n_parameters``, ``n_iter``, ``converged``, ``warnings`` (a
+        tuple of messages) and, where fits are to all rows, ``log_likelihood`` (a sum), ``aic``, ``bic`` and ``icl``.
     results_ : pandas.DataFrame
         The same as a table with a row per candidate.
     n_splits_ : int
@@ -157,7 +155,13 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         Raises
         ------
         ValueError
-            If there are no candidates, or the rows are too few or too narrow for one of them.
+            If there are no candidates, or the rows are too few or too narrow for one of them. An error of any kind
+            from a fit names its candidate and split.
+
+        Warns
+        -----
+        ConvergenceWarning
+            What the fits say, once for all that say the same, with the names of the candidates and splits.
         """
         # What a clone refuses, all candidates would; the rows go on as they are, with what is attached to them.
         X = given_rows(X)
@@ -168,28 +172,47 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         splits = self._splits(rows.shape[0], y)
         weights = None if sample_weight is None else check_weights(sample_weight, rows).spread(rows.shape[0])
         _check_feasible(rows.shape, candidates, splits, weights)
-        groups = [list(group) for _, group in itertools.groupby(enumerate(candidates), _components_of)]
-        trials = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_group)(self.estimator, group, X, weights, split, self.criterion, self.verbose)
-            for split in splits
-            for group in groups
-        )
-        self._keep([trial for group in trials for trial in group], candidates, len(splits))
-        if self.criterion == "likelihood":
-            self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
-            self.best_estimator_.fit(X, sample_weight=weights)
+        trials = self._trials(X, weights, candidates, splits)
+        self._keep(trials, candidates, len(splits))
+        complaints = [complaint for trial in trials for complaint in trial.complaints]
+        held_out = self.criterion == "likelihood"
+        if held_out:
+            complaints += self._fit_best(X, weights)
+        self.cv_results_["warnings"] = messages(complaints, candidates)
+        warn_of(complaints, len(trials) + held_out, len(splits) * held_out, self.estimator.random_state)
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
+
+    def _trials(
+        self, X: Any, weights: np.ndarray | None, candidates: list[dict[str, Any]], splits: list[tuple[Any, Any]]
+    ) -> list[Trial]:
+        """All fits; those with equally many components on one split go together."""
+        groups = [list(group) for _, group in itertools.groupby(enumerate(candidates), _components_of)]
+        numbers = range(len(splits)) if self.criterion == "likelihood" else [None]
+        fits = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_group)(self.estimator, group, X, weights, split, self.criterion, self.verbose, number)
+            for number, split in zip(numbers, splits, strict=True)
+            for group in groups
+        )
+        return [trial for group in fits for trial in group]
+
+    def _fit_best(self, X: Any, weights: np.ndarray | None) -> list[Complaint]:
+        """Fit the best candidate to all rows; gives what that warned of."""
+        complaints: list[Complaint] = []
+        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
+        with spoken_for(Fit(self.best_params_), self.estimator.random_state, complaints):
+            fit_checked(self.best_estimator_, X, weights)
+        return complaints
 
     def _candidates(self) -> list[dict[str, Any]]:
         """Settings of the estimator, those with equally many components side by side."""
         n_components, n_factors = _values("n_components", self.n_components), _values("n_factors", self.n_factors)
         codes = STRUCTURES if isinstance(self.structures, str) else self.structures
-        structures = [{}] if codes is None else [_structure(code) for code in codes]
+        structures = [{}] if codes is None else [structure(letters) for letters in codes]
         candidates = [
-            {"n_components": K, "n_factors": q, **structure}
-            for K, structure, q in itertools.product(n_components, structures, n_factors)
+            {"n_components": K, "n_factors": q, **settings}
+            for K, settings, q in itertools.product(n_components, structures, n_factors)
         ]
         if not candidates:
             raise ValueError(
@@ -229,7 +252,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
             {
                 "n_components": [params["n_components"] for params in found["params"]],
                 "n_factors": [params["n_factors"] for params in found["params"]],
-                "structure": [_code(self.estimator, params) for params in found["params"]],
+                "structure": [code(self.estimator, params) for params in found["params"]],
                 "n_parameters": found["n_parameters"].astype(int),
             }
         )
@@ -264,11 +287,14 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         for name in dict.fromkeys(names):
             places = sorted((params[i]["n_components"], i) for i in range(len(params)) if names[i] == name)
             order = [i for _, i in places]
-            ax.errorbar([K for K, _ in places], values[order], None if errors is None else errors[order], label=name)
+            bars = None if errors is None else errors[order]
+            ax.errorbar([K for K, _ in places], values[order], bars, label=name, marker=".")
         ax.plot(self.best_params_["n_components"], values[self.best_index_], "k*", markersize=12, label="best")
         label = "held-out log-likelihood (nats per row)" if self.criterion == "likelihood" else self.criterion.upper()
         ax.set(xlabel="number of components", ylabel=label)
-        ax.legend()
+        if ax.get_xscale() == "linear":
+            ax.locator_params(axis="x", integer=True)
+        ax.legend(fontsize="small")
         return ax
 
     def _plotted(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -352,25 +378,6 @@ def _check_feasible(
         check_sizes(n_rows, shape[1], params["n_components"], int(np.max(params["n_factors"])))
 
 
-def _structure(code: str) -> dict[str, str]:
-    """Settings of the estimator that a structure's letters stand for."""
-    if code not in STRUCTURES:
-        raise ValueError(f"structures holds {code!r}; a structure is one of {STRUCTURES}")
-    return {
-        "loading_type": "common" if code[0] == "C" else "component",
-        "noise": "shared" if code[1] == "C" else "component",
-        "noise_form": "isotropic" if code[2] == "C" else "diagonal",
-    }
-
-
-def _code(estimator: Any, params: dict[str, Any]) -> str:
-    """The letters of a candidate's structure."""
-    loadings, noise, form = (
-        params.get(name, getattr(estimator, name)) for name in ("loading_type", "noise", "noise_form")
-    )
-    return "".join("C" if tied else "U" for tied in (loadings == "common", noise == "shared", form == "isotropic"))
-
-
 def _line(estimator: Any, params: dict[str, Any], with_structure: bool) -> str:
     factors = f"q = {params['n_factors']}"
-    return f"{_code(estimator, params)}, {factors}" if with_structure else factors
+    return f"{code(estimator, params)}, {factors}" if with_structure else factors

@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from .._base.annotated import given_rows, is_row_source
 from .._base.sklearn_private import safe_indexing, validate_params
+from ._search_names import Complaint, Fit, spoken_for
 from ._start.start import Draws, given_centers
 
 CRITERIA = ("aic", "bic", "icl", "likelihood")
@@ -22,6 +23,7 @@ class Trial(NamedTuple):
     scores: dict[str, Any]
     facts: dict[str, Any]
     estimator: Any  # of a fit to all rows
+    complaints: list[Complaint]
 
 
 def fit_group(
@@ -32,13 +34,16 @@ def fit_group(
     split: tuple[Any, Any],
     criterion: str,
     verbose: int,
+    number: int | None = None,
 ) -> list[Trial]:
-    """Fit and score candidates with equally many components on one split."""
+    """Fit and score candidates with equally many components on one split, the number of which errors name."""
     train, test = ((_rows(X, place), None if weights is None else weights[place]) for place in split)
     draws = Draws()
     # An estimator as init is fitted here, once; what else init may be, the mixture reads itself.
-    fitted = hasattr(estimator.init, "fit")
-    centers = given_centers(estimator.init, train[0], group[0][1]["n_components"]) if fitted else None
+    fitted, seed = hasattr(estimator.init, "fit"), estimator.random_state
+    complaints: list[Complaint] = []
+    with spoken_for(Fit({"n_components": group[0][1]["n_components"]}, number), seed, complaints):
+        centers = given_centers(estimator.init, train[0], group[0][1]["n_components"]) if fitted else None
     trials: list[Trial] = []
     for candidate, params in group:
         trial = clone(estimator).set_params(**params)
@@ -46,16 +51,24 @@ def fit_group(
         if fitted:
             trial.init = centers
         began = time.perf_counter()
-        validate_params(trial)
-        trial._fit(*train, draws)
-        trial.init = own_init
-        trials.append(_score(trial, candidate, criterion, test, time.perf_counter() - began))
+        with spoken_for(Fit(params, number), seed, complaints):
+            fit_checked(trial, *train, draws)
+            trial.init = own_init
+            found = _score(trial, criterion, test, time.perf_counter() - began)
+        trials.append(Trial(candidate, *found, complaints))
+        complaints = []
         if verbose:
             print(f"[MFASearch] {params}: score {trials[-1].scores['test_scores']:.6g}")
     return trials
 
 
-def _score(estimator: Any, candidate: int, criterion: str, test: tuple[Any, Any], fit_time: float) -> Trial:
+def fit_checked(estimator: Any, X: Any, weights: np.ndarray | None, draws: Draws | None = None) -> None:
+    """Fit to rows that the search has looked at already."""
+    validate_params(estimator)
+    estimator._fit(X, weights, draws)
+
+
+def _score(estimator: Any, criterion: str, test: tuple[Any, Any], fit_time: float) -> tuple[dict, dict, Any]:
     began = time.perf_counter()
     facts = {"n_parameters": estimator._n_parameters(), "n_iter": estimator.n_iter_, "converged": estimator.converged_}
     held_out = criterion == "likelihood"
@@ -66,7 +79,7 @@ def _score(estimator: Any, candidate: int, criterion: str, test: tuple[Any, Any]
         score = -facts[criterion]
     scores = {"test_scores": score, "train_scores": estimator.lower_bound_, "fit_time": fit_time}
     scores["score_time"] = time.perf_counter() - began
-    return Trial(candidate, scores, facts, None if held_out else estimator)
+    return scores, facts, None if held_out else estimator
 
 
 def _rows(X: Any, place: Any) -> Any:

@@ -15,7 +15,29 @@ from ..activations._tokenize import is_encoder
 
 
 def check_model(model: Any, mfa: Any) -> None:
-    """Refuse what cannot be steered.
+    """Refuse what cannot be steered; errors are those of `check_hookable`.
+
+    Warns
+    -----
+    UserWarning
+        If it is an encoder, of what it cannot do.
+    """
+    check_hookable(model, mfa)
+    if is_encoder(model):
+        warn_user(
+            "this model is an encoder, which fills gaps in a text: it cannot generate, and has no next token for "
+            "logit_diff to speak of. What is left are steer and logits(..., every_position=True)"
+        )
+
+
+def check_hookable(model: Any, mfa: Any) -> None:
+    """Refuse what has no activations to write to.
+
+    Parameters
+    ----------
+    model
+    mfa
+        What was given beside the model, which the two may have been swapped for.
 
     Raises
     ------
@@ -23,21 +45,11 @@ def check_model(model: Any, mfa: Any) -> None:
         If it has no hooks; the message says what it was taken for.
     ValueError
         If it is a sequence-to-sequence model.
-
-    Warns
-    -----
-    UserWarning
-        If it is an encoder, of what it cannot do.
     """
     if not (callable(model) and hasattr(model, "hooks")):
         raise TypeError(f"{_is_a('model', model)}, which has no hooks: {_meant(model, mfa)}")
     config = getattr(getattr(model, "original_model", None), "config", None)
     check_causal_or_encoder(config, str(getattr(getattr(model, "cfg", None), "model_name", type(model).__name__)))
-    if is_encoder(model):
-        warn_user(
-            "this model is an encoder, which fills gaps in a text: it cannot generate, and has no next token for "
-            "logit_diff to speak of. What is left are steer and logits(..., every_position=True)"
-        )
 
 
 def _is_a(name: str, value: Any) -> str:
@@ -96,9 +108,9 @@ def resolve_place(
         _check_same(source, describe_live(model))
     site = check_site(site or source.get("site") or "residual")
     n_layers = getattr(getattr(model, "cfg", None), "n_layers", None)
-    layer = _one_layer(source.get("layer") if layer is None else layer, n_layers)
-    name = _existing(model, layer, site)
-    _check_width(model, name, site, n_features)
+    layer = one_layer(source.get("layer") if layer is None else layer, n_layers)
+    name = existing_hook(model, layer, site)
+    check_width(model, name, site, n_features)
     if check_source:
         _check_known(mfa, source)
         _check_same(source, _tokens_at(layer, site))
@@ -115,16 +127,28 @@ def _check_same(source: Mapping[str, Any], here: Mapping[str, Any]) -> None:
         )
 
 
-def _one_layer(layer: Any, n_layers: int | None = None) -> int:
+def one_layer(layer: Any, n_layers: int | None = None, whose: str = "the mixture") -> int:
+    """The layer asked for.
+
+    Parameters
+    ----------
+    layer : int, list of one int, or None where nothing says it
+    n_layers : int, optional
+        Of the model.
+    whose : str
+        What does not say which layer it was fitted on, or is of several.
+    """
     if layer is None:
-        raise ValueError("give layer=: the mixture does not say which layer it was fitted on")
+        raise ValueError(f"give layer=: {whose} does not say which layer it was fitted on")
     layers = check_layers(layer, n_layers)
     if len(layers) > 1:
-        raise ValueError(f"layer={layer!r} must be one layer: a mixture of stacked layers cannot steer one of them")
+        raise ValueError(
+            f"layer={layer!r} must be one layer: what was fitted on stacked layers knows none of them alone"
+        )
     return layers[0]
 
 
-def _existing(model: Any, layer: int, site: str) -> str:
+def existing_hook(model: Any, layer: int, site: str) -> str:
     """The name of the hook point; asked for with the verb that steering uses, which all hookable models have."""
     name = hook_name(site, layer)
     check_hidden_units(model, name)
@@ -135,11 +159,12 @@ def _existing(model: Any, layer: int, site: str) -> str:
         raise ValueError(f"the model has no hook {name!r}: its architecture lacks the site {site!r}") from error
 
 
-def _check_width(model: Any, name: str, site: str, n_features: int) -> None:
+def check_width(model: Any, name: str, site: str, n_features: int, whose: str = "the mixture") -> None:
+    """Refuse what was fitted on rows of another width than activations at a hook point have."""
     cfg = getattr(model, "cfg", None)
     width = getattr(cfg, "d_mlp" if site == "mlp" else "d_model", None)
     if width is not None and width != n_features:
-        raise ValueError(f"the mixture has {n_features} features, but activations at {name} have {width}")
+        raise ValueError(f"{whose} has {n_features} features, but activations at {name} have {width}")
 
 
 def _check_known(mfa: Any, source: Mapping[str, Any]) -> None:

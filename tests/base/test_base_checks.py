@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +14,7 @@ from interpret_fixtures import annotated, mixture
 from mixture_cases import X_MADE, quick
 
 from mfa_sklearn import MFA, ActivationArray, ActivationExtractor, MFASearch, SubspaceDisplay, datasets, top_tokens
-from mfa_sklearn._base.checks import check_choice, check_flag, import_optional
+from mfa_sklearn._base.checks import check_choice, check_flag, gathered_warnings, import_optional, warn_user
 from mfa_sklearn.activations import load_model
 from mfa_sklearn.interpret import describe_components, project, top_concepts
 from mfa_sklearn.steering import evaluate_steering
@@ -122,3 +124,17 @@ def test_flags_are_true_or_false() -> None:
     for value in ("no", "False", None, 2, 0.0, [True]):
         with pytest.raises(TypeError, match=r"a=.* must be True or False"):
             check_flag("a", value)
+
+
+def test_warnings_are_gathered_for_one_thread_alone() -> None:
+    with ThreadPoolExecutor(1) as other, warnings.catch_warnings(record=True) as issued:
+        warnings.simplefilter("always")
+        with pytest.raises(ZeroDivisionError), gathered_warnings() as outer:
+            warn_user("first")
+            with gathered_warnings() as inner:
+                warn_user("second", FutureWarning)
+            other.submit(warn_user, "elsewhere").result()
+            1 / 0  # noqa: B018
+        warn_user("afterwards")
+    assert (outer, inner) == ([(UserWarning, "first")], [(FutureWarning, "second")])
+    assert [str(warning.message) for warning in issued] == ["elsewhere", "afterwards"]

@@ -20,7 +20,7 @@ from interpret_fixtures import (
 from mfa_sklearn.interpret import format_tokens, top_concepts, top_tokens
 
 
-@pytest.mark.parametrize(("score", "aggregate"), MODES)
+@pytest.mark.parametrize(("score", "aggregate"), [*MODES, ("posterior", "llr")])
 @pytest.mark.parametrize("spread", [0.5, 2.0, 30.0])
 @pytest.mark.parametrize("n_tokens", [3, 1000])
 def test_equals_loops(score: str, aggregate: str, spread: float, n_tokens: int) -> None:
@@ -128,6 +128,19 @@ def test_what_is_frequent_everywhere_says_nothing() -> None:
     first = top_tokens(mfa, X, tokens).groupby("component")["token"].first()
     assert first.tolist() == ["a", "b", "c", "d"]
     assert set(top_tokens(mfa, X, tokens, aggregate="occurrence", n_tokens=3)["token"]) >= {"."}
+
+
+def test_equal_ratios_are_ordered_by_likelihood() -> None:
+    """Words that a component has once each, as most words of a corpus are."""
+    mfa = mixture(100.0)
+    X = annotated(mfa)
+    tokens = np.array([f"w{i}" for i in range(len(X))])
+    table = top_tokens(mfa, X, tokens, n_tokens=5)
+    likelihood, assigned = scores_by_loop(mfa, X, "likelihood"), mfa.log_joint(X).argmax(1)
+    for component, lines in table.groupby("component"):
+        assert lines["score"].round(6).nunique() == 1
+        own = np.sort(likelihood[assigned == component, component])[::-1]
+        np.testing.assert_allclose(likelihood[lines["row"], component], own[: len(lines)])
 
 
 def test_one_component_lists_its_most_frequent_tokens() -> None:

@@ -231,6 +231,7 @@ def test_plot(criterion):
         np.testing.assert_allclose(half, splits.std(1, ddof=1) / np.sqrt(3))
     assert lines["best"].get_xdata()[0] == search.best_params_["n_components"]
     assert ax.get_xlabel() == "number of components"
+    assert all(tick == round(tick) for tick in ax.get_xticks())
     structures = MFASearch(small(), (1, 2), (1,), structures=["UCU", "CCC"]).fit(X).plot()
     assert [text.get_text() for text in structures.get_legend().get_texts()] == ["best", "UCU, q = 1", "CCC, q = 1"]
     plt.close("all")

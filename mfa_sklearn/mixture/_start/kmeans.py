@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .._rows import KEEP_BYTES, Batches
+from .pruning import Pruning, among_all, best_pruning
 from .samples import Rows, Sample, nested_samples
 
 POOL_ROWS = 20_000
@@ -62,29 +63,27 @@ class Clustering(NamedTuple):
     n_iter: int
 
 
-def assign(data: Rows, centers: Tensor) -> Assignment:
+def assign(data: Rows, centers: Tensor, pruning: Pruning | None = None) -> Assignment:
     """One pass over the rows: the nearest of `centers` (K, D), double, for each."""
     labels = torch.empty(data.n_rows, dtype=torch.int32, device=centers.device)
     distances = torch.empty(data.n_rows, dtype=torch.float64, device=centers.device)
     sums, mass = torch.zeros_like(centers), centers.new_zeros(len(centers))
-    offset = centers.square().sum(1) / 2
+    search = among_all(centers, data.dtype) if pruning is None else pruning.search(centers)
     step = max(256, _BLOCK_NUMBERS // max(centers.shape))
     for place, batch, weights in data:
-        c, shift = centers.to(batch.dtype), -offset.to(batch.dtype)
         # Deviations are small, so those of some rows may be summed in their own precision before all are in double.
-        some, held = torch.zeros_like(c), 0
+        some, held = batch.new_zeros(centers.shape), 0
         for start in range(0, len(batch), step):
             X = batch[start : start + step]
             here = slice(place.start + start, place.start + start + len(X))
-            nearest = torch.addmm(shift, X, c.T).max(1).indices
+            nearest, deviations = search(here, X)
             labels[here] = nearest.int()
             w = mass.new_ones(len(X)) if weights is None else weights[start : start + step]
             mass.index_add_(0, nearest, w)
-            deviations = X - c[nearest]
             some.index_add_(0, nearest, deviations if weights is None else deviations * w[:, None].to(X))
             distances[here] = deviations.square_().sum(1).double()
             held += len(X)
-            if held >= len(c) or start + step >= len(batch):
+            if held >= len(centers) or start + step >= len(batch):
                 sums += some
                 some.zero_()
                 held = 0
@@ -98,10 +97,13 @@ def lloyd(data: Rows, centers: Tensor, max_iter: int, tol: float, unit: bool = F
 
     An empty cluster takes over a row that is far from its center. `unit` scales centers to length one.
     """
+    pruning = best_pruning(data, centers)
     inertia = np.inf
     last = max_iter + _EXTRA_PASSES
     for n_iter in range(last + 1):
-        found = assign(data, centers)
+        found = assign(data, centers, pruning)
+        if pruning is not None:
+            pruning.labels = found.labels
         empty = (found.mass == 0).nonzero()[:, 0]
         far = _far_rows(data, found, centers, len(empty))
         done = n_iter >= max_iter or inertia - found.inertia <= tol * found.inertia
