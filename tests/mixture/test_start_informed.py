@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from kmeans_cases import identity_batches
-from scipy.stats import multivariate_normal
+from mixture_oracles import dense_log_prob
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from mfa_sklearn import MFA
-from mfa_sklearn.mixture._start.informed import classification_likelihood, informed_k_means, unexplained_share
-from mfa_sklearn.mixture._start.kmeans import Plan, k_means
+from mfa_sklearn.mixture._model.params import Structure
+from mfa_sklearn.mixture._start.clusters import params_from_labels
+from mfa_sklearn.mixture._start.informed import informed_k_means, starting_likelihood, unexplained_share
+from mfa_sklearn.mixture._start.kmeans import Clustering, Plan, k_means
 from mfa_sklearn.mixture._start.samples import Sample
 
 PLAN = Plan(refine_iter=1)
@@ -61,29 +63,18 @@ def test_a_constant_column_and_one_that_a_single_row_makes_win_nothing() -> None
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_criterion_is_the_likelihood_of_rows_in_gaussians_of_shared_noise(weighted: bool) -> None:
-    """But for a constant, which is the same for all clusterings of the same rows."""
-    X, labels, w = labeled()
-    w = w if weighted else np.ones(len(X))
+def test_the_criterion_is_the_dense_likelihood_of_the_start(weighted: bool) -> None:
+    """Of a fit that makes no step, with as many factors."""
+    X, labels, w = labeled(n_features=9)
+    X = (X - np.average(X, axis=0, weights=w if weighted else None)) / X.std(0)
     sample = Sample(torch.tensor(X), torch.tensor(w) if weighted else None)
-    other = (labels + (np.arange(len(X)) % 5 == 0)) % 3
-
-    def by_scipy(labels: np.ndarray) -> float:
-        within = np.diag(variances(X, labels, w))
-        mass = np.bincount(labels, weights=w) / w.sum()
-        log_p = np.empty(len(X))
-        for k in range(3):
-            rows = labels == k
-            mean = np.average(X[rows], axis=0, weights=w[rows])
-            log_p[rows] = np.log(mass[k]) + multivariate_normal(mean, within).logpdf(X[rows])
-        return float(np.average(log_p, weights=w))
-
-    def ours(labels: np.ndarray) -> float:
-        total = variances(X, np.zeros_like(labels), w)
-        share = torch.tensor(variances(X, labels, w) / total)
-        return classification_likelihood(sample, torch.tensor(labels), share)
-
-    assert ours(labels) - ours(other) == pytest.approx(by_scipy(labels) - by_scipy(other), rel=1e-10)
+    centers = torch.zeros(3, 9, dtype=torch.float64)
+    clusters = Clustering(centers, torch.tensor(labels, dtype=torch.int32), 0.0, 0)
+    found = starting_likelihood(sample, clusters, np.random.RandomState(0))
+    generator = torch.Generator().manual_seed(int(np.random.RandomState(0).randint(2**31 - 1)))
+    params = params_from_labels(sample.X, torch.tensor(labels), 3, 2, Structure(), 0.01, generator, sample.weights)
+    expected = np.average(dense_log_prob(params, X), weights=w if weighted else None)
+    assert found == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_clusters_are_found_in_a_few_columns_among_many() -> None:

@@ -186,6 +186,11 @@ def sample_sizes(batches: Batches, n_clusters: int, plan: Plan) -> list[int]:
     return sizes
 
 
+def sampling_tol(sample: Sample, batches: Batches, n_clusters: int) -> float:
+    """The gain, as a share of the inertia, below which steps on a sample of the rows follow its sampling error."""
+    return 0.0 if sample.n_rows == batches.n_rows else _SAMPLING_SHARE * n_clusters / sample.n_rows
+
+
 def k_means(
     batches: Batches,
     n_clusters: int,
@@ -208,8 +213,8 @@ def k_means(
     for rows, weights in nested_samples(batches, sizes, rng):
         sample = None  # two at a time would be more than is granted
         sample = Sample(batches.read(rows), weights)
-        # Sampling error hides smaller gains; without passes over all rows the sample is all there is.
-        hidden = 0.0 if whole or not plan.refine_iter else _SAMPLING_SHARE * n_clusters / sample.n_rows
+        # Without passes over all rows the sample is all there is.
+        hidden = sampling_tol(sample, batches, n_clusters) if plan.refine_iter else 0.0
         here = plan._replace(tol=max(plan.tol, hidden))
         if found is not None:
             seeds = found.centers
