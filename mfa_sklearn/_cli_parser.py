@@ -205,7 +205,7 @@ def _add_fit(commands: Any) -> None:
         type=_number_or_auto,
         default="auto",
         metavar="ROWS",
-        help="rows of the pooled noise that each component's own is mixed with; auto reads them off the data, 0 is none",
+        help="rows of the pooled noise that each component's own is mixed with; auto: read off the data, 0: none",
     )
     _add_solver(parser)
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
