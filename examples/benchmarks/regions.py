@@ -1,7 +1,7 @@
 """Are regions any good? Every measure of a mixture beside k-means, local PCA, PCA and a sparse autoencoder.
 
     python examples/benchmarks/regions.py --out regions [--data encoder-4 docstrings ...] [--components 60 150 400]
-                                          [--seeds 3] [--texts 2000] [--sae]
+                                          [--seeds 3] [--texts 2000] [--sae] [--stability]
 
 writes a table (CSV) per data set, number of components and seed into the folder, leaves out those that are there
 already, and prints the medians over seeds. Rows are activations of a real pretrained encoder (the package
@@ -162,13 +162,13 @@ def candidates(n_components: int, seed: int, autoencoder: bool) -> dict[str, Any
     }
 
 
-def measure(rows: Rows, n_components: int, seed: int, autoencoder: bool) -> pd.DataFrame:
+def measure(rows: Rows, n_components: int, seed: int, autoencoder: bool, stability: bool) -> pd.DataFrame:
     """The table of one data set, number of components and seed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return evaluate(
             candidates(n_components, seed, autoencoder), rows.activations, rows.labels,
-            target=rows.target, model=rows.model, n_seeds=2 if seed == 0 else 0, random_state=seed, verbose=1,
+            target=rows.target, model=rows.model, n_seeds=2 if stability else 0, random_state=seed, verbose=1,
         )  # fmt: skip
 
 
@@ -192,7 +192,8 @@ def main() -> None:
     parser.add_argument("--components", type=int, nargs="+", default=[60, 150, 400])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=2000, help="concept sentences; docstrings of as many tokens")
-    parser.add_argument("--sae", action="store_true", help="add a sparse autoencoder")
+    parser.add_argument("--sae", action="store_true", help="add a sparse autoencoder, for the first seed")
+    parser.add_argument("--stability", action="store_true", help="compare seeds and halves of the texts, for the first")
     options = parser.parse_args()
     if options.sae and find_spec("sparsify") is None:
         raise SystemExit("--sae needs the package eai-sparsify: pip install eai-sparsify")
@@ -207,7 +208,8 @@ def main() -> None:
                 rows = rows or load(name, options.texts)
                 print(f"{path.stem}: {rows.activations.shape[0]:,} rows", flush=True)
                 begun = time.perf_counter()
-                measure(rows, n_components, seed, options.sae).to_csv(path, index=False)
+                stable = options.stability and seed == 0
+                measure(rows, n_components, seed, options.sae and seed == 0, stable).to_csv(path, index=False)
                 print(f"{path.stem}: {time.perf_counter() - begun:.0f} s", flush=True)
     print(summary(options.out).round(3).to_string())
 
