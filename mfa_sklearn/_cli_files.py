@@ -1,16 +1,25 @@
-"""What the commands have in common about files: what they may overwrite, and the command that checks what is stored."""
+"""What the commands have in common about files: read, overwritten or not, checked, and tables that go into them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._base.files import check_writable, reading
-from ._base.words import plural
+from ._base.files import check_writable, reading, replacing
+from ._base.words import plural, visible
 from ._cli_shell import say
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from .activations import StoredActivations
+    from .mixture import MFA
+
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def output_file(arguments: argparse.Namespace, suffixes: Sequence[str]) -> Path | None:
@@ -29,6 +38,43 @@ def mixture_folder(arguments: argparse.Namespace, rows: Any) -> AbstractContextM
     n_components, n_factors = min(arguments.components, n_rows), min(arguments.factors, n_features)
     numbers = n_components * (2 + n_features * (n_factors + 3))
     return reserved(arguments.output, arguments.force, n_bytes=8 * max(1, numbers))
+
+
+def read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
+    """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
+    from .activations import ActivationStore
+    from .activations._path import rows_at
+
+    if layer is None and path.is_dir():
+        with reading(path, "a folder of activations"):
+            layers = ActivationStore(path).layers
+        if len(layers) > 1:
+            raise ValueError(f"{str(path)!r} holds the layers {list(layers)}: name one with --layer")
+    return rows_at(path, layer)
+
+
+def read_mixture(path: Path) -> MFA:
+    """The mixture in a folder."""
+    from .mixture import MFA
+
+    with reading(path, "a mixture"):
+        return MFA.from_pretrained(path)
+
+
+def give(table: pd.DataFrame, output: Path | None, as_text: Callable[[pd.DataFrame], str]) -> None:
+    """Write a table to its file, or print it where there is none."""
+    if output is None:
+        say(as_text(table))
+        return
+    with replacing(output) as temporary:
+        table.to_csv(temporary, index=False, errors="backslashreplace")
+    say(f"{output}: {plural(len(table), 'row')}")
+
+
+def as_text(table: pd.DataFrame, float_format: str) -> str:
+    """A table to read; what a terminal would obey is escaped before columns are aligned."""
+    shown = table.map(lambda cell: visible(cell) if isinstance(cell, str) else cell)
+    return shown.to_string(index=False, float_format=float_format)
 
 
 def verify(arguments: argparse.Namespace) -> None:

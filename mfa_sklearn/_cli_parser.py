@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from . import __version__, _cli_evaluate
 from ._base.sites import SITES
 from ._base.words import one_line
 from ._cli_shell import PROGRAM
@@ -27,6 +27,7 @@ EXAMPLES = {
     "top-tokens": "top-tokens mixture activations --component 20 --n-tokens 15",
     "concepts": "concepts mixture activations --by-concept -o concepts.csv",
     "plot": "plot mixture activations --component 20 --factors 0 8 -o region.png",
+    "evaluate": "evaluate activations -k 500 -q 10 --plot evaluation.png",
     "steer": 'steer mixture "I think that" --component 20 --alpha 0.6 --generate 20',
     "verify": "verify activations",
 }
@@ -102,7 +103,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for add in (_add_demo, _add_extract, _add_fit, _add_top_tokens, _add_concepts, _add_plot, _add_steer, _add_verify):
+    described = (_add_top_tokens, _add_concepts, _add_plot, _add_evaluate, _add_steer)
+    for add in (_add_demo, _add_extract, _add_fit, *described, _add_verify):
         add(commands)
     return parser
 
@@ -288,6 +290,18 @@ def _add_plot(commands: Any) -> None:
     )
     add("--max-labels", type=int, default=250, metavar="N", help="tokens written out at most")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
+    add_force(parser, "a file")
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "evaluate",
+        "a mixture beside everything simpler, on texts held out",
+        "\nA mixture, k-means, k-means + local PCA, a diagonal mixture and PCA of equal size are fitted on most texts\n"
+        "and measured on the others.",
+    )
+    _cli_evaluate.add_options(parser, layer=_LAYER, table=_TABLE, device=_DEVICE)
     add_force(parser, "a file")
 
 

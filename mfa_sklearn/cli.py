@@ -10,25 +10,16 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ._base.files import reading, replacing
+from ._base.files import replacing
 from ._base.home import home_path
 from ._base.words import plural, visible
-from ._cli_files import mixture_folder, output_file, verify
+from ._cli_evaluate import evaluate
+from ._cli_files import PICTURES, as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
 from ._cli_parser import make_parser
 from ._cli_shell import lenient_output, run, say
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from .activations import StoredActivations
-    from .mixture import MFA
-
-_PICTURES = (".png", ".pdf", ".svg")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,9 +58,8 @@ def _write_out_homes(arguments: argparse.Namespace) -> None:
     for name, value in vars(arguments).items():
         if isinstance(value, Path):
             setattr(arguments, name, home_path(value))
-
-
-# --- commands
+        elif isinstance(value, list) and value and all(isinstance(path, Path) for path in value):
+            setattr(arguments, name, [home_path(path) for path in value])
 
 
 def _demo(arguments: argparse.Namespace) -> None:
@@ -105,7 +95,7 @@ def _extract(arguments: argparse.Namespace) -> None:
 def _fit(arguments: argparse.Namespace) -> None:
     from .mixture import MFA
 
-    rows = _read_rows(arguments.data, arguments.layer)
+    rows = read_rows(arguments.data, arguments.layer)
     mfa = MFA(
         n_components=arguments.components,
         n_factors=arguments.factors,
@@ -134,8 +124,8 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
 
     output = output_file(arguments, (".csv",))
     table = top_tokens(
-        _read_mixture(arguments.mixture),
-        _read_rows(arguments.activations, arguments.layer),
+        read_mixture(arguments.mixture),
+        read_rows(arguments.activations, arguments.layer),
         score=arguments.score,
         aggregate=arguments.aggregate,
         n_tokens=arguments.n_tokens,
@@ -144,7 +134,7 @@ def _top_tokens(arguments: argparse.Namespace) -> None:
         n_contexts=arguments.contexts,
         stop_tokens=arguments.stop_tokens,
     )
-    _give(table, output, format_tokens)
+    give(table, output, format_tokens)
 
 
 def _concepts(arguments: argparse.Namespace) -> None:
@@ -153,26 +143,26 @@ def _concepts(arguments: argparse.Namespace) -> None:
     if arguments.by_concept and arguments.n_concepts is not None:
         raise ValueError("--by-concept lists one line for each label: leave --n-concepts out, or --by-concept")
     output = output_file(arguments, (".csv",))
-    mfa, rows = _read_mixture(arguments.mixture), _read_rows(arguments.activations, arguments.layer)
+    mfa, rows = read_mixture(arguments.mixture), read_rows(arguments.activations, arguments.layer)
     if arguments.by_concept:
         table = concept_components(mfa, rows).reset_index()
     else:
         table = top_concepts(mfa, rows, n_concepts=5 if arguments.n_concepts is None else arguments.n_concepts)
-    _give(table, output, lambda found: _as_text(found, "%.3g"))
+    give(table, output, lambda found: as_text(found, "%.3g"))
 
 
 def _plot(arguments: argparse.Namespace) -> None:
     from ._base.checks import import_optional
 
-    output = output_file(arguments, _PICTURES)
+    output = output_file(arguments, PICTURES)
     assert output is not None
-    mfa = _read_mixture(arguments.mixture)
+    mfa = read_mixture(arguments.mixture)
     import_optional("matplotlib", "plot").use("agg")
     from .interpret import SubspaceDisplay
 
     display = SubspaceDisplay.from_estimator(
         mfa,
-        _read_rows(arguments.activations, arguments.layer),
+        read_rows(arguments.activations, arguments.layer),
         arguments.component,
         factors=arguments.factors,
         axes=arguments.axes,
@@ -192,7 +182,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     output = output_file(arguments, (".csv",))
     check_count("--generate", arguments.generate, least=0)
     z = _factor_scores(arguments.z)
-    mfa = _read_mixture(arguments.mixture)
+    mfa = read_mixture(arguments.mixture)
     source = mfa.source_ or {}
     if not (arguments.model or source.get("model")):
         raise ValueError(
@@ -206,7 +196,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": z}
     move |= {"positions": arguments.positions, "method": arguments.method}
     table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
-    _give(table, output, lambda found: _as_text(found, "%.3f"))
+    give(table, output, lambda found: as_text(found, "%.3f"))
     if arguments.generate:
         sampling = {"max_new_tokens": arguments.generate, "random_state": arguments.random_state}
         say("")
@@ -220,44 +210,6 @@ def _factor_scores(pairs: list[tuple[int, float]]) -> dict[int, float] | None:
     return dict(pairs) or None
 
 
-# --- files
-
-
-def _read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
-    """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
-    from .activations import ActivationStore
-    from .activations._path import rows_at
-
-    if layer is None and path.is_dir():
-        with reading(path, "a folder of activations"):
-            layers = ActivationStore(path).layers
-        if len(layers) > 1:
-            raise ValueError(f"{str(path)!r} holds the layers {list(layers)}: name one with --layer")
-    return rows_at(path, layer)
-
-
-def _read_mixture(path: Path) -> MFA:
-    from .mixture import MFA
-
-    with reading(path, "a mixture"):
-        return MFA.from_pretrained(path)
-
-
-def _give(table: pd.DataFrame, output: Path | None, as_text: Callable[[pd.DataFrame], str]) -> None:
-    if output is None:
-        say(as_text(table))
-        return
-    with replacing(output) as temporary:
-        table.to_csv(temporary, index=False, errors="backslashreplace")
-    say(f"{output}: {plural(len(table), 'row')}")
-
-
-def _as_text(table: pd.DataFrame, float_format: str) -> str:
-    """A table to read; what a terminal would obey is escaped before columns are aligned."""
-    shown = table.map(lambda cell: visible(cell) if isinstance(cell, str) else cell)
-    return shown.to_string(index=False, float_format=float_format)
-
-
 _COMMANDS = {
     "demo": _demo,
     "extract": _extract,
@@ -265,6 +217,7 @@ _COMMANDS = {
     "top-tokens": _top_tokens,
     "concepts": _concepts,
     "plot": _plot,
+    "evaluate": evaluate,
     "steer": _steer,
     "verify": verify,
 }

@@ -48,6 +48,10 @@ def worked(command: list[Any], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+def evaluated(folder: Path) -> list[Any]:
+    return [folder / "x", "-k", "2", "-q", "1", "--resamples", "2"]
+
+
 def outputs(folder: Path, out: Path) -> dict[str, tuple[list[Any], Path]]:
     read = [folder / "mfa", folder / "x"]
     extract = ["extract", folder / "texts.csv", "--model", folder / "model", "--layer", "1", "-o", out / "store"]
@@ -57,13 +61,16 @@ def outputs(folder: Path, out: Path) -> dict[str, tuple[list[Any], Path]]:
         "top-tokens": (["top-tokens", *read, "-o", out / "a.csv"], out / "a.csv"),
         "concepts": (["concepts", *read, "-o", out / "a.csv"], out / "a.csv"),
         "plot": (["plot", *read, "--component", "1", "-o", out / "a.png"], out / "a.png"),
+        "evaluate": (["evaluate", *evaluated(folder), "-o", out / "a.csv"], out / "a.csv"),
+        "evaluate --plot": (["evaluate", *evaluated(folder), "--plot", out / "b.png"], out / "b.png"),
     }
 
 
-COMMANDS = ["extract", "fit", "top-tokens", "concepts", "plot"]
+COMMANDS = ["extract", "fit", "top-tokens", "concepts", "plot", "evaluate", "evaluate --plot"]
 
 
-@pytest.mark.parametrize("name", ["fit", "top-tokens", "concepts", "plot"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", ["fit", "top-tokens", "concepts", "plot", "evaluate", "evaluate --plot"])
 def test_an_earlier_result_is_replaced_only_by_force(
     folder: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
