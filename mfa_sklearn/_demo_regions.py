@@ -33,22 +33,22 @@ COLUMNS = {
     "target R2 by region and coordinates": ("and coor-\ndinates", 3),
     "bits per row": ("bits a\ntoken", 0),
 }
-EXPLAINED = """\
+EXPLAINED = f"""\
    A star stands at the best of each column. NMI: of the region of a content word with the concept of its sentence.
-   AUROC: how well a concept's best region finds its sentences, among all and among those of the three nearest concepts.
-   R2: share of the variance that is reconstructed. Layer {later}: share of its variance foretold by the region alone, and
-   by region and coordinates in it. Bits: to write a token's activation down to a hundredth of its spread.
-   evaluation.csv has intervals and more measures.
+   AUROC: how well a concept's best region finds its sentences, among all and among those of the three nearest
+   concepts. R2: share of the variance that is reconstructed. Layer {LATER}: share of its variance foretold by region
+   alone, and by region and coordinates in it. Bits: to write a token's activation down to a hundredth of its
+   spread. evaluation.csv has intervals and more measures.
 
-   "Regions kept" is MFA(annealing=1): it starts from k-means and stays there, and is the one that is shown below.
-   "Regions annealed" is MFA() as it comes: tokens may leave for other regions while it is hot. That gives the better
-   charts (R2, layer {later} by region and coordinates, bits), and regions that follow topics less. Labels alone are told
-   best by k-means itself; what the mixture adds is what lies inside a region.
+   "Regions kept" is MFA(annealing=1): it starts from k-means and stays there, and is the one shown below. "Regions
+   annealed" is MFA() as it comes: tokens may leave for other regions while it is hot. That gives the better charts
+   (R2, layer {LATER} by region and coordinates, bits), and regions that follow topics less. Topics alone are told
+   best by k-means itself; what a mixture adds is what lies inside a region.
 
-   Topics are regions in this model because the last stage of its training asks for it. A plain next-token model of its
-   size (2,700 steps, without that second aim) has directions for topics, but its regions follow syntax: NMI 0.06 to 0.1,
-   for k-means and the mixture alike. So the table tells what a mixture does with regions that are there, not that
-   language models have them; examples/real_encoder.py makes the same table on a real model."""
+   Topics are regions in this model because the last stage of its training asks for it. A plain next-token model of
+   its size (2,700 steps, without that second aim) has directions for topics, but its regions follow syntax: NMI 0.06
+   to 0.1, for k-means and the mixture alike. So the table tells what a mixture does with regions that are there, not
+   that language models have them; examples/real_encoder.py makes the same table on a real model."""
 
 
 class Fitted(NamedTuple):
@@ -139,7 +139,7 @@ def compare(report: Report, fitted: Fitted) -> None:
         report.keep("evaluation.csv", found)
         display = EvaluationDisplay.from_table(found, measures=list(COLUMNS))
         report.draw("evaluation.png", display.figure_)
-        report.say(f"\n{EXPLAINED.format(later=LATER)}")
+        report.say(f"\n{EXPLAINED}")
 
 
 def candidates_beside(report: Report, fitted: Fitted) -> dict[str, Any]:

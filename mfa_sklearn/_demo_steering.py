@@ -40,9 +40,10 @@ def steer_logits(report: Report, fitted: Fitted, steerer: MFASteerer, shown: Any
     report.keep("logit_diff.csv", centroid)
     report.keep("logit_diff_two_stage.csv", two_stage)
     report.say(f"   After {PROMPTS[0]!r}, with alpha {LOGIT_ALPHA}, logits change most for")
-    for name, table in ((f"centroid of {concept}", centroid), (f"and on to where {token!r} lies", two_stage)):
-        rises, falls = table.nlargest(5, "change"), table.nsmallest(5, "change")
-        report.say(f"   {name + ':':<36} {_changes(rises)}   ...   {_changes(falls)}")
+    for name, table in ((f"to the centroid of {concept}", centroid), (f"and on to where {token!r} lies", two_stage)):
+        report.say(f"   {name}")
+        report.say(f"     up:    {_changes(table.nlargest(6, 'change'))}")
+        report.say(f"     down:  {_changes(table.nsmallest(6, 'change'))}")
 
 
 def place_inside(fitted: Fitted, component: int) -> tuple[str, np.ndarray]:
