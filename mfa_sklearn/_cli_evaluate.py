@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ._base.checks import import_optional
 from ._base.files import check_writable, replacing
 from ._base.home import home_path
 from ._base.words import plural
@@ -71,6 +69,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     output = output_file(arguments, (".csv",))
     picture = None if arguments.plot is None else check_writable(arguments.plot, PICTURES, overwrite=arguments.force)
     if picture is not None:
+        from ._base.checks import import_optional
+
         import_optional("matplotlib", "--plot").use("agg")
     from .evaluation import EvaluationDisplay
     from .evaluation import evaluate as measure
@@ -148,7 +148,7 @@ def in_columns(table: pd.DataFrame) -> str:
     """A line per measure and a column per candidate, with half the width of each interval behind its figure."""
     from .evaluation._measures import in_order
 
-    cells = [_cell(*line) for line in table[["value", "low", "high"]].to_numpy(dtype=float)]
+    cells = [_cell(*line) for line in table[["value", "low", "high"]].itertuples(index=False)]
     arrows = {"higher": " →", "lower": " ←", "": ""}
     named = dict(zip(table["measure"], table["measure"] + table["better"].map(arrows), strict=True))
     wide = table.assign(cell=cells).pivot(index="measure", columns="candidate", values="cell")
@@ -164,7 +164,7 @@ def in_columns(table: pd.DataFrame) -> str:
 
 def _cell(value: float, low: float, high: float) -> str:
     half = (high - low) / 2
-    if np.isnan(half):
-        return "" if np.isnan(value) else f"{value:,.5g}" if value < 1e5 else f"{value:,.0f}"
-    digits = int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 else 4
+    if math.isnan(half):
+        return "" if math.isnan(value) else f"{value:,.5g}" if value < 1e5 else f"{value:,.0f}"
+    digits = min(max(1 - math.floor(math.log10(half)), 0), 4) if half > 0 else 4
     return f"{value:,.{digits}f} ±{half:,.{digits}f}"

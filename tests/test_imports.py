@@ -38,6 +38,7 @@ ALLOWED = {
         "from mfa_sklearn import ActivationExtractor, ActivationArray",
         "from mfa_sklearn import SubspaceDisplay, top_tokens, top_concepts, project",
         "from mfa_sklearn import MFASteerer",
+        "from mfa_sklearn.evaluation import evaluate",
         "from mfa_sklearn import datasets",
         "import mfa_sklearn.cli",
         "from mfa_sklearn import *",

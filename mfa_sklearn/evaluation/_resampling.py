@@ -148,7 +148,8 @@ def bootstrap_interval(
 
     Texts are drawn with replacement, as many as there are, and each is taken with all of its rows. The interval is that
     of the figure's percentiles in such resamples, moved so that their mean is the figure itself: mutual information,
-    for one, is larger in all of them, because they hold fewer different texts.
+    for one, is larger in all of them, because they hold fewer different texts. Its intervals are about right
+    with a tenth as many regions as texts, and about a fifth too narrow with half as many.
 
     Parameters
     ----------

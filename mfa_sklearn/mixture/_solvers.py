@@ -96,7 +96,7 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
         acceleration=e.acceleration,
         row_weight=problem.batches.mean_weight,
         shrinkage=_shrinkage(e, params, problem),
-        moves=_moves(e, problem) if fresh else None,
+        moves=_moves(e, len(params.means), problem) if fresh else None,
     )
     # Rounding of many rows' densities cancels for the most part.
     rounding = max(LEAST_ROUNDING, torch.finfo(problem.batches.dtype).eps / 4)
@@ -112,9 +112,10 @@ def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> Fixed:
     return Shrinkage(e.noise_prior, problem.batches, e._structure, e.noise_floor, problem.rng, n_factors)
 
 
-def _moves(e: Any, problem: Problem) -> Moves | None:
-    asked = e.annealing == "auto" and problem.labels is None if e.split_merge == "auto" else e.split_merge
-    if not asked or problem.missing or e._structure.common_loadings or np.ndim(e.n_factors):
+def _moves(e: Any, n_components: int, problem: Problem) -> Moves | None:
+    asked = e.annealing == "auto" and not problem.stated if e.split_merge == "auto" else e.split_merge
+    alone = n_components == 1
+    if not asked or alone or problem.missing or e._structure.common_loadings or np.ndim(e.n_factors):
         return None
     return Moves(problem.batches, e._structure, e.noise_floor, problem.rng)
 
@@ -122,7 +123,7 @@ def _moves(e: Any, problem: Problem) -> Moves | None:
 def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:
     if e.annealing != "auto":
         return float(e.annealing)
-    if problem.labels is not None:
+    if problem.stated:
         return 1.0
     size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
     rows = problem.batches.draw(problem.rng, size)

@@ -74,6 +74,30 @@ def test_chance_is_the_mean_over_permutations() -> None:
     assert abs(np.mean(drawn)) < 4 * np.std(drawn) / 20
 
 
+def drawn(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Regions, labels and texts of 100 texts; three regions for a label, and texts that follow them or do not."""
+    labels, texts = rng.integers(8, size=100), np.repeat(np.arange(100), 6)
+    follow = (rng.random(100) < 0.7)[texts] & (rng.random(600) < 0.8)
+    own = 3 * labels[texts] + rng.integers(3, size=600)
+    return np.where(follow, own, rng.integers(30, size=600)), labels[texts], texts
+
+
+def test_intervals_are_as_wide_as_figures_differ_between_texts() -> None:
+    """The spread of resamples of one set of texts beside that of many sets."""
+    rng, measures = np.random.default_rng(0), (Contingency.nmi, Contingency.ami, Contingency.ari)
+    sets = [Contingency(a, b, draw_texts(texts, 0)) for a, b, texts in (drawn(rng) for _ in range(150))]
+    truth = np.std([[measure(one)[0] for measure in measures] for one in sets], axis=0)
+    resampled = [
+        Contingency(a, b, draw_texts(texts, 60, rng.integers(99))) for a, b, texts in (drawn(rng) for _ in range(20))
+    ]
+    found = np.mean([[measure(one)[1:].std() for measure in measures] for one in resampled], axis=0)
+    # Known within a tenth, and a little too narrow.
+    assert ((found / truth > 0.7) & (found / truth < 1.3)).all()
+    # Their mean is beside the figure by more than their spread, which the intervals do not follow.
+    bias = np.mean([one.nmi()[1:].mean() - one.nmi()[0] for one in resampled])
+    assert bias > found[0]
+
+
 def test_rows_without_a_label_are_left_out() -> None:
     regions, labels = divisions("related")
     some = labels.astype(object)

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 
 from mfa_sklearn import MFA, ActivationArray
 from mfa_sklearn.evaluation import SparseCoder, as_candidate, baselines, bootstrap_interval, evaluate
+from mfa_sklearn.evaluation._evaluate import _lines
 from mfa_sklearn.evaluation._held_out import hold_out
 
 GROUPS = np.repeat(np.arange(60), 4)
@@ -35,6 +36,9 @@ class Remembers(ClusterMixin, BaseEstimator):
     """One region; keeps what it was fitted on."""
 
     seen: list[np.ndarray] = []  # noqa: RUF012
+
+    def __init__(self, random_state: int | None = None) -> None:
+        self.random_state = random_state
 
     def fit(self, X, y=None):
         self.labels_ = np.zeros(len(X), dtype=int)
@@ -81,6 +85,23 @@ def test_candidates_are_fitted_on_the_texts_that_are_not_held_out() -> None:
     evaluate({"a": estimator}, X, **few(test_size=0.25))
     np.testing.assert_array_equal(Remembers.seen[0], X[held.split.train])
     assert len(Remembers.seen) == 1 and not hasattr(estimator, "labels_")
+
+
+def test_no_fit_is_made_twice() -> None:
+    """The one that is measured is one of the seeds; one of another seed, and two on halves, are left."""
+    Remembers.seen.clear()
+    evaluate({"a": Remembers()}, rows(), **few(n_seeds=2))
+    assert [len(X) for X in Remembers.seen] == [192, 96, 96, 192]
+    Remembers.seen.clear()
+    evaluate({"a": Remembers().fit(rows())}, rows(), **few(n_seeds=2))
+    assert [len(X) for X in Remembers.seen] == [240, 96, 96, 192, 192]
+
+
+def test_no_interval_goes_beyond_what_a_measure_can_be() -> None:
+    values = np.array([0.99, 1.0, 0.9, 1.0])
+    (agreement,), (bits,) = (_lines("a", {name: values}, 0.5) for name in ("AMI", "bits per row"))
+    assert (agreement["high"], agreement["better"], bits["better"]) == (1.0, "higher", "lower")
+    assert bits["high"] == pytest.approx(0.99 + 1 - values[1:].mean()) and bits["low"] == agreement["low"]
 
 
 def test_fitted_candidates_are_taken_as_they_are() -> None:
@@ -213,7 +234,7 @@ def test_losses_of_the_model_itself(language: tuple[Any, ActivationArray]) -> No
     texts = [X.texts[number] for number in np.unique(X.text_index[split.test])]
     pca = PCA(20, random_state=0).fit(X[split.train])
     loss = reconstruction_loss(model, {"PCA": pca}, texts, 1, mean=X[split.train])
-    for measure, name in (("cross_entropy", "cross-entropy"), ("recovered_zero", "loss recovered of zero ablation")):
+    for measure, name in (("cross_entropy", "cross-entropy"), ("recovered_mean", "loss recovered of mean ablation")):
         line = table.loc[("PCA", name)]
         assert line["value"] == pytest.approx(loss.measure("PCA", measure), rel=1e-5)
         assert line["low"] < line["value"] < line["high"]

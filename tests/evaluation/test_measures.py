@@ -31,13 +31,13 @@ FITS = {
 
 
 def problem() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of four topics, some of them without a label, their texts, and a target."""
+    """Rows of four topics, some of them and some whole texts without a label, their texts, and a target."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(80), 5)
     topics = groups % 4
     X = 1.5 * np.eye(5)[topics] + rng.normal(size=(400, 5))
     labels = np.array(["sea", "land", "air", "fire"])[topics].astype(object)
-    labels[rng.random(400) < 0.2] = None
+    labels[(rng.random(400) < 0.2) | (groups % 7 == 0)] = None
     return X, labels, groups, X[:, :2] + rng.normal(size=(400, 2))
 
 

@@ -31,6 +31,7 @@ class Problem(NamedTuple):
     start: Start
     centers: np.ndarray | None  # (K, D), in the space of the data, where the start is given
     labels: np.ndarray | None  # (n,), likewise
+    stated: bool  # whether the user said themselves what the components are, by labels or centers
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
     weight: float  # of all rows, as the user gave it
@@ -76,6 +77,7 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
         start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws),
         centers=centers,
         labels=labels if labels is None or numbers is None else labels[numbers],
+        stated=not isinstance(e.init, str) and not hasattr(e.init, "fit"),
         rng=rng,
         log_scale=float(moments.observed @ conditioner.scale.log()),
         weight=weights.total(n_rows),

@@ -1,0 +1,147 @@
+"""How many rows are lent: against leaving every row out in turn, and by what becomes of new rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mixture_oracles import params_of
+
+from mfa_sklearn import MFA
+from mfa_sklearn.datasets import make_mfa
+from mfa_sklearn.mixture._em import shrinkage
+from mfa_sklearn.mixture._em.shrinkage import _GRID, best_pseudo_rows
+from mfa_sklearn.mixture._model.params import to_params
+
+
+def apart(sizes: tuple[int, ...], deviations: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of Gaussians far from each other, with deviations (K, D), and their labels."""
+    rng, y = np.random.default_rng(seed), np.repeat(np.arange(len(sizes)), sizes)
+    return 10.0 * y[:, None] + deviations[y] * rng.standard_normal((len(y), deviations.shape[1])), y
+
+
+def left_out(X: np.ndarray, y: np.ndarray, pooled: np.ndarray, a: float) -> float:
+    """Minus twice the rows' log density under mean and variance of their cluster's others, without constants."""
+    total = 0.0
+    for i in range(len(X)):
+        others = X[(y == y[i]) & (np.arange(len(X)) != i)]
+        mean, n = others.mean(0), len(others)
+        variance = (((others - mean) ** 2).sum(0) + a * pooled) / (n + a)
+        total += (np.log(variance) + (X[i] - mean) ** 2 / variance).sum()
+    return total
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rows_lent_are_those_that_leaving_out_says(seed):
+    deviations = np.exp(0.4 * np.random.default_rng(seed).standard_normal((3, 5)))
+    X, y = apart((12, 25, 9), deviations, seed)
+    means = np.stack([X[y == k].mean(0) for k in range(3)])
+    noise = np.stack([X[y == k].var(0) for k in range(3)])
+    counts = np.bincount(y)
+    pooled = counts @ noise / len(X)
+    params = to_params(counts / len(X), means, np.zeros((3, 5, 0)), noise)
+    rows = torch.tensor(X)
+    found = best_pseudo_rows(
+        params, torch.tensor(counts).double(), torch.tensor(pooled), rows, torch.ones(len(X)).double(), False, 1e-9
+    )
+    best = int(np.argmin([left_out(X, y, pooled, a) for a in _GRID]))
+    low, high = _GRID[max(0, best - 1)], _GRID[min(best + 1, len(_GRID) - 1)]
+    assert low <= found <= high
+
+
+def test_much_is_lent_where_all_are_alike_and_little_where_they_differ():
+    alike = np.ones((4, 8))
+    unlike = np.exp(np.random.default_rng(1).uniform(-2, 2, (4, 8)))
+    lent = {}
+    for name, deviations in (("alike", alike), ("unlike", unlike)):
+        X, y = apart((40, 40, 40, 40), deviations)
+        lent[name] = MFA(4, 0, noise="component", init=y, random_state=0).fit(X).noise_prior_
+    assert lent["alike"] > 100 > 10 > lent["unlike"]
+
+
+@pytest.mark.parametrize("solver", ["em", "gradient"])
+def test_new_rows_are_more_probable_than_without_a_prior(solver):
+    X, _ = make_mfa(1200, 12, 6, 1, random_state=3)
+    few, new = X[:150], X[150:]
+    arguments = {"noise": "component", "random_state": 0, "solver": solver, "max_iter": 200}
+    if solver == "gradient":
+        arguments |= {"learning_rate": 0.02, "max_iter": 60, "tol": 0}
+    lent, none = (MFA(6, 1, noise_prior=prior, **arguments).fit(few) for prior in ("auto", None))
+    assert lent.noise_prior_ > 0 == none.noise_prior_ == none.log_prior_
+    assert lent.score(new) > none.score(new) + 0.05
+    assert lent.log_prior_ < 0
+    assert lent.lower_bound_ - lent.log_prior_ == pytest.approx(lent.score(few), abs=1e-6)
+
+
+def test_bounds_rise_once_the_prior_has_settled():
+    X, _ = make_mfa(300, 6, 3, 2, random_state=0)
+    plain = {"annealing": 1, "acceleration": False, "tol": 0, "max_iter": 40, "random_state": 0}
+    mfa = MFA(3, 2, noise="component", noise_prior=10.0, **plain).fit(X)
+    settled = mfa.lower_bounds_[shrinkage.SETTLED_AFTER - 1 :]
+    assert np.all(np.diff(settled) >= -1e-10)
+    assert mfa.noise_prior_ == 10
+
+
+def test_an_optimum_of_em_under_a_prior_is_one_of_the_gradient():
+    X, y = make_mfa(600, 6, 3, 2, random_state=0)
+    mfa = MFA(3, 2, noise="component", noise_prior=300.0, random_state=0, init=y, tol=1e-8, max_iter=3000).fit(X)
+    noise, bound = mfa.noise_variance_.copy(), mfa.lower_bound_
+    mfa.set_params(solver="gradient", warm_start=True, max_iter=40, tol=0, batch_size=600, learning_rate=2e-4).fit(X)
+    np.testing.assert_allclose(mfa.noise_variance_, noise, rtol=0.015)
+    assert mfa.lower_bound_ == pytest.approx(bound, abs=1e-3)
+    # Without the prior it leaves for where the components' noise differs more.
+    mfa.set_params(noise_prior=None, max_iter=200, learning_rate=1e-3).fit(X)
+    assert np.abs(np.log(mfa.noise_variance_ / noise)).max() > 0.05
+
+
+def test_warm_starts_keep_the_prior_they_settled_on():
+    X, _ = make_mfa(300, 6, 3, 2, random_state=0)
+    mfa = MFA(3, 2, noise="component", random_state=0, tol=0, max_iter=12).fit(X)
+    lent, bound = mfa.noise_prior_, mfa.lower_bound_
+    mfa.set_params(warm_start=True, max_iter=3).fit(X)
+    assert mfa.noise_prior_ == lent
+    assert mfa.lower_bound_ >= bound - 1e-10
+    assert np.all(np.diff(mfa.lower_bounds_) >= -1e-10)
+
+
+@pytest.mark.parametrize("arguments", [{"noise": "shared"}, {"noise_prior": None}, {"noise_prior": 0}, {"K": 1}])
+def test_there_is_no_prior_where_none_is_asked_for_or_nothing_to_share(arguments):
+    X, _ = make_mfa(100, 4, 2, 1, random_state=0)
+    settings = {"noise": "component", "random_state": 0, "tol": 0, "max_iter": 5, **arguments}
+    mfa = MFA(settings.pop("K", 2), **settings).fit(X)
+    assert mfa.noise_prior_ == mfa.log_prior_ == 0
+    assert mfa.lower_bound_ == pytest.approx(mfa.score(X))
+
+
+def test_a_stream_lends_what_its_start_did():
+    X, _ = make_mfa(600, 6, 3, 1, random_state=1)
+    fits = []
+    for prior in (None, 1e6):
+        mfa = MFA(3, 1, noise="component", noise_prior=prior, random_state=0)
+        for batch in np.split(X, 4):
+            mfa.partial_fit(batch)
+        fits.append(mfa)
+    spread = [np.log(m.noise_variance_).std(0).mean() for m in fits]
+    assert spread[1] < 0.1 * spread[0]
+
+
+def test_rows_that_miss_values_leave_the_others_to_say():
+    X, _ = make_mfa(200, 5, 2, 1, random_state=0)
+    holes = X.copy()
+    holes[::3, 1] = np.nan
+    assert MFA(2, 1, noise="component", random_state=0, tol=0, max_iter=8).fit(holes).noise_prior_ > 0
+    holes[:, 1] = np.where(np.arange(200) % 2, np.nan, holes[:, 1])
+    holes[:, 2] = np.where(np.arange(200) % 2, holes[:, 2], np.nan)
+    nothing = MFA(2, 1, noise="component", random_state=0, tol=0, max_iter=8).fit(holes)
+    assert nothing.noise_prior_ == 2  # no row is complete: factors and one
+
+
+def test_criteria_count_what_is_free():
+    X, y = make_mfa(200, 6, 2, 1, random_state=0)
+    arguments = {"noise": "component", "init": y, "tol": 0, "max_iter": 8}
+    own, tied = (MFA(2, 1, noise_prior=prior, **arguments).fit(X) for prior in (None, 1e9))
+    shared = MFA(2, 1, noise="shared", init=y, tol=0, max_iter=8).fit(X)
+    p = {m: (m.bic(X) + 2 * len(X) * m.score(X)) / np.log(len(X)) for m in (own, tied, shared)}
+    assert p[own] - p[shared] == pytest.approx(6)
+    assert p[tied] == pytest.approx(p[shared], abs=1e-4)
+    assert params_of(tied).noise_variance.std(0).max() < 1e-4
