@@ -200,6 +200,13 @@ def _add_fit(commands: Any) -> None:
         default="shared",
         help="one noise variance per feature for all components, or for each component its own",
     )
+    add(
+        "--noise-prior",
+        type=_number_or_auto,
+        default="auto",
+        metavar="ROWS",
+        help="rows of the pooled noise that each component's own is mixed with; auto: read off the data, 0: none",
+    )
     _add_solver(parser)
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
     add("--device", default="auto", help=_DEVICE)
@@ -220,7 +227,7 @@ def _add_solver(parser: argparse.ArgumentParser) -> None:
     add("--max-iter", type=int, default=100, metavar="N", help="iterations (em) or epochs (gradient) at most")
     add(
         "--tol",
-        type=_tolerance,
+        type=_number_or_auto,
         default="auto",
         help="stop when less than this is still to gain, in nats of log-likelihood per row; auto weighs gain against "
         "cost",
@@ -362,8 +369,8 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _tolerance(text: str) -> float | str:
-    """What `MFA` takes for its `tol`."""
+def _number_or_auto(text: str) -> float | str:
+    """What `MFA` takes for its `tol` and `noise_prior`."""
     if text == "auto":
         return text
     try:

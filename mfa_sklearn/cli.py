@@ -100,6 +100,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         n_components=arguments.components,
         n_factors=arguments.factors,
         noise=arguments.noise,
+        noise_prior=arguments.noise_prior,
         solver=arguments.solver,
         init=arguments.init,
         max_iter=arguments.max_iter,

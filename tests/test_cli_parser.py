@@ -45,6 +45,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
         ([*EXTRACT, "--colour"], "there is no option --colour"),
         (["concepts", "m", "x", "--by-concpet"], "did you mean --by-concept?"),
         ([*FIT, "--tol", "abc"], "argument --tol: invalid value 'abc': give a number or 'auto'"),
+        ([*FIT, "--noise-prior", "x"], "argument --noise-prior: invalid value 'x': give a number or 'auto'"),
         (["steer", "m", "The", "--component", "0", "--z", "0:2"], "'0:2' is not FACTOR=VALUE, as in 0=20"),
     ],
 )

@@ -92,9 +92,10 @@ class MFA(
         principal components for loadings, the others random ones.
     annealing : "auto" or float, default="auto"
         Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T halves at
-        each iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by itself, nor
-        where `init` is an array of labels or centers, so that components stay what they were said to be. 1 is plain EM,
-        and keeps to centers of an estimator or a pipeline step as well.
+        each iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by itself, where
+        components have fewer than ten rows per factor, nor where `init` is an array of labels or centers, so that
+        components stay what they were said to be. 1 is plain EM, and keeps to centers of an estimator or a pipeline
+        step as well.
     split_merge : "auto" or bool, default="auto"
         Whether EM, once settled, takes components that are hardly missed to where one should be two, and goes on; what
         does not raise the bound is undone. "auto" does so where `annealing` is "auto" and `init` no array. Not for

@@ -19,6 +19,8 @@ from ._fit.stopping import DEFAULT_TOL, LEAST_ROUNDING, Extrapolation, Monitor, 
 from ._gradient.solver import GradientSolver
 from ._model.params import MFAParams, tie
 
+# Rows per component and column of its loadings and mean below which annealing brings no more on new rows than moves do.
+_ROWS_PER_COLUMN = 10
 # Rows that the annealing schedule is read off.
 _SCHEDULE_ROWS = 1000
 
@@ -114,8 +116,8 @@ def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> Fixed:
 
 def _moves(e: Any, n_components: int, problem: Problem) -> Moves | None:
     asked = e.annealing == "auto" and not problem.stated if e.split_merge == "auto" else e.split_merge
-    alone = n_components == 1
-    if not asked or alone or problem.missing or e._structure.common_loadings or np.ndim(e.n_factors):
+    unfit = problem.missing or e._structure.common_loadings or np.ndim(e.n_factors)
+    if not asked or unfit or n_components == 1:
         return None
     return Moves(problem.batches, e._structure, e.noise_floor, problem.rng)
 
@@ -123,7 +125,8 @@ def _moves(e: Any, n_components: int, problem: Problem) -> Moves | None:
 def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:
     if e.annealing != "auto":
         return float(e.annealing)
-    if problem.stated:
+    n_components, _, n_factors = params.loadings.shape
+    if problem.stated or problem.batches.n_rows < _ROWS_PER_COLUMN * n_components * (n_factors + 1):
         return 1.0
     size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
     rows = problem.batches.draw(problem.rng, size)

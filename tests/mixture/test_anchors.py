@@ -255,7 +255,7 @@ def test_no_factors_is_the_diagonal_gaussian_mixture(n_components):
         weights_init=np.bincount(labels) / len(labels),
         precisions_init=np.stack([1 / X[labels == k].var(0) for k in range(n_components)]),
     ).fit(X)  # fmt: skip
-    mfa = MFA(n_components, 0, noise="component", init=labels, tol=1e-10, max_iter=2000).fit(X)
+    mfa = MFA(n_components, 0, noise="component", noise_prior=None, init=labels, tol=1e-10, max_iter=2000).fit(X)
     assert mfa.loadings_.shape == (n_components, 13, 0)
     assert mfa.score(X) == pytest.approx(reference.score(X), abs=1e-7)
     np.testing.assert_allclose(mfa.weights_, reference.weights_, atol=1e-5)
@@ -305,7 +305,7 @@ def test_single_precision_rows_of_two_far_values(solver):
 def test_repeated_warm_starts_do_not_collapse(noise):
     """scikit-learn issue 12099: components fall onto each other under repeated fits with warm_start."""
     X, y = load_iris(return_X_y=True)
-    mfa = MFA(3, 1, noise=noise, init=y, warm_start=True, max_iter=3, tol=0)
+    mfa = MFA(3, 1, noise=noise, noise_prior=None, init=y, warm_start=True, max_iter=3, tol=0)
     scores = [mfa.fit(X).score(X) for _ in range(60)]
     assert np.all(np.diff(scores) >= -1e-9)
     assert mfa.weights_.min() > 0.2

@@ -66,7 +66,7 @@ def test_cuda_gives_what_the_processor_gives(dtype, tolerance):
 def test_an_optimum_of_the_gradient_is_one_of_em(name):
     """Where full batches of gradient end, EM has nothing to gain and stays."""
     X, y = make_mfa(300, 4, 2, 1, random_state=0)
-    arguments = {"init": y, "tol": 0.0, **estimator_arguments(STRUCTURES[name])}
+    arguments = {"init": y, "tol": 0.0, "noise_prior": None, **estimator_arguments(STRUCTURES[name])}
     by_gradient = gradient(batch_size=300, max_iter=400, n_iter_no_change=400, **arguments).fit(X)
     score, weights = by_gradient.score(X), by_gradient.weights_
     em = by_gradient.set_params(solver="em", warm_start=True, max_iter=150).fit(X)

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from mfa_sklearn import KMeansInitializer
 from mfa_sklearn.mixture._start import kmeans as kmeans_module
-from mfa_sklearn.mixture._start.kmeans import Plan, draw_seeds, k_means, lloyd, sample_sizes
+from mfa_sklearn.mixture._start.kmeans import Plan, draw_seeds, lloyd, sample_sizes
 from mfa_sklearn.mixture._start.samples import Sample
 
 # What is found ------------------------------------------------------------------------------------------------------
@@ -184,13 +184,3 @@ def test_constant_rows_and_columns(value: float) -> None:
     with pytest.warns(ConvergenceWarning):
         constant = KMeansInitializer(2).fit(np.full((8, 3), value))
     np.testing.assert_allclose(constant.cluster_centers_, value)
-
-
-def test_steps_begin_from_seeds_that_are_given() -> None:
-    X = overlapping(300, 3)
-    seeds = torch.tensor(X[[0, 100, 200]])
-    found = k_means(identity_batches(X), 3, np.random.RandomState(0), Plan(tol=0), seeds=seeds)
-    reference = KMeans(3, init=seeds.numpy(), n_init=1, tol=0).fit(X)
-    np.testing.assert_allclose(found.centers, reference.cluster_centers_, rtol=1e-9)
-    still = k_means(identity_batches(X), 3, np.random.RandomState(0), Plan(max_iter=0), seeds=seeds)
-    np.testing.assert_array_equal(still.centers, seeds)

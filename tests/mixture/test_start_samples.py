@@ -12,7 +12,6 @@ from sklearn.base import clone
 
 from mfa_sklearn import KMeansInitializer
 from mfa_sklearn.mixture import _rows
-from mfa_sklearn.mixture._start.samples import StretchedBatches
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -77,14 +76,3 @@ def test_single_rows_that_are_not_finite_are_named_by_their_number() -> None:
     batches.read(np.array([3, 416]))
     with pytest.raises(ValueError, match="row 417"):
         batches.read(np.array([3, 416, 417, 420]))
-
-
-def test_stretched_rows_are_those_of_the_batches_times_a_number_per_column() -> None:
-    X = overlapping(50, 3)
-    stretch = np.array([0.5, 2.0, 3.0])
-    for keep in (False, True):
-        batches = identity_batches(X, keep=keep)
-        stretched = StretchedBatches(batches, torch.tensor(stretch))
-        np.testing.assert_allclose(stretched.read(slice(3, 9)), X[3:9] * stretch)
-        np.testing.assert_allclose(torch.cat([rows for _, rows, _ in stretched]), X * stretch)
-        np.testing.assert_allclose(batches.read(np.array([1, 4])), X[[1, 4]], err_msg="the rows themselves stay")

@@ -52,13 +52,13 @@ def test_an_initializer_runs_once_per_size_and_split():
 @pytest.mark.parametrize("structures, runs", [(None, [2, 3]), (["UCU", "CUU"], [2, 3]), (["UCU", "UCC"], [2, 2, 3, 3])])
 def test_the_named_start_runs_once_per_size(monkeypatch, structures, runs):
     """Once more for isotropic noise, whose rows are in other units."""
-    seen, plain = [], start_module.informed_k_means
+    seen, plain = [], start_module.k_means
 
     def counted(batches, n_clusters, *args, **kwargs):
         seen.append(n_clusters)
         return plain(batches, n_clusters, *args, **kwargs)
 
-    monkeypatch.setattr(start_module, "informed_k_means", counted)
+    monkeypatch.setattr(start_module, "k_means", counted)
     MFASearch(small(), (2, 3), (0, 1, 2), structures=structures).fit(X)
     assert seen == runs
 

@@ -1,10 +1,10 @@
 """How many rows of the pooled noise a component is lent: read off the data by leaving rows out.
 
 The more alike the components' noise, and the fewer rows a component has, the more the pooled noise says about it. How
-much is seen from rows that are left out one by one: a row of component k, with residual e, leverage h and factor scores
-z, would have left the component
+much is seen from rows that are left out one by one: a row of component k, with residual e, leverage h, factor scores z
+and what these are uncertain by, v = diag(W M^-1 W^T), would have left the component
 
-    S_k - e^2 / (1 - h)    of    n_k - 1 rows,    itself at a distance of    e / (1 - h),    h = (1 + |z|^2) / n_k,
+    S_k - e^2 / (1 - h) - v    of    n_k - 1 rows,    itself with    e^2 / (1 - h)^2 + v,    h = (1 + |z|^2) / n_k,
 
 (Allen's prediction sum of squares, Technometrics 16, 1974), and `a` is what gives the rows the highest mean log density
 under noise estimated without them. Hoffbeck & Landgrebe choose the share of the pooled covariance in a class's own so
@@ -17,14 +17,14 @@ Shapes: n rows, K components, D features, q factors; in a block, G components wi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._model.blocks import with_filler
-from .._model.density import prepare
+from .._model.density import Density, prepare
 from .._model.missing import missing_rows
 from .._model.pairs import Evaluated, evaluated, posterior_pairs
 from .._model.params import MFAParams, Structure
@@ -148,27 +148,42 @@ def best_pseudo_rows(
     weight = with_filler(responsibility * weights[pairs.rows], 0)
     # A component with hardly more rows than parameters says nothing without one of them.
     enough = mass > params.loadings.shape[2] + 2
+    spread = factor_spread(density)
     loss = torch.zeros(len(_GRID), dtype=torch.float64, device=X.device)
     for block in evaluated(density, X, pairs.rows, pairs.counts):
         w = weight[block.place] * enough[block.components, None]
-        loss += _losses(block, w, mass, params.noise_variance, pooled, isotropic, floor)
+        loss += _losses(block, w, Known(mass, params.noise_variance, pooled, spread), isotropic, floor)
     return _lowest(loss.tolist())
 
 
-def _losses(
-    block: Evaluated, weight: Tensor, mass: Tensor, noise: Tensor, pooled: Tensor, isotropic: bool, floor: float
-) -> Tensor:
+class Known(NamedTuple):
+    """What rows are left out of."""
+
+    mass: Tensor  # (K,)
+    noise: Tensor  # (K, D)  of each component's own rows
+    pooled: Tensor  # (D,)
+    spread: Tensor  # (K, D)  variance that comes of not knowing the factors
+
+
+def factor_spread(density: Density) -> Tensor:
+    """Variances (K, D) of ``W z`` given a row."""
+    W = density.cov.loadings
+    return (W @ density.cov.whitener.mT).square().sum(-1)
+
+
+def _losses(block: Evaluated, weight: Tensor, known: Known, isotropic: bool, floor: float) -> Tensor:
     """Weighted sums of ``log psi + e^2 / psi`` over rows and features, noise estimated without the row, (grid,)."""
-    n = mass[block.components, None, None].to(weight)
+    k = block.components
+    n = known.mass[k, None, None].to(weight)
     leverage = ((1 + block.scores.square().sum(-1, keepdim=True)) / n).clamp(max=_LARGEST_LEVERAGE)
-    squares = block.squares.mean(-1, keepdim=True) if isotropic else block.squares
+    parts = block.squares, known.spread[k, None].to(weight), known.noise[k, None].to(weight), known.pooled.to(weight)
+    # Noise that is alike in all features is what they are on average.
     n_alike = block.squares.shape[-1] if isotropic else 1
-    psi = pooled.mean()[None] if isotropic else pooled
-    own = noise[block.components].mean(-1, keepdim=True) if isotropic else noise[block.components]
-    left = (n * own.to(weight)[:, None] - squares / (1 - leverage)).clamp(min=0)
-    distance, losses = squares / (1 - leverage).square(), []
+    squares, spread, own, pooled = (part.mean(-1, keepdim=True) if isotropic else part for part in parts)
+    left = (n * own - squares / (1 - leverage) - spread).clamp(min=0)
+    distance, losses = squares / (1 - leverage).square() + spread, []
     for a in _GRID:
-        without = ((left + a * psi.to(weight)) / (n - 1 + a)).clamp(min=floor)
+        without = ((left + a * pooled) / (n - 1 + a)).clamp(min=floor)
         losses.append((weight * n_alike * (without.log() + distance / without).sum(-1)).sum(dtype=torch.float64))
     return torch.stack(losses)
 

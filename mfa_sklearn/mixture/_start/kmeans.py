@@ -186,23 +186,16 @@ def sample_sizes(batches: Batches, n_clusters: int, plan: Plan) -> list[int]:
     return sizes
 
 
-def sampling_tol(sample: Sample, batches: Batches, n_clusters: int) -> float:
-    """The gain, as a share of the inertia, below which steps on a sample of the rows follow its sampling error."""
-    return 0.0 if sample.n_rows == batches.n_rows else _SAMPLING_SHARE * n_clusters / sample.n_rows
-
-
 def k_means(
     batches: Batches,
     n_clusters: int,
     rng: np.random.RandomState,
     plan: Plan | None = None,
     report: Callable[[int, Clustering], None] | None = None,
-    seeds: Tensor | None = None,
 ) -> Clustering:
     """Centers of `batches`, in their space, and the labels of all rows. Rows must be finite.
 
-    `report` is told the number of rows and what was found after each stage. `seeds` (K, D), double, are centers to
-    begin with; by default they are drawn.
+    `report` is told the number of rows and what was found after each stage.
     """
     plan = plan or Plan()
     sizes = sample_sizes(batches, n_clusters, plan)
@@ -213,29 +206,27 @@ def k_means(
     for rows, weights in nested_samples(batches, sizes, rng):
         sample = None  # two at a time would be more than is granted
         sample = Sample(batches.read(rows), weights)
-        # Without passes over all rows the sample is all there is.
-        hidden = sampling_tol(sample, batches, n_clusters) if plan.refine_iter else 0.0
+        # Sampling error hides smaller gains; without passes over all rows the sample is all there is.
+        hidden = 0.0 if whole or not plan.refine_iter else _SAMPLING_SHARE * n_clusters / sample.n_rows
         here = plan._replace(tol=max(plan.tol, hidden))
-        if found is not None:
-            seeds = found.centers
-        found = best_start(sample, n_clusters, rng, here) if seeds is None else _steps(sample, seeds, here)
+        found = _best_start(sample, n_clusters, rng, here) if found is None else _steps(sample, found, here)
         n_iter += found.n_iter
         if report is not None:
             report(sample.n_rows, found)
     assert found is not None
     if not whole:
-        found = _steps(batches, found.centers, plan._replace(max_iter=plan.refine_iter))
+        found = _steps(batches, found, plan._replace(max_iter=plan.refine_iter))
         n_iter += found.n_iter
         if report is not None:
             report(batches.n_rows, found)
     return found._replace(n_iter=n_iter)
 
 
-def _steps(data: Rows, centers: Tensor, plan: Plan) -> Clustering:
-    return lloyd(data, centers, plan.max_iter, plan.tol, plan.unit)
+def _steps(data: Rows, start: Clustering, plan: Plan) -> Clustering:
+    return lloyd(data, start.centers, plan.max_iter, plan.tol, plan.unit)
 
 
-def best_start(sample: Sample, n_clusters: int, rng: np.random.RandomState, plan: Plan) -> Clustering:
+def _best_start(sample: Sample, n_clusters: int, rng: np.random.RandomState, plan: Plan) -> Clustering:
     """The clustering of least inertia among those from `n_init` drawings of seeds."""
     found: list[Clustering] = []
     for _ in range(plan.n_init):

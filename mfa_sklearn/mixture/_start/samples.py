@@ -73,18 +73,6 @@ class UnitBatches(FiniteBatches):
         return rows.div_(rows.norm(dim=1, keepdim=True))
 
 
-class StretchedBatches(Batches):
-    """The rows of other batches, held where those hold them, with each column times its `stretch` (D,)."""
-
-    def __init__(self, batches: Batches, stretch: Tensor) -> None:
-        vars(self).update(vars(batches))
-        self._stretch = stretch.to(batches.dtype)
-
-    def read(self, index: Any) -> Tensor:
-        """Stretched rows by slice or by ascending indices."""
-        return super().read(index) * self._stretch
-
-
 def check_finite(rows: Tensor, index: Any) -> None:
     """Refuse rows, read from `index`, that hold NaN or infinity."""
     # A sum is finite only if its terms are; one that overflows is looked at again.

@@ -20,8 +20,7 @@ from ..._base.origin import warn_other_source
 from .._model.params import MFAParams, Structure, tie
 from .._rows import Batches, Conditioner
 from .clusters import nearest_center, params_from_labels
-from .informed import informed_k_means
-from .kmeans import Plan
+from .kmeans import Plan, k_means
 
 # One pass over all rows after the samples: EM moves the centers further than more of them would.
 _PLAN = Plan(refine_iter=1)
@@ -209,7 +208,7 @@ class Start:
     def _draw_centers(self, strategy: str, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Centers (K, D) found on the rows numbered or on all, and the nearest (n,) of every row where known."""
         if self._sees_all(strategy):
-            found = informed_k_means(self._batches, self._sizes[0], self._rng, _PLAN)
+            found = k_means(self._batches, self._sizes[0], self._rng, _PLAN)
             return found.centers, found.labels
         draws = {"random": self._random, "random_from_data": self._random_rows, "k-means++": self._spread_rows}
         return draws.get(strategy, self._filled_k_means)(rows), None
@@ -235,7 +234,7 @@ class Start:
         X = self._filled(rows)
         unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
         batches = Batches(X, unit, X.dtype, X.device, self._weights(rows))
-        return informed_k_means(batches, self._sizes[0], self._rng, _PLAN).centers.to(X)
+        return k_means(batches, self._sizes[0], self._rng, _PLAN).centers.to(X)
 
     def _filled(self, rows: np.ndarray) -> Tensor:
         """Conditioned rows; a missing value is put at the mean."""
