@@ -17,10 +17,10 @@ import ast
 import random
 import re
 import time
+import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import joblib
 import numpy as np
@@ -98,13 +98,14 @@ def content_words(X: ActivationArray, words: dict[str, list[str]]) -> np.ndarray
     return np.array([label if token.strip().lower() in own[label] else None for token, label in pairs], dtype=object)
 
 
-def activations(texts: list[str], labels: list[str]) -> tuple[ActivationArray, ActivationArray]:
-    """Tokens in the layer to look at, and in the last one, from one pass of the model."""
+def activations(texts: list[str], labels: list[str]) -> tuple[ActivationArray, np.ndarray]:
+    """Tokens in the layer to look at, and in the last one."""
     start = time.perf_counter()
-    extractor = ActivationExtractor(MODEL, layer=[LAYER, LAST], max_length=MAX_LENGTH, batch_size=64)
-    with TemporaryDirectory() as folder:
-        store = extractor.extract_to(Path(folder) / "activations", texts, labels, dtype="float32")
-        X, later = (store[layer][:] for layer in (LAYER, LAST))
+    extractor = ActivationExtractor(MODEL, layer=LAYER, max_length=MAX_LENGTH, batch_size=64)
+    X = extractor.fit_transform(texts, labels)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* texts had more than")  # said once
+        later = np.asarray(clone(extractor).set_params(layer=LAST).fit_transform(texts))
     print(f"{len(X):,} rows of width {X.shape[1]} from {len(texts):,} texts  ({time.perf_counter() - start:.0f} s)")
     return X, later
 
@@ -119,8 +120,10 @@ def compare(X: ActivationArray, later: np.ndarray, labels: np.ndarray | None, op
     candidates["MFA, regions annealed"] = mixture
     found = evaluate(candidates, X, labels, target=later, random_state=0)
     wide = found.pivot(index="candidate", columns="measure", values="value").loc[list(candidates)]
-    measures = {measure: short for measure, short in MEASURES.items() if measure in wide}
-    print(wide[list(measures)].rename(columns=measures).rename_axis(index=None, columns=None).to_string(na_rep="-"))
+    # Without labels handed over, those of the activations are taken; which package a text is from is not asked here.
+    shown = dict(list(MEASURES.items())[0 if labels is not None else 3 :])
+    table = wide[list(shown)].rename(columns=shown).rename_axis(index=None, columns=None)
+    print(table.to_string(na_rep="-", float_format="{:.4g}".format))
     print(f"   (on {found.attrs['n_test']:,} rows of {found.attrs['n_test_texts']:,} held-out texts)\n", flush=True)
 
 

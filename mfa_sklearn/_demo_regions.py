@@ -20,6 +20,7 @@ LATER = 3
 N_COMPONENTS = 100
 N_FACTORS = 6
 HELD_OUT = 0.2
+MAX_ITER = 500
 # Every eighth sentence and a quarter of the components, for a look in seconds.
 QUICK = {"stride": 8, "components": 4}
 KEPT, ANNEALED = "MFA, regions kept", "MFA, regions annealed"
@@ -84,7 +85,7 @@ def fit(report: Report, quick: bool) -> Fitted:
     steps = [
         ("activations", ActivationExtractor(model="tiny_lm", layer=LAYER)),
         ("init", KMeansInitializer(n_clusters=n_components, random_state=SEED)),
-        ("mfa", MFA(n_factors=N_FACTORS, annealing=1, random_state=SEED)),
+        ("mfa", MFA(n_factors=N_FACTORS, annealing=1, max_iter=MAX_ITER, random_state=SEED)),
     ]
     pipeline = Pipeline(steps)
     # Stage by stage, to say how long each takes; `pipeline.fit(texts)` does the same in one go.
@@ -145,12 +146,12 @@ def compare(report: Report, fitted: Fitted) -> None:
 def candidates_beside(report: Report, fitted: Fitted) -> dict[str, Any]:
     """The mixture, the same one annealed, and simpler estimators of its size, which `evaluate` fits."""
     kmeans = fitted.pipeline["init"]
-    annealed = MFA(n_factors=N_FACTORS, random_state=SEED).fit(kmeans.transform(fitted.train))
+    annealed = MFA(n_factors=N_FACTORS, max_iter=MAX_ITER, random_state=SEED).fit(kmeans.transform(fitted.train))
     report.say(f"   annealed: {said_of(annealed, fitted.test)}\n")
     simpler = baselines(fitted.mfa.n_components_, N_FACTORS, random_state=SEED)
     first = {name: simpler.pop(name) for name in ("PCA", "k-means", "k-means + local PCA")}
     first["k-means"] = kmeans
-    simpler["diagonal mixture"].set_params(max_iter=500)  # its likelihood settles slowly
+    simpler["diagonal mixture"].set_params(max_iter=MAX_ITER)
     return {**first, **simpler, KEPT: fitted.mfa, ANNEALED: annealed}
 
 

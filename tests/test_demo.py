@@ -150,7 +150,7 @@ def test_the_demo_finds_what_the_documentation_shows(tmp_path: Path) -> None:
         assert entries(now, name) == pytest.approx(entries(then, name), abs=SHARE_TOLERANCE)
     nats = [[float(x) for x in re.findall(r"(-[\d.]+) nats a held-out token; converged", text)] for text in (now, then)]
     assert len(nats[1]) == 2 and nats[0] == pytest.approx(nats[1], abs=NATS_TOLERANCE)
-    regions = [re.findall(r"^   (\w+) +\d+   \d\.\d{3} ", text, re.MULTILINE) for text in (now, then)]
+    regions = [re.findall(r"^   (\w+) +\d+ +\d\.\d{3} +\d\.\d{3} ", text, re.MULTILINE) for text in (now, then)]
     assert len(regions[1]) == 10 and len(set(regions[0]) & set(regions[1])) >= 6
 
 
