@@ -202,10 +202,14 @@ def test_more_factors_than_the_ledermann_bound_are_no_error(load, ledermann):
 # --- several components ---------------------------------------------------------------------------------------------
 
 
+# Maximum likelihood, to the end.
+EXACT = {"tol": 1e-6, "max_iter": 1000, "noise_prior": None}
+
+
 def wine_from_labels(n_factors: int, **arguments) -> tuple[float, int, MFA]:
     """Total log-likelihood and misclassified rows of raw wine, three components started from the true labels."""
     X, y = load_wine(return_X_y=True)
-    mfa = MFA(3, n_factors, noise="component", init=y, **{"tol": 1e-6, "max_iter": 1000, **arguments}).fit(X)
+    mfa = MFA(3, n_factors, noise="component", init=y, **{**EXACT, **arguments}).fit(X)
     return mfa.score(X) * len(X), int((mfa.predict(X) != y).sum()), mfa
 
 
