@@ -19,8 +19,8 @@ from .statistics import m_step
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
 _RESEED_UNTIL = 10
-# How often components are given other places.
-_ROUNDS = 1
+# How often components are given other places: once after annealing, which has moved them already, else twice.
+_ROUNDS, _ROUNDS_AFTER_ANNEALING = 2, 1
 # What the temperature is multiplied by at each step.
 _DECAY = 0.5
 
@@ -70,7 +70,7 @@ class EMSolver:
         shrinkage: Fixed | None = None,
         moves: Moves | None = None,
     ) -> None:
-        self._moves, self._rounds = moves, _ROUNDS
+        self._moves, self._rounds = moves, _ROUNDS_AFTER_ANNEALING if temperature > 1 else _ROUNDS
         self._rested: _Safe | None = None  # where steps came to an end before the last moves
         self.shrinkage, self._weight = shrinkage or Fixed(), 1.0
         self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
