@@ -7,7 +7,7 @@ from pathlib import Path
 
 import joblib
 
-from mfa_sklearn import MFASteerer
+from mfa_sklearn import MFASteerer, top_tokens
 from mfa_sklearn.interpret import concept_components
 
 FOLDER, HERE = Path("mfa-tutorial"), Path(__file__).parent
@@ -28,11 +28,11 @@ component = int(by_concept.loc[concept, "component"])
 print(f"Centroid: {PROMPT!r} moved by {ALPHA} to component {component} ({concept})")
 print(steerer.logit_diff(PROMPT, component=component, alpha=ALPHA, top_k=8).round(2).to_string(index=False))
 
-# A place inside the region: the factor scores of one of its own tokens.
-own = X[mfa.predict(X) == component]
-z = mfa.posterior_mean(own, component)
-target = abs(z[:, 0]).argmax()
-print(f"\nTwo-stage: the same, and inside the region to where {own.tokens[target]!r} lies")
+# A place inside the region: the factor scores of the one of its top tokens that lies farthest out.
+best = top_tokens(mfa, X, components=component)
+z = mfa.posterior_mean(X[best["row"].to_numpy()], component)
+target = (z**2).sum(1).argmax()
+print(f"\nTwo-stage: the same, and inside the region to where {best['token'][target]!r} lies")
 table = steerer.logit_diff(PROMPT, component=component, alpha=ALPHA, z=z[target], top_k=8)
 print(table.round(2).to_string(index=False))
 print("\nTwo factors by hand, as z={0: 2.0, 1: -1.0}: the largest changes of either sign")

@@ -72,7 +72,8 @@ def real_encoder() -> ModuleType:
 def test_real_encoder(real_encoder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole pipeline on real text; its rows are transformers' own hidden states."""
     monkeypatch.setattr(real_encoder, "PACKAGES", ("joblib",))
-    arguments = ["--rows", "3000", "--components", "8", "--factors", "4", "--output", str(tmp_path)]
+    arguments = ["--rows", "3000", "--sentences", "100", "--components", "8", "--factors", "4"]
+    arguments += ["--output", str(tmp_path)]
     pipe, X = real_encoder.main(arguments)
     assert len(X) >= 3000 and X.shape[1] == 384
     assert pipe[-1].means_.shape == (8, 384)
