@@ -73,6 +73,6 @@ def baselines(
         "k-means + local PCA": MFA(
             n_components, n_factors, init=KMeansInitializer(random_state=seed), max_iter=0, **settings
         ),
-        "diagonal mixture": MFA(n_components, 0, **settings),
+        "diagonal mixture": MFA(n_components, 0, max_iter=500, **settings),
         "PCA": PCA(n_factors + 1, random_state=seed),
     }

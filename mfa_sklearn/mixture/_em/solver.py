@@ -71,6 +71,7 @@ class EMSolver:
         moves: Moves | None = None,
     ) -> None:
         self._moves, self._rounds = moves, _ROUNDS_AFTER_ANNEALING if temperature > 1 else _ROUNDS
+        self._moved = ""  # what is to be said of the last moves
         self._rested: _Safe | None = None  # where steps came to an end before the last moves
         self.shrinkage, self._weight = shrinkage or Fixed(), 1.0
         self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
@@ -122,7 +123,8 @@ class EMSolver:
         cooler = temperature * self._decay
         # Less than half a step above one, on the scale of logarithms, counts as one.
         self._temperature = cooler if cooler > self._decay**-0.5 else 1.0
-        note = f"temperature {temperature:.2f}" if temperature > 1 else ""
+        note = f"temperature {temperature:.2f}" if temperature > 1 else self._moved
+        self._moved = ""
         # Between passes that look for pairs the bound lags behind what a look would give.
         return Step(bound, comparable and looked, note)
 
@@ -153,6 +155,7 @@ class EMSolver:
             return False
         self._rested = _Safe(bound, self._params, self._memory)
         self._rounds -= 1
+        self._moved = f"after moves of {len(move.split)} components"
         self._memory = self._pass.after(self._memory, move)
         self._params, self._safe, self._last = move.params, None, -math.inf
         if self._accelerator is not None:
