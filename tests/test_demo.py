@@ -50,6 +50,14 @@ def of_the_readme() -> str:
     return readme.partition("## See it")[2].partition("\n## ")[0]
 
 
+def test_figures_of_the_readme_on_a_real_model_are_documented() -> None:
+    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("## On a real model")[2]
+    rows = re.findall(r"^\| [A-Za-z].*\d.*$", section.partition("\n## ")[0], re.MULTILINE)
+    assert len(rows) == 6
+    documented_rows = (REPOSITORY / "docs/demo.md").read_text(encoding="utf-8").splitlines()
+    assert set(rows) - set(documented_rows) == set()
+
+
 def entries(text: str, name: str) -> list[float]:
     """Figures in the line of the summary that starts with a name; NaN where there is none."""
     line = next(line for line in text.splitlines() if line.startswith(f"   {name} "))
