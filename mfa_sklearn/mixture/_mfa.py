@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from .._base.annotated import given_rows, shared_fact
-from .._base.checks import warn_user
 from .._base.devices import to_numpy
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
@@ -26,6 +25,7 @@ from ._fit.progress import Progress
 from ._model.params import MFAParams
 from ._model.rotation import rotate
 from ._persistence import PersistenceMethods
+from ._shortcomings import warn_of
 from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import STRATEGIES, Draws
 from ._stream import Stream
@@ -323,7 +323,7 @@ class MFA(
         self.noise_prior_ = 0.0 if progress.prior is None else progress.prior.rows
         self._keep(best, problem, shared_fact(X, "source"))
         self._progress = progress.left_in(self)
-        self._warn(best)
+        warn_of(self, best)
         return self
 
     def _report(self, attempt: int, log_scale: float) -> Any:
@@ -358,30 +358,6 @@ class MFA(
         noise = to_numpy(params.noise_variance)
         self.noise_variance_ = noise[0] if self.noise == "shared" else noise
         self.n_components_, _, self.n_factors_ = self.loadings_.shape
-
-    def _warn(self, result: FitResult) -> None:
-        if self._interrupted:
-            warn_user(f"interrupted after {result.n_iter} iterations; the fit so far is kept.")
-        elif not result.converged and self.tol != 0 and self.max_iter > 0:
-            warn_user(
-                f"not converged after max_iter={self.max_iter} iterations; raise max_iter or tol, or set tol=0 to run "
-                "a fixed number without this warning.",
-                ConvergenceWarning,
-            )
-        if self.heywood_.any():
-            features = np.flatnonzero(np.atleast_2d(self.heywood_).any(0)).tolist()
-            named = str(features) if len(features) <= 10 else f"{features[:10]} and {len(features) - 10} more"
-            warn_user(
-                f"the noise variance of features {named} went to zero or the noise floor (Heywood cases, see "
-                "heywood_); drop constant features, ask for fewer factors or components, or raise noise_floor.",
-                ConvergenceWarning,
-            )
-        dead = np.flatnonzero(self.weights_ < 1e-12)
-        if len(dead):
-            warn_user(
-                f"components {dead.tolist()} hold no rows; ask for fewer components or another init.",
-                ConvergenceWarning,
-            )
 
     @fit_context(prefer_skip_nested_validation=True)
     @isolated
