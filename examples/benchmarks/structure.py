@@ -27,7 +27,7 @@ from mfa_sklearn.mixture._fit import loop
 from mfa_sklearn.mixture._model.density import prepare
 
 PACKAGE = Path(mfa_sklearn.__file__).parent
-FOLDERS = ("mixture", "activations", "interpret", "steering")
+FOLDERS = ("mixture", "activations", "interpret", "steering", "evaluation")
 LONG = 25
 PRODUCTS = {"addmm", "addmm_", "mm", "matmul", "baddbmm", "baddbmm_", "bmm"}
 

@@ -106,9 +106,10 @@ class MFA(
         Smallest noise variance, as a share of the feature's variance (of the mean variance for isotropic noise). At
         least 1e-18, or 1e-12 where the working precision is single.
     noise_prior : "auto", float or None, default="auto"
-        For noise per component: rows of the pooled noise psi that each component's own is mixed with, so that a
-        component of n_k rows that leave over S_k gets ``psi_k = (S_k + a psi) / (n_k + a)``. "auto" reads `a` off the
-        data: rows are most probable under noise estimated without them. None or 0 is maximum likelihood.
+        Rows of a wider pool that noise variances are mixed with: of the noise psi of all components for a component's
+        own, so that n_k rows that leave over S_k give ``psi_k = (S_k + a psi) / (n_k + a)``, and of the column's whole
+        variance for shared diagonal noise. "auto" reads `a` off the data: rows are most probable under noise estimated
+        without them. None or 0 is maximum likelihood, as are one component and shared isotropic noise.
     rotation : {"varimax", "quartimax"}, default=None
         Rotate each component's loadings to simple structure; no density changes.
     learning_rate : float, default=None
@@ -144,7 +145,7 @@ class MFA(
     noise_variance_ : ndarray of shape (D,), or (K, D) for noise per component
     n_components_, n_factors_ : int
     noise_prior_ : float
-        Rows of the pooled noise that each component was lent; 0 for none.
+        Rows that the noise was lent; 0 for none.
     lower_bound_ : float
         Mean log-likelihood per row of the rows fitted on, plus `log_prior_`.
     log_prior_ : float

@@ -109,7 +109,8 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
 
 def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> Fixed:
     n_components, _, n_factors = params.loadings.shape
-    if e.noise == "shared" or n_components == 1 or not e.noise_prior:
+    everything = e.noise == "shared" and e.noise_form == "isotropic"
+    if n_components == 1 or not e.noise_prior or everything:
         return Fixed()
     return Shrinkage(e.noise_prior, problem.batches, e._structure, e.noise_floor, problem.rng, n_factors)
 

@@ -104,7 +104,45 @@ def test_warm_starts_keep_the_prior_they_settled_on():
     assert np.all(np.diff(mfa.lower_bounds_) >= -1e-10)
 
 
-@pytest.mark.parametrize("arguments", [{"noise": "shared"}, {"noise_prior": None}, {"noise_prior": 0}, {"K": 1}])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rows_lent_to_shared_noise_are_those_that_leaving_out_says(seed):
+    X, y = apart((6, 8, 5), np.exp(0.4 * np.random.default_rng(seed).standard_normal((1, 5))).repeat(3, 0), seed)
+    means, counts = np.stack([X[y == k].mean(0) for k in range(3)]), np.bincount(y)
+    noise = ((X - means[y]) ** 2).mean(0)
+    pooled = np.full(5, 1.3)
+
+    def loss(a: float) -> float:
+        total = 0.0
+        for i in range(len(X)):
+            kept = np.arange(len(X)) != i
+            own = np.stack([X[kept & (y == k)].mean(0) for k in range(3)])
+            variance = (((X[kept] - own[y[kept]]) ** 2).sum(0) + a * pooled) / (len(X) - 1 + a)
+            total += (np.log(variance) + (X[i] - own[y[i]]) ** 2 / variance).sum()
+        return total
+
+    params = to_params(counts / len(X), means, np.zeros((3, 5, 0)), noise)
+    ones = torch.ones(len(X)).double()
+    found = best_pseudo_rows(
+        params, torch.tensor(counts).double(), torch.tensor(pooled), torch.tensor(X), ones, False, 1e-9
+    )
+    best = int(np.argmin([loss(a) for a in _GRID]))
+    assert _GRID[max(0, best - 1)] <= found <= _GRID[min(best + 1, len(_GRID) - 1)]
+
+
+def test_columns_that_hardly_vary_do_not_lose_their_noise():
+    """Factors explain the few rows in which a column is not zero, and nothing is left to its noise."""
+    rng = np.random.default_rng(0)
+    X, _ = make_mfa(900, 8, 3, 2, random_state=0)
+    X = np.hstack([X, rng.standard_normal((900, 6)) * (rng.random((900, 6)) < 0.02)])
+    lent, none = (
+        MFA(3, 4, random_state=0, noise_prior=prior, tol=0, max_iter=60).fit(X[:450]) for prior in ("auto", None)
+    )
+    assert lent.noise_prior_ > 0
+    assert lent.score(X[450:]) > none.score(X[450:]) + 1
+    assert lent.lower_bound_ - lent.log_prior_ == pytest.approx(lent.score(X[:450]), abs=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"noise_form": "isotropic", "noise": "shared"}, {"noise_prior": None}, {"K": 1}])
 def test_there_is_no_prior_where_none_is_asked_for_or_nothing_to_share(arguments):
     X, _ = make_mfa(100, 4, 2, 1, random_state=0)
     settings = {"noise": "component", "random_state": 0, "tol": 0, "max_iter": 5, **arguments}

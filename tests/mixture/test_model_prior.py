@@ -49,6 +49,15 @@ def test_the_m_step_lends_rows_of_the_pooled_noise(name):
     torch.testing.assert_close(most, shared.expand(3, -1))
 
 
+@pytest.mark.parametrize("name", ["UCU", "CCU"])
+def test_shared_noise_is_lent_rows_as_well(name):
+    params, X, weights = problem(name)
+    s = statistics_of(params, X, weights)
+    own = m_step(params, s, STRUCTURES[name], 1e-9).noise_variance
+    found = m_step(params, s, STRUCTURES[name], 1e-9, NoisePrior(4.0, torch.full((5,), 2.0).double())).noise_variance
+    torch.testing.assert_close(found, (s.mass.sum() * own + 4 * 2.0) / (s.mass.sum() + 4))
+
+
 def test_between_none_and_all_noise_variances_are_free():
     rows = torch.tensor([10.0, 30.0, 60.0])
     assert n_effective(0.0, rows) == 3

@@ -1,4 +1,4 @@
-"""How many rows of the pooled noise a component is lent: read off the data by leaving rows out.
+"""How many rows of a wider pool the noise is lent: read off the data by leaving rows out.
 
 The more alike the components' noise, and the fewer rows a component has, the more the pooled noise says about it. How
 much is seen from rows that are left out one by one: a row of component k, with residual e, leverage h, factor scores z
@@ -11,6 +11,9 @@ under noise estimated without them. Hoffbeck & Landgrebe choose the share of the
 ("Covariance matrix estimation and classification with limited training data", IEEE Trans. PAMI 18, 1996). Estimates
 from the spread of the components' variances alone, as in Smyth's model, come out ten times too low on activations,
 whose rows have heavier tails than a Gaussian.
+
+Shared noise is lent rows of the columns' variance in the same way; S is then what the rows of all components leave
+over, and the leverage still that in the row's own.
 Shapes: n rows, K components, D features, q factors; in a block, G components with m rows each.
 """
 
@@ -64,18 +67,16 @@ class Shrinkage(Fixed):
     Parameters
     ----------
     asked : "auto" or float
-        Rows that each component is lent.
+        Rows to be lent.
     batches : Batches
     structure : Structure
-        With noise per component.
+        With noise per component, or shared and diagonal.
     floor : float
         Smallest noise variance.
     rng : RandomState
         Draws the rows that are left out.
     n_factors : int
     """
-
-    prior: NoisePrior
 
     def __init__(
         self,
@@ -87,33 +88,39 @@ class Shrinkage(Fixed):
         n_factors: int,
     ) -> None:
         # Until it is known, as many rows as a component has parameters per feature: the loan of the start.
-        super().__init__(NoisePrior(float(n_factors + 1) if asked == "auto" else float(asked)))
+        rows = float(n_factors + 1) if asked == "auto" else float(asked)
+        super().__init__(None if structure.shared_noise else NoisePrior(rows))
+        self._rows, self._settled_after = rows, 1 if structure.shared_noise else SETTLED_AFTER
         self._asked, self._batches, self._structure, self._floor, self._rng = asked, batches, structure, floor, rng
         self._steps = 0
 
     @property
     def settled(self) -> bool:  # type: ignore[override]
         """Whether the prior stays as it is, so that bounds may be compared."""
-        return self._steps >= SETTLED_AFTER
+        return self._steps >= self._settled_after
 
     def settle_at(self, prior: NoisePrior) -> None:
         """Take the prior of an earlier fit to the same rows."""
-        self.prior, self._steps = prior, SETTLED_AFTER
+        self.prior, self._steps = prior, self._settled_after
 
     def follow(self, params: MFAParams, take: Callable[[], Statistics]) -> None:
         """Learn from statistics taken at parameters, at the first step at temperature one and when all has settled."""
         if self.settled:
             return
         self._steps += 1
-        if self._steps not in (1, SETTLED_AFTER):
+        if self._steps not in (1, self._settled_after):
             return
-        statistics = take()
+        statistics, shared = take(), self._structure.shared_noise
         own = m_step(params, statistics, self._structure, self._floor)
-        pooled = m_step(params, statistics, self._structure._replace(shared_noise=True), self._floor).noise_variance[0]
-        rows = self.prior.rows
+        tied = self._structure._replace(shared_noise=True)
+        # In conditioned space a column's variance is one.
+        pooled = own.means.new_ones(self._batches.n_features)
+        if not shared:
+            pooled = m_step(params, statistics, tied, self._floor).noise_variance[0]
+        rows = self._rows
         if self._asked == "auto":
             rows = self._left_out(own, statistics.mass, pooled, rows)
-        self.prior = NoisePrior(rows, pooled)
+        self.prior = None if shared and rows == 0 else NoisePrior(rows, pooled)
 
     def _left_out(self, params: MFAParams, mass: Tensor, pooled: Tensor, otherwise: float) -> float:
         size = _SAMPLE_ROWS * self._batches.n_features * self._batches.dtype.itemsize
@@ -136,7 +143,7 @@ def best_pseudo_rows(
     Parameters
     ----------
     params : MFAParams
-        With the noise (K, D) of the components' own rows alone.
+        With the noise, (K, D) or (1, D), of the rows alone.
     mass : Tensor (K,)
         Rows of each component.
     pooled : Tensor (D,)
@@ -149,10 +156,12 @@ def best_pseudo_rows(
     # A component with hardly more rows than parameters says nothing without one of them.
     enough = mass > params.loadings.shape[2] + 2
     spread = factor_spread(density)
+    noise = params.noise_variance
+    behind = mass if len(noise) > 1 else mass.sum().expand_as(mass)
     loss = torch.zeros(len(_GRID), dtype=torch.float64, device=X.device)
     for block in evaluated(density, X, pairs.rows, pairs.counts):
         w = weight[block.place] * enough[block.components, None]
-        loss += _losses(block, w, Known(mass, params.noise_variance, pooled, spread), isotropic, floor)
+        loss += _losses(block, w, Known(mass, behind, noise.expand_as(spread), pooled, spread), isotropic, floor)
     return _lowest(loss.tolist())
 
 
@@ -160,6 +169,7 @@ class Known(NamedTuple):
     """What rows are left out of."""
 
     mass: Tensor  # (K,)
+    behind: Tensor  # (K,)  rows that the noise is of
     noise: Tensor  # (K, D)  of each component's own rows
     pooled: Tensor  # (D,)
     spread: Tensor  # (K, D)  variance that comes of not knowing the factors
@@ -174,8 +184,8 @@ def factor_spread(density: Density) -> Tensor:
 def _losses(block: Evaluated, weight: Tensor, known: Known, isotropic: bool, floor: float) -> Tensor:
     """Weighted sums of ``log psi + e^2 / psi`` over rows and features, noise estimated without the row, (grid,)."""
     k = block.components
-    n = known.mass[k, None, None].to(weight)
-    leverage = ((1 + block.scores.square().sum(-1, keepdim=True)) / n).clamp(max=_LARGEST_LEVERAGE)
+    n, mass = known.behind[k, None, None].to(weight), known.mass[k, None, None].to(weight)
+    leverage = ((1 + block.scores.square().sum(-1, keepdim=True)) / mass).clamp(max=_LARGEST_LEVERAGE)
     parts = block.squares, known.spread[k, None].to(weight), known.noise[k, None].to(weight), known.pooled.to(weight)
     # Noise that is alike in all features is what they are on average.
     n_alike = block.squares.shape[-1] if isotropic else 1

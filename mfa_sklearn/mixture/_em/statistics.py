@@ -99,7 +99,8 @@ class NoiseStep(NamedTuple):
     def noise(self, params: MFAParams, left: Tensor, mass: Tensor, seen: Tensor) -> Tensor:
         """Noise variances from sums of squares (K, D) of mass (K, 1), where anything was seen of a component (K,)."""
         if self.structure.shared_noise:
-            noise = left.sum(0, keepdim=True) / (mass[:, 0] * seen).sum()
+            left, mass = left.sum(0, keepdim=True), (mass[:, 0] * seen).sum()[None, None]
+            noise = left / mass if self.prior is None else self.prior.mode(left, mass)
         else:
             noise = left / mass if self.prior is None else self.prior.mode(left, mass * seen[:, None])
             noise = torch.where(seen[:, None], noise, params.noise_variance)

@@ -1,7 +1,8 @@
-"""A prior on the noise of each component: rows of the pooled noise that it is lent.
+"""A prior on the noise: rows of a wider pool that it is lent.
 
-Where a component has few rows, the noise variance that fits them best is too small for rows to come. With a prior worth
-`a` rows of the pooled noise psi, the M-step is
+Where a component has few rows, the noise variance that fits them best is too small for rows to come; and so is one that
+all components share, where a column hardly varies but in a few rows, which factors explain. With a prior worth `a` rows
+of the pooled noise psi of all components, or for shared noise of the columns' variance, the M-step is
 
     psi_k = (S_k + a psi) / (n_k + a),
 
