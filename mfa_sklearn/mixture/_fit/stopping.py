@@ -10,8 +10,9 @@ DEFAULT_TOL = 1e-4
 # Nats per value of a row that a fit must gain where it goes on for a tenth longer, and time that it may take anyway.
 _GAIN_BY_A_TENTH = 1e-3
 _FREE_SECONDS = 2.0
-# What a gain may be, in units of that least one, where it is time to look for others as well.
-_SLOW = 5.0
+# What a gain may be, in units of that least one, where it is time to look for others as well,
+# after this share of the free time.
+_SLOW, _FREE_SHARE = 5.0, 0.5
 # Finding a start and annealing come before the first bound, and take about as long as this number of steps.
 _STEPS_BEFORE = 5
 # Gains that what is still to come is extrapolated from.
@@ -192,7 +193,7 @@ class Worthwhile(Extrapolation):
         self._seen += 1
         gained = (bound - self._last) * (self._seen + _STEPS_BEFORE) / 10
         poor = gained < self._least and self._seen > self._n_free
-        self.slow = gained < _SLOW * self._least and self._seen > self._n_free
+        self.slow = gained < _SLOW * self._least and self._seen > _FREE_SHARE * self._n_free
         self._poor = self._poor + 1 if poor else 0
         self.final = self._poor >= 2
         return super().done(bound, plain) or self.final
