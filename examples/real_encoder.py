@@ -113,9 +113,9 @@ def activations(texts: list[str], labels: list[str]) -> tuple[ActivationArray, n
 def compare(X: ActivationArray, later: np.ndarray, labels: np.ndarray | None, options: argparse.Namespace) -> None:
     """What mixtures are worth beside everything simpler, on texts held out."""
     n_components, n_factors = options.components, options.factors
-    mixture = MFA(n_components, n_factors, init=KMeansInitializer(random_state=0), max_iter=300, random_state=0)
+    mixture = MFA(n_components, n_factors, init=KMeansInitializer(random_state=0), max_iter=1000, random_state=0)
     candidates = baselines(n_components, n_factors, random_state=0)
-    candidates["diagonal mixture"].set_params(max_iter=500)
+    candidates["diagonal mixture"].set_params(max_iter=1000)
     candidates["MFA, regions kept"] = clone(mixture).set_params(annealing=1)
     candidates["MFA, regions annealed"] = mixture
     found = evaluate(candidates, X, labels, target=later, random_state=0)
@@ -161,7 +161,7 @@ def describe(X: ActivationArray, options: argparse.Namespace) -> Pipeline:
         [
             ("activations", ActivationExtractor(MODEL, layer=LAYER, max_length=MAX_LENGTH, batch_size=64)),
             ("init", KMeansInitializer(n_clusters=options.components, random_state=0)),
-            ("mfa", MFA(n_factors=options.factors, max_iter=300, random_state=0)),
+            ("mfa", MFA(n_factors=options.factors, max_iter=1000, random_state=0)),
         ]
     )
     pipe[0].fit(X.texts)

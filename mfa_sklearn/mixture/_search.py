@@ -86,7 +86,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     >>> from mfa_sklearn import MFA, MFASearch
     >>> rng = np.random.default_rng(0)
     >>> X = np.concatenate([rng.standard_normal((60, 4)), 8 + rng.standard_normal((60, 4))])
-    >>> search = MFASearch(MFA(max_iter=500, random_state=0), n_components=[1, 2, 3], n_factors=[0, 1]).fit(X)
+    >>> search = MFASearch(MFA(max_iter=5000, random_state=0), n_components=[1, 2, 3], n_factors=[0, 1]).fit(X)
     >>> search.best_params_
     {'n_components': 2, 'n_factors': 0}
     >>> search.predict(X).shape

@@ -30,7 +30,7 @@ from .._model.blocks import with_filler
 from .._model.density import Density, prepare
 from .._model.missing import missing_rows
 from .._model.pairs import Evaluated, evaluated, posterior_pairs
-from .._model.params import MFAParams, Structure
+from .._model.params import MFAParams, Structure, mixture_moments
 from .._model.prior import NoisePrior
 from .._rows import Batches
 from .statistics import Statistics, m_step
@@ -113,10 +113,8 @@ class Shrinkage(Fixed):
         statistics, shared = take(), self._structure.shared_noise
         own = m_step(params, statistics, self._structure, self._floor)
         tied = self._structure._replace(shared_noise=True)
-        # In conditioned space a column's variance is one.
-        pooled = own.means.new_ones(self._batches.n_features)
-        if not shared:
-            pooled = m_step(params, statistics, tied, self._floor).noise_variance[0]
+        wider = m_step(params, statistics, tied, self._floor).noise_variance[0]
+        pooled = mixture_moments(own)[1] if shared else wider
         rows = self._rows
         if self._asked == "auto":
             rows = self._left_out(own, statistics.mass, pooled, rows)
