@@ -143,7 +143,7 @@ def test_draws_have_the_conditional_moments():
 
 
 def test_imputation_beats_column_means():
-    filled = MFA(3, 2, random_state=0).fit(HOLES).impute(HOLES)
+    filled = MFA(3, 2, max_iter=500, random_state=0).fit(HOLES).impute(HOLES)
     gone = np.isnan(HOLES)
     error = ((filled - WINE) / WINE.std(0))[gone]
     baseline = ((np.nanmean(HOLES, 0) - WINE) / WINE.std(0))[gone]
@@ -152,7 +152,7 @@ def test_imputation_beats_column_means():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_both_solvers_take_holes(dtype):
-    em = MFA(3, 2, random_state=0, dtype=dtype).fit(HOLES)
+    em = MFA(3, 2, max_iter=500, random_state=0, dtype=dtype).fit(HOLES)
     gradient = MFA(3, 2, random_state=0, solver="gradient", learning_rate=0.01, max_iter=200, dtype=dtype).fit(HOLES)
     assert gradient.score(HOLES) > em.score(HOLES) - 0.3
     for mfa in (em, gradient):
