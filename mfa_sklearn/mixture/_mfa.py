@@ -93,9 +93,9 @@ class MFA(
     annealing : "auto" or float, default="auto"
         Temperature (at least 1) that EM starts from: the posterior is flattened to ``p(k | x)^(1 / T)`` and T halves at
         each iteration down to 1. "auto" reads the start off the data: none where the posterior is soft by itself, where
-        components have fewer than ten rows per factor, nor where `init` is an array of labels or centers, so that
-        components stay what they were said to be. 1 is plain EM, and keeps to centers of an estimator or a pipeline
-        step as well.
+        components have fewer than ten rows for each factor and the mean, nor where `init` is an array of labels or
+        centers, so that components stay what they were said to be. 1 is plain EM, and keeps to centers of an estimator
+        or a pipeline step as well.
     split_merge : "auto" or bool, default="auto"
         Whether EM, once settled, takes components that are hardly missed to where one should be two, and goes on; what
         does not raise the bound is undone. "auto" does so where `annealing` is "auto" and `init` no array. Not for
@@ -147,7 +147,7 @@ class MFA(
     noise_prior_ : float
         Rows that the noise was lent; 0 for none.
     lower_bound_ : float
-        Mean log-likelihood per row of the rows fitted on, plus `log_prior_`.
+        Mean log-likelihood per row of the rows fitted on, plus `log_prior_`; after `partial_fit`, of the last batch.
     log_prior_ : float
         Log density of the noise under its prior, over the number of rows; at most zero, and zero without a prior.
     lower_bounds_ : list of float
@@ -321,7 +321,7 @@ class MFA(
                 break
         assert best is not None and progress is not None
         self._interrupted = result.interrupted
-        self.noise_prior_ = 0.0 if progress.prior is None else progress.prior.rows
+        self.noise_prior_ = 0.0 if progress.prior[0] is None else progress.prior[0].rows
         self._keep(best, problem, shared_fact(X, "source"))
         self._progress = progress.left_in(self)
         warn_of(self, best)
@@ -398,7 +398,7 @@ class MFA(
         params, bound = stream.update(self, rows, check_weights(sample_weight, rows))
         self._set_params_from(params)
         self._progress = None
-        self.lower_bound_ = bound
+        self.lower_bound_, self.log_prior_ = bound, 0.0  # of the batch's rows alone
         self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
         return self

@@ -22,6 +22,8 @@ from ._model.params import MFAParams
 
 BATCH_BYTES = 64 * 2**20
 KEEP_BYTES = 2**30
+# What a sample of the rows may take, whatever it is for.
+SAMPLE_BYTES = 8 * BATCH_BYTES
 # What is read and conditioned at once on a processor: about what its caches take.
 _PIECE_BYTES = 2**21
 # Numbers that the pass for the columns' moments reads at once: about what a processor's caches take.
@@ -164,7 +166,7 @@ class Batches:
             some: Any = place if rows is None else rows[place]
             yield some, self.read(some), self.weights_of(some)
 
-    def draw(self, rng: np.random.RandomState, n_bytes: int = BATCH_BYTES * 8) -> np.ndarray:
+    def draw(self, rng: np.random.RandomState, n_bytes: int = SAMPLE_BYTES) -> np.ndarray:
         """Ascending numbers of a uniform sample of rows that fits `n_bytes`; of all rows if they do."""
         size = min(self.n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))
         return np.arange(self.n_rows) if size == self.n_rows else np.sort(rng.choice(self.n_rows, size, replace=False))

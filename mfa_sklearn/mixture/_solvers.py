@@ -11,13 +11,14 @@ import torch
 from ._em.annealing import starting_temperature
 from ._em.moves import Moves
 from ._em.passes import best_pass
-from ._em.shrinkage import Fixed, Shrinkage
+from ._em.shrinkage import FixedPrior, LearnedPrior
 from ._em.solver import EMSolver
 from ._fit.loop import Solver
 from ._fit.problem import Problem
 from ._fit.stopping import DEFAULT_TOL, LEAST_ROUNDING, Extrapolation, Monitor, Patience, Worthwhile
 from ._gradient.solver import GradientSolver
 from ._model.params import MFAParams, tie
+from ._model.prior import has_wider_pool
 
 # Rows per component and column of its loadings and mean below which annealing brings no more on new rows than moves do.
 _ROWS_PER_COLUMN = 10
@@ -107,12 +108,11 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
     return solver, Extrapolation(e.tol, rounding)
 
 
-def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> Fixed:
+def _shrinkage(e: Any, params: MFAParams, problem: Problem) -> FixedPrior:
     n_components, _, n_factors = params.loadings.shape
-    everything = e.noise == "shared" and e.noise_form == "isotropic"
-    if n_components == 1 or not e.noise_prior or everything:
-        return Fixed()
-    return Shrinkage(e.noise_prior, problem.batches, e._structure, e.noise_floor, problem.rng, n_factors)
+    if not e.noise_prior or not has_wider_pool(e._structure, n_components):
+        return FixedPrior()
+    return LearnedPrior(e.noise_prior, problem.batches, e._structure, e.noise_floor, problem.rng, n_factors)
 
 
 def _moves(e: Any, n_components: int, problem: Problem) -> Moves | None:

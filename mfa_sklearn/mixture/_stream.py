@@ -9,11 +9,11 @@ import torch
 
 from .._base.devices import resolve_device, to_tensor, working_dtype
 from ._em.exact import expected_statistics
-from ._em.shrinkage import Fixed
+from ._em.shrinkage import FixedPrior
 from ._em.statistics import Statistics, m_step, rebase, zero_statistics
 from ._gradient.solver import GradientSolver
 from ._model.params import MFAParams, mixture_moments
-from ._model.prior import NoisePrior
+from ._model.prior import NoisePrior, has_wider_pool
 from ._rows import Batches, Conditioner, check_within_reach, column_moments, conditioner_for, reach
 from ._validation import RowWeights, check_noise_floor
 
@@ -65,15 +65,16 @@ class Stream:
     def _gradient_epoch(
         self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner, weight: float
     ) -> tuple[MFAParams, float]:
+        inner = conditioner.inward(params)
         solver = GradientSolver(
-            conditioner.inward(params),
+            inner,
             batches,
             estimator._structure,
             estimator.noise_floor,
             estimator.learning_rate,
             estimator.batch_size,
             np.random.RandomState(self.n_batches),
-            shrinkage=Fixed(_prior(estimator, weight / (self.seen + weight), params, conditioner)),
+            shrinkage=FixedPrior(_prior(estimator, weight / (self.seen + weight), inner)),
         )
         self.seen += weight
         bound = solver.step().bound
@@ -93,25 +94,21 @@ class Stream:
         self.seen += weight
         self.average = _arrays(_in_units(average, 1 / conditioner.scale))
         self.about = _arrays(params)
-        # Averages are per row, and so is what a component is lent.
-        prior = NoisePrior(_pseudo_rows(estimator) / self.seen)
+        # Averages are per row, and so is what noise is lent.
+        prior = _prior(estimator, 1 / self.seen, inner)
         new = m_step(inner, average, estimator._structure, estimator.noise_floor, prior)
         return new, float(batch.log_likelihood / batch.weight)
 
 
-def _pseudo_rows(estimator: Any) -> float:
-    """Rows of the pooled noise that each component is lent: as many as the start was, if they are read off the data."""
+def _prior(estimator: Any, share: float, params: MFAParams) -> NoisePrior | None:
+    """A share of the noise prior: as many rows as the start was lent, if they are read off the data."""
     asked = estimator.noise_prior
-    return float(getattr(estimator, "noise_prior_", 0.0) if asked == "auto" else asked or 0.0)
-
-
-def _prior(estimator: Any, share: float, params: MFAParams, conditioner: Conditioner) -> NoisePrior | None:
-    """A share of the prior, for one batch of a stream's rows; the noise is the components' own, pooled."""
-    rows = _pseudo_rows(estimator)
-    if rows == 0 or estimator.noise == "shared":
+    rows = getattr(estimator, "noise_prior_", 0.0) if asked == "auto" else asked
+    if not rows or not has_wider_pool(estimator._structure, len(params.means)):
         return None
-    noise = conditioner.inward(params).noise_variance
-    return NoisePrior(rows * share, params.log_weights.exp() @ noise)
+    shared = estimator._structure.shared_noise
+    pooled = mixture_moments(params)[1] if shared else params.log_weights.exp() @ params.noise_variance
+    return NoisePrior(float(rows) * share, pooled)
 
 
 def _settled(params: MFAParams) -> Statistics:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from mfa_sklearn import MFA
 from mfa_sklearn.mixture._em import moves
 from mfa_sklearn.mixture._em.moves import _homes, _paired, moved
 from mfa_sklearn.mixture._em.neighbors import N_NEIGHBORS
+from mfa_sklearn.mixture._em.solver import EMSolver, _Safe
 from mfa_sklearn.mixture._em.truncated import Places
 from mfa_sklearn.mixture._model.density import prepare
 from mfa_sklearn.mixture._model.params import to_params
@@ -115,3 +118,26 @@ def test_what_is_remembered_moves_along():
     assert after.neighbors[5, :2].tolist() == [5, 3] and 5 in after.neighbors[3].tolist()
     np.testing.assert_array_equal(after.rows, [1])
     np.testing.assert_array_equal(after.neighbors[:, 0], np.arange(n_components))
+
+
+def test_rows_that_moves_are_judged_by_fit_a_budget(monkeypatch):
+    monkeypatch.setattr(moves, "SAMPLE_BYTES", 64 * 4 * 8)
+    seen = []
+
+    def judged(params, X, *others):
+        seen.append(len(X))
+
+    monkeypatch.setattr(moves, "moved", judged)
+    MFA(3, 0, split_merge=True, random_state=0, init=np.array(two_on_one()[1])).fit(two_on_one()[0])
+    assert seen == [64]
+
+
+def test_moves_begin_at_a_point_whose_bound_is_known():
+    """And not at one that was extrapolated and has not been tried yet."""
+    asked = []
+    nothing = SimpleNamespace(propose=lambda params: asked.append(params))
+    tried, ahead = (random_params(FREE, (3, 4, 1), seed) for seed in (0, 1))
+    solver = EMSolver(ahead, SimpleNamespace(), FREE, 1e-6, moves=nothing)
+    solver._safe = _Safe(-1.0, tried, None)
+    assert not solver.rearrange(-1.0)
+    assert asked == [tried]

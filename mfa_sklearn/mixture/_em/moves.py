@@ -27,7 +27,7 @@ from torch import Tensor
 from .._model.density import Density, prepare
 from .._model.pairs import compared, noise_of, refine
 from .._model.params import MFAParams, Structure
-from .._rows import Batches
+from .._rows import SAMPLE_BYTES, Batches
 from .._start.clusters import params_from_labels
 
 # Rows that moves are judged by, and rows per component if that is more.
@@ -69,7 +69,7 @@ class Moves:
         """A few components put at other places; None where nothing is to be gained."""
         n_rows = max(_LEAST_ROWS, _ROWS_PER_COMPONENT * len(params.means))
         size = n_rows * self._batches.n_features * self._batches.dtype.itemsize
-        rows = self._batches.draw(self._rng, size)
+        rows = self._batches.draw(self._rng, min(size, SAMPLE_BYTES))
         X, weights = self._batches.drawn(rows), self._batches.weights_of(rows)
         w = torch.ones(len(X), dtype=torch.float64, device=X.device) if weights is None else weights.double()
         seed = int(self._rng.randint(2**31 - 1))

@@ -45,10 +45,11 @@ _GRID = (0.0, *(2.0**e for e in range(13)))
 _LARGEST_LEVERAGE = 0.9
 
 
-class Fixed:
+class FixedPrior:
     """A prior that stays as it is: by default none."""
 
     settled = True
+    steps = 0  # made at temperature one
 
     def __init__(self, prior: NoisePrior | None = None) -> None:
         self.prior = prior
@@ -56,12 +57,16 @@ class Fixed:
     def follow(self, params: MFAParams, take: Callable[[], Statistics]) -> None:
         """Learn nothing."""
 
+    def go_on(self, prior: NoisePrior | None, steps: int) -> None:
+        """Take over the prior of an earlier fit to the same rows, and how far it had settled."""
+        self.prior, self.steps = prior, steps
+
     def log_density(self, params: MFAParams) -> float:
         """Log density of the noise under the prior, summed over components and features."""
         return 0.0 if self.prior is None else self.prior.log_density(params.noise_variance)
 
 
-class Shrinkage(Fixed):
+class LearnedPrior(FixedPrior):
     """The prior of the noise while a fit goes on: it follows the parameters for a few steps and then stays.
 
     Parameters
@@ -92,23 +97,18 @@ class Shrinkage(Fixed):
         super().__init__(None if structure.shared_noise else NoisePrior(rows))
         self._rows, self._settled_after = rows, 1 if structure.shared_noise else SETTLED_AFTER
         self._asked, self._batches, self._structure, self._floor, self._rng = asked, batches, structure, floor, rng
-        self._steps = 0
 
     @property
     def settled(self) -> bool:  # type: ignore[override]
         """Whether the prior stays as it is, so that bounds may be compared."""
-        return self._steps >= self._settled_after
-
-    def settle_at(self, prior: NoisePrior) -> None:
-        """Take the prior of an earlier fit to the same rows."""
-        self.prior, self._steps = prior, self._settled_after
+        return self.steps >= self._settled_after
 
     def follow(self, params: MFAParams, take: Callable[[], Statistics]) -> None:
-        """Learn from statistics taken at parameters, at the first step at temperature one and when all has settled."""
+        """Learn from statistics taken at parameters, at the first of these steps and when all has settled."""
         if self.settled:
             return
-        self._steps += 1
-        if self._steps not in (1, self._settled_after):
+        self.steps += 1
+        if self.steps not in (1, self._settled_after):
             return
         statistics, shared = take(), self._structure.shared_noise
         own = m_step(params, statistics, self._structure, self._floor)

@@ -13,7 +13,7 @@ from .._model.params import MFAParams, Structure
 from .acceleration import Anderson, flatten, unflatten
 from .exact import Pass
 from .moves import Moves
-from .shrinkage import Fixed
+from .shrinkage import FixedPrior
 from .statistics import m_step
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
@@ -51,7 +51,7 @@ class EMSolver:
         Where the temperature starts, and what it is multiplied by at each step down to one.
     row_weight : float
         Mean weight of a row.
-    shrinkage : Fixed, optional
+    shrinkage : FixedPrior, optional
         Says what prior the noise has; by default none.
     moves : Moves, optional
         Proposes other places for components when steps have come to an end; by default none are looked for.
@@ -67,13 +67,13 @@ class EMSolver:
         decay: float = _DECAY,
         acceleration: bool = True,
         row_weight: float = 1.0,
-        shrinkage: Fixed | None = None,
+        shrinkage: FixedPrior | None = None,
         moves: Moves | None = None,
     ) -> None:
         self._moves, self._rounds = moves, _ROUNDS_AFTER_ANNEALING if temperature > 1 else _ROUNDS
         self._moved = ""  # what is to be said of the last moves
         self._rested: _Safe | None = None  # where steps came to an end before the last moves
-        self.shrinkage, self._weight = shrinkage or Fixed(), 1.0
+        self.shrinkage, self._weight = shrinkage or FixedPrior(), 1.0
         self._params, self._pass, self._structure, self._floor = params, rows, structure, floor
         self._temperature, self._decay, self._row_weight = temperature, decay, row_weight
         self._accelerator = Anderson(sum(t.numel() for t in params)) if acceleration else None
@@ -149,6 +149,9 @@ class EMSolver:
         """Give a few components other places, now that steps gain little."""
         if self._moves is None or not self._rounds:
             return False
+        if self._safe is not None:
+            # Nobody knows yet whether the extrapolated point is worth coming back to.
+            self._fall_back(self._safe)
         move = self._moves.propose(self._params)
         if move is None:
             self._rounds = 0

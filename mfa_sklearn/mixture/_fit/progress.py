@@ -27,14 +27,15 @@ class Progress(NamedTuple):
     moments: np.ndarray  # (2, D) centers and scales of the columns
     n_rows: int
     asked: tuple[Any, ...]  # settings that another maximum, or another way to it, would come of
-    prior: Any  # of the noise
+    prior: tuple[Any, int]  # of the noise, and after how many steps
     reached: bytes  # digest of the parameters that the fit left
 
     @classmethod
     def of(cls, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> Progress:
         """That of a fit that has just ended."""
         seen = _moments(problem), problem.batches.n_rows
-        return cls(monitor, solver.plain, *seen, _asked(estimator, problem), solver.shrinkage.prior, b"")
+        prior = solver.shrinkage.prior, solver.shrinkage.steps
+        return cls(monitor, solver.plain, *seen, _asked(estimator, problem), prior, b"")
 
     def left_in(self, estimator: Any) -> Progress:
         """The same, of a fit whose parameters are now the estimator's."""
@@ -54,8 +55,7 @@ class Progress(NamedTuple):
             return
         monitor.go_on(self.monitor)
         solver.plain = self.plain
-        if self.prior is not None:
-            solver.shrinkage.settle_at(self.prior)
+        solver.shrinkage.go_on(*self.prior)
 
 
 def _moments(problem: Problem) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .._em.exact import expected_statistics
-from .._em.shrinkage import Fixed
+from .._em.shrinkage import FixedPrior
 from .._fit.loop import Step
 from .._model.density import prepare
 from .._model.pairs import mean_log_prob
@@ -49,9 +49,9 @@ class GradientSolver:
         batch_size: int | None,
         rng: np.random.RandomState,
         validation: Batches | None = None,
-        shrinkage: Fixed | None = None,
+        shrinkage: FixedPrior | None = None,
     ) -> None:
-        self.shrinkage, self._weight = shrinkage or Fixed(), batches.n_rows * batches.mean_weight
+        self.shrinkage, self._weight = shrinkage or FixedPrior(), batches.n_rows * batches.mean_weight
         self._batches, self._validation, self._floor = batches, validation, floor
         self._batch_size, self._rng = batch_size or fitting_batch_size(batches), rng
         rate = learning_rate or fitting_learning_rate(min(self._batch_size, batches.n_rows))

@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from .params import Structure
+
 
 class NoisePrior(NamedTuple):
     """Rows that each component is lent, and the noise that they have."""
@@ -45,6 +47,11 @@ class NoisePrior(NamedTuple):
         assert self.pooled is not None
         ratio = self.pooled.to(noise) / noise
         return -0.5 * self.rows * (ratio - 1 - ratio.log()).sum()
+
+
+def has_wider_pool(structure: Structure, n_components: int) -> bool:
+    """Whether there is more to be lent from than the noise is of already."""
+    return n_components > 1 and not (structure.shared_noise and structure.isotropic_noise)
 
 
 def n_effective(prior_rows: float, rows: Tensor) -> float:
