@@ -9,10 +9,7 @@ import numpy as np
 from ._base.words import visible
 from ._demo_regions import Fitted, concept_labels
 from ._demo_report import Report
-from .evaluation import LabeledRows, as_candidate
-from .evaluation._detection import nearest_concepts, scored
-from .evaluation._labeled_texts import concept_means, greatest, labeled_texts
-from .evaluation._measures import N_HARD
+from .evaluation import LabeledRows, as_candidate, concept_detection
 from .interpret import SubspaceDisplay, concept_components, describe_components, format_tokens, top_concepts, top_tokens
 
 N_SHOWN = 10
@@ -44,15 +41,11 @@ def detected(fitted: Fitted, table: Any) -> Any:
     train, test = (
         LabeledRows(rows, concept_labels(rows, fitted.words), rows.text_index) for rows in (fitted.train, fitted.test)
     )
-    learned, tried, concepts = labeled_texts(train, test)
-    scores = greatest(as_candidate(fitted.mfa).detectors, test.X, tried)
-    assert scores is not None  # a mixture has detectors
-    numbers = {concept: number for number, concept in enumerate(concepts)}
-    places = table["concept"].map(numbers).to_numpy()
-    columns = np.zeros(len(concepts), dtype=int)
-    columns[places] = table["component"]
-    once, near = np.ones((1, len(scores))), nearest_concepts(concept_means(train.X, learned), N_HARD)
-    auroc, auroc_near = (scored(scores[:, columns], tried.present, once, n)[0, places] for n in (None, near))
+    columns = dict(zip(table["concept"], table["component"].astype(int), strict=True))
+    found = concept_detection(as_candidate(fitted.mfa), train, test, columns=columns)
+    assert found is not None  # a mixture has detectors
+    figures = dict(zip(found.concepts, zip(found.auroc, found.hard_auroc, strict=True), strict=True))
+    auroc, auroc_near = zip(*table["concept"].map(figures), strict=True)
     return table.assign(auroc=auroc, auroc_near=auroc_near)
 
 

@@ -117,11 +117,6 @@ def expected_information(first: np.ndarray, second: np.ndarray, log_factorials: 
     return float(terms @ times[pair]) / total
 
 
-def agreement(contingency: Contingency) -> dict[str, np.ndarray]:
-    """NMI and AMI, each (1 + n_resamples,)."""
-    return {"nmi": contingency.nmi(), "ami": contingency.ami()}
-
-
 def region_agreement(regions: ArrayLike, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:
     """How much regions and labels tell of each other.
 
@@ -165,8 +160,8 @@ def region_agreement(regions: ArrayLike, labels: ArrayLike, sample_weight: Array
     if not len(rows):
         raise ValueError(f"none of the {len(codes)} rows has a label that counts: give labels to some of them")
     once = Resamples(np.arange(len(rows)), weights[None, rows])
-    found = agreement(Contingency(regions[rows], codes[rows], once))
-    return {name: float(values[0]) for name, values in found.items()}
+    table = Contingency(regions[rows], codes[rows], once)
+    return {"nmi": float(table.nmi()[0]), "ami": float(table.ami()[0])}
 
 
 def known_labels(rows: np.ndarray, labels: ArrayLike) -> np.ndarray:

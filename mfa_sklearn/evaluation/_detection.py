@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
@@ -40,7 +41,12 @@ class Detection(NamedTuple):
 
 
 def concept_detection(
-    candidate: Candidate, train: LabeledRows, test: LabeledRows, *, n_hard: int = 3
+    candidate: Candidate,
+    train: LabeledRows,
+    test: LabeledRows,
+    *,
+    n_hard: int = 3,
+    columns: Mapping[Any, int] | None = None,
 ) -> Detection | None:
     """How well the best single region of each concept tells its texts from others.
 
@@ -57,6 +63,8 @@ def concept_detection(
     train, test : LabeledRows
     n_hard : int, default=3
         How many nearest concepts hard negatives are taken from.
+    columns : mapping of label to int, optional
+        The detector of a concept, where it was found in another way; of other concepts the best one is taken.
 
     Returns
     -------
@@ -66,7 +74,8 @@ def concept_detection(
     Raises
     ------
     ValueError
-        If training rows have not two labels, or no held-out row has one of them.
+        If training rows have not two labels, or no held-out row has one of them; if `columns` names a label that
+        training rows have not, or a detector that there is not.
 
     References
     ----------
@@ -89,11 +98,30 @@ def concept_detection(
     scores = greatest(candidate.detectors, train.X, learned), greatest(candidate.detectors, test.X, tried)
     if scores[0] is None or scores[1] is None:
         return None
-    columns = best_columns(scores[0], learned.present)
+    chosen = best_columns(scores[0], learned.present)
+    if columns:
+        chosen[_places(columns, concepts)] = _detectors(columns, scores[0].shape[1])
     near = nearest_concepts(concept_means(train.X, learned), n_hard)
     once = np.ones((1, len(tried.numbers)))
-    found = scored(scores[1][:, columns], tried.present, once), scored(scores[1][:, columns], tried.present, once, near)
-    return Detection(concepts, columns, found[0][0], found[1][0])
+    found = scored(scores[1][:, chosen], tried.present, once), scored(scores[1][:, chosen], tried.present, once, near)
+    return Detection(concepts, chosen, found[0][0], found[1][0])
+
+
+def _places(columns: Mapping[Any, int], concepts: np.ndarray) -> list[int]:
+    """Where the labels of `columns` stand among the concepts."""
+    known = {concept: place for place, concept in enumerate(concepts.tolist())}
+    unknown = [label for label in columns if label not in known]
+    if unknown:
+        raise ValueError(f"columns names {unknown[0]!r}, but no training row has that label: leave it out")
+    return [known[label] for label in columns]
+
+
+def _detectors(columns: Mapping[Any, int], n_detectors: int) -> list[int]:
+    """The detectors that labels are given, if there are such."""
+    for label, column in columns.items():
+        if not 0 <= column < n_detectors:
+            raise ValueError(f"columns gives {label!r} the detector {column}, but there are {n_detectors}, from 0")
+    return [int(column) for column in columns.values()]
 
 
 def best_columns(scores: ArrayLike, present: np.ndarray) -> np.ndarray:

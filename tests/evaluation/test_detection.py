@@ -95,6 +95,23 @@ def test_detection_by_hand() -> None:
     assert (found.auroc > 0.8).all()
 
 
+def test_columns_that_were_found_in_another_way() -> None:
+    train, test = rows(0), rows(1)
+    free = concept_detection(Columns(None), train, test)
+    found = concept_detection(Columns(None), train, test, columns={"air": 4, "land": 1})
+    assert found.columns.tolist() == [free.columns[0], 1, 4]
+    greatest = np.array([test.X[test.groups == text, 4].max() for text in range(60)])
+    assert found.auroc[2] == pytest.approx(roc_auc_score(np.arange(60) % 3 == 2, greatest))
+    assert (found.auroc[:2], found.hard_auroc[:2]) == (
+        pytest.approx(free.auroc[:2]),
+        pytest.approx(free.hard_auroc[:2]),
+    )
+    with pytest.raises(ValueError, match="columns names 'fire', but no training row has that label"):
+        concept_detection(Columns(None), train, test, columns={"fire": 0})
+    with pytest.raises(ValueError, match="columns gives 'sea' the detector 5, but there are 5"):
+        concept_detection(Columns(None), train, test, columns={"sea": 5})
+
+
 def test_held_out_texts_choose_no_column() -> None:
     """With columns of noise the best of many on the training texts is at chance on others."""
     rng = np.random.default_rng(0)

@@ -88,7 +88,9 @@ def test_unused_panels_are_not_seen() -> None:
 
 def test_a_figure_that_is_not_defined() -> None:
     undefined = table().assign(value=np.nan)
-    EvaluationDisplay.from_table(undefined).figure_.canvas.draw()
+    display = EvaluationDisplay.from_table(undefined)
+    display.figure_.canvas.draw()
+    assert display.measures_ == ["AMI", "bits per row"]
 
 
 def test_a_table_that_was_written_and_read_again(tmp_path) -> None:
