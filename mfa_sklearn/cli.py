@@ -69,7 +69,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _extract(arguments: argparse.Namespace) -> None:
-    from .activations import ActivationExtractor
+    from .activations import ActivationExtractor, TokenSelection
     from .datasets import read_texts
 
     data = read_texts(arguments.texts, text_column=arguments.text_column, label_column=arguments.label_column)
@@ -78,7 +78,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         model=arguments.model,
         layer=arguments.layer,
         site=arguments.site,
-        keep=None if arguments.keep is None else set(arguments.keep),
+        select=TokenSelection(strings=arguments.select, first=arguments.select_first, last=arguments.select_last),
         max_norm_ratio=arguments.max_norm_ratio,
         batch_size=arguments.batch_size,
         max_length=arguments.max_length,

@@ -6,9 +6,8 @@ with one token, which a text may also spell out.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +16,6 @@ import numpy as np
 from .._base.checks import warn_user
 from ._cuts import count_cuts
 from ._language_model import keep_tokenizer
-
-# Tokens that a function is asked about twice, to see whether it says the same.
-_ASKED_AGAIN = 1000
 
 
 @dataclass(frozen=True)
@@ -190,59 +186,6 @@ def token_strings(tokenizer: Any, ids: Any) -> np.ndarray:
     known = distinct[distinct >= 0].tolist()
     strings = [str(i) for i in known] if tokenizer is None else _decode(tokenizer, known)
     return np.array([""] * (len(distinct) - len(known)) + strings, dtype=str)[inverse]
-
-
-def kept_tokens(
-    tokenizer: Any,
-    sequences: Sequence[TokenSequence],
-    keep: Collection[str] | Callable[[str], bool] | None = None,
-    include_special: bool = False,
-) -> list[np.ndarray]:
-    """Positions of the tokens that become rows, per sequence.
-
-    `keep` is asked once per distinct token string; special tokens are kept or not by `include_special` alone.
-    """
-    if keep is None:
-        return [np.flatnonzero(include_special | ~s.special) for s in sequences]
-    all_ids = np.concatenate([s.ids for s in sequences])
-    distinct, inverse = np.unique(all_ids, return_inverse=True)
-    wanted = keep if callable(keep) else set(keep).__contains__
-    verdict = np.array([bool(wanted(str(token))) for token in token_strings(tokenizer, distinct)])[inverse]
-    per_text = np.split(verdict, np.cumsum([len(s) for s in sequences])[:-1])
-    return [
-        np.flatnonzero(np.where(s.special, include_special, yes)) for s, yes in zip(sequences, per_text, strict=True)
-    ]
-
-
-def keep_digest(tokenizer: Any, keep: Callable[[str], bool]) -> str:
-    """What a function says of every token of a vocabulary, as a digest.
-
-    It tells functions apart where names, code and state do not - lambdas, closures, partials, objects that are called -
-    and is the same in another process.
-
-    Raises
-    ------
-    ValueError
-        If it says something else of a token when it is asked again: what it keeps then depends on the order of the
-        texts or on chance, and a run that goes on would not go on with the same.
-    """
-    strings = sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist()))
-    verdicts = [_verdict(keep, string) for string in strings]
-    for index in range(0, len(strings), max(1, len(strings) // _ASKED_AGAIN))[::-1]:
-        if _verdict(keep, strings[index]) != verdicts[index]:
-            raise ValueError(
-                f"keep says {verdicts[index]} of the token {strings[index]!r}, and something else when it is asked "
-                "again: give a set of tokens, or a function of the token alone"
-            )
-    lines = (f"{string!r}: {verdict}\n" for string, verdict in zip(strings, verdicts, strict=True))
-    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
-
-
-def _verdict(keep: Callable[[str], bool], string: str) -> str:
-    try:
-        return str(bool(keep(string)))
-    except Exception as error:  # no text need hold this token; where one does, the run says so
-        return type(error).__name__
 
 
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[TokenSequence]:

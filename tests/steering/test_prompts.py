@@ -126,10 +126,10 @@ def test_prompts_of_one_length_may_end_in_the_padding_token(llama: Pair) -> None
 
 
 def test_prompts_are_read_as_the_extractor_reads_texts(pair: Pair) -> None:
-    from mfa_sklearn import ActivationExtractor
+    from mfa_sklearn import ActivationExtractor, TokenSelection
 
     texts = [*PROMPTS, "The</s>", "a <|endoftext|> b"]
-    extractor = ActivationExtractor(pair.path, layer=0, include_special=True, device="cpu")
+    extractor = ActivationExtractor(pair.path, layer=0, select=TokenSelection(special=True), device="cpu")
     bos = pair.bridge.tokenizer.bos_token
     if pair.architecture != "qwen2":
         texts.append(f"{bos}The cat")  # as chat templates write it
