@@ -358,10 +358,10 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
         help="a place inside the component: scores of its factors in standard deviations, as in 0=20 8=-10",
     )
     add(
-        "--positions",
-        choices=("all", "prompt", "last"),
+        "--select",
+        choices=("all", "prompt", "generated", "last"),
         default="all",
-        help="which tokens to move: all, the prompt's, or the prompt's last",
+        help="which tokens to move: all, the prompt's, those that are written, or the prompt's last",
     )
     add(
         "--method",

@@ -1,4 +1,4 @@
-"""A small model beside transformers with a hook written by hand, choices of positions, and words of concepts."""
+"""A small model beside transformers with a hook written by hand, selections, and words of concepts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lm_fixtures import save_tiny_model
 
+from mfa_sklearn import TokenSelection
 from mfa_sklearn.steering import MFASteerer
 
 LAYER, ALPHA, D, K, Q = 1, 0.6, 32, 5, 3
@@ -79,12 +80,21 @@ def bos(pair: Pair) -> int:
     return 0 if pair.architecture == "qwen2" else 1
 
 
-# What each choice of positions means, of column c and prompt length n, for a model with `b` tokens before the text.
+# What each selection means, of column c and prompt length n, for a model with `b` tokens before the text.
 CHOICES: dict[str, tuple[Any, Callable[[int, int, int], bool]]] = {
     "all": ("all", lambda c, n, b: c >= b),
     "prompt": ("prompt", lambda c, n, b: b <= c < n),
     "last": ("last", lambda c, n, b: c == n - 1),
-    "first": (0, lambda c, n, b: c == 0),
+    "beginning": (0, lambda c, n, b: c == 0),
     "from the end": ([-2, -1], lambda c, n, b: c in (n - 2, n - 1)),
-    "generated": ([9, 10], lambda c, n, b: c in (9, 10)),
+    "written": ([9, 10], lambda c, n, b: c in (9, 10)),
+    "generated": ("generated", lambda c, n, b: c >= n),
+    "first": (TokenSelection(first=2), lambda c, n, b: b <= c < b + 2),
+    "window at the end": (TokenSelection(last=2), lambda c, n, b: n - 2 <= c < n),
+    "first generated": (TokenSelection(phase="generated", first=3), lambda c, n, b: n <= c < n + 3),
+    "joined": (
+        (TokenSelection(first=3) - TokenSelection(at=-1)) | TokenSelection(phase="generated", first=1),
+        lambda c, n, b: (b <= c < b + 3 and c != n - 1) or c == n,
+    ),
+    "special": (TokenSelection(special=True) - "last", lambda c, n, b: c != n - 1),
 }

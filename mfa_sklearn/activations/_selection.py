@@ -131,6 +131,11 @@ class TokenSelection:
         return self._without
 
     @property
+    def places(self) -> tuple[int, ...]:
+        """All that are named by `at`, exclusions aside."""
+        return tuple(place for part in self.parts for place in part.at or ())  # type: ignore[union-attr]
+
+    @property
     def is_whole(self) -> bool:
         """Whether every token is chosen that the text itself has."""
         return not self._without and any(set(part._conditions()) <= {"special"} for part in self.parts)

@@ -30,12 +30,15 @@ class TokenSequence:
         Whether the tokenizer added the token, as opposed to finding it in the text.
     starts, ends : int64 or None
         Characters of the text the token covers; None if the tokenizer cannot tell.
+    roles : str or None
+        Who says it, where the text is a chat; "" for nobody.
     """
 
     ids: np.ndarray
     special: np.ndarray
     starts: np.ndarray | None = None
     ends: np.ndarray | None = None
+    roles: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,13 +59,13 @@ class TokenSequence:
 
     def led_by(self, token_id: int) -> TokenSequence:
         """The same with a special token in front."""
-        facts = (token_id, True, 0, 0)
+        facts: tuple[Any, ...] = (token_id, True, 0, 0, "")
         return TokenSequence(
             *(None if a is None else np.insert(a, 0, fact) for a, fact in zip(self._arrays(), facts, strict=True))  # type: ignore[arg-type]
         )
 
     def _arrays(self) -> tuple[np.ndarray | None, ...]:
-        return self.ids, self.special, self.starts, self.ends
+        return self.ids, self.special, self.starts, self.ends, self.roles
 
 
 def tokenize(
