@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from steerer_cases import ALPHA, CHOICES, LAYER, PROMPTS, D, Pair, bos, make_mixture
+from steerer_cases import ALPHA, CHOICES, LAYER, PROMPTS, RULES, D, Pair, Rule, bos, make_mixture
 
 from mfa_sklearn import TokenSelection
 from mfa_sklearn.steering import MFASteerer
@@ -163,3 +163,75 @@ def test_models_that_cannot_be_watched_are_followed_by_shape() -> None:
         run(torch.tensor([[4]]))
         run(torch.tensor([[5]]))
         assert steered.mask.tolist() == [[False, True, False, False, True]]
+
+
+def padded_left(pair: Pair) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Ids, mask and lengths of the prompts together."""
+    rows = [pair.tokens(prompt)[0] for prompt in PROMPTS]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, True, pair.bridge.tokenizer.pad_token_id or 0, padding_side="left")
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], True, 0, padding_side="left")
+    return ids, mask, [len(row) for row in rows]
+
+
+def written(pair: Pair, rule: Rule, **options: Any) -> Any:
+    """What transformers writes behind the prompts, moved by hand."""
+    ids, mask, lengths = padded_left(pair)
+    with pair.by_rule(rule, lengths) as model, torch.no_grad():
+        return model.generate(ids, attention_mask=mask, eos_token_id=None, use_cache=False, **options)
+
+
+def check_histories(pair: Pair, rule: Rule, n_rows: int) -> None:
+    """What was moved is what the rule says of the tokens that the rows are told to have."""
+    steered, lengths = pair.steerer.steered_, padded_left(pair)[2]
+    assert steered is not None and steered.token_ids is not None and len(steered.mask) == n_rows
+    for number, (row, tokens) in enumerate(zip(steered.mask, steered.token_ids, strict=True)):
+        n = lengths[number // (n_rows // len(lengths))]
+        front = max(lengths) - n
+        strings = [pair.bridge.tokenizer.decode([token]) for token in tokens]
+        expected = [c >= front and rule(s, c - front, n, bos(pair)) for c, s in enumerate(strings)]
+        assert row.tolist() == expected
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("choice", RULES)
+def test_beams_are_steered_each_by_what_it_has_written(pair: Pair, choice: str, use_cache: bool) -> None:
+    select, rule = RULES[choice]
+    beams = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 6, "do_sample": False}
+    expected = written(pair, rule, **beams)
+    ids, mask, _ = padded_left(pair)
+    with pair.steerer.steer(component=2, alpha=ALPHA, select=select):
+        found = pair.bridge.hf_generate(
+            ids, attention_mask=mask, stop_at_eos=False, use_past_kv_cache=use_cache, **beams
+        )
+    assert found.tolist() == expected.tolist()
+    check_histories(pair, rule, n_rows=9)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("choice", RULES)
+def test_what_is_sampled_is_drawn_from_the_steered_distribution(pair: Pair, choice: str, use_cache: bool) -> None:
+    select, rule = RULES[choice]
+    options = {"max_new_tokens": 6, "return_dict_in_generate": True, "output_logits": True, "do_sample": True}
+    ids, mask, lengths = padded_left(pair)
+    with torch.random.fork_rng(), pair.steerer.steer(component=2, alpha=ALPHA, select=select):
+        torch.manual_seed(0)
+        found = pair.bridge.hf_generate(
+            ids, attention_mask=mask, stop_at_eos=False, use_past_kv_cache=use_cache, num_return_sequences=2, **options
+        )
+    check_histories(pair, rule, n_rows=6)
+    whole = torch.cat([mask.repeat_interleave(2, 0), torch.ones(6, 6, dtype=mask.dtype)], dim=1)
+    places = (whole.cumsum(1) - 1).clamp(min=0)
+    with pair.by_rule(rule, lengths) as model, torch.no_grad():
+        logits = model(input_ids=found.sequences, attention_mask=whole, position_ids=places, use_cache=False).logits
+    torch.testing.assert_close(torch.stack(found.logits, 1), logits[:, ids.shape[1] - 1 : -1], atol=5e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("choice", RULES)
+def test_greedy_text_of_padded_prompts(pair: Pair, choice: str) -> None:
+    select, rule = RULES[choice]
+    expected = written(pair, rule, max_new_tokens=6, do_sample=False)
+    options = {"max_new_tokens": 6, "do_sample": False, "stop_at_eos": False, "return_type": "tokens"}
+    for use_cache in (True, False):
+        move = {"component": 2, "alpha": ALPHA, "select": select, "use_past_kv_cache": use_cache}
+        assert pair.steerer.generate(PROMPTS, **move, **options).tolist() == expected.tolist()
+        check_histories(pair, rule, n_rows=3)

@@ -9,14 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture
+from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture, odd
 
+from mfa_sklearn import TokenSelection
 from mfa_sklearn.steering import MFASteerer
 from mfa_sklearn.steering._prompts import encode
 
+SELECTIONS = [
+    *("all", "prompt", "generated", "last", [-1, 7], odd),
+    TokenSelection(last=2) | TokenSelection(phase="generated", first=2),
+    TokenSelection(special=True) - TokenSelection(predicate=odd),
+]
+
 
 @pytest.mark.parametrize("use_past_kv_cache", [True, False])
-@pytest.mark.parametrize("select", ["all", "prompt", "last", [-1, 7]])
+@pytest.mark.parametrize("select", SELECTIONS, ids=repr)
 def test_prompts_generated_together_are_those_generated_alone(pair: Pair, select: Any, use_past_kv_cache: bool) -> None:
     options = {"max_new_tokens": 5, "do_sample": False, "stop_at_eos": False, "use_past_kv_cache": use_past_kv_cache}
     move = {"alpha": ALPHA, "select": select}
