@@ -210,7 +210,9 @@ def _padded(sequences: Sequence[TokenSequence]) -> TokenFacts:
 
     ids = filled([s.ids for s in sequences], -1, np.int64)
     special = filled([s.special for s in sequences], False, bool)
-    return TokenFacts.of_prompts(ids, real, special)
+    said = [s.roles for s in sequences if s.roles is not None]
+    roles = filled(said, "", np.concatenate(said).dtype) if said and len(said) == len(sequences) else None
+    return TokenFacts.of_prompts(ids, real, special, roles)
 
 
 def recorded(selection: TokenSelection, load_tokenizer: Callable[[], Any]) -> dict[str, Any]:
