@@ -234,7 +234,7 @@ def _finish(run: _Run) -> None:
     """Refuse a store without rows, and have a whole one take its place."""
     if not any(shard["rows"] for shard in run.manifest["shards"]):
         run.discard()
-        raise ValueError(nothing_selected(run.manifest["select"], run.manifest["n_texts"]))
+        raise ValueError(nothing_selected(run.manifest.get("select"), run.manifest["n_texts"]))
     if run.name == NEXT:
         run.save(MANIFEST)
         _tidy(run.path)
