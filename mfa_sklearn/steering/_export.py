@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, NamedTuple
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -167,9 +168,10 @@ def check_place(given: Mapping[int, Any], source: Mapping[str, Any] | None, site
             f"the mixture was fitted on {fact} {fitted!r}, but the file would say {here!r}, where its regions mean "
             "nothing: fit on raw activations of single tokens, at the site that is to be steered"
         )
-    layer = known.get("layer")
-    if isinstance(layer, Integral) and layer not in given:
-        raise ValueError(f"the mixture was fitted on layer {layer}, but layers {sorted(given)} are to be steered")
+    layers = [] if known.get("layer") is None else np.atleast_1d(known["layer"]).tolist()
+    if layers and not set(layers) & set(given):
+        fitted_on = layers[0] if len(layers) == 1 else layers
+        raise ValueError(f"the mixture was fitted on layer {fitted_on}, but layers {sorted(given)} are to be steered")
     return site
 
 
