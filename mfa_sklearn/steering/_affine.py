@@ -35,6 +35,10 @@ class AffineMap(NamedTuple):
         turned = x if self.weight is None else x @ self.weight.to(x).mT
         return shift(turned, self.bias if bool(self.bias.any()) else None)
 
+    def to(self, like: Tensor) -> AffineMap:
+        """The same map in the precision and on the device of `like`, so that calls need not cast it each time."""
+        return self._replace(weight=None if self.weight is None else self.weight.to(like), bias=self.bias.to(like))
+
 
 def affine_map(
     mfa: FittedParameters,

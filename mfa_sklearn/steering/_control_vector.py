@@ -71,8 +71,8 @@ def save_control_vector(
     The file has ``general.architecture = "controlvector"``, ``controlvector.model_hint``,
     ``controlvector.layer_count`` and a tensor ``direction.L`` of float32 for each layer. Layers are counted from 0:
     llama.cpp adds ``direction.L`` to what block L puts out (its `build_cvec` behind the sum that ends a block), which
-    is ``blocks.L.hook_resid_post``. It keeps no room for block 0 and refuses ``direction.0``. repeng and EasySteer
-    write and read the same names with the same count.
+    is ``blocks.L.hook_resid_post``. It keeps no room for block 0, and refuses a file with ``direction.0``. repeng and
+    EasySteer write and read the same names with the same count.
 
     llama.cpp adds it to all tokens of prompt and text, the beginning-of-text token among them, which `MFASteerer`
     leaves alone unless told otherwise: ``llama-cli -m model.gguf --control-vector move.gguf``, or

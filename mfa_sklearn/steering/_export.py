@@ -121,12 +121,12 @@ def save_affine(
     width = _check_maps(maps)
     site = check_place(maps, source, site)
     facts = _note(maps, source, site, select, note) | {"width": width, "dtype": dtype}
+    target = check_writable(as_path("path", path), (AFFINE,), overwrite=check_flag("overwrite", overwrite))
     tensors = {
         name: _cast(name, tensor, dtype)
         for layer, map_ in sorted(maps.items())
         for name, tensor in _named(layer, map_).items()
     }
-    target = check_writable(as_path("path", path), (AFFINE,), overwrite=check_flag("overwrite", overwrite))
     content = safetensors.torch.save(tensors, {"format": FORMAT, "note": json.dumps(facts, allow_nan=False)})
     with replacing(target) as temporary:
         temporary.write_bytes(content)
@@ -147,6 +147,8 @@ def _check_maps(maps: Mapping[int, AffineMap]) -> int:
             raise ValueError(
                 f"the map of layer {layer} has a bias {shapes[0]} and a weight {shapes[1]}: give (D,) and (D, D)"
             )
+        if not all(bool(tensor.isfinite().all()) for tensor in _named(layer, map_).values()):
+            raise ValueError(f"the map of layer {layer} holds NaN or infinity: make it again from a fitted mixture")
     return width
 
 
@@ -275,6 +277,4 @@ def _read_maps(tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> dict[i
     strays = set(tensors) - {name for layer, map_ in maps.items() for name in _named(layer, map_)}
     if strays or _check_maps(maps) != note["width"]:
         raise ValueError(f"its tensors {sorted(tensors)} are not those of its note: write it again with save_affine")
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise ValueError("its tensors hold NaN or infinity: write it again with save_affine")
     return maps

@@ -77,6 +77,14 @@ def test_an_offset_alone_has_no_weight_and_rows_keep_their_precision() -> None:
     assert affine_map(as_mfa(params), 0, 0.5)(x[None]).shape == (1, *x.shape)
 
 
+def test_a_map_can_be_cast_once() -> None:
+    found, x = affine_map(as_mfa(make_params()), 0, 0.5), rows().float()
+    cast = found.to(x)
+    assert cast.weight is not None and cast.weight.dtype == cast.bias.dtype == torch.float32
+    assert torch.equal(cast(x), found(x)) and cast.settings == found.settings
+    assert AffineMap(None, torch.ones(D)).to(x).weight is None
+
+
 def test_a_map_can_be_made_by_hand() -> None:
     x = rows()
     assert torch.equal(AffineMap(None, torch.ones(D))(x), x + 1)

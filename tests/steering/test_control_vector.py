@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,9 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match=r"cannot write .*a.gguf.* make room"):
         save_control_vector(tmp_path / "a.gguf", {1: [1.0]}, model_type="llama")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(ImportError, match=r"save_control_vector needs gguf: pip install 'mfa-sklearn\[export\]'"):
+        save_control_vector(tmp_path / "a.gguf", {1: [1.0]}, model_type="llama")

@@ -163,7 +163,7 @@ def test_the_site_is_that_of_the_source(tmp_path: Path) -> None:
         ({1: centroid()}, {"site": "nowhere"}, ValueError, "nowhere"),
         ({1: centroid()}, {"select": len}, TypeError, "cannot be written down"),
         ({1: AffineMap(None, torch.full((2,), 1e6))}, {"dtype": "float16"}, ValueError, "up to 1e[+]06, beyond what"),
-        ({1: AffineMap(None, torch.full((2,), torch.nan))}, {}, ValueError, "layer.1.bias has numbers"),
+        ({1: AffineMap(None, torch.full((2,), torch.nan))}, {}, ValueError, "layer 1 holds NaN or infinity"),
     ],
 )
 def test_what_cannot_be_written_is_refused(
@@ -201,7 +201,7 @@ CHANGES: dict[str, tuple[Callable[[Any, Any], None], str]] = {
     "one tensor more": (lambda tensors, note: tensors.update(more=torch.ones(2)), "are not those of its note"),
     "other width": (lambda tensors, note: note.update(width=7), "are not those of its note"),
     "transposed": (lambda tensors, note: tensors.update({f"layer.{LAYER}.weight": torch.ones(2, D)}), "give .D,."),
-    "no number": (lambda tensors, note: tensors[f"layer.{LAYER}.bias"].fill_(torch.inf), "NaN or infinity"),
+    "no number": (lambda tensors, note: tensors[f"layer.{LAYER}.bias"].fill_(torch.inf), "holds NaN or infinity"),
 }
 
 
