@@ -36,6 +36,11 @@ def add_options(
     )
     add("--source", type=int, metavar="J", help="number of the component that transport starts from")
     add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")
+    _add_file(parser)
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--dtype",
         choices=("float32", "float16", "bfloat16"),
