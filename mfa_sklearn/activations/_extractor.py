@@ -270,6 +270,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         check_store_options(shard_size, dtype)
         described = self._describe()
 
+        record = recorded(as_selection(self.select), self._tokenizer)
         # At the first part: for a store that is complete nothing is loaded or run.
         limits = cache(lambda: self._extraction(described, progress=False).limits(found))
 
@@ -279,13 +280,13 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         return write_store(
             directory,
             extract,
-            self._settings(),
+            self._settings(record),
             described[0],
             found,
             checked,
             shard_size=int(shard_size),
             dtype=dtype,
-            select=recorded(as_selection(self.select), self._tokenizer),
+            select=record,
             resume=resume,
             progress=self.verbose,
             least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
@@ -381,9 +382,9 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         if self.prepend_bos is not None:
             check_flag("prepend_bos", self.prepend_bos)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, record: dict[str, Any]) -> dict[str, Any]:
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
-        chosen = settings_of(as_selection(self.select), self._tokenizer)
+        chosen = settings_of(as_selection(self.select), record, self._tokenizer)
         return chosen | {name: getattr(self, name) for name in ("max_length", "max_norm_ratio")}
 
     def _checked(self, texts: Any) -> list[str]:

@@ -220,13 +220,12 @@ def recorded(selection: TokenSelection, load_tokenizer: Callable[[], Any]) -> di
     return selection.record(lambda predicate: predicate_digest(load_tokenizer(), predicate))
 
 
-def settings_of(selection: TokenSelection, load_tokenizer: Callable[[], Any]) -> dict[str, Any]:
-    """What a run that goes on must have the same.
+def settings_of(selection: TokenSelection, record: dict[str, Any], load_tokenizer: Callable[[], Any]) -> dict[str, Any]:
+    """What a run that goes on must have the same, of a selection and its record.
 
     Selections that could be said before there was `select`, with `keep` and `include_special`, are told as they were
     then, so that a run of that time goes on.
     """
-    record = recorded(selection, load_tokenizer)
     given = {name for name, value in record.items() if value not in (None, False)}
     if given == {"special"} or not given:
         return {"keep": None, "include_special": bool(given)}
