@@ -29,7 +29,7 @@ def facts_of(model: Any) -> dict[str, Any]:
         d_mlp = None
     embedding = model.get_input_embeddings()
     return {
-        "model_name": config.name_or_path or type(model).__name__,
+        **({"model_name": config.name_or_path} if config.name_or_path else {}),
         "architecture": type(model).__name__,
         "n_layers": getattr(text, "num_hidden_layers", None),
         "d_model": getattr(text, "hidden_size", None),

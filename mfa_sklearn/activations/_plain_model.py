@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,7 @@ class PlainModel:
     model : transformers.PreTrainedModel
         It is neither copied nor changed: hooks come off again, whatever happens.
     tokenizer : transformers tokenizer, optional
-        By default the one of the directory or the local cache that the model was loaded from, and none where that
-        holds none: prompts are then token ids.
+        By default the one of the directory that the model was loaded from; without one prompts are token ids.
 
     Attributes
     ----------
@@ -85,7 +85,8 @@ class PlainModel:
         self.adapter = SimpleNamespace(supports_generation=generates)
 
     def __repr__(self) -> str:
-        return f"PlainModel({self.cfg.architecture}, {self.cfg.model_name!r})"
+        name = self._facts.get("model_name")
+        return f"PlainModel({self.cfg.architecture}{f', {name!r}' if name else ''})"
 
     @property
     def cfg(self) -> SimpleNamespace:
@@ -343,9 +344,9 @@ def with_stand_ins(tokenizer: Any) -> Any:
 
 
 def _tokenizer_of(config: Any) -> Any:
-    """The tokenizer that lies where a model was loaded from, if there is one."""
+    """The tokenizer in the directory that a model was loaded from, if there is one."""
     try:
-        return load_tokenizer(config.name_or_path) if config.name_or_path else None
+        return load_tokenizer(config.name_or_path) if Path(config.name_or_path).is_dir() else None
     except ValueError:
         return None
 
