@@ -71,7 +71,7 @@ def _meant(model: Any, mfa: Any) -> str:
         return f"load it first, with mfa_sklearn.activations.load_model({str(model)!r})"
     if callable(getattr(model, "load", None)):
         return "give the model that it loads, as model.load()"
-    return "give what load_model returns, or a model of transformers or TransformerLens"
+    return "give a TransformerLens model or one of transformers, for instance what load_model(name) returns"
 
 
 class Place(NamedTuple):
