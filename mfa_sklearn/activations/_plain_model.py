@@ -42,8 +42,6 @@ class PlainModel:
     original_model : transformers.PreTrainedModel
     tokenizer : transformers tokenizer or None
         Where it lacks a beginning-of-text or padding token, a copy whose end-of-text token stands for them.
-    cfg : namespace
-        What the library asks of a configuration: `n_layers`, `d_model`, `d_mlp`, `d_vocab`, `n_ctx`, `device`, ...
     hook_dict : dict
         The hook points by TransformerLens' names: ``blocks.{layer}.hook_resid_post``, ``hook_resid_pre``,
         ``hook_attn_out``, ``hook_mlp_out`` and ``mlp.hook_post``; of architectures that are not known to the library,
@@ -90,7 +88,7 @@ class PlainModel:
 
     @property
     def cfg(self) -> SimpleNamespace:
-        """Facts of the model, as it is now."""
+        """What the library asks of a configuration: `n_layers`, `d_model`, `d_mlp`, `d_vocab`, `n_ctx`, `device`, ..."""
         return SimpleNamespace(**self._facts, device=self.original_model.device)
 
     def parameters(self) -> Iterator[Tensor]:

@@ -187,7 +187,7 @@ def test_a_mixture_steers_the_model_it_was_fitted_on_whatever_loaded_it(llama: P
 def test_what_has_no_hooks_is_told(llama: Pair) -> None:
     with pytest.raises(ValueError, match="its architecture lacks the site 'mlp'"):
         MFASteerer(unknown_mlp(llama), make_mixture(128), layer=LAYER, site="mlp")
-    with pytest.raises(TypeError, match="model is a LlamaMLP, which has no hooks: give a TransformerLens model or one of transf"):
+    with pytest.raises(TypeError, match="model is a LlamaMLP, which has no hooks: give a TransformerLens model or one"):
         MFASteerer(llama.plain.model.layers[0].mlp, make_mixture(), layer=LAYER)
 
 
