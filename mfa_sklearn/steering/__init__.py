@@ -1,17 +1,26 @@
 """From meaning to behavior: steering a language model towards the regions of a mixture."""
 
+from ._affine import AffineMap, affine_map
+from ._control_vector import save_control_vector
 from ._evaluation import NEUTRAL_PROMPTS, evaluate_steering, summarize_steering
+from ._export import SavedMaps, load_affine, save_affine
 from ._operators import TransportMap, interpolate, shift, subspace_offset, transport, transport_map, two_stage
 from ._steerer import MFASteerer
 from ._tables import SteeredTokens
 
 __all__ = [
     "NEUTRAL_PROMPTS",
+    "AffineMap",
     "MFASteerer",
+    "SavedMaps",
     "SteeredTokens",
     "TransportMap",
+    "affine_map",
     "evaluate_steering",
     "interpolate",
+    "load_affine",
+    "save_affine",
+    "save_control_vector",
     "shift",
     "subspace_offset",
     "summarize_steering",
