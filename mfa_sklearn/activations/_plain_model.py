@@ -88,7 +88,7 @@ class PlainModel:
 
     @property
     def cfg(self) -> SimpleNamespace:
-        """What the library asks of a configuration: `n_layers`, `d_model`, `d_mlp`, `d_vocab`, `n_ctx`, `device`, ..."""
+        """What a bridge's configuration is asked for: `n_layers`, `d_model`, `d_mlp`, `n_ctx`, `device` and the like."""
         return SimpleNamespace(**self._facts, device=self.original_model.device)
 
     def parameters(self) -> Iterator[Tensor]:
