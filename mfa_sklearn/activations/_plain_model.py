@@ -88,7 +88,7 @@ class PlainModel:
 
     @property
     def cfg(self) -> SimpleNamespace:
-        """What a bridge's configuration is asked for: `n_layers`, `d_model`, `d_mlp`, `n_ctx`, `device` and the like."""
+        """What a bridge's configuration is asked for: `n_layers`, `d_model`, `d_mlp`, `n_ctx`, `device` and so on."""
         return SimpleNamespace(**self._facts, device=self.original_model.device)
 
     def parameters(self) -> Iterator[Tensor]:
