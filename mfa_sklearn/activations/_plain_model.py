@@ -318,7 +318,10 @@ def load_plain(name: str, device: Any, dtype: Any, revision: str | None = None) 
     transformers = import_optional("transformers", "a language model")
     config = load_config(name, revision)
     loader = transformers.AutoModelForMaskedLM if fills_gaps(config) else transformers.AutoModelForCausalLM
-    model = loader.from_pretrained(name, dtype=dtype, revision=revision).to(device).eval()
+    # In earlier versions of transformers, fused attention leaves out the cap that Gemma 2's scores have.
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+    more = {"attn_implementation": "eager"} if capped else {}
+    model = loader.from_pretrained(name, dtype=dtype, revision=revision, **more).to(device).eval()
     try:
         tokenizer = load_tokenizer(name, revision)
     except ValueError:  # a directory without one: its model reads token ids

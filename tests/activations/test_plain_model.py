@@ -18,6 +18,7 @@ from lm_fixtures import (
     save_tiny_model,
     save_tiny_translator,
 )
+from plain_cases import tiny_model
 from sklearn.base import clone
 
 from mfa_sklearn import ActivationExtractor, datasets
@@ -97,6 +98,13 @@ def test_precisions(models: dict[str, Path], dtype: str) -> None:
     rtol = {"bfloat16": 2e-2, "float16": 2e-3, "float64": 1e-6}[dtype]
     assert np.linalg.norm(np.asarray(mine) - np.asarray(theirs)) <= rtol * np.linalg.norm(np.asarray(theirs))
     assert mine.dtype == theirs.dtype
+
+
+def test_rows_of_a_model_with_capped_attention(tmp_path: Path) -> None:
+    tiny_model("gemma2", vocab_size=384).float().save_pretrained(tmp_path / "gemma2")
+    make_tokenizer("llama").save_pretrained(tmp_path / "gemma2")
+    theirs, mine = extracted(tmp_path / "gemma2", layer=[0, 1])
+    np.testing.assert_allclose(np.asarray(mine), np.asarray(theirs), **CLOSE)
 
 
 def test_a_model_without_a_beginning_token_begins_with_its_end(tmp_path: Path) -> None:
