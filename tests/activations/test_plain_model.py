@@ -344,6 +344,15 @@ def test_a_text_ends_as_a_bridges_does(both: dict[str, tuple[Any, Any]]) -> None
     assert theirs[0, 5:].tolist() == [end] * (theirs.shape[1] - 5)
 
 
+@pytest.mark.parametrize(("cached", "widths"), [(True, [3, 1, 1, 1]), (False, [3, 4, 5, 6])])
+def test_hooks_fire_once_in_a_pass(both: dict[str, tuple[Any, Any]], cached: bool, widths: list[int]) -> None:
+    for model in both["llama"]:
+        seen: list[int] = []
+        with model.hooks(fwd_hooks=[(POST, lambda activation, hook, seen=seen: seen.append(activation.shape[1]))]):
+            model.generate(torch.tensor([[1, 5, 6]]), max_new_tokens=4, stop_at_eos=False, use_past_kv_cache=cached)
+        assert seen == widths
+
+
 @pytest.mark.parametrize("sampled", [False, True])
 def test_beams_are_those_of_transformers(both: dict[str, tuple[Any, Any]], sampled: bool) -> None:
     _, plain = both["qwen2"]
