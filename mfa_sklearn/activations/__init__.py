@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._array import ActivationArray
 from ._extractor import ActivationExtractor
 from ._language_model import load_model
+from ._plain_model import PlainModel
 from ._sites import SITES
 from ._store import ActivationStore, StoredActivations
 from ._tokenize import token_strings
@@ -14,6 +15,7 @@ __all__ = [
     "ActivationArray",
     "ActivationExtractor",
     "ActivationStore",
+    "PlainModel",
     "StoredActivations",
     "load_model",
     "token_strings",
