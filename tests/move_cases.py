@@ -31,3 +31,8 @@ def as_mfa(params: MFAParams) -> SimpleNamespace:
 
 def rows(n: int = 5, dtype: torch.dtype = torch.float64, seed: int = 1) -> torch.Tensor:
     return torch.as_tensor(np.random.default_rng(seed).normal(0, 3, (n, D))).to(dtype)
+
+
+def covariance(params: MFAParams, k: int) -> np.ndarray:
+    noise = params.noise_variance[k if len(params.noise_variance) > 1 else 0]
+    return (params.loadings[k] @ params.loadings[k].T + noise.diag()).numpy()

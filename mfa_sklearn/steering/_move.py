@@ -13,18 +13,9 @@ from torch import Tensor
 from .._base.checks import check_choice, warn_user
 from .._base.devices import without_autocast
 from ..mixture._model.density import Density
-from ._operators import (
-    TransportMap,
-    evaluable,
-    responsibilities,
-    shift,
-    subspace_offset,
-    transport,
-    transport_map,
-    two_stage,
-    weighted_centroid,
-)
+from ._operators import evaluable, responsibilities, shift, subspace_offset, two_stage, weighted_centroid
 from ._parameters import FittedParameters, read_params
+from ._transport import TransportMap, transport, transport_map
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

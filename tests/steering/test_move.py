@@ -10,6 +10,7 @@ import torch
 from move_cases import D, Q, as_mfa, make_params, rows
 
 from mfa_sklearn.steering import _operators as ops
+from mfa_sklearn.steering import _transport
 from mfa_sklearn.steering._move import Mixture, Move
 
 
@@ -22,8 +23,8 @@ def test_nothing_asked_for_changes_no_bit(method: str, component: int | None) ->
     assert moved.numpy().tobytes() == x.numpy().tobytes()
     assert move.is_nothing
     params = make_params()
-    route = ops.transport_map(params, 0, 1)
-    for same in (ops.two_stage(x, params.means[1], 0.0, None), ops.transport(x, route, 0.0)):
+    route = _transport.transport_map(params, 0, 1)
+    for same in (ops.two_stage(x, params.means[1], 0.0, None), _transport.transport(x, route, 0.0)):
         assert same.numpy().tobytes() == x.numpy().tobytes()
 
 
@@ -44,7 +45,7 @@ def test_transport_starts_from_the_most_responsible_component_of_each_row() -> N
     mixture = Mixture(as_mfa(params))
     moved = Move(mixture, 2, 0.5, None, "transport", None)(x, torch.zeros(4, dtype=torch.long))
     for row, source in enumerate([0, 3, 1, 0]):
-        torch.testing.assert_close(moved[row], ops.transport(x[row], mixture.route(source, 2), 0.5))
+        torch.testing.assert_close(moved[row], _transport.transport(x[row], mixture.route(source, 2), 0.5))
     at_target = Move(mixture, 2, 1.0, None, "transport", None)(params.means[[2]], torch.zeros(1, dtype=torch.long))
     torch.testing.assert_close(at_target, params.means[[2]])
 
