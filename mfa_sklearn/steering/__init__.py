@@ -1,22 +1,43 @@
 """From meaning to behavior: steering a language model towards the regions of a mixture."""
 
+from ._concepts import concept_regions, concept_scores
+from ._directions import add_direction, difference_of_means, principal_direction, probe_direction, random_direction
 from ._evaluation import NEUTRAL_PROMPTS, evaluate_steering, summarize_steering
-from ._operators import interpolate, shift, subspace_offset, two_stage
+from ._odds import Reached, posterior_log_odds, reach_posterior
+from ._operators import interpolate, shift, subspace_offset, two_stage, weighted_centroid
+from ._regions import Gate, keep_norm, move_within, nearest_region, opens, region_difference
 from ._steerer import MFASteerer
 from ._tables import SteeredTokens
 from ._transport import TransportMap, transport, transport_map
 
 __all__ = [
     "NEUTRAL_PROMPTS",
+    "Gate",
     "MFASteerer",
+    "Reached",
     "SteeredTokens",
     "TransportMap",
+    "add_direction",
+    "concept_regions",
+    "concept_scores",
+    "difference_of_means",
     "evaluate_steering",
     "interpolate",
+    "keep_norm",
+    "move_within",
+    "nearest_region",
+    "opens",
+    "posterior_log_odds",
+    "principal_direction",
+    "probe_direction",
+    "random_direction",
+    "reach_posterior",
+    "region_difference",
     "shift",
     "subspace_offset",
     "summarize_steering",
     "transport",
     "transport_map",
     "two_stage",
+    "weighted_centroid",
 ]

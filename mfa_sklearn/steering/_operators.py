@@ -3,7 +3,10 @@
     centroid    x + a (mu_k - x)  =  (1 - a) x + a mu_k
     local       x + W_k z
     two-stage   x + a (mu_k - x) + W_k z
-    transport   x + a (T(x) - x),  T the optimal-transport map from one component's Gaussian to another's
+
+Other modules have the moves that take more: `_transport`; `_regions`, with what a row is within its region kept, to the
+one of several regions that suits it, within its own; `_odds`, until a concept is as probable as asked for;
+`_directions`, the same step for every row.
 
 Rows are ``(..., D)`` in any floating precision on any device; what moves them is cast to theirs. A move of size nothing
 (``a = 0``, ``z = 0``) returns its input, the same bits.
@@ -16,6 +19,7 @@ from torch import Tensor
 
 from ..mixture._model.density import Density, log_joint, prepare
 from ..mixture._model.params import MFAParams
+from ._parameters import FittedParameters, read_params
 
 
 def interpolate(x: Tensor, target: Tensor, alpha: float) -> Tensor:
@@ -73,12 +77,50 @@ def evaluable(params: MFAParams, device: torch.device) -> Density:
     return prepare(params.to(torch.float64, torch.device("cpu") if device.type == "mps" else device))
 
 
+def as_density(mfa: FittedParameters | MFAParams | Density, device: torch.device) -> Density:
+    """`evaluable` of whatever has a mixture's parameters; one that is evaluable already, as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `read_params`.
+    """
+    return mfa if isinstance(mfa, Density) else evaluable(read_params(mfa), device)
+
+
 def responsibilities(density: Density, x: Tensor) -> Tensor:
     """Posterior probabilities ``p(k | x)``, (..., K), of the components given rows (..., D), in double precision."""
     rows = x.detach().to(density.constant)
     return log_joint(density, rows.reshape(-1, rows.shape[-1])).softmax(-1).reshape(*x.shape[:-1], -1)
 
 
-def weighted_centroid(density: Density, x: Tensor) -> Tensor:
-    """The mean of the components' means under the posterior of each row, ``sum_k p(k | x) mu_k``, (..., D)."""
+def weighted_centroid(mfa: FittedParameters | MFAParams | Density, x: Tensor) -> Tensor:
+    """The mean of the components' means under each row's posterior, ``E[mu | x] = sum_k p(k | x) mu_k``.
+
+    Parameters
+    ----------
+    mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
+    x : Tensor (..., D)
+
+    Returns
+    -------
+    Tensor (..., D)
+        In the precision and on the device of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `mfa` is not fitted.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.steering import weighted_centroid
+    >>> mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [90.0, 0.0]], [[[1.0], [0.0]]] * 2, [1.0, 1.0])
+    >>> weighted_centroid(mfa, torch.tensor([[1.0, 2.0], [45.0, 2.0]]))
+    tensor([[ 0.,  0.],
+            [45.,  0.]])
+    """
+    density = as_density(mfa, x.device)
     return (responsibilities(density, x) @ density.params.means).to(x)

@@ -1,0 +1,305 @@
+"""The shortest moves to given log odds, by sequential quadratic programming. Torch only, double precision.
+
+    minimize  d^T C_r^-1 d / 2    subject to    h(d) = o(x + d) - level >= 0
+
+with o the log odds of `_odds` and r a row's own region; a problem with several local solutions. From a move d with
+gradient ``g = grad h``, multiplier l and the matrix
+
+    M = max(1 - l b_r, 0.1) C_r^-1 + l C_s^-1
+
+the next lies on the way to ``d + M^-1 (l' g - C_r^-1 d)``, with the least ``l' >= 0`` that satisfies the linearized
+constraint (Nocedal & Wright, Numerical Optimization, 2006, chapter 18). M is the Hessian of the Lagrangian where
+regions do not mix: s is the region most responsible within the concept, ``b_r`` the responsibility of r without it. The
+step is halved until the exact penalty ``d^T C_r^-1 d / 2 + rho max(0, -h)`` falls, and -h does not exceed a quarter of
+what the row was short of. Of the solutions from two starts, the row itself and the nearest mean that is probable
+enough, the shorter is taken.
+
+Nothing of size D x D is formed: M is a diagonal minus a product of 2 q columns. Shapes: n rows, K regions, D features,
+q factors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..mixture._model.density import Density, log_joint, scores_and_log_joint
+from ..mixture._model.lowrank import LowRank
+
+#: Log odds that a row may be short of and still counts as there.
+TOLERANCE = 1e-6
+_MAX_STEPS = 50
+_MAX_HALVINGS = 12
+_BISECTIONS = 25
+# A row is done once a step changes its move by less than this share: its length is then right to the square of that.
+_STATIONARY = 1e-5
+# Share of the promised fall of the penalty function that a step has to bring (Armijo's condition).
+_SUFFICIENT = 1e-4
+# Share of what a row is short of that a move on its way may be short of: where memberships are soft the odds are flat
+# but for the walls between regions, and a step over one would not find back.
+_SLACK = 0.25
+# Least share of C_r^-1 in M, which keeps it positive definite.
+_LEAST_OWN = 0.1
+# Rows are solved in pieces whose factors take no more than this.
+_PIECE_BYTES = 2**27
+
+
+class Table(NamedTuple):
+    """Logarithms of memberships."""
+
+    within: Tensor  # (K,)  log c_k
+    without: Tensor  # (K,)  log (1 - c_k)
+
+
+class _Gradient(NamedTuple):
+    """What the odds are like around each row."""
+
+    excess: Tensor  # (n,)  log odds beyond those to reach
+    gradient: Tensor  # (n, D)
+    within: Tensor  # (n, K)  responsibilities within the concept
+    without: Tensor  # (n, K)  and without it
+
+
+class _Problem(NamedTuple):
+    """Rows to move, in double precision, and where to."""
+
+    density: Density
+    table: Table
+    level: float  # log odds to reach
+    x: Tensor  # (n, D)
+    region: Tensor  # (n,)  the row's own
+    own: LowRank  # of n covariances, those of the rows' own regions
+    slack: Tensor  # (n,)  log odds that a move on the way may be short of
+
+    def take(self, rows: Tensor) -> _Problem:
+        """The problem of some of the rows."""
+        return self._replace(
+            x=self.x[rows], region=self.region[rows], own=_take(self.own, rows), slack=self.slack[rows]
+        )
+
+    def excess(self, step: Tensor) -> Tensor:
+        """Log odds at ``x + step`` beyond those to reach, (n,)."""
+        return log_odds(log_joint(self.density, self.x + step), self.table) - self.level
+
+    def gradient(self, step: Tensor) -> _Gradient:
+        """The same with their gradient ``sum_k (a_k - b_k) C_k^-1 (mu_k - y)``, ``C^-1 = Psi^-1 - B B^T``."""
+        density, y = self.density, self.x + step
+        u, joint = scores_and_log_joint(density, y)
+        a, b = ((joint + log_share).softmax(-1) for log_share in self.table)
+        lean = a - b
+        shared = density.precision.shape[1] == 1
+        precision = (lean.sum(-1, keepdim=True) if shared else lean) @ density.precision.T
+        along = (u * lean[:, None, :]).reshape(len(y), -1) @ density.basis.T
+        gradient = lean @ density.cross.T - y * precision + along
+        return _Gradient(log_odds(joint, self.table) - self.level, gradient, a, b)
+
+    def flat(self, step: Tensor) -> Tensor:
+        """Coordinates (n, D + q) whose squares add to ``step^T C_r^-1 step``: no digits cancel."""
+        rest, z = self._parts(step)
+        return torch.cat([rest / self.own.noise_variance.sqrt(), z], dim=-1)
+
+    def pull(self, step: Tensor) -> Tensor:
+        """``C_r^-1 step``, (n, D)."""
+        return self._parts(step)[0] / self.own.noise_variance
+
+    def _parts(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        z = step[:, None] @ self.own.basis @ self.own.whitener
+        return step - (z @ self.own.loadings.mT)[:, 0], z[:, 0]
+
+    def solve(self, vectors: Tensor, multiplier: Tensor, at: _Gradient) -> Tensor:
+        """``M^-1 v`` of vectors (n, D, m); see the notes of the module."""
+        inner = _take(self.density.cov, at.within.argmax(-1))
+        own = (1 - multiplier * at.without.gather(1, self.region[:, None])[:, 0]).clamp_min(_LEAST_OWN)
+        diagonal = (own[:, None] / self.own.noise_variance + multiplier[:, None] / inner.noise_variance)[..., None]
+        roots = own.sqrt()[:, None, None], multiplier.sqrt()[:, None, None]
+        columns = torch.cat([roots[0] * self.own.basis, roots[1] * inner.basis], dim=-1)
+        scaled, plain = columns / diagonal, vectors / diagonal
+        small = torch.eye(columns.shape[-1], dtype=columns.dtype, device=columns.device) - columns.mT @ scaled
+        # A small matrix that rounding made singular gives no numbers, and the search refuses the step.
+        return plain + scaled @ torch.linalg.solve_ex(small, columns.mT @ plain).result
+
+    def move(self, step: Tensor) -> _Moves:
+        """A move with what is known of it."""
+        return _Moves(step, self.flat(step).square().sum(-1), self.excess(step))
+
+
+class _Moves(NamedTuple):
+    """A move of each row."""
+
+    step: Tensor  # (n, D)  y - x
+    length: Tensor  # (n,)  step^T C_r^-1 step
+    excess: Tensor  # (n,)
+
+    def take(self, rows: Tensor) -> _Moves:
+        """Those of some of the rows."""
+        return _Moves(*(part[rows] for part in self))
+
+    def put(self, rows: Tensor, others: _Moves) -> None:
+        """Take the moves of some rows from others, in place."""
+        for part, other in zip(self, others, strict=True):
+            part[rows] = other
+
+    def copy(self) -> _Moves:
+        """The same in memory of their own."""
+        return _Moves(*(part.clone() for part in self))
+
+    def beaten_by(self, others: _Moves) -> Tensor:
+        """Which others go far enough and are shorter, or go farther than these that do not, (n,) bool."""
+        there, others_there = self.excess >= -TOLERANCE, others.excess >= -TOLERANCE
+        return torch.where(there, others_there & (others.length < self.length), others.excess > self.excess)
+
+
+class _Line(NamedTuple):
+    """From each row's move to the solution of a quadratic problem."""
+
+    start: _Moves
+    change: Tensor  # (n, D)
+    inner: Tensor  # (n,)  step^T C_r^-1 change
+    change_length: Tensor  # (n,)  change^T C_r^-1 change
+    multiplier: Tensor  # (n,)
+
+    def take(self, rows: Tensor) -> _Line:
+        """Those of some of the rows."""
+        return _Line(self.start.take(rows), *(part[rows] for part in self[1:]))
+
+    def at(self, problem: _Problem, share: float) -> _Moves:
+        """The moves that lie a share of the way along."""
+        step = self.start.step + share * self.change
+        length = self.start.length + 2 * share * self.inner + share**2 * self.change_length
+        return _Moves(step, length, problem.excess(step))
+
+    def is_point(self) -> Tensor:
+        """Where there is nowhere left to go, (n,) bool."""
+        return self.change_length <= _STATIONARY**2 * self.start.length
+
+
+def solve(density: Density, table: Table, level: float, rows: Tensor, joint: Tensor) -> tuple[Tensor, Tensor]:
+    """The shortest moves found of rows that are short of a level of log odds.
+
+    Parameters
+    ----------
+    density : Density
+        In double precision.
+    table : Table
+    level : float
+    rows : Tensor (n, D)
+        In double precision.
+    joint : Tensor (n, K)
+        The log joint density of the rows.
+
+    Returns
+    -------
+    step : Tensor (n, D)
+    reached : Tensor (n,) of bool
+        Whether it leads to the level, to `TOLERANCE`. The others lead to where the odds were best of what was tried.
+    """
+    steps, reached = torch.zeros_like(rows), torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+    for piece in torch.arange(len(rows), device=rows.device).split(_piece(density)):
+        own, slack = joint[piece].argmax(-1), _SLACK * (level - log_odds(joint[piece], table))
+        best = _solved(_Problem(density, table, level, rows[piece], own, _take(density.cov, own), slack))
+        steps[piece], reached[piece] = best.step, best.excess >= -TOLERANCE
+    return steps, reached
+
+
+def _solved(problem: _Problem) -> _Moves:
+    """The best moves found."""
+    best = _descended(problem, problem.move(torch.zeros_like(problem.x)))
+    others = _descended(problem, _to_a_mean(problem))
+    better = best.beaten_by(others)
+    best.put(better, others.take(better))
+    return best
+
+
+def _descended(problem: _Problem, start: _Moves) -> _Moves:
+    """The best moves on the way from a start to a local solution."""
+    best, moves = start.copy(), start
+    rows = torch.arange(len(problem.x), device=problem.x.device)
+    multiplier = penalty = torch.zeros_like(start.length)
+    for _ in range(_MAX_STEPS):
+        line = _quadratic(problem, moves, multiplier)
+        penalty = torch.maximum(penalty, 2 * line.multiplier)
+        moves, moved = _searched(problem, line, penalty)
+        better = best.take(rows).beaten_by(moves)
+        best.put(rows[better], moves.take(better))
+        going = (moved & ~line.is_point()).nonzero()[:, 0]
+        if not len(going):
+            break
+        rows, problem, moves, penalty = rows[going], problem.take(going), moves.take(going), penalty[going]
+        multiplier = line.multiplier[going]
+    return best
+
+
+def _quadratic(problem: _Problem, moves: _Moves, multiplier: Tensor) -> _Line:
+    """The way to the solution of the quadratic problem at each move."""
+    at = problem.gradient(moves.step)
+    pair = torch.stack([at.gradient, problem.pull(moves.step)], dim=-1)
+    rise, fall = problem.solve(pair, multiplier, at).unbind(-1)
+    slope = (at.gradient * rise).sum(-1).clamp_min(torch.finfo(rise.dtype).tiny)
+    following = (((at.gradient * fall).sum(-1) - at.excess) / slope).clamp_min(0)
+    change = following[:, None] * rise - fall
+    flat, flat_change = problem.flat(moves.step), problem.flat(change)
+    return _Line(moves, change, (flat * flat_change).sum(-1), flat_change.square().sum(-1), following)
+
+
+def _searched(problem: _Problem, line: _Line, penalty: Tensor) -> tuple[_Moves, Tensor]:
+    """Moves along a line where the penalty function is less, and which rows have found one, (n,) bool."""
+    shortage = penalty * (-line.start.excess).clamp_min(0)
+    value, slope = line.start.length / 2 + shortage, line.inner - shortage
+    least = torch.minimum(line.start.excess, -problem.slack)
+    found, pending, share = line.start.copy(), torch.arange(len(value), device=value.device), 1.0
+    for _ in range(_MAX_HALVINGS):
+        tried = line.take(pending).at(problem.take(pending), share)
+        now = tried.length / 2 + penalty[pending] * (-tried.excess).clamp_min(0)
+        falls = (now <= value[pending] + _SUFFICIENT * share * slope[pending]) & (tried.excess >= least[pending])
+        found.put(pending[falls], tried.take(falls))
+        pending, share = pending[~falls], share / 2
+        if not len(pending):
+            break
+    return found, torch.ones_like(value, dtype=torch.bool).index_fill(0, pending, False)
+
+
+def _to_a_mean(problem: _Problem) -> _Moves:
+    """Moves towards the nearest mean that is probable enough, as far as is enough; else to the most probable one."""
+    means = problem.density.params.means
+    excess = log_odds(log_joint(problem.density, means), problem.table) - problem.level
+    there = (excess >= 0).nonzero()[:, 0]
+    if not len(there):
+        return problem.move(means[excess.argmax()] - problem.x)
+    nearest = problem.move(means[there[0]] - problem.x)
+    for goal in means[there[1:]]:
+        moves = problem.move(goal - problem.x)
+        nearer = moves.length < nearest.length
+        nearest.put(nearer, moves.take(nearer))
+    return _shortened(problem, nearest)
+
+
+def _shortened(problem: _Problem, far: _Moves) -> _Moves:
+    """Moves that go far enough, cut where they just do."""
+    low, high = torch.zeros_like(far.length), torch.ones_like(far.length)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        there = problem.excess(middle[:, None] * far.step) >= 0
+        low, high = torch.where(there, low, middle), torch.where(there, middle, high)
+    step = high[:, None] * far.step
+    return _Moves(step, high**2 * far.length, problem.excess(step))
+
+
+def log_odds(joint: Tensor, table: Table) -> Tensor:
+    """Log odds (n,) of a concept from log joint densities (n, K)."""
+    return (joint + table.within).logsumexp(-1) - (joint + table.without).logsumexp(-1)
+
+
+def _take(cov: LowRank, components: Tensor) -> LowRank:
+    """The factorizations of components (n,), as a batch of n."""
+    noise = cov.noise_variance.expand(len(cov.loadings), -1)[components]
+    parts = (cov.basis, cov.whitener, cov.log_det, cov.signal)
+    return LowRank(cov.loadings[components], noise, *(part[components] for part in parts))
+
+
+def _piece(density: Density) -> int:
+    """How many rows to solve together."""
+    n_components, n_features, n_factors = density.cov.basis.shape
+    numbers = (n_factors + 1) * (10 * n_features + 3 * n_components)
+    return max(1, _PIECE_BYTES // (numbers * density.constant.element_size()))
