@@ -169,7 +169,7 @@ def read_memberships(memberships: Mapping[int, float] | ArrayLike | Tensor, n_co
     return c
 
 
-def read_probability(probability: Any, memberships: Tensor) -> float | None:
+def read_probability(probability: Any, memberships: Tensor, name: str = "probability") -> float | None:
     """The log odds to reach; None for a probability of 0, which every row has.
 
     Raises
@@ -180,13 +180,13 @@ def read_probability(probability: Any, memberships: Tensor) -> float | None:
         If it is none that rows can reach, given the memberships (K,).
     """
     if isinstance(probability, bool) or not isinstance(probability, Real):
-        raise TypeError(f"probability={probability!r} must be a number from 0 to 1")
+        raise TypeError(f"{name}={probability!r} must be a number from 0 to 1")
     p, most = float(probability), float(memberships.max())
     if not 0 <= p < 1:
-        raise ValueError(f"probability={p:g} must lie in [0, 1): 0.9 is a usual one, 0 moves nothing")
+        raise ValueError(f"{name}={p:g} must lie in [0, 1): 0.9 is a usual one, 0 moves nothing")
     if p >= most:
         raise ValueError(
-            f"probability={p:g} is out of reach: the region that is most of the concept has a membership of {most:g}. "
+            f"{name}={p:g} is out of reach: the region that is most of the concept has a membership of {most:g}. "
             "Give a smaller one, or memberships of 1 for a set of regions"
         )
     return math.log(p / (1 - p)) if p else None

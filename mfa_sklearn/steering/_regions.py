@@ -59,7 +59,7 @@ def region_difference(x: Tensor, target: Tensor, expected: Tensor, alpha: float)
     tensor([[91.,  2.],
             [91.,  2.]])
     """
-    return x if alpha == 0 else x + alpha * (target.to(x) - expected.to(x))
+    return x if alpha == 0 else x + (alpha * (target.to(expected) - expected)).to(x)
 
 
 def nearest_region(
@@ -189,7 +189,12 @@ def move_within(
     """
     density = as_density(mfa, x.device)
     steps = region_steps(density.params.loadings, read_region_scores(scores, density.params.loadings))
-    return x if alpha == 0 else x + alpha * (responsibilities(density, x) @ steps).to(x)
+    return step_within(density, x, steps, alpha)
+
+
+def step_within(density: Density, x: Tensor, steps: Tensor, alpha: float) -> Tensor:
+    """Rows ``x + alpha sum_k p(k | x) step_k``, with steps (K, D) as of `region_steps`."""
+    return x if alpha == 0 else x + (alpha * (responsibilities(density, x) @ steps.to(density.constant))).to(x)
 
 
 def read_region_scores(scores: ArrayLike | Tensor, loadings: Tensor) -> Tensor:
