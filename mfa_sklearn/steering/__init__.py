@@ -1,6 +1,6 @@
 """From meaning to behavior: steering a language model towards the regions of a mixture."""
 
-from ._concepts import concept_regions, concept_scores
+from ._concept_regions import concept_regions, concept_scores
 from ._directions import add_direction, difference_of_means, principal_direction, probe_direction, random_direction
 from ._evaluation import NEUTRAL_PROMPTS, evaluate_steering, summarize_steering
 from ._odds import Reached, posterior_log_odds, reach_posterior

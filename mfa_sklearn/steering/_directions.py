@@ -102,7 +102,7 @@ def probe_direction(X: ArrayLike, is_concept: ArrayLike) -> np.ndarray:
     True
     """
     rows, concept = _labeled(X, is_concept)
-    probe = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000, tol=1e-6))
     scaler, regression = (step for _, step in probe.fit(rows, concept).steps)
     return _along(regression.coef_[0] / scaler.scale_, rows, concept)
 

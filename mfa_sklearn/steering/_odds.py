@@ -109,7 +109,8 @@ def reach_posterior(
         moved by constants.
     reached : Tensor (n,) of bool
         Whether the log odds of the row, in double precision, are those asked for, to 1e-6. The others have moved to
-        where the concept was most probable of what was tried. All reach it if some mean of a region does.
+        where the concept was most probable of what was tried, at most ten times as far as the mean it is most probable
+        at, and stay where it is nowhere more probable. All reach it if some mean of a region does.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def reach_posterior(
     joint = log_joint(density, rows)
     excess = log_odds(joint, table) - level
     short = (excess < 0).nonzero()[:, 0]
-    step, reached = torch.zeros_like(rows), torch.ones(len(x), dtype=torch.bool, device=rows.device)
+    step, reached = torch.zeros_like(rows), excess >= 0
     if len(short):
         step[short], reached[short] = solve(density, table, level, rows[short], joint[short])
     is_moved = torch.zeros_like(reached).index_fill(0, short, True).to(x.device)

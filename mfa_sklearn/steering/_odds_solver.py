@@ -40,6 +40,9 @@ _SUFFICIENT = 1e-4
 # Share of what a row is short of that a move on its way may be short of: where memberships are soft the odds are flat
 # but for the walls between regions, and a step over one would not find back.
 _SLACK = 0.25
+# How much longer than the move to a mean a move may be, both squared: far out, odds are made of rounding. D, the squared
+# length of a region's rows on average, is added to that of the former.
+_FARTHEST = 100.0
 # Least share of C_r^-1 in M, which keeps it positive definite.
 _LEAST_OWN = 0.1
 # Rows are solved in pieces whose factors take no more than this.
@@ -72,12 +75,12 @@ class _Problem(NamedTuple):
     region: Tensor  # (n,)  the row's own
     own: LowRank  # of n covariances, those of the rows' own regions
     slack: Tensor  # (n,)  log odds that a move on the way may be short of
+    limit: Tensor  # (n,)  squared length that no move exceeds
 
     def take(self, rows: Tensor) -> _Problem:
         """The problem of some of the rows."""
-        return self._replace(
-            x=self.x[rows], region=self.region[rows], own=_take(self.own, rows), slack=self.slack[rows]
-        )
+        parts = {name: getattr(self, name)[rows] for name in ("x", "region", "slack", "limit")}
+        return self._replace(**parts, own=_take(self.own, rows))
 
     def excess(self, step: Tensor) -> Tensor:
         """Log odds at ``x + step`` beyond those to reach, (n,)."""
@@ -148,7 +151,8 @@ class _Moves(NamedTuple):
     def beaten_by(self, others: _Moves) -> Tensor:
         """Which others go far enough and are shorter, or go farther than these that do not, (n,) bool."""
         there, others_there = self.excess >= -TOLERANCE, others.excess >= -TOLERANCE
-        return torch.where(there, others_there & (others.length < self.length), others.excess > self.excess)
+        shorter, farther = others.length < self.length, others.excess > self.excess + TOLERANCE
+        return torch.where(there, others_there & shorter, others_there | farther)
 
 
 class _Line(NamedTuple):
@@ -198,15 +202,18 @@ def solve(density: Density, table: Table, level: float, rows: Tensor, joint: Ten
     steps, reached = torch.zeros_like(rows), torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
     for piece in torch.arange(len(rows), device=rows.device).split(_piece(density)):
         own, slack = joint[piece].argmax(-1), _SLACK * (level - log_odds(joint[piece], table))
-        best = _solved(_Problem(density, table, level, rows[piece], own, _take(density.cov, own), slack))
+        limit = torch.full_like(slack, torch.inf)
+        best = _solved(_Problem(density, table, level, rows[piece], own, _take(density.cov, own), slack, limit))
         steps[piece], reached[piece] = best.step, best.excess >= -TOLERANCE
     return steps, reached
 
 
 def _solved(problem: _Problem) -> _Moves:
     """The best moves found."""
+    far = _to_a_mean(problem)
+    problem = problem._replace(limit=_FARTHEST * (far.length + problem.x.shape[1]))
     best = _descended(problem, problem.move(torch.zeros_like(problem.x)))
-    others = _descended(problem, _to_a_mean(problem))
+    others = _descended(problem, _shortened(problem, far))
     better = best.beaten_by(others)
     best.put(better, others.take(better))
     return best
@@ -252,7 +259,8 @@ def _searched(problem: _Problem, line: _Line, penalty: Tensor) -> tuple[_Moves, 
     for _ in range(_MAX_HALVINGS):
         tried = line.take(pending).at(problem.take(pending), share)
         now = tried.length / 2 + penalty[pending] * (-tried.excess).clamp_min(0)
-        falls = (now <= value[pending] + _SUFFICIENT * share * slope[pending]) & (tried.excess >= least[pending])
+        falls = now <= value[pending] + _SUFFICIENT * share * slope[pending]
+        falls &= (tried.excess >= least[pending]) & (tried.length <= problem.limit[pending])
         found.put(pending[falls], tried.take(falls))
         pending, share = pending[~falls], share / 2
         if not len(pending):
@@ -261,7 +269,7 @@ def _searched(problem: _Problem, line: _Line, penalty: Tensor) -> tuple[_Moves, 
 
 
 def _to_a_mean(problem: _Problem) -> _Moves:
-    """Moves towards the nearest mean that is probable enough, as far as is enough; else to the most probable one."""
+    """Moves to the nearest mean that is probable enough, else to the most probable one."""
     means = problem.density.params.means
     excess = log_odds(log_joint(problem.density, means), problem.table) - problem.level
     there = (excess >= 0).nonzero()[:, 0]
@@ -272,11 +280,11 @@ def _to_a_mean(problem: _Problem) -> _Moves:
         moves = problem.move(goal - problem.x)
         nearer = moves.length < nearest.length
         nearest.put(nearer, moves.take(nearer))
-    return _shortened(problem, nearest)
+    return nearest
 
 
 def _shortened(problem: _Problem, far: _Moves) -> _Moves:
-    """Moves that go far enough, cut where they just do."""
+    """Moves that go far enough, cut where they just do; the others as they are."""
     low, high = torch.zeros_like(far.length), torch.ones_like(far.length)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2

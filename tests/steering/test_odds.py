@@ -129,8 +129,16 @@ def test_rows_that_cannot_reach_it_are_told() -> None:
     twice = MFAParams(torch.tensor([0.5, 0.5]).double().log(), *(p[[0, 0]] for p in params[1:3]), params[3])
     x = rows(4)
     moved, reached = reach_posterior(twice, x, {1: 1.0}, 0.9)
-    assert not reached.any() and bool(moved.isfinite().all())
+    assert not reached.any() and torch.equal(moved, x)
     assert bool(reach_posterior(twice, x, {1: 1.0}, 0.4).reached.all())
+
+
+def test_rows_that_are_no_numbers_stay_and_are_not_there() -> None:
+    x = rows(3)
+    x[1, 0] = torch.nan
+    moved, reached = reach_posterior(make_params(), x, {1: 1.0}, 0.9)
+    assert reached.tolist() == [True, False, True]
+    torch.testing.assert_close(moved[1], x[1], rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_row_moves_the_same_alone_and_among_others() -> None:

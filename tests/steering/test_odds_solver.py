@@ -22,7 +22,9 @@ def make_problem(params: MFAParams, x: torch.Tensor, c: np.ndarray = C) -> solve
     own = log_joint(density, x).argmax(-1)
     with np.errstate(divide="ignore"):
         table = solver.Table(torch.as_tensor(np.log(c)), torch.as_tensor(np.log1p(-c)))
-    return solver._Problem(density, table, 0.5, x, own, solver._take(density.cov, own), torch.ones(len(x)).double())
+    return solver._Problem(
+        density, table, 0.5, x, own, solver._take(density.cov, own), *torch.full((2, len(x)), 100.0).double()
+    )
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "shared", "component"])
