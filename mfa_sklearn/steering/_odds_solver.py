@@ -40,8 +40,8 @@ _SUFFICIENT = 1e-4
 # Share of what a row is short of that a move on its way may be short of: where memberships are soft the odds are flat
 # but for the walls between regions, and a step over one would not find back.
 _SLACK = 0.25
-# How much longer than the move to a mean a move may be, both squared: far out, odds are made of rounding. D, the squared
-# length of a region's rows on average, is added to that of the former.
+# How much longer than the move to a mean a move may be, both squared: far out, odds are made of rounding. D, which the
+# squared lengths of a region's rows are on average, is added to that of the former.
 _FARTHEST = 100.0
 # Least share of C_r^-1 in M, which keeps it positive definite.
 _LEAST_OWN = 0.1
