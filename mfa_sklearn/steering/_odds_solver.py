@@ -2,20 +2,22 @@
 
     minimize  d^T C_r^-1 d / 2    subject to    h(d) = o(x + d) - level >= 0
 
-with o the log odds of `_odds` and r a row's own region; a problem with several local solutions. From a move d with
-gradient ``g = grad h``, multiplier l and the matrix
+with o the log odds of `_odds` and r a row's own region; a problem with several local solutions. From a move d the next
+lies on the way to the solution of a quadratic problem (Nocedal & Wright, Numerical Optimization, 2006, chapter 18),
 
-    M = max(1 - l b_r, 0.1) C_r^-1 + l C_s^-1
+    minimize  v^T M v / 2 + v^T C_r^-1 d    subject to    h_j + v^T grad h_j >= 0    for j = 0, ..., m
+    M = max(1 - l b_r, 0.1) C_r^-1 + l C_s^-1 + l sum_j b_j (grad j_j - mean) (grad j_j - mean)^T
 
-the next lies on the way to ``d + M^-1 (l' g - C_r^-1 d)``, with the least ``l' >= 0`` that satisfies the linearized
-constraint (Nocedal & Wright, Numerical Optimization, 2006, chapter 18). M is the Hessian of the Lagrangian where
-regions do not mix: s is the region most responsible within the concept, ``b_r`` the responsibility of r without it. The
-step is halved until the exact penalty ``d^T C_r^-1 d / 2 + rho max(0, -h)`` falls, and -h does not exceed a quarter of
-what the row was short of. Of the solutions from two starts, the row itself and the nearest mean that is probable
-enough, the shorter is taken.
+The constraints are h itself and those that it implies, that each of the m regions most responsible without the concept
+be as much less probable than the concept: regions meet in edges, across which the gradient of h alone leads to and fro.
+M is the Hessian of the Lagrangian where it is positive: l is the sum of the multipliers of the problem before, s the
+region most responsible within the concept, ``b_j`` the responsibilities without it, ``grad j_j`` the gradient of a
+region's log density. The step v is halved until the exact penalty ``d^T C_r^-1 d / 2 + rho max(0, -h)`` falls, and -h
+does not exceed a quarter of what the row was short of. Of the solutions from two starts, the row itself and the nearest
+mean that is probable enough, the shorter is taken.
 
-Nothing of size D x D is formed: M is a diagonal minus a product of 2 q columns. Shapes: n rows, K regions, D features,
-q factors.
+Nothing of size D x D is formed: M is a diagonal and a product of 2 q + m columns. Shapes: n rows, K regions, D
+features, q factors.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ _SLACK = 0.25
 # How much longer than the move to a mean a move may be, both squared: far out, odds are made of rounding. D, which the
 # squared lengths of a region's rows are on average, is added to that of the former.
 _FARTHEST = 100.0
+# Regions without the concept whose constraints stand beside that of all.
+_OUTSIDE = 3
+_SWEEPS = 40
 # Least share of C_r^-1 in M, which keeps it positive definite.
 _LEAST_OWN = 0.1
 # Rows are solved in pieces whose factors take no more than this.
@@ -57,12 +62,13 @@ class Table(NamedTuple):
 
 
 class _Gradient(NamedTuple):
-    """What the odds are like around each row."""
+    """What the m + 1 constraints of each row are like around a move: h itself, and h_k for m regions k."""
 
-    excess: Tensor  # (n,)  log odds beyond those to reach
-    gradient: Tensor  # (n, D)
-    within: Tensor  # (n, K)  responsibilities within the concept
-    without: Tensor  # (n, K)  and without it
+    excess: Tensor  # (n, m + 1)
+    gradient: Tensor  # (n, D, m + 1)
+    share: Tensor  # (n, m + 1)  of the row's own region in each, without the concept
+    inner: Tensor  # (n,)  the region most responsible within the concept
+    spread: Tensor  # (n, D, m)  whose product with its transpose is the covariance of the gradients outside the concept
 
 
 class _Problem(NamedTuple):
@@ -87,16 +93,34 @@ class _Problem(NamedTuple):
         return log_odds(log_joint(self.density, self.x + step), self.table) - self.level
 
     def gradient(self, step: Tensor) -> _Gradient:
-        """The same with their gradient ``sum_k (a_k - b_k) C_k^-1 (mu_k - y)``, ``C^-1 = Psi^-1 - B B^T``."""
+        """What the constraints are like at ``y = x + step``; ``grad j_k = C_k^-1 (mu_k - y)``."""
         density, y = self.density, self.x + step
         u, joint = scores_and_log_joint(density, y)
-        a, b = ((joint + log_share).softmax(-1) for log_share in self.table)
-        lean = a - b
+        within, without = joint + self.table.within, joint + self.table.without
+        a, b = within.softmax(-1), without.softmax(-1)
+        total = within.logsumexp(-1) - self.level
+        best = without.topk(min(_OUTSIDE, without.shape[1]))
+        pulls = torch.stack([self._pulls(u, y, b), *(self._one(y, k) for k in best.indices.unbind(-1))], dim=-1)
+        excess = total[:, None] - torch.cat([without.logsumexp(-1, keepdim=True), best.values], dim=-1)
+        own = (best.indices == self.region[:, None]).to(b)
+        share = torch.cat([b.gather(1, self.region[:, None]), own], dim=-1)
+        spread = (pulls[..., 1:] - pulls[..., :1]) * b.gather(1, best.indices).sqrt()[:, None]
+        return _Gradient(excess, self._pulls(u, y, a)[..., None] - pulls, share, within.argmax(-1), spread)
+
+    def _pulls(self, u: Tensor, y: Tensor, share: Tensor) -> Tensor:
+        """``sum_k share_k C_k^-1 (mu_k - y)``, (n, D), of shares (n, K) that add to one."""
+        density = self.density
         shared = density.precision.shape[1] == 1
-        precision = (lean.sum(-1, keepdim=True) if shared else lean) @ density.precision.T
-        along = (u * lean[:, None, :]).reshape(len(y), -1) @ density.basis.T
-        gradient = lean @ density.cross.T - y * precision + along
-        return _Gradient(log_odds(joint, self.table) - self.level, gradient, a, b)
+        precision = density.precision[:, 0] if shared else share @ density.precision.T
+        along = (u * share[:, None, :]).reshape(len(y), -1) @ density.basis.T
+        return share @ density.cross.T - y * precision + along
+
+    def _one(self, y: Tensor, region: Tensor) -> Tensor:
+        """``C_k^-1 (mu_k - y)``, (n, D), of one region (n,) of each row, with ``C^-1 = Psi^-1 - B B^T``."""
+        cov = self.density.cov
+        noise = cov.noise_variance.expand(len(cov.loadings), -1)[region]
+        basis, deviation = cov.basis[region], self.density.params.means[region] - y
+        return deviation / noise - ((deviation[:, None] @ basis) @ basis.mT)[:, 0]
 
     def flat(self, step: Tensor) -> Tensor:
         """Coordinates (n, D + q) whose squares add to ``step^T C_r^-1 step``: no digits cancel."""
@@ -111,17 +135,18 @@ class _Problem(NamedTuple):
         z = step[:, None] @ self.own.basis @ self.own.whitener
         return step - (z @ self.own.loadings.mT)[:, 0], z[:, 0]
 
-    def solve(self, vectors: Tensor, multiplier: Tensor, at: _Gradient) -> Tensor:
-        """``M^-1 v`` of vectors (n, D, m); see the notes of the module."""
-        inner = _take(self.density.cov, at.within.argmax(-1))
-        own = (1 - multiplier * at.without.gather(1, self.region[:, None])[:, 0]).clamp_min(_LEAST_OWN)
+    def solve(self, vectors: Tensor, multiplier: Tensor, share: Tensor, at: _Gradient) -> Tensor:
+        """``M^-1 v`` of vectors (n, D, m), given l and ``l b_r``, (n,); see the notes of the module."""
+        inner, own = _take(self.density.cov, at.inner), (1 - share).clamp_min(_LEAST_OWN)
         diagonal = (own[:, None] / self.own.noise_variance + multiplier[:, None] / inner.noise_variance)[..., None]
         roots = own.sqrt()[:, None, None], multiplier.sqrt()[:, None, None]
-        columns = torch.cat([roots[0] * self.own.basis, roots[1] * inner.basis], dim=-1)
+        columns = torch.cat([roots[0] * self.own.basis, roots[1] * inner.basis, roots[1] * at.spread], dim=-1)
         scaled, plain = columns / diagonal, vectors / diagonal
-        small = torch.eye(columns.shape[-1], dtype=columns.dtype, device=columns.device) - columns.mT @ scaled
+        sign = torch.ones_like(columns[0, 0])
+        sign[: -at.spread.shape[-1]] = -1
         # A small matrix that rounding made singular gives no numbers, and the search refuses the step.
-        return plain + scaled @ torch.linalg.solve_ex(small, columns.mT @ plain).result
+        inverse = torch.linalg.solve_ex(sign.diag() + columns.mT @ scaled, columns.mT @ plain).result
+        return plain - scaled @ inverse
 
     def move(self, step: Tensor) -> _Moves:
         """A move with what is known of it."""
@@ -163,6 +188,7 @@ class _Line(NamedTuple):
     inner: Tensor  # (n,)  step^T C_r^-1 change
     change_length: Tensor  # (n,)  change^T C_r^-1 change
     multiplier: Tensor  # (n,)
+    share: Tensor  # (n,)  of it that is the own region's
 
     def take(self, rows: Tensor) -> _Line:
         """Those of some of the rows."""
@@ -223,9 +249,9 @@ def _descended(problem: _Problem, start: _Moves) -> _Moves:
     """The best moves on the way from a start to a local solution."""
     best, moves = start.copy(), start
     rows = torch.arange(len(problem.x), device=problem.x.device)
-    multiplier = penalty = torch.zeros_like(start.length)
+    multiplier = share = penalty = torch.zeros_like(start.length)
     for _ in range(_MAX_STEPS):
-        line = _quadratic(problem, moves, multiplier)
+        line = _quadratic(problem, moves, multiplier, share)
         penalty = torch.maximum(penalty, 2 * line.multiplier)
         moves, moved = _searched(problem, line, penalty)
         better = best.take(rows).beaten_by(moves)
@@ -234,20 +260,36 @@ def _descended(problem: _Problem, start: _Moves) -> _Moves:
         if not len(going):
             break
         rows, problem, moves, penalty = rows[going], problem.take(going), moves.take(going), penalty[going]
-        multiplier = line.multiplier[going]
+        multiplier, share = line.multiplier[going], line.share[going]
     return best
 
 
-def _quadratic(problem: _Problem, moves: _Moves, multiplier: Tensor) -> _Line:
+def _quadratic(problem: _Problem, moves: _Moves, multiplier: Tensor, share: Tensor) -> _Line:
     """The way to the solution of the quadratic problem at each move."""
     at = problem.gradient(moves.step)
-    pair = torch.stack([at.gradient, problem.pull(moves.step)], dim=-1)
-    rise, fall = problem.solve(pair, multiplier, at).unbind(-1)
-    slope = (at.gradient * rise).sum(-1).clamp_min(torch.finfo(rise.dtype).tiny)
-    following = (((at.gradient * fall).sum(-1) - at.excess) / slope).clamp_min(0)
-    change = following[:, None] * rise - fall
+    vectors = torch.cat([at.gradient, problem.pull(moves.step)[..., None]], dim=-1)
+    solved = problem.solve(vectors, multiplier, share, at)
+    rise, fall = solved[..., :-1], solved[..., -1:]
+    wanted = (at.gradient.mT @ fall)[..., 0] - at.excess
+    following = _multipliers(at.gradient.mT @ rise, wanted)
+    change = (rise @ following[..., None] - fall)[..., 0]
     flat, flat_change = problem.flat(moves.step), problem.flat(change)
-    return _Line(moves, change, (flat * flat_change).sum(-1), flat_change.square().sum(-1), following)
+    inner, length = (flat * flat_change).sum(-1), flat_change.square().sum(-1)
+    return _Line(moves, change, inner, length, following.sum(-1), (following * at.share).sum(-1))
+
+
+def _multipliers(matrix: Tensor, wanted: Tensor) -> Tensor:
+    """The ``v >= 0`` (n, m) that minimize ``v^T A v / 2 - v^T b``, to a percent: coordinate after coordinate.
+
+    (Hildreth, Naval Research Logistics Quarterly 4, 1957.) The next quadratic problem mends what is missing.
+    """
+    found = torch.zeros_like(wanted)
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1).clamp_min(torch.finfo(matrix.dtype).tiny)
+    for _ in range(_SWEEPS if wanted.shape[1] > 1 else 1):
+        for j in range(wanted.shape[1]):
+            rest = wanted[:, j] - (matrix[:, j] * found).sum(-1)
+            found[:, j] = (found[:, j] + rest / diagonal[:, j]).clamp_min(0)
+    return found
 
 
 def _searched(problem: _Problem, line: _Line, penalty: Tensor) -> tuple[_Moves, Tensor]:
@@ -309,5 +351,5 @@ def _take(cov: LowRank, components: Tensor) -> LowRank:
 def _piece(density: Density) -> int:
     """How many rows to solve together."""
     n_components, n_features, n_factors = density.cov.basis.shape
-    numbers = (n_factors + 1) * (10 * n_features + 3 * n_components)
+    numbers = (n_factors + _OUTSIDE + 1) * (10 * n_features + 3 * n_components)
     return max(1, _PIECE_BYTES // (numbers * density.constant.element_size()))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from move_cases import K, covariance, draws, log_joints, make_params, posteriors, rows
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, nnls
 from scipy.special import logit, logsumexp
 
 from mfa_sklearn.mixture._model.density import log_joint
@@ -15,6 +15,7 @@ from mfa_sklearn.steering import _odds_solver as solver
 from mfa_sklearn.steering._operators import evaluable
 
 C = np.array([0.1, 1.0, 0.4, 0.0])
+OUTSIDE = np.array([0, 2, 3])  # the regions that are not wholly of the concept
 
 
 def make_problem(params: MFAParams, x: torch.Tensor, c: np.ndarray = C) -> solver._Problem:
@@ -28,22 +29,32 @@ def make_problem(params: MFAParams, x: torch.Tensor, c: np.ndarray = C) -> solve
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "shared", "component"])
-def test_gradients_are_those_of_the_dense_odds(noise: str) -> None:
+def test_constraints_and_their_gradients_are_those_of_the_dense_densities(noise: str) -> None:
     params = make_params(noise)
     x = draws(params, list(range(K)))
-    at = make_problem(params, x).gradient(torch.zeros_like(x))
-    posterior = posteriors(params, x.numpy())
+    problem = make_problem(params, x)
+    at = problem.gradient(torch.zeros_like(x))
 
-    def odds(y: np.ndarray) -> float:
+    def constraints(y: np.ndarray) -> np.ndarray:
+        """That of all regions without the concept, and of each alone but the one that has no share there."""
         joint = log_joints(params, y[None])[0]
-        return float(logsumexp(joint, b=C) - logsumexp(joint, b=1 - C))
+        alone = joint[OUTSIDE] + np.log1p(-C[OUTSIDE])
+        return logsumexp(joint, b=C) - 0.5 - np.append(logsumexp(joint, b=1 - C), alone)
 
-    for row, excess, gradient in zip(x.numpy(), at.excess, at.gradient, strict=True):
-        assert float(excess) == pytest.approx(odds(row) - 0.5)
-        np.testing.assert_allclose(gradient.numpy(), approx_fprime(row, odds, 1e-6), rtol=1e-4, atol=1e-4)
-    for found, share in ((at.within, C), (at.without, 1 - C)):
-        expected = posterior * share / (posterior * share).sum(1, keepdims=True)
-        np.testing.assert_allclose(found.numpy(), expected, atol=1e-8)
+    for i, row in enumerate(x.numpy()):
+        expected = constraints(row)
+        order = [0, *(1 + np.argsort(expected[1:]))]
+        slopes = np.stack([approx_fprime(row, lambda y, j=j: constraints(y)[j], 1e-6) for j in order], axis=1)
+        np.testing.assert_allclose(at.excess[i].numpy(), expected[order], rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose(at.gradient[i].numpy(), slopes, rtol=1e-4, atol=1e-4)
+        posterior = posteriors(params, row[None])[0]
+        outside = posterior * (1 - C) / (posterior @ (1 - C))
+        regions = OUTSIDE[np.array(order[1:]) - 1]
+        own = int(problem.region[i])
+        np.testing.assert_allclose(at.share[i].numpy(), [outside[own], *(regions == own)], atol=1e-8)
+        assert int(at.inner[i]) == (posterior * C).argmax()
+        deviations = slopes[:, :1] - slopes[:, 1:]
+        np.testing.assert_allclose(at.spread[i].numpy(), deviations * np.sqrt(outside[regions]), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "shared", "component"])
@@ -63,14 +74,25 @@ def test_the_matrix_of_the_quadratic_problem_is_dense(noise: str, multiplier: fl
     params, vectors = make_params(noise), torch.stack([rows(K), rows(K, seed=4)], -1)
     x = draws(params, list(range(K)))
     problem = make_problem(params, x)
-    at = problem.gradient(torch.zeros_like(x))
-    solved = problem.solve(vectors, torch.full((K,), multiplier).double(), at)
+    at, share = problem.gradient(torch.zeros_like(x)), torch.tensor([0.0, 0.5, 0.95, 20.0]).double()
+    solved = problem.solve(vectors, torch.full((K,), multiplier).double(), share, at)
     for i, k in enumerate(problem.region.tolist()):
-        inside = int(at.within[i].argmax())
-        share = max(1 - multiplier * float(at.without[i, k]), 0.1)
-        inverses = [np.linalg.inv(covariance(params, j)) for j in (k, inside)]
-        matrix = share * inverses[0] + multiplier * inverses[1]
+        own, inside = (np.linalg.inv(covariance(params, j)) for j in (k, int(at.inner[i])))
+        spread = (at.spread[i] @ at.spread[i].mT).numpy()
+        matrix = max(1 - float(share[i]), 0.1) * own + multiplier * (inside + spread)
         np.testing.assert_allclose(solved[i].numpy(), np.linalg.solve(matrix, vectors[i].numpy()), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_constraints", [1, 2, 4])
+def test_multipliers_are_those_of_non_negative_least_squares(n_constraints: int) -> None:
+    """``|R v - R^-T b|^2 / 2`` with A = R^T R is the problem, but for a constant."""
+    rng = np.random.default_rng(0)
+    roots, wanted = rng.normal(size=(20, 6, n_constraints)), rng.normal(size=(20, n_constraints))
+    matrix = np.einsum("nij,nik->njk", roots, roots)
+    found = solver._multipliers(torch.as_tensor(matrix), torch.as_tensor(wanted)).numpy()
+    for A, b, v in zip(matrix, wanted, found, strict=True):
+        root = np.linalg.cholesky(A).T
+        np.testing.assert_allclose(v, nnls(root, np.linalg.solve(root.T, b))[0], rtol=0.01, atol=1e-4)
 
 
 def test_flat_odds_between_walls_are_no_trap() -> None:
