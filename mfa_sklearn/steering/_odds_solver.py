@@ -9,7 +9,8 @@ lies on the way to the solution of a quadratic problem (Nocedal & Wright, Numeri
     M = max(1 - l b_r, 0.1) C_r^-1 + l C_s^-1 + l sum_j b_j (grad j_j - mean) (grad j_j - mean)^T
 
 The constraints are h itself and those that it implies, that each of the m regions most responsible without the concept
-be as much less probable than the concept: regions meet in edges, across which the gradient of h alone leads to and fro.
+be as much less probable than the concept: regions meet in edges, and across them the gradient of h alone leads back and
+forth.
 M is the Hessian of the Lagrangian where it is positive: l is the sum of the multipliers of the problem before, s the
 region most responsible within the concept, ``b_j`` the responsibilities without it, ``grad j_j`` the gradient of a
 region's log density. The step v is halved until the exact penalty ``d^T C_r^-1 d / 2 + rho max(0, -h)`` falls, and -h
