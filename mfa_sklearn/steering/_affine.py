@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .._base.checks import check_component, check_flag
-from ._move import Mixture, Move, read_scores
+from ._move import Mixture, Move
+from ._move_arguments import read_scores
 from ._operators import shift, subspace_offset
 from ._parameters import FittedParameters
 
