@@ -6,6 +6,7 @@ from ._array import ActivationArray
 from ._extractor import ActivationExtractor
 from ._language_model import load_model
 from ._plain_model import PlainModel
+from ._selection import TokenSelection
 from ._sites import SITES
 from ._store import ActivationStore, StoredActivations
 from ._tokenize import token_strings
@@ -17,6 +18,7 @@ __all__ = [
     "ActivationStore",
     "PlainModel",
     "StoredActivations",
+    "TokenSelection",
     "load_model",
     "token_strings",
 ]

@@ -24,7 +24,8 @@ from .._base.labels import label_array, to_disk
 from .._base.leftovers import clear_leftovers
 from .._base.locks import locked
 from .._base.stored import DigestedFile, with_digest
-from ._row_plan import LayerRows
+from ._chats import ChatText
+from ._row_plan import LayerRows, nothing_selected
 from ._store import ActivationStore
 from ._store_files import check_layer
 from ._store_manifest import (
@@ -52,6 +53,7 @@ def write_store(
     *,
     shard_size: int = 1000,
     dtype: str = "float16",
+    select: dict[str, Any] | None = None,
     resume: bool = True,
     progress: bool = False,
     least_bytes: int = 0,
@@ -72,6 +74,8 @@ def write_store(
     shard_size : int
         Texts per part.
     dtype : {"float16", "float32"}
+    select : dict, optional
+        The selection of tokens, for the manifest.
     resume : bool
     progress : bool
     least_bytes : int
@@ -99,7 +103,7 @@ def write_store(
         return ActivationStore(path)
     with locked(path):
         probe(path, least_bytes)
-        run = _start(path, key, _new_manifest(key, source, len(texts), dtype), resume)
+        run = _start(path, key, _new_manifest(key, source, len(texts), dtype, select), resume)
         with _telling_what_is_kept(run):
             _write_parts(run, extract, texts, labels, shard_size, progress)
         _finish(run)
@@ -144,13 +148,14 @@ class _Run:
         _delete_parts(self.path, self.mark)
 
 
-def _new_manifest(key: str, source: dict[str, Any], n_texts: int, dtype: str) -> dict[str, Any]:
+def _new_manifest(key: str, source: dict[str, Any], n_texts: int, dtype: str, select: Any) -> dict[str, Any]:
     layers = source["layer"] if isinstance(source["layer"], list) else [source["layer"]]
     return {
         "format": FORMAT,
         "version": VERSION,
         "key": key,
         "source": source | {"layer": layers},
+        "select": select,
         "layers": layers,
         "dtype": dtype,
         "width": 0,
@@ -229,7 +234,7 @@ def _finish(run: _Run) -> None:
     """Refuse a store without rows, and have a whole one take its place."""
     if not any(shard["rows"] for shard in run.manifest["shards"]):
         run.discard()
-        raise ValueError(f"keep leaves no token of the {run.manifest['n_texts']} texts: keep more tokens")
+        raise ValueError(nothing_selected(run.manifest.get("select"), run.manifest["n_texts"]))
     if run.name == NEXT:
         run.save(MANIFEST)
         _tidy(run.path)
@@ -302,7 +307,7 @@ def _write_shard(
     facts = {fact: rows.facts[fact] for fact in FACTS if fact in rows.facts}
     facts["text_index"] = facts["text_index"] + part.start
     for fact, values in facts.items():
-        arrays[fact] = values if fact in ("labels", "text_index") else values.astype(np.int32)
+        arrays[fact] = values if fact in ("labels", "roles", "text_index") else values.astype(np.int32)
     if "token_ids" in facts:
         ids, first = np.unique(facts["token_ids"], return_index=True)
         arrays |= {"vocabulary_ids": ids, "vocabulary": rows.facts["tokens"][first]}
@@ -325,6 +330,8 @@ def _fingerprint(texts: list[str], labels: np.ndarray | None, settings: dict[str
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain_setting).encode())
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        if isinstance(text, ChatText):
+            digest.update(repr(text.spans).encode())
     if labels is not None:
         digest.update(str(labels.dtype).encode() + labels.tobytes())
     return digest.hexdigest()

@@ -12,12 +12,13 @@ from torch import Tensor
 from .._base.checks import check_choice, check_count, check_flag, import_optional
 from .._base.devices import DrawsOf
 from .._base.turns import ANOTHER_THREAD, running, turn_of
-from ..activations import token_strings
+from ..activations import TokenSelection, token_strings
+from ..activations._selection import as_selection
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._move import Mixture, Move
 from ._parameters import FittedParameters
 from ._place import as_hookable, check_model, resolve_place, resolve_prepend_bos
-from ._positions import Positions, PositionTracker, check_positions, watch
+from ._positions import PositionTracker, watch
 from ._prompts import Encoded, encode
 from ._tables import SteeredTokens
 
@@ -59,10 +60,6 @@ class MFASteerer:
         Refuse a mixture that was fitted on another model, layer, site or weight processing, on texts pooled to a row
         each, or on rows of which nothing is known, such as what another transformer made of activations. False steers
         wherever the width fits.
-    special_tokens : bool, default=False
-        Whether positions given by name take in the beginning-of-text token. It attracts attention with a norm far from
-        all others', the extractor leaves it out of what the mixture is fitted on, and moving it can derail a model; the
-        paper's reference implementation moves it. A position given as an integer always counts.
     prepend_bos : bool, optional
         Whether prompts begin with the beginning-of-text token; by default as where the mixture was fitted, else as the
         model does.
@@ -125,7 +122,6 @@ class MFASteerer:
         site: str | None = None,
         *,
         check_source: bool = True,
-        special_tokens: bool = False,
         prepend_bos: bool | None = None,
     ) -> None:
         self.model: Any = as_hookable(model)
@@ -136,7 +132,6 @@ class MFASteerer:
             self.model, mfa, layer, site, self._mixture.n_features, check_flag("check_source", check_source)
         )
         self.layer, self.site, self.hook_name = place
-        self.special_tokens = check_flag("special_tokens", special_tokens)
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
         self.n_components = self._mixture.n_components
         self.steered_: SteeredTokens | None = None
@@ -152,7 +147,7 @@ class MFASteerer:
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
     ) -> AbstractContextManager[SteeredTokens]:
@@ -168,10 +163,12 @@ class MFASteerer:
             [0, 1] the move goes away from the centroid or past it, with a warning.
         z : dict of int to float, or vector of length q, optional
             Factor scores of the local offset `W_k z`, in standard deviations of the component.
-        positions : {"all", "prompt", "last"}, int or list of int, default="all"
-            Tokens whose activations are moved: prompt and generated tokens; the prompt's; the prompt's last; or places
-            in the prompt's own sequence, the beginning-of-text token counting where there is one and padding never,
-            negative ones from the end of the prompt, those past its end meaning generated tokens.
+        select : TokenSelection or a short form of one, default="all"
+            Tokens whose activations are moved: "all", "prompt", "generated", "last" (of the prompt), places, a set of
+            token strings, a function of one, or a `TokenSelection`. The beginning-of-text token is left alone unless
+            that names it or has ``special=True``: it attracts attention with a norm far from all others', the extractor
+            leaves it out of what the mixture is fitted on, and moving it can derail a model; the paper's reference
+            implementation moves it.
         method : {"centroid", "transport"}, default="centroid"
         source : int, optional
             The component that transport starts from, whatever the activation; by default each activation's most
@@ -202,7 +199,7 @@ class MFASteerer:
         is told to, the move in the activations' precision.
         """
         move = self._move(component, alpha, z, method, source)
-        return self._hooked(move, check_positions(positions), as_block=True)
+        return self._hooked(move, as_selection(select), as_block=True)
 
     def _move(self, component: Any, alpha: Any, z: Any, method: str, source: Any) -> Move:
         parameters = getattr(self.model, "parameters", None)
@@ -210,10 +207,11 @@ class MFASteerer:
         return Move(self._mixture, component, alpha, z, method, source, getattr(first, "dtype", torch.float32))
 
     @contextmanager
-    def _hooked(self, move: Move, positions: Positions, as_block: bool = False) -> Iterator[SteeredTokens]:
-        tokenizer = getattr(self.model, "tokenizer", None)
-        ids = (getattr(tokenizer, name, None) for name in ("bos_token_id", "pad_token_id"))
-        tracker = PositionTracker(positions, self.special_tokens, *ids)
+    def _hooked(
+        self, move: Move, selection: TokenSelection, as_block: bool = False, encoded: Encoded | None = None
+    ) -> Iterator[SteeredTokens]:
+        known = encoded.sequences if encoded else None
+        tracker = PositionTracker(selection, getattr(self.model, "tokenizer", None), known or ())
         with turn_of(self.model).taken(as_block) as turn:
 
             def hook(activation: Tensor, hook: Any) -> Tensor | None:
@@ -231,6 +229,7 @@ class MFASteerer:
             self.steered_ = SteeredTokens(self.model, tracker)
             with watch(self.model, tracker), self.model.hooks(fwd_hooks=[(self.hook_name, hook)]):
                 yield self.steered_
+            tracker.check_chosen()
 
     @torch.no_grad()
     def logits(
@@ -240,7 +239,7 @@ class MFASteerer:
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
         every_position: bool = False,
@@ -249,10 +248,12 @@ class MFASteerer:
 
         Parameters
         ----------
-        prompts : str, strings in a list, tuple, array or column, or token ids of shape (T,) or (n, T)
-            Prompts of different lengths, also lists of ids, are padded on the right and masked. Strings are read as
+        prompts : str, strings in a list, tuple, array or column, chats, or token ids of shape (T,) or (n, T)
+            A chat is a list of messages, dicts with "role" and "content", read through the tokenizer's chat template:
+            the model goes on where its answer begins, or behind a last message of the assistant's own. Prompts of
+            different lengths, also lists of ids, are padded on the right and masked. Strings are read as
             `ActivationExtractor` reads texts: one that begins with the beginning-of-text token gets no second.
-        component, alpha, z, positions, method, source
+        component, alpha, z, select, method, source
             As of `steer`.
         every_position : bool, default=False
             Return the logits at all positions instead.
@@ -268,20 +269,25 @@ class MFASteerer:
             If a prompt is empty or longer than the model's context, a position lies outside a prompt, or the
             activations are moved so far that the logits are not numbers.
         """
-        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
+        move, selection = self._move(component, alpha, z, method, source), as_selection(select)
         with running(self.model):
-            encoded = self._encoded(prompts, move, places)
-            with self._hooked(move, places):
+            encoded = self._encoded(prompts, move, selection)
+            with self._hooked(move, selection, encoded=encoded):
                 logits = self._run(encoded)
         check_finite(encoded.last(logits))
         return logits if every_position else encoded.last(logits)
 
-    def _encoded(self, prompts: Any, move: Move, positions: Positions) -> Encoded:
-        """Prompts read, and checked against the move and its positions."""
+    def _encoded(self, prompts: Any, move: Move, selection: TokenSelection) -> Encoded:
+        """Prompts read, and checked against the move and the selection."""
         encoded = encode(self.model, prompts, self.prepend_bos)
-        encoded.check_places(positions.places)
+        self._check_prompts(encoded, selection)
         move.check_rows(len(encoded.lengths))
         return encoded
+
+    def _check_prompts(self, encoded: Encoded, selection: TokenSelection, n_new: int = 0) -> None:
+        encoded.check_places(selection.places, n_new)
+        tokenizer = getattr(self.model, "tokenizer", None)
+        PositionTracker(selection, tokenizer, encoded.sequences or ()).check_prompts(encoded, n_new)
 
     def _run(self, encoded: Encoded) -> Tensor:
         # A mask of ones takes another attention kernel in some models; without it the bits are those of a plain call.
@@ -296,7 +302,7 @@ class MFASteerer:
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
         max_new_tokens: int = 20,
@@ -307,7 +313,7 @@ class MFASteerer:
 
         Parameters
         ----------
-        prompts, component, alpha, z, positions, method, source
+        prompts, component, alpha, z, select, method, source
             As of `logits`.
         max_new_tokens : int, default=20
         random_state : int, optional
@@ -332,16 +338,16 @@ class MFASteerer:
         check_writes(self.model)
         check_options(self.model, options)
         n_new, seed = check_count("max_new_tokens", max_new_tokens), check_seed(random_state)
-        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
+        move, selection = self._move(component, alpha, z, method, source), as_selection(select)
         return_type = options.pop("return_type", "input")
         options.setdefault("prepend_bos", self.prepend_bos)
         with running(self.model):
             encoded = encode(self.model, prompts, options["prepend_bos"], n_new)
             check_mask(encoded, options.get("attention_mask"))
-            encoded.check_places(places.places, n_new)
+            self._check_prompts(encoded, selection, n_new)
             move.check_rows(len(encoded.lengths))
             draws = nullcontext() if seed is None else DrawsOf(seed, encoded.ids.device)
-            with self._hooked(move, places), draws:
+            with self._hooked(move, selection, encoded=encoded), draws:
                 written = write(self.model, encoded, n_new, options)
         return as_given(encoded, written, return_type, getattr(self.model, "tokenizer", None))
 
@@ -353,7 +359,7 @@ class MFASteerer:
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
         top_k: int = 10,
@@ -365,7 +371,7 @@ class MFASteerer:
         ----------
         prompts
             As of `logits`.
-        component, alpha, z, positions, method, source
+        component, alpha, z, select, method, source
             As of `steer`.
         top_k : int, default=10
             How many tokens to list: that many that rise and that many that fall, or that many in all.
@@ -385,11 +391,11 @@ class MFASteerer:
         """
         check_choice("by", by, ("change", "absolute"))
         check_count("top_k", top_k)
-        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
+        move, selection = self._move(component, alpha, z, method, source), as_selection(select)
         with running(self.model):
-            encoded = self._encoded(prompts, move, places)
+            encoded = self._encoded(prompts, move, selection)
             before = encoded.last(self._run(encoded)).float()
-            with self._hooked(move, places):
+            with self._hooked(move, selection, encoded=encoded):
                 after = check_finite(encoded.last(self._run(encoded)).float())
         tables = [self._table(b, a, top_k, by) for b, a in zip(before, after, strict=True)]
         return tables[0] if encoded.single else _stack(tables)

@@ -21,7 +21,7 @@ from lm_fixtures import (
 from plain_cases import tiny_model
 from sklearn.base import clone
 
-from mfa_sklearn import ActivationExtractor, datasets
+from mfa_sklearn import ActivationExtractor, TokenSelection, datasets
 from mfa_sklearn._base.origin import differences
 from mfa_sklearn.activations import PlainModel, load_model
 from mfa_sklearn.activations._plain_model import with_stand_ins
@@ -69,7 +69,9 @@ def test_rows_are_the_hidden_states_of_transformers(models: dict[str, Path]) -> 
 @pytest.mark.parametrize("architecture", ENCODERS)
 @pytest.mark.filterwarnings("ignore:2 of 6 texts had more")
 def test_rows_of_encoders(tmp_path: Path, architecture: str) -> None:
-    theirs, mine = extracted(save_tiny_encoder(tmp_path / architecture, architecture), layer=1, include_special=True)
+    theirs, mine = extracted(
+        save_tiny_encoder(tmp_path / architecture, architecture), layer=1, select=TokenSelection(special=True)
+    )
     np.testing.assert_allclose(np.asarray(mine), np.asarray(theirs), **CLOSE)
     assert mine.token_ids.tolist() == theirs.token_ids.tolist()
 
@@ -112,7 +114,7 @@ def test_a_model_without_a_beginning_token_begins_with_its_end(tmp_path: Path) -
     path = save_tiny_model(tmp_path / "llama", "llama")
     tokenizer = make_tokenizer("qwen2")
     tokenizer.save_pretrained(path)
-    theirs, mine = extracted(path, layer=1, include_special=True)
+    theirs, mine = extracted(path, layer=1, select=TokenSelection(special=True))
     assert mine.token_ids.tolist() == theirs.token_ids.tolist()
     assert mine.token_ids[0] == tokenizer.eos_token_id
 

@@ -303,12 +303,12 @@ def test_a_run_is_not_gone_on_with_where_parts_were_lost(tmp_path: Path) -> None
     assert write(tmp_path, resume=False).verify()
 
 
-def test_a_keep_that_leaves_nothing_leaves_no_store(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="keep leaves no token of the 30 texts: keep more tokens"):
+def test_a_selection_of_nothing_leaves_no_store(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="chooses no token of the 30 texts: choose more tokens"):
         write(tmp_path / "new", empty_rows)
     assert names(tmp_path) == set()
     assert write(tmp_path / "new", texts=OTHERS).complete
-    with pytest.raises(ValueError, match="keep leaves no token"):
+    with pytest.raises(ValueError, match="chooses no token"):
         write(tmp_path / "new", empty_rows, resume=False)
     assert list(ActivationStore(tmp_path / "new").texts) == OTHERS and len(rows(tmp_path / "new"))
 

@@ -9,19 +9,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture
+from chat_cases import TEMPLATE
+from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture, odd
 
+from mfa_sklearn import TokenSelection
 from mfa_sklearn.steering import MFASteerer
 from mfa_sklearn.steering._prompts import encode
 
+SELECTIONS = [
+    *("all", "prompt", "generated", "last", [-1, 7], odd),
+    TokenSelection(last=2) | TokenSelection(phase="generated", first=2),
+    TokenSelection(special=True) - TokenSelection(predicate=odd),
+]
+
 
 @pytest.mark.parametrize("use_past_kv_cache", [True, False])
-@pytest.mark.parametrize("positions", ["all", "prompt", "last", [-1, 7]])
-def test_prompts_generated_together_are_those_generated_alone(
-    pair: Pair, positions: Any, use_past_kv_cache: bool
-) -> None:
+@pytest.mark.parametrize("select", SELECTIONS, ids=repr)
+def test_prompts_generated_together_are_those_generated_alone(pair: Pair, select: Any, use_past_kv_cache: bool) -> None:
     options = {"max_new_tokens": 5, "do_sample": False, "stop_at_eos": False, "use_past_kv_cache": use_past_kv_cache}
-    move = {"alpha": ALPHA, "positions": positions}
+    move = {"alpha": ALPHA, "select": select}
     components = [2, 0, 4]
     together = pair.steerer.generate(PROMPTS, component=components, **move, **options)
     alone = [
@@ -32,11 +38,11 @@ def test_prompts_generated_together_are_those_generated_alone(
     assert together != pair.bridge.generate(PROMPTS, verbose=False, **options)
 
 
-@pytest.mark.parametrize("positions", ["all", "prompt", "last", -1])
-def test_logits_of_padded_prompts_are_those_of_each_alone(pair: Pair, positions: Any) -> None:
-    together = pair.steerer.logits(PROMPTS, component=[2, 0, 4], alpha=ALPHA, positions=positions)
+@pytest.mark.parametrize("select", ["all", "prompt", "last", -1])
+def test_logits_of_padded_prompts_are_those_of_each_alone(pair: Pair, select: Any) -> None:
+    together = pair.steerer.logits(PROMPTS, component=[2, 0, 4], alpha=ALPHA, select=select)
     for row, (prompt, k) in enumerate(zip(PROMPTS, [2, 0, 4], strict=True)):
-        alone = pair.steerer.logits(prompt, component=k, alpha=ALPHA, positions=positions)
+        alone = pair.steerer.logits(prompt, component=k, alpha=ALPHA, select=select)
         torch.testing.assert_close(together[row], alone[0], atol=2e-5, rtol=1e-5)
 
 
@@ -118,18 +124,18 @@ def test_prompts_of_one_length_may_end_in_the_padding_token(llama: Pair) -> None
     """Told from padding by their mask: else the last token would not be steered."""
     pad = llama.bridge.tokenizer.pad_token_id
     ids = [[1, 43, pad], [1, 60, 70]]
-    for positions in ("all", "last", -1):
-        move = {"alpha": ALPHA, "positions": positions}
+    for select in ("all", "last", -1):
+        move = {"alpha": ALPHA, "select": select}
         together = llama.steerer.logits(ids, component=2, **move)
         alone = [llama.steerer.logits(row, component=2, **move)[0] for row in ids]
         torch.testing.assert_close(together, torch.stack(alone), atol=2e-5, rtol=1e-5)
 
 
 def test_prompts_are_read_as_the_extractor_reads_texts(pair: Pair) -> None:
-    from mfa_sklearn import ActivationExtractor
+    from mfa_sklearn import ActivationExtractor, TokenSelection
 
     texts = [*PROMPTS, "The</s>", "a <|endoftext|> b"]
-    extractor = ActivationExtractor(pair.path, layer=0, include_special=True, device="cpu")
+    extractor = ActivationExtractor(pair.path, layer=0, select=TokenSelection(special=True), device="cpu")
     bos = pair.bridge.tokenizer.bos_token
     if pair.architecture != "qwen2":
         texts.append(f"{bos}The cat")  # as chat templates write it
@@ -207,3 +213,58 @@ def test_half_a_surrogate_pair_is_refused_by_number(pair: Pair, prompts: Any) ->
     number = len(prompts) - 1 if isinstance(prompts, list) else 0
     with pytest.raises(ValueError, match=rf"prompt {number} holds half of a surrogate pair, '\\ud83d', at character 5"):
         pair.steerer.logits(prompts, component=0, alpha=ALPHA)
+
+
+def in_content(pair: Pair, ids: list[int], content: str) -> set[int]:
+    """Places of the tokens that spell a message."""
+    strings = [pair.bridge.tokenizer.decode([token]) for token in ids]
+    starts = np.cumsum([0, *map(len, strings)])
+    first = "".join(strings).index(content)
+    return {place for place in range(len(ids)) if first <= starts[place] < first + len(content)}
+
+
+ROLES: dict[str, tuple[Any, Any]] = {
+    "user": (TokenSelection(roles="user"), lambda place, n, own: place in own),
+    "assistant": (TokenSelection(roles="assistant"), lambda place, n, own: place >= n),
+    "all": ("all", lambda place, n, own: place in own or place >= n),
+    "joined": (
+        (TokenSelection(roles="user") - TokenSelection(first=1)) | "last",
+        lambda place, n, own: place in own - {min(own)} or place == n - 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("choice", ROLES)
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_messages_of_chats_are_steered_by_role(tmp_path: Any, architecture: str, choice: str) -> None:
+    pair, (select, rule) = Pair(tmp_path, architecture), ROLES[choice]
+    pair.bridge.tokenizer.chat_template = TEMPLATE
+    contents = ["The cat", "It rained for days"]
+    chats = [[{"role": "user", "content": content}] for content in contents]
+    encoded = encode(pair.bridge, chats, None)
+    rows = [row[:n].tolist() for row, n in zip(encoded.ids, encoded.lengths, strict=True)]
+    own = {n: in_content(pair, row, text) for row, n, text in zip(rows, encoded.lengths, contents, strict=True)}
+    ids, mask = encoded.padded_left()
+    options = {"max_new_tokens": 4, "do_sample": False}
+    with pair.by_rule(lambda s, c, n, b: rule(c, n, own[n]), encoded.lengths) as model, torch.no_grad():
+        expected = model.generate(ids, attention_mask=mask, eos_token_id=None, use_cache=False, **options)
+    for use_cache in (True, False):
+        move = {"component": 2, "alpha": ALPHA, "select": select, "use_past_kv_cache": use_cache}
+        found = pair.steerer.generate(chats, **move, **options, stop_at_eos=False, return_type="tokens")
+        assert found.tolist() == expected.tolist()
+    alone = pair.steerer.generate(chats[0], component=2, alpha=ALPHA, select=select, **options, stop_at_eos=False)
+    assert isinstance(alone, str) and "The cat" in alone
+
+
+def test_chats_that_cannot_be_read(tmp_path: Any) -> None:
+    pair, chat = Pair(tmp_path, "llama"), [{"role": "user", "content": "The cat"}]
+    move = {"component": 2, "alpha": ALPHA}
+    with pytest.raises(ValueError, match="prompts is a chat, but the tokenizer has no chat template"):
+        pair.steerer.logits(chat, **move)
+    pair.bridge.tokenizer.chat_template = TEMPLATE
+    with pytest.raises(TypeError, match=r"prompts\[1\] must be a chat like others, a list of messages, got 'The'"):
+        pair.steerer.logits([chat, "The"], **move)
+    with pytest.raises(
+        ValueError, match=r"no token of the prompt, and none is generated \(with the roles \['user'\]\)"
+    ):
+        pair.steerer.logits(chat, select=TokenSelection(roles="system"), **move)
