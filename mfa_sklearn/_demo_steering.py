@@ -33,7 +33,7 @@ def steer(report: Report, fitted: Fitted, shown: Any) -> None:
 def steer_logits(report: Report, fitted: Fitted, steerer: MFASteerer, shown: Any) -> None:
     """Which tokens a move promotes: first to a region, then to a place inside it."""
     concept, component = shown.index[0], int(shown["component"].iloc[0])
-    move: dict[str, Any] = {"component": component, "alpha": LOGIT_ALPHA, "positions": POSITIONS}
+    move: dict[str, Any] = {"component": component, "alpha": LOGIT_ALPHA, "select": POSITIONS}
     centroid = steerer.logit_diff(PROMPTS[0], top_k=8, **move)
     token, place = place_inside(fitted, component)
     two_stage = steerer.logit_diff(PROMPTS[0], top_k=8, z=place, **move)
@@ -80,7 +80,7 @@ def steer_texts(report: Report, steerer: MFASteerer, shown: Any) -> None:
     for number, (concept, component) in enumerate(shown["component"].head(N_STEERED).items()):
         prompt = PROMPTS[number % len(PROMPTS)]
         sampling: dict[str, Any] = {"max_new_tokens": 20, "random_state": SEED + number}
-        move: dict[str, Any] = {"component": int(component), "alpha": ALPHA, "positions": POSITIONS}
+        move: dict[str, Any] = {"component": int(component), "alpha": ALPHA, "select": POSITIONS}
         before = steerer.generate(prompt, alpha=0.0, **sampling)
         after = steerer.generate(prompt, **move, **sampling)
         lines.append({"concept": concept, "component": component, "before": before, "after": after})

@@ -195,7 +195,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     )
     steerer = MFASteerer(model, mfa, arguments.layer, check_source=not arguments.no_source_check)
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": z}
-    move |= {"positions": arguments.positions, "method": arguments.method}
+    move |= {"select": arguments.positions, "method": arguments.method}
     table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
     give(table, output, lambda found: as_text(found, "%.3f"))
     if arguments.generate:

@@ -202,8 +202,13 @@ def _moves(steerer: MFASteerer, alphas: Sequence[float], positions: Sequence[Any
             raise TypeError(f"{name}={given!r} must be a list: pass [{given!r}]")
     moves = [{"alpha": a, "positions": place, "method": method} for place in positions for a in alphas]
     for move in moves:
-        steerer.steer(0, **move)
+        steerer.steer(0, **_as_asked(move))
     return moves
+
+
+def _as_asked(move: Mapping[str, Any]) -> dict[str, Any]:
+    """A setting as `MFASteerer.steer` takes it."""
+    return {"select" if name == "positions" else name: value for name, value in move.items()}
 
 
 def _random_components(chosen: Mapping[str, int], n_components: int, seed: int | None) -> dict[str, int]:
@@ -306,7 +311,7 @@ class _Run(NamedTuple):
     def _context(self, setting: _Setting, rows: np.ndarray) -> AbstractContextManager[Any]:
         if setting.move is None:
             return nullcontext()
-        return self.steerer.steer(np.asarray(setting.targets)[rows], **setting.move)
+        return self.steerer.steer(np.asarray(setting.targets)[rows], **_as_asked(setting.move))
 
     def _generate(self, tokens: Tensor, setting: _Setting, rows: np.ndarray) -> Tensor:
         """The tokens with their continuations, (b, T + new)."""

@@ -17,7 +17,7 @@ def test_logits_are_those_of_the_formula_at_the_chosen_positions(pair: Pair, cho
     ids = pair.tokens(PROMPTS[0])
     with pair.by_hand(lambda c: place(c, ids.shape[1], bos(pair))) as model, torch.no_grad():
         expected = model(ids).logits
-    got = pair.steerer.logits(PROMPTS[0], component=2, alpha=ALPHA, positions=positions, every_position=True)
+    got = pair.steerer.logits(PROMPTS[0], component=2, alpha=ALPHA, select=positions, every_position=True)
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=1e-5)
     unsteered = pair.bridge(ids)
     assert (got - unsteered).abs().max() > 0.01
@@ -35,7 +35,7 @@ def test_generation_is_steered_at_every_token_with_and_without_cache(
         pair.tokens(PROMPTS[0]),
         component=2,
         alpha=ALPHA,
-        positions=positions,
+        select=positions,
         max_new_tokens=n_new,
         do_sample=False,
         stop_at_eos=False,
@@ -51,11 +51,11 @@ def test_generation_is_steered_at_every_token_with_and_without_cache(
 @pytest.mark.parametrize("positions", ["all", "last"])
 def test_texts_given_to_the_model_itself_are_padded_without_a_mask(pair: Pair, positions: Any) -> None:
     """In a `with` block the model pads on its own: padding must neither count nor be taken for text."""
-    with pair.steerer.steer(component=2, alpha=ALPHA, positions=positions) as steered:
+    with pair.steerer.steer(component=2, alpha=ALPHA, select=positions) as steered:
         logits = pair.bridge(PROMPTS)
     for row, prompt in enumerate(PROMPTS):
         n = pair.tokens(prompt).shape[1]
-        alone = pair.steerer.logits(prompt, component=2, alpha=ALPHA, positions=positions)
+        alone = pair.steerer.logits(prompt, component=2, alpha=ALPHA, select=positions)
         torch.testing.assert_close(logits[row, n - 1], alone[0], atol=2e-5, rtol=1e-5)
         first = n - 1 if positions == "last" else bos(pair)
         assert steered.mask[row].nonzero()[0].tolist() == list(range(first, n))
@@ -63,7 +63,7 @@ def test_texts_given_to_the_model_itself_are_padded_without_a_mask(pair: Pair, p
 
 def test_a_new_prompt_in_the_same_block_is_all_prompt(llama: Pair) -> None:
     first, second = llama.tokens("The cat"), llama.tokens("Two boats, three")
-    with llama.steerer.steer(component=2, alpha=ALPHA, positions="prompt") as steered:
+    with llama.steerer.steer(component=2, alpha=ALPHA, select="prompt") as steered:
         llama.bridge.generate(first, max_new_tokens=4, stop_at_eos=False, do_sample=False, verbose=False)
         assert steered.mask.sum() == first.shape[1] - 1
         llama.bridge(second)
@@ -91,7 +91,7 @@ def test_a_first_token_that_is_the_padding_token_is_real(tmp_path: Any) -> None:
 def test_transformers_own_generation_is_steered_too(pair: Pair, choice: str, use_cache: bool) -> None:
     positions, place = CHOICES[choice]
     expected = pair.greedy_by_hand(PROMPTS[0], lambda c, n: place(c, n, bos(pair)), 6)
-    with pair.steerer.steer(component=2, alpha=ALPHA, positions=positions):
+    with pair.steerer.steer(component=2, alpha=ALPHA, select=positions):
         tokens = pair.bridge.hf_generate(
             pair.tokens(PROMPTS[0]), max_new_tokens=6, do_sample=False, stop_at_eos=False, use_cache=use_cache
         )
@@ -100,9 +100,9 @@ def test_transformers_own_generation_is_steered_too(pair: Pair, choice: str, use
 
 def test_a_prompt_read_in_parts_keeps_its_places(llama: Pair) -> None:
     ids = llama.tokens(PROMPTS[0])
-    whole = llama.steerer.logits(ids, component=2, alpha=ALPHA, positions=3)
+    whole = llama.steerer.logits(ids, component=2, alpha=ALPHA, select=3)
     _, cache = llama.bridge(ids[:, :2], return_type="logits_and_cache", use_past_kv_cache=True)
-    with llama.steerer.steer(component=2, alpha=ALPHA, positions=3) as steered:
+    with llama.steerer.steer(component=2, alpha=ALPHA, select=3) as steered:
         logits = llama.bridge(ids[:, 2:], past_key_values=cache)
     torch.testing.assert_close(logits[:, -1], whole, atol=2e-5, rtol=1e-5)
     assert steered.mask.tolist() == [[False, False, False, True] + [False] * (ids.shape[1] - 4)]
@@ -148,7 +148,7 @@ def test_models_that_cannot_be_watched_are_followed_by_shape() -> None:
             return model.run_with_hooks(ids)
 
     moved = torch.as_tensor(make_mixture().means_[1], dtype=torch.float32)
-    with steerer.steer(component=1, alpha=1.0, positions="prompt") as steered:
+    with steerer.steer(component=1, alpha=1.0, select="prompt") as steered:
         assert torch.equal(run(tokens), moved.expand(1, 3, D))
         assert torch.equal(run(torch.tensor([[4]])), model.embed(torch.tensor([[4]])))
         assert torch.equal(run(torch.tensor([[5]])), model.embed(torch.tensor([[5]])))
@@ -156,7 +156,7 @@ def test_models_that_cannot_be_watched_are_followed_by_shape() -> None:
         grown = torch.tensor([[1, 2, 3, 4, 5, 6]])
         assert torch.equal(run(grown)[0, 3:], model.embed(grown)[0, 3:])
         assert steered.token_ids is None and steered.to_frame()["steered"].sum() == 3
-    with steerer.steer(component=1, alpha=1.0, positions=[1, 4]) as steered:
+    with steerer.steer(component=1, alpha=1.0, select=[1, 4]) as steered:
         run(tokens)
         run(torch.tensor([[4]]))
         run(torch.tensor([[5]]))

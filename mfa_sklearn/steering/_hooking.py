@@ -1,0 +1,183 @@
+"""Moves put into a running model: what is hooked where, and what each hook did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from .._base.turns import ANOTHER_THREAD, Turn, turn_of
+from ._positions import Positions, PositionTracker, watch
+from ._range import check_range
+from ._schedule import Schedule, scheduled
+from ._tables import SteeredTokens
+
+
+class RowMove(Protocol):
+    """What a model can be steered with: a function of rows that knows for which batches it is made."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether every row stays as it is."""
+
+    def check_rows(self, n_rows: int) -> None:
+        """Refuse a batch of prompts of a size that the move is not made for."""
+
+    def __call__(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        """Rows `x` (n, D) moved; `batch_row` (n,) says which prompt each belongs to."""
+
+
+class Part(NamedTuple):
+    """One move at one place of a model."""
+
+    move: RowMove
+    hook_name: str
+    selection: Positions
+    schedule: Schedule | None
+    special_tokens: bool
+    label: str  # in words
+    alpha: float | None  # for tables
+    told: Callable[[SteeredTokens], None] | None  # who wants to know what a run has moved
+
+
+class Run:
+    """A part while the model runs: which tokens it has moved how far.
+
+    Parameters
+    ----------
+    model : hookable model
+    part : Part
+    n_prompts : int, optional
+        How many prompts the batch belongs to, where it is known. A batch of more rows, such as that of a beam search,
+        has equally many rows of each prompt, side by side.
+    """
+
+    def __init__(self, model: Any, part: Part, n_prompts: int | None) -> None:
+        tokenizer = getattr(model, "tokenizer", None)
+        ids = (getattr(tokenizer, name, None) for name in ("bos_token_id", "pad_token_id"))
+        self.part, self._n_prompts = part, n_prompts
+        self.tracker = PositionTracker(part.selection, part.special_tokens, *ids)
+        self.distances: Tensor | None = None  # (n, S)
+        self._width = 0  # of the pass under way
+        self._found: bool | None = None  # whether a token has been chosen; None before the first pass
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """Activations (n, T, D) with the chosen ones moved; the same tensor where there is nothing to move."""
+        n_rows, self._width = activation.shape[:2]
+        move, per_prompt = self.part.move, self._rows_per_prompt(n_rows)
+        move.check_rows(n_rows // per_prompt)
+        chosen = self.tracker.select(n_rows, self._width).to(activation.device)
+        row, column = chosen.nonzero(as_tuple=True)
+        self._found = bool(self._found) or bool(len(row))
+        distance = torch.zeros(n_rows, self._width, device=activation.device)
+        if not move.is_nothing and len(row):
+            x = activation[row, column]
+            moved = self._moved(x, row // per_prompt if per_prompt > 1 else row, (row, column))
+            distance[row, column] = torch.linalg.vector_norm((moved - x).detach().float(), dim=1)
+            activation = activation.index_put((row, column), moved)
+        self._note(distance)
+        return activation
+
+    def _moved(self, x: Tensor, prompt: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
+        moved = self.part.move(x, prompt)
+        if self.part.schedule is None:
+            return moved
+        factors = self.part.schedule.factors(self._steps().to(x.device)[place])
+        return check_range(scheduled(x, moved, factors), x)
+
+    def _rows_per_prompt(self, n_rows: int) -> int:
+        known = self._n_prompts
+        return n_rows // known if known and n_rows % known == 0 else 1
+
+    def _steps(self) -> Tensor:
+        """For each token of the pass under way (n, T) 0 if it is the prompt's, 1, 2, ... if it was generated."""
+        sequence = self.tracker.sequence
+        assert sequence is not None
+        place = torch.arange(sequence.real.shape[1], device=sequence.real.device)
+        steps = (place - sequence.prompt_width + 1).clamp(min=0)
+        return steps[-self._width :].expand(len(sequence.real), -1)
+
+    def _note(self, distance: Tensor) -> None:
+        """Take note of how far the tokens of the pass under way, (n, T), were moved."""
+        sequence = self.tracker.sequence
+        assert sequence is not None
+        start, before = sequence.real.shape[1] - distance.shape[1], self.distances
+        begun = before is None or sequence.prompt_width == sequence.real.shape[1] or before.shape[1] < start
+        if start:
+            kept = distance.new_zeros(len(distance), start) if begun else before[:, :start]  # type: ignore[index]
+            distance = torch.cat([kept, distance], dim=1)
+        self.distances = distance
+
+    def check_found(self) -> None:
+        """Refuse a selection that has chosen nothing of all that the model has read.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self._found is False and not self.part.move.is_nothing:
+            raise ValueError(
+                f"nothing was steered: select={self.part.selection} has chosen none of the tokens that the model has "
+                "read; select others, or give longer prompts"
+            )
+
+
+@contextmanager
+def hooked(
+    model: Any,
+    parts: Sequence[Part],
+    told: Callable[[SteeredTokens], None],
+    n_prompts: int | None = None,
+    as_block: bool = False,
+) -> Iterator[SteeredTokens]:
+    """Inside the block, the model's activations are moved: at one place by one part after the other, in their order.
+
+    Parameters
+    ----------
+    model : hookable model
+    parts : sequence of Part
+        With none the model is left as it is, in its own turn.
+    told : callable
+        Gets the report before anything runs.
+    n_prompts : int, optional
+        See `Run`.
+    as_block : bool
+        Whether the block is a user's, in which anything may happen.
+
+    Raises
+    ------
+    RuntimeError
+        If another thread keeps the model in a block of its own.
+    ValueError
+        At the end, if passes ran in the block and a part has moved no token.
+    """
+    runs = [Run(model, part, n_prompts) for part in parts]
+    report = SteeredTokens(model, runs)
+    with turn_of(model).taken(as_block) as turn, ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(watch(model, run.tracker))
+        names = dict.fromkeys(part.hook_name for part in parts)
+        hooks = [(name, _hook([run for run in runs if run.part.hook_name == name], turn)) for name in names]
+        stack.enter_context(model.hooks(fwd_hooks=hooks))
+        told(report)
+        yield report
+    for run in runs:
+        run.check_found()
+
+
+def _hook(runs: Sequence[Run], turn: Turn) -> Callable[[Tensor, Any], Tensor | None]:
+    """What stands at one place of the model."""
+
+    def hook(activation: Tensor, hook: Any) -> Tensor | None:
+        if not turn.is_mine:
+            raise RuntimeError(ANOTHER_THREAD)
+        turn.used()
+        moved = activation
+        for run in runs:
+            moved = run(moved)
+        return None if moved is activation else moved
+
+    return hook
