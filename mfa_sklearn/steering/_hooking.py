@@ -60,8 +60,8 @@ class Run:
         ids = (getattr(tokenizer, name, None) for name in ("bos_token_id", "pad_token_id"))
         self.part, self._n_prompts = part, n_prompts
         self.tracker = PositionTracker(part.selection, part.special_tokens, *ids)
-        self.distances: Tensor | None = None  # (n, S)
         self._width = 0  # of the pass under way
+        self._moves: list[Tensor] = []  # how far tokens were moved, (n, T) of one pass after the other
         self._found: bool | None = None  # whether a token has been chosen; None before the first pass
 
     def __call__(self, activation: Tensor) -> Tensor:
@@ -69,24 +69,36 @@ class Run:
         n_rows, self._width = activation.shape[:2]
         move, per_prompt = self.part.move, self._rows_per_prompt(n_rows)
         move.check_rows(n_rows // per_prompt)
-        chosen = self.tracker.select(n_rows, self._width).to(activation.device)
-        row, column = chosen.nonzero(as_tuple=True)
+        chosen = self.tracker.select(n_rows, self._width)
+        if move.is_nothing:
+            self._note(activation.new_zeros(n_rows, self._width, dtype=torch.float32))
+            return activation
+        row, column = chosen.to(activation.device).nonzero(as_tuple=True)
         self._found = bool(self._found) or bool(len(row))
-        distance = torch.zeros(n_rows, self._width, device=activation.device)
-        if not move.is_nothing and len(row):
-            x = activation[row, column]
-            moved = self._moved(x, row // per_prompt if per_prompt > 1 else row, (row, column))
-            distance[row, column] = torch.linalg.vector_norm((moved - x).detach().float(), dim=1)
-            activation = activation.index_put((row, column), moved)
+        moved, distance = self._put(activation, row, column, per_prompt)
         self._note(distance)
-        return activation
+        return moved
 
-    def _moved(self, x: Tensor, prompt: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
-        moved = self.part.move(x, prompt)
-        if self.part.schedule is None:
-            return moved
-        factors = self.part.schedule.factors(self._steps().to(x.device)[place])
-        return check_range(scheduled(x, moved, factors), x)
+    def _put(self, activation: Tensor, row: Tensor, column: Tensor, per_prompt: int) -> tuple[Tensor, Tensor]:
+        """Activations (n, T, D) with those at `row`, `column` moved, and how far each was moved, (n, T)."""
+        distance = activation.new_zeros(activation.shape[:2], dtype=torch.float32)
+        if not len(row):
+            return activation, distance
+        whole = len(row) == distance.numel()  # as at nearly every generated token: nothing to pick out
+        x = activation.reshape(len(row), -1) if whole else activation[row, column]
+        moved = self.part.move(x, row if per_prompt == 1 else row // per_prompt)
+        if self.part.schedule is not None:
+            moved = scheduled(x, moved, self.part.schedule.factors(self._steps().to(x.device)[row, column]))
+        check_range(moved, x)
+        length = torch.linalg.vector_norm((moved - x).detach(), dim=1, dtype=torch.float32)
+        if whole:
+            return moved.view_as(activation), length.view_as(distance)
+        return activation.index_put((row, column), moved), distance.index_put((row, column), length)
+
+    @property
+    def distances(self) -> Tensor | None:
+        """How far the tokens of the sequence were moved, (n, S); None before the first pass."""
+        return torch.cat(self._moves, dim=1) if self._moves else None
 
     def _rows_per_prompt(self, n_rows: int) -> int:
         known = self._n_prompts
@@ -104,12 +116,15 @@ class Run:
         """Take note of how far the tokens of the pass under way, (n, T), were moved."""
         sequence = self.tracker.sequence
         assert sequence is not None
-        start, before = sequence.real.shape[1] - distance.shape[1], self.distances
-        begun = before is None or sequence.prompt_width == sequence.real.shape[1] or before.shape[1] < start
-        if start:
-            kept = distance.new_zeros(len(distance), start) if begun else before[:, :start]  # type: ignore[index]
-            distance = torch.cat([kept, distance], dim=1)
-        self.distances = distance
+        start = sequence.real.shape[1] - self._width
+        if sequence.prompt_width == sequence.real.shape[1]:
+            self._moves = []
+        known = sum(part.shape[1] for part in self._moves)
+        if known > start:
+            self._moves = [torch.cat(self._moves, dim=1)[:, :start]]
+        elif known < start:
+            self._moves.append(distance.new_zeros(len(distance), start - known))
+        self._moves.append(distance)
 
     def check_found(self) -> None:
         """Refuse a selection that has chosen nothing of all that the model has read.

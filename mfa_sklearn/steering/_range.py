@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ._move import largest
@@ -16,7 +17,7 @@ def check_range(moved: Tensor, x: Tensor) -> Tensor:
         If one is too large or not a number; the message tells a move that went too far from rows that were so before.
     """
     limit = largest(x.dtype)
-    if not bool((moved.detach().abs() <= limit).all()):
+    if moved.numel() and not float(torch.linalg.vector_norm(moved.detach(), torch.inf)) <= limit:
         whose = f"were moved beyond the {limit:.2g} that it can compute with: give a smaller alpha or z"
         if not bool(x.detach().isfinite().all()):
             whose = "are not finite where they are to be moved: load it in float32 or bfloat16"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from .._base.checks import check_flag
+from .._base.words import shortened
 from ._compare import Comparison, check_strengths, compare
 from ._move import Mixture, Move
 from ._parameters import FittedParameters
@@ -208,9 +209,11 @@ class MFASteerer:
         RuntimeError
             If another thread keeps the model in a block of its own, when the block is entered.
         """
-        kept: dict[str, Any] = {"gate": gate} if gate is not None else {}
+        kept: dict[str, Any] = {"component": component} | ({"gate": gate} if gate is not None else {})
         kept |= {"keep_norm": True} if check_flag("keep_norm", keep_norm) else {}
-        move = Move(self._mixture, component, alpha, z, method, source, computing_dtype(self.model), **kept)
+        move = Move(
+            self._mixture, alpha=alpha, z=z, method=method, source=source, dtype=computing_dtype(self.model), **kept
+        )
         return self._steering(move, select, schedule, _label(component, alpha, z, method), alpha)
 
     def _steering(
@@ -397,5 +400,12 @@ class MFASteerer:
 def _label(component: Any, alpha: Any, z: Any, method: str) -> str:
     """A move in words."""
     told = {"": method if method != "centroid" else None, "alpha": alpha, "z": z}
-    parts = ["all components" if component is None else f"component {component}"]
-    return ", ".join(parts + [f"{name} {value}".strip() for name, value in told.items() if value is not None])
+    parts = ["all components" if component is None else f"component {shortened(component, 30)}"]
+    return ", ".join(
+        parts
+        + [
+            f"{name} {value if isinstance(value, str) else shortened(value, 30)}".strip()
+            for name, value in told.items()
+            if value is not None
+        ]
+    )

@@ -338,9 +338,9 @@ def steer_with(
     >>> rivers = extractor.fit_transform(["the water of the river rose", "a boat on the river"]).mean(0)
     >>> courts = extractor.transform(["the judge of the court spoke", "a lawyer in the court"]).mean(0)
     >>> direction = torch.as_tensor(rivers - courts)
-    >>> steering = steer_with(extractor.load(), lambda x: x + direction, layer=1, select="prompt")
+    >>> steering = steer_with(extractor.load(), lambda x: x + 4 * direction, layer=1, select="prompt")
     >>> table = steering.logit_diff("I think that the", top_k=500).set_index("token")
-    >>> bool(table.loc[" river", "change"] > 1)
+    >>> bool(table.loc[" water", "change"] > 1)
     True
     """
     check_hookable(model, move)

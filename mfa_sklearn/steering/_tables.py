@@ -70,7 +70,7 @@ class SteeredTokens:
         return None if not reached or reached[0][0].ids is None else _array(reached[0][0].ids)
 
     def _reached(self) -> list[tuple[Progress, Tensor]]:
-        """Sequences and distances of the parts that saw the last pass: one that ended early has reached no late layer."""
+        """Sequences and distances of the parts that saw the last pass: one that ended early reached no late layer."""
         seen = [(r.tracker.sequence, r.distances) for r in self._runs]
         found = [
             (progress, distances) for progress, distances in seen if progress is not None and distances is not None
