@@ -134,7 +134,7 @@ def test_what_cannot_be_composed_is_refused(llama: Pair, tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="the two steerings are of different models"):
         steering.then(other)
     bare, begun = (MFASteerer(llama.bridge, make_mixture(), LAYER, prepend_bos=b).steer(1, 0.5) for b in (False, True))
-    with pytest.raises(ValueError, match="beginning-of-text token .* same prepend_bos="):
+    with pytest.raises(ValueError, match=r"beginning-of-text token .* same prepend_bos="):
         bare.then(begun)
     assert steering.then(bare)._prepend_bos is False
 

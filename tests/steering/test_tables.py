@@ -31,16 +31,10 @@ def test_distances_are_those_of_the_activations(llama: Pair, use_past_kv_cache: 
     name, before, after = llama.steerer.hook_name, [], []
     steering = llama.steerer.steer(component=2, alpha=ALPHA, select="all", schedule=[1.0, 0.0, 2.0])
     look = llama.bridge.hooks(fwd_hooks=[(name, lambda x, hook: before.append(x.clone()))])
-    with look, steering as steered:
-        with llama.bridge.hooks(fwd_hooks=[(name, lambda x, hook: after.append(x.clone()))]):
-            llama.bridge.generate(
-                llama.tokens("Two boats"),
-                max_new_tokens=5,
-                do_sample=False,
-                stop_at_eos=False,
-                verbose=False,
-                use_past_kv_cache=use_past_kv_cache,
-            )
+    look_again = llama.bridge.hooks(fwd_hooks=[(name, lambda x, hook: after.append(x.clone()))])
+    options = {"do_sample": False, "stop_at_eos": False, "use_past_kv_cache": use_past_kv_cache}
+    with look, steering as steered, look_again:
+        llama.bridge.generate(llama.tokens("Two boats"), max_new_tokens=5, verbose=False, **options)
     lengths = [(b - a).norm(dim=-1) for b, a in zip(before, after, strict=True)]
     expected = torch.cat(lengths, dim=1) if use_past_kv_cache else lengths[-1]
     np.testing.assert_allclose(steered.distances, expected.detach(), atol=1e-4)
