@@ -64,6 +64,15 @@ class Run:
         self._moves: list[Tensor] = []  # how far tokens were moved, (n, T) of one pass after the other
         self._found: bool | None = None  # whether a token has been chosen; None before the first pass
 
+    def expect(self, seen: Any) -> None:
+        """Take note of what the coming forward pass is called with."""
+        self.tracker.expect(seen)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Take note that in the coming pass each row goes on with what another has written, `rows` (n,)."""
+        self.tracker.reorder(rows)  # type: ignore[attr-defined]
+        self._moves = [part[rows.to(part.device)] if len(part) == len(rows) else part for part in self._moves]
+
     def __call__(self, activation: Tensor) -> Tensor:
         """Activations (n, T, D) with the chosen ones moved; the same tensor where there is nothing to move."""
         n_rows, self._width = activation.shape[:2]
@@ -173,7 +182,7 @@ def hooked(
     report = SteeredTokens(model, runs)
     with turn_of(model).taken(as_block) as turn, ExitStack() as stack:
         for run in runs:
-            stack.enter_context(watch(model, run.tracker))
+            stack.enter_context(watch(model, run))  # type: ignore[arg-type]
         names = dict.fromkeys(part.hook_name for part in parts)
         hooks = [(name, _hook([run for run in runs if run.part.hook_name == name], turn)) for name in names]
         stack.enter_context(model.hooks(fwd_hooks=hooks))

@@ -189,7 +189,7 @@ class MFASteerer:
             The component that transport starts from, whatever the activation; by default each activation's most
             responsible one.
         gate : optional
-            Moves only activations whose responsibilities fulfil it.
+            Moves only activations whose responsibilities fulfill it.
         keep_norm : bool, default=False
             Whether an activation that is moved gets the norm that it had.
         schedule : sequence of float, or callable, optional
@@ -399,13 +399,11 @@ class MFASteerer:
 
 def _label(component: Any, alpha: Any, z: Any, method: str) -> str:
     """A move in words."""
-    told = {"": method if method != "centroid" else None, "alpha": alpha, "z": z}
-    parts = ["all components" if component is None else f"component {shortened(component, 30)}"]
-    return ", ".join(
-        parts
-        + [
-            f"{name} {value if isinstance(value, str) else shortened(value, 30)}".strip()
-            for name, value in told.items()
-            if value is not None
-        ]
-    )
+    told = {"alpha": alpha, "z": z}
+    parts = ["all components" if component is None else f"component {_short(component)}"]
+    parts += [] if method == "centroid" else [str(method)]
+    return ", ".join(parts + [f"{name} {_short(value)}" for name, value in told.items() if value is not None])
+
+
+def _short(value: Any) -> str:
+    return shortened(value.tolist() if hasattr(value, "tolist") else value, 30)

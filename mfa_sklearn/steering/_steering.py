@@ -182,7 +182,8 @@ class Steering(AbstractContextManager[SteeredTokens]):
         encoded = encode(self.model, prompts, prepend_bos, n_new)
         for part in self._parts:
             encoded.check_places(part.selection.places, n_new)
-            part.move.check_rows(len(encoded.lengths))
+            check = getattr(part.move, "check_prompts", part.move.check_rows)
+            check(len(encoded.lengths))
         return encoded
 
     def _run(self, encoded: Encoded) -> Tensor:
