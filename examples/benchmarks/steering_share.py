@@ -4,7 +4,7 @@
     python examples/benchmarks/steering_share.py --layers 0 1 --alphas 0.6 1
 
 For each layer a mixture is fitted on all concept sentences, and for each concept the component is taken that
-over-represents it most. Half of twenty neutral prompts choose the layer, alpha and positions; the other half is
+over-represents it most. Half of twenty neutral prompts choose the layer, alpha and select; the other half is
 reported, beside the model as it is and a random component. What is measured: the share of the concept's words among all
 concepts' words, at the next content slot and in 20 tokens of text, median over the concepts
 (`mfa_sklearn.steering.evaluate_steering` says how).
@@ -29,7 +29,7 @@ from mfa_sklearn.steering import NEUTRAL_PROMPTS, evaluate_steering, summarize_s
 
 CHOOSE_ON, REPORT_ON = NEUTRAL_PROMPTS[::2], NEUTRAL_PROMPTS[1::2]
 FLUENT = 1.0
-SETTING = ["layer", "method", "positions", "alpha"]
+SETTING = ["layer", "method", "select", "alpha"]
 
 
 def fit(layer: int, n_components: int, n_factors: int) -> tuple[MFASteerer, dict[str, int]]:
@@ -54,7 +54,7 @@ def choose(summary: pd.DataFrame, at_least: float = float("-inf")) -> dict[str, 
 def report(fitted: dict[int, Any], words: dict[str, list[str]], setting: dict[str, Any]) -> pd.DataFrame:
     """Medians on the prompts that chose nothing."""
     steerer, components = fitted[setting["layer"]]
-    move = {"alphas": [setting["alpha"]], "positions": [setting["positions"]], "method": setting["method"]}
+    move = {"alphas": [setting["alpha"]], "select": [setting["select"]], "method": setting["method"]}
     summary = summarize_steering(evaluate_steering(steerer, components, words, REPORT_ON, **move))
     return summary.set_index("target").loc[["none", "random", "concept"]].drop(columns=SETTING)
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--alphas", type=float, nargs="+", default=[0.3, 0.6, 1.0])
-    parser.add_argument("--positions", nargs="+", default=["prompt", "all"])
+    parser.add_argument("--select", nargs="+", default=["prompt", "all"])
     parser.add_argument("--methods", nargs="+", default=["centroid"], help="centroid, transport")
     parser.add_argument("--components", type=int, default=100)
     parser.add_argument("--factors", type=int, default=6)
@@ -76,7 +76,7 @@ def main() -> None:
     for layer, (steerer, components) in fitted.items():
         start = time.perf_counter()
         for method in asked.methods:
-            sweep = {"alphas": asked.alphas, "positions": asked.positions, "method": method}
+            sweep = {"alphas": asked.alphas, "select": asked.select, "method": method}
             tables.append(evaluate_steering(steerer, components, words, CHOOSE_ON, **sweep))
         print(f"layer {layer}: swept ({time.perf_counter() - start:.0f} s)", flush=True)
     table = pd.concat(tables, ignore_index=True)

@@ -63,7 +63,7 @@ NEUTRAL_PROMPTS = (
     "The children looked at the",
 )
 
-_SETTING = ["layer", "method", "positions", "alpha", "target"]
+_SETTING = ["layer", "method", "select", "alpha", "target"]
 
 
 def evaluate_steering(
@@ -73,7 +73,7 @@ def evaluate_steering(
     prompts: Sequence[str] = NEUTRAL_PROMPTS,
     *,
     alphas: Sequence[float] = (0.3, 0.6, 1.0),
-    positions: Sequence[str | int | Sequence[int]] = ("prompt", "all"),
+    select: Sequence[str | int | Sequence[int]] = ("prompt", "all"),
     method: str = "centroid",
     max_new_tokens: int = 20,
     batch_size: int = 512,
@@ -96,7 +96,7 @@ def evaluate_steering(
     prompts : str, or strings in a list, tuple, array or column
         What should suggest no concept.
     alphas : list of float
-    positions : list
+    select : list
         Each as of `MFASteerer.steer`.
     method : {"centroid", "transport"}, default="centroid"
     max_new_tokens : int, default=20
@@ -109,7 +109,7 @@ def evaluate_steering(
     Returns
     -------
     pandas.DataFrame
-        A line per concept and setting. Columns: layer, method, positions, alpha, target ("none": the model as it is,
+        A line per concept and setting. Columns: layer, method, select, alpha, target ("none": the model as it is,
         "random", "concept"), concept, component, share_next, share_generated (NaN where no content word was written),
         n_generated (content words written), log_prob_generated (mean log probability of the tokens written, in nats,
         to the model unsteered; lower than that of unsteered text by how far grammar and habit have suffered).
@@ -142,7 +142,7 @@ def evaluate_steering(
     >>> components = concept_components(mfa, X)["component"].to_dict()
     >>> steerer = MFASteerer(extractor.load(), mfa)
     >>> table = evaluate_steering(steerer, components, data.words, ["I think that"], alphas=[1.0],
-    ...                           positions=["prompt"], max_new_tokens=0)
+    ...                           select=["prompt"], max_new_tokens=0)
     >>> table["target"].tolist()
     ['none', 'none', 'random', 'random', 'concept', 'concept']
     >>> share = summarize_steering(table).set_index("target")["share_next"]
@@ -154,7 +154,7 @@ def evaluate_steering(
     check_count("batch_size", batch_size)
     check_count("max_new_tokens", max_new_tokens, least=0)
     seed = check_seed(random_state)
-    moves = _moves(steerer, alphas, positions, method)
+    moves = _moves(steerer, alphas, select, method)
     encoded = encode(
         steerer.model, check_prompts(prompts), steerer.prepend_bos, n_new=max(max_new_tokens, _LONGEST_PATH)
     )
@@ -186,7 +186,7 @@ def summarize_steering(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A line per setting: layer, method, positions, alpha, target, and the medians share_next, share_generated and
+        A line per setting: layer, method, select, alpha, target, and the medians share_next, share_generated and
         log_prob_generated, sorted by the smaller of the two shares.
     """
     shares = ["share_next", "share_generated"]
@@ -195,20 +195,15 @@ def summarize_steering(table: pd.DataFrame) -> pd.DataFrame:
     return medians.loc[order].reset_index(drop=True)
 
 
-def _moves(steerer: MFASteerer, alphas: Sequence[float], positions: Sequence[Any], method: str) -> list[dict[str, Any]]:
+def _moves(steerer: MFASteerer, alphas: Sequence[float], select: Sequence[Any], method: str) -> list[dict[str, Any]]:
     """Every setting of a move, checked."""
-    for name, given in (("alphas", alphas), ("positions", positions)):
+    for name, given in (("alphas", alphas), ("select", select)):
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise TypeError(f"{name}={given!r} must be a list: pass [{given!r}]")
-    moves = [{"alpha": a, "positions": place, "method": method} for place in positions for a in alphas]
+    moves = [{"alpha": a, "select": place, "method": method} for place in select for a in alphas]
     for move in moves:
-        steerer.steer(0, **_as_asked(move))
+        steerer.steer(0, **move)
     return moves
-
-
-def _as_asked(move: Mapping[str, Any]) -> dict[str, Any]:
-    """A setting as `MFASteerer.steer` takes it."""
-    return {"select" if name == "positions" else name: value for name, value in move.items()}
 
 
 def _random_components(chosen: Mapping[str, int], n_components: int, seed: int | None) -> dict[str, int]:
@@ -252,10 +247,10 @@ class _Run(NamedTuple):
 
     def lines(self, setting: _Setting) -> list[dict[str, Any]]:
         """A line per concept."""
-        move = setting.move or {"alpha": 0.0, "positions": None, "method": None}
-        # A list of positions does not group in a table.
-        place = move["positions"] if move["positions"] is None else str(move["positions"])
-        facts = {"layer": self.steerer.layer, **move, "positions": place, "target": setting.target}
+        move = setting.move or {"alpha": 0.0, "select": None, "method": None}
+        # A list of select does not group in a table.
+        place = move["select"] if move["select"] is None else str(move["select"])
+        facts = {"layer": self.steerer.layer, **move, "select": place, "target": setting.target}
         measured = self._measure(setting)
         lines = []
         for number, (concept, component) in enumerate(setting.components.items()):
@@ -311,7 +306,7 @@ class _Run(NamedTuple):
     def _context(self, setting: _Setting, rows: np.ndarray) -> AbstractContextManager[Any]:
         if setting.move is None:
             return nullcontext()
-        return self.steerer.steer(np.asarray(setting.targets)[rows], **_as_asked(setting.move))
+        return self.steerer.steer(np.asarray(setting.targets)[rows], **setting.move)
 
     def _generate(self, tokens: Tensor, setting: _Setting, rows: np.ndarray) -> Tensor:
         """The tokens with their continuations, (b, T + new)."""

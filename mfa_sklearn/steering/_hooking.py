@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from .._base.turns import ANOTHER_THREAD, Turn, turn_of
-from ._positions import Positions, PositionTracker, watch
+from ..activations import TokenSelection
+from ._positions import PositionTracker, watch
+from ._prompts import Encoded
 from ._range import check_range
 from ._schedule import Schedule, scheduled
 from ._tables import SteeredTokens
@@ -35,12 +37,16 @@ class Part(NamedTuple):
 
     move: RowMove
     hook_name: str
-    selection: Positions
+    selection: TokenSelection
     schedule: Schedule | None
-    special_tokens: bool
     label: str  # in words
     alpha: float | None  # for tables
     told: Callable[[SteeredTokens], None] | None  # who wants to know what a run has moved
+
+    def tracker(self, model: Any, encoded: Encoded | None) -> PositionTracker:
+        """What follows the passes of a model, behind prompts that are known or not."""
+        known = None if encoded is None else encoded.sequences
+        return PositionTracker(self.selection, getattr(model, "tokenizer", None), known or ())
 
 
 class Run:
@@ -50,19 +56,16 @@ class Run:
     ----------
     model : hookable model
     part : Part
-    n_prompts : int, optional
-        How many prompts the batch belongs to, where it is known. A batch of more rows, such as that of a beam search,
-        has equally many rows of each prompt, side by side.
+    encoded : Encoded, optional
+        The prompts, where they are known. A batch of more rows than these, such as that of a beam search, has equally
+        many rows of each prompt, side by side.
     """
 
-    def __init__(self, model: Any, part: Part, n_prompts: int | None) -> None:
-        tokenizer = getattr(model, "tokenizer", None)
-        ids = (getattr(tokenizer, name, None) for name in ("bos_token_id", "pad_token_id"))
-        self.part, self._n_prompts = part, n_prompts
-        self.tracker = PositionTracker(part.selection, part.special_tokens, *ids)
+    def __init__(self, model: Any, part: Part, encoded: Encoded | None) -> None:
+        self.part, self.tracker = part, part.tracker(model, encoded)
+        self._n_prompts = None if encoded is None else len(encoded.lengths)
         self._width = 0  # of the pass under way
         self._moves: list[Tensor] = []  # how far tokens were moved, (n, T) of one pass after the other
-        self._found: bool | None = None  # whether a token has been chosen; None before the first pass
 
     def expect(self, seen: Any) -> None:
         """Take note of what the coming forward pass is called with."""
@@ -70,7 +73,7 @@ class Run:
 
     def reorder(self, rows: Tensor) -> None:
         """Take note that in the coming pass each row goes on with what another has written, `rows` (n,)."""
-        self.tracker.reorder(rows)  # type: ignore[attr-defined]
+        self.tracker.reorder(rows)
         self._moves = [part[rows.to(part.device)] if len(part) == len(rows) else part for part in self._moves]
 
     def __call__(self, activation: Tensor) -> Tensor:
@@ -83,7 +86,6 @@ class Run:
             self._note(activation.new_zeros(n_rows, self._width, dtype=torch.float32))
             return activation
         row, column = chosen.to(activation.device).nonzero(as_tuple=True)
-        self._found = bool(self._found) or bool(len(row))
         moved, distance = self._put(activation, row, column, per_prompt)
         self._note(distance)
         return moved
@@ -97,7 +99,9 @@ class Run:
         x = activation.reshape(len(row), -1) if whole else activation[row, column]
         moved = self.part.move(x, row if per_prompt == 1 else row // per_prompt)
         if self.part.schedule is not None:
-            moved = scheduled(x, moved, self.part.schedule.factors(self._steps().to(x.device)[row, column]))
+            moved = scheduled(
+                x, moved, self.part.schedule.factors(self.tracker.generated_step().to(x.device)[row, column])
+            )
         check_range(moved, x)
         length = torch.linalg.vector_norm((moved - x).detach(), dim=1, dtype=torch.float32)
         if whole:
@@ -113,14 +117,6 @@ class Run:
         known = self._n_prompts
         return n_rows // known if known and n_rows % known == 0 else 1
 
-    def _steps(self) -> Tensor:
-        """For each token of the pass under way (n, T) 0 if it is the prompt's, 1, 2, ... if it was generated."""
-        sequence = self.tracker.sequence
-        assert sequence is not None
-        place = torch.arange(sequence.real.shape[1], device=sequence.real.device)
-        steps = (place - sequence.prompt_width + 1).clamp(min=0)
-        return steps[-self._width :].expand(len(sequence.real), -1)
-
     def _note(self, distance: Tensor) -> None:
         """Take note of how far the tokens of the pass under way, (n, T), were moved."""
         sequence = self.tracker.sequence
@@ -135,26 +131,13 @@ class Run:
             self._moves.append(distance.new_zeros(len(distance), start - known))
         self._moves.append(distance)
 
-    def check_found(self) -> None:
-        """Refuse a selection that has chosen nothing of all that the model has read.
-
-        Raises
-        ------
-        ValueError
-        """
-        if self._found is False and not self.part.move.is_nothing:
-            raise ValueError(
-                f"nothing was steered: select={self.part.selection} has chosen none of the tokens that the model has "
-                "read; select others, or give longer prompts"
-            )
-
 
 @contextmanager
 def hooked(
     model: Any,
     parts: Sequence[Part],
     told: Callable[[SteeredTokens], None],
-    n_prompts: int | None = None,
+    encoded: Encoded | None = None,
     as_block: bool = False,
 ) -> Iterator[SteeredTokens]:
     """Inside the block, the model's activations are moved: at one place by one part after the other, in their order.
@@ -166,8 +149,8 @@ def hooked(
         With none the model is left as it is, in its own turn.
     told : callable
         Gets the report before anything runs.
-    n_prompts : int, optional
-        See `Run`.
+    encoded : Encoded, optional
+        The prompts that will be run, where they are known.
     as_block : bool
         Whether the block is a user's, in which anything may happen.
 
@@ -178,7 +161,7 @@ def hooked(
     ValueError
         At the end, if passes ran in the block and a part has moved no token.
     """
-    runs = [Run(model, part, n_prompts) for part in parts]
+    runs = [Run(model, part, encoded) for part in parts]
     report = SteeredTokens(model, runs)
     with turn_of(model).taken(as_block) as turn, ExitStack() as stack:
         for run in runs:
@@ -189,7 +172,7 @@ def hooked(
         told(report)
         yield report
     for run in runs:
-        run.check_found()
+        run.tracker.check_chosen()
 
 
 def _hook(runs: Sequence[Run], turn: Turn) -> Callable[[Tensor, Any], Tensor | None]:

@@ -51,10 +51,6 @@ class MFASteerer:
         Refuse a mixture that was fitted on another model, layer, site or weight processing, on texts pooled to a row
         each, or on rows of which nothing is known, such as what another transformer made of activations. False steers
         wherever the width fits.
-    special_tokens : bool, default=False
-        Whether positions given by name take in the beginning-of-text token. It attracts attention with a norm far from
-        all others', the extractor leaves it out of what the mixture is fitted on, and moving it can derail a model; the
-        paper's reference implementation moves it. A position given as an integer always counts.
     prepend_bos : bool, optional
         Whether prompts begin with the beginning-of-text token; by default as where the mixture was fitted, else as the
         model does.
@@ -131,7 +127,6 @@ class MFASteerer:
         site: str | None = None,
         *,
         check_source: bool = True,
-        special_tokens: bool = False,
         prepend_bos: bool | None = None,
     ) -> None:
         check_model(model, mfa)
@@ -142,7 +137,6 @@ class MFASteerer:
             model, mfa, layer, site, self._mixture.n_features, check_flag("check_source", check_source)
         )
         self.layer, self.site, self.hook_name = place
-        self.special_tokens = check_flag("special_tokens", special_tokens)
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
         self.n_components = self._mixture.n_components
         self.steered_: SteeredTokens | None = None
@@ -180,10 +174,12 @@ class MFASteerer:
             [0, 1] the move goes away from the centroid or past it, with a warning.
         z : dict of int to float, or vector of length q, optional
             Factor scores of the local offset `W_k z`, in standard deviations of the component.
-        select : {"all", "prompt", "last"}, int or list of int, default="all"
-            Tokens whose activations are moved: prompt and generated tokens; the prompt's; the prompt's last; or places
-            in the prompt's own sequence, the beginning-of-text token counting where there is one and padding never,
-            negative ones from the end of the prompt, those past its end meaning generated tokens.
+        select : TokenSelection or a short form of one, default="all"
+            Tokens whose activations are moved: "all", "prompt", "generated", "last" (of the prompt), places, a set of
+            token strings, a function of one, or a `TokenSelection`. The beginning-of-text token is left alone unless
+            that names it or has ``special=True``: it attracts attention with a norm far from all others', the extractor
+            leaves it out of what the mixture is fitted on, and moving it can derail a model; the paper's reference
+            implementation moves it.
         method : {"centroid", "transport"}, default="centroid"
         source : int, optional
             The component that transport starts from, whatever the activation; by default each activation's most
@@ -229,7 +225,6 @@ class MFASteerer:
             prepend_bos=self.prepend_bos,
             label=label,
             alpha=alpha,
-            special_tokens=self.special_tokens,
             told=self._keep,
         )
 

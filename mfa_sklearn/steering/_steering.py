@@ -14,12 +14,12 @@ from torch import Tensor
 from .._base.checks import check_choice, check_count, check_flag
 from .._base.devices import DrawsOf
 from .._base.turns import running
+from ..activations._selection import as_selection
 from ..activations._sites import check_site
 from ._custom_move import as_move, name_of
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._hooking import Part, hooked
 from ._place import check_hookable, existing_hook, one_layer
-from ._positions import Positions, check_positions
 from ._prompts import Encoded, encode
 from ._schedule import check_schedule
 from ._tables import SteeredTokens, logit_table, stacked
@@ -137,8 +137,8 @@ class Steering(AbstractContextManager[SteeredTokens]):
     ) -> bool | None:
         return self._entered.blocks.pop().__exit__(kind, error, trace)
 
-    def _hooked(self, n_prompts: int | None = None, as_block: bool = False) -> AbstractContextManager[SteeredTokens]:
-        return hooked(self.model, self._parts, self._keep, n_prompts, as_block)
+    def _hooked(self, encoded: Encoded | None = None, as_block: bool = False) -> AbstractContextManager[SteeredTokens]:
+        return hooked(self.model, self._parts, self._keep, encoded, as_block)
 
     def _keep(self, report: SteeredTokens) -> None:
         self.report_ = report
@@ -172,7 +172,7 @@ class Steering(AbstractContextManager[SteeredTokens]):
         check_flag("every_position", every_position)
         with running(self.model):
             encoded = self._encoded(prompts, self._prepend_bos)
-            with self._hooked(len(encoded.lengths)):
+            with self._hooked(encoded):
                 logits = self._run(encoded)
         check_finite(encoded.last(logits))
         return logits if every_position else encoded.last(logits)
@@ -182,6 +182,7 @@ class Steering(AbstractContextManager[SteeredTokens]):
         encoded = encode(self.model, prompts, prepend_bos, n_new)
         for part in self._parts:
             encoded.check_places(part.selection.places, n_new)
+            part.tracker(self.model, encoded).check_prompts(encoded, n_new)
             check = getattr(part.move, "check_prompts", part.move.check_rows)
             check(len(encoded.lengths))
         return encoded
@@ -240,7 +241,7 @@ class Steering(AbstractContextManager[SteeredTokens]):
             given = {"prepend_bos": self._prepend_bos, **options}
             given.pop("return_type", None)
             draws = nullcontext() if seed is None else DrawsOf(seed, encoded.ids.device)
-            with self._hooked(len(encoded.lengths)), draws:
+            with self._hooked(encoded), draws:
                 return encoded, write(self.model, encoded, n_new, given)
 
     def _checked(
@@ -285,7 +286,7 @@ class Steering(AbstractContextManager[SteeredTokens]):
         with running(self.model):
             encoded = self._encoded(prompts, self._prepend_bos)
             before = encoded.last(self._run(encoded)).float()
-            with self._hooked(len(encoded.lengths)):
+            with self._hooked(encoded):
                 after = check_finite(encoded.last(self._run(encoded)).float())
         tokenizer = getattr(self.model, "tokenizer", None)
         tables = [logit_table(tokenizer, b, a, top_k, by) for b, a in zip(before, after, strict=True)]
@@ -360,27 +361,13 @@ def steering_at(
     prepend_bos: bool | None = None,
     label: str = "",
     alpha: float | None = None,
-    special_tokens: bool = False,
     told: Callable[[SteeredTokens], None] | None = None,
 ) -> Steering:
     """A steering with one move, an object as `RowMove` describes, at one hook point of a model, already checked."""
-    part = Part(
-        move,
-        hook_name,
-        _selection(select),
-        check_schedule(schedule),
-        special_tokens,
-        label or name_of(move),
-        alpha,
-        told,
-    )
+    part = Part(move, hook_name, as_selection(select), check_schedule(schedule), label or name_of(move), alpha, told)
     return Steering(model, [part], prepend_bos)
 
 
 def wrapped(model: Any) -> Any:
     """The torch module inside a hookable model: two models that share it are the same one."""
     return getattr(model, "original_model", model)
-
-
-def _selection(select: Any) -> Positions:
-    return check_positions(select)

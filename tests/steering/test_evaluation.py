@@ -50,7 +50,7 @@ def table(model: Any) -> Any:
 
 
 def test_steering_to_a_concepts_region_gives_its_words(table: Any) -> None:
-    steered = table[(table.target == "concept") & (table.alpha == 1) & (table.positions == "all")]
+    steered = table[(table.target == "concept") & (table.alpha == 1) & (table["select"] == "all")]
     assert steered["concept"].tolist() == ["water", "money", "birds"]
     assert (steered["share_next"] > 0.95).all() and (steered["share_generated"] > 0.95).all()
     assert (steered["n_generated"] > 0).all()
@@ -58,13 +58,13 @@ def test_steering_to_a_concepts_region_gives_its_words(table: Any) -> None:
 
 def test_words_without_grammar_are_unlikely_text(table: Any) -> None:
     plain = table[table.target == "none"]["log_prob_generated"].median()
-    steered = table[(table.target == "concept") & (table.alpha == 1) & (table.positions == "all")]
+    steered = table[(table.target == "concept") & (table.alpha == 1) & (table["select"] == "all")]
     assert (steered["log_prob_generated"] < plain - 1).all()
 
 
 def test_alpha_zero_is_the_model_as_it_is(table: Any) -> None:
     plain = table[table.target == "none"].set_index("concept")["share_next"]
-    for (_, target), rows in table[table.alpha == 0].groupby(["positions", "target"]):
+    for (_, target), rows in table[table.alpha == 0].groupby(["select", "target"]):
         np.testing.assert_allclose(rows.set_index("concept")["share_next"], plain, rtol=1e-5, err_msg=target)
     # A word of two concepts counts for both.
     assert 1 < plain.sum() < 1.6
@@ -105,7 +105,7 @@ def test_shares_are_those_of_the_steered_logits(model: Any, table: Any, alpha: f
             logits[content] = -torch.inf
             logits[model.tokenizer.all_special_ids] = -torch.inf
             ids = torch.cat([ids, logits.argmax()[None, None]], dim=1)
-    row = table[(table.target == "concept") & (table.positions == "prompt") & (table.alpha == alpha)].iloc[0]
+    row = table[(table.target == "concept") & (table["select"] == "prompt") & (table.alpha == alpha)].iloc[0]
     np.testing.assert_allclose(row["share_next"], float(total[0] / total[3]), rtol=1e-4)
 
 
@@ -133,8 +133,8 @@ REFUSED = [
     ({"max_new_tokens": 64}, ValueError, "and 64 new ones, but the model's context holds 64"),
     ({"alphas": 0.5}, TypeError, r"alphas=0.5 must be a list: pass \[0.5\]"),
     ({"alphas": ["a"]}, ValueError, "alpha='a' must be a finite number"),
-    ({"positions": "all"}, TypeError, r"positions='all' must be a list: pass \['all'\]"),
-    ({"positions": ["first"]}, ValueError, "positions='first' is unknown"),
+    ({"select": "all"}, TypeError, r"select='all' must be a list: pass \['all'\]"),
+    ({"select": ["first"]}, ValueError, "select='first' is unknown"),
     ({"method": "jump"}, ValueError, "method='jump' is unknown"),
     ({"batch_size": 0}, ValueError, "batch_size=0"),
     ({"random_state": "a"}, TypeError, "random_state='a'"),
@@ -158,6 +158,6 @@ def test_everything_is_checked_before_anything_runs(
 @pytest.mark.parametrize("prompts", ["It rained", ("It rained",), np.array(["It rained"])])
 def test_prompts_come_as_everywhere(model: Any, prompts: Any) -> None:
     steerer = MFASteerer(model, make_mixture(model), layer=2)
-    options: dict[str, Any] = {"alphas": [1.0], "positions": ["all"], "max_new_tokens": 0}
+    options: dict[str, Any] = {"alphas": [1.0], "select": ["all"], "max_new_tokens": 0}
     tables = [evaluate_steering(steerer, {"water": 0}, WORDS, given, **options) for given in (prompts, ["It rained"])]
     assert tables[0].equals(tables[1])

@@ -154,10 +154,10 @@ def test_aliased_hooks_in_compatibility_mode_steer_once(llama: Pair) -> None:
 
 
 BAD_CALLS = [
-    ({"select": "first"}, ValueError, "positions='first' is unknown"),
-    ({"select": 1.5}, TypeError, "positions=1.5"),
-    ({"select": []}, ValueError, "positions is empty"),
-    ({"select": [True]}, TypeError, "positions="),
+    ({"select": "first"}, ValueError, "select='first' is unknown"),
+    ({"select": 1.5}, TypeError, "select=1.5"),
+    ({"select": []}, ValueError, "select is empty"),
+    ({"select": [True]}, TypeError, "select="),
     ({"select": 3}, ValueError, "position 3 lies outside a prompt of 3 tokens"),
     ({"prompts": ["The cat", "The"], "select": -3}, ValueError, "position -3 lies outside a prompt of 2"),
     ({"prompts": []}, (TypeError, ValueError), "no prompt was given"),

@@ -104,7 +104,7 @@ def fail_inside(steerer: MFASteerer) -> None:
 
 def test_an_evaluation_is_not_steered_by_another_thread(llama: Pair) -> None:
     words = {"water": ["river", "boats"], "money": ["bank", "money"]}
-    options: dict[str, Any] = {"alphas": [0.5], "positions": ["all"], "max_new_tokens": 3}
+    options: dict[str, Any] = {"alphas": [0.5], "select": ["all"], "max_new_tokens": 3}
     alone = evaluate_steering(llama.steerer, {"water": 0, "money": 1}, words, PROMPTS, **options)
     done = threading.Event()
 
