@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from steerer_cases import LAYER, PROMPTS, Pair, make_mixture
@@ -114,6 +115,20 @@ def test_each_prompt_of_a_beam_search_has_its_component(llama: Pair, use_cache: 
         assert found[row, -4:].tolist() == alone[0, -4:].tolist()
     both = steerer.generate(prompts[0], 2, 0.3, max_new_tokens=4, num_return_sequences=2, **options)
     assert len(both) == 2 and both[0] != both[1]
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_distances_go_with_the_beams(llama: Pair, use_cache: bool) -> None:
+    """What each beam has come to, read again in one pass, is moved as far as it was while it was written."""
+    steering = MFASteerer(beams(llama), make_mixture(), layer=LAYER).steer(2, 0.3)
+    steering.generate(["The cat", "Two boats, three"], 8, num_beams=4, do_sample=False, use_cache=use_cache)
+    written = steering.report_
+    assert written is not None and written.token_ids is not None and len(written.token_ids) == 8
+    table = written.to_frame()
+    for ids, distances, row in zip(written.token_ids, written.distances, range(8), strict=True):
+        n_read = int((table["prompt"] == row).sum())  # without padding
+        steering.logits(ids[-n_read:])
+        np.testing.assert_allclose(distances[-n_read:], steering.report_.distances[0], atol=1e-3)
 
 
 def beams(pair: Pair) -> Any:
