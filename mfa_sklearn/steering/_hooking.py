@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +67,7 @@ class Run:
         self._n_prompts = None if encoded is None else len(encoded.lengths)
         self._width = 0  # of the pass under way
         self._moves: list[Tensor] = []  # how far tokens were moved, (n, T) of one pass after the other
+        self._known = 0  # of how many columns these tell
 
     def expect(self, seen: Any) -> None:
         """Take note of what the coming forward pass is called with."""
@@ -81,32 +83,34 @@ class Run:
         n_rows, self._width = activation.shape[:2]
         move, per_prompt = self.part.move, self._rows_per_prompt(n_rows)
         move.check_rows(n_rows // per_prompt)
-        chosen = self.tracker.select(n_rows, self._width)
-        if move.is_nothing:
+        chosen = self.tracker.select(n_rows, self._width).numpy()  # on the CPU: no device is waited for
+        n_chosen = 0 if move.is_nothing else int(np.count_nonzero(chosen))
+        if not n_chosen:
             self._note(activation.new_zeros(n_rows, self._width, dtype=torch.float32))
             return activation
-        row, column = chosen.to(activation.device).nonzero(as_tuple=True)
-        moved, distance = self._put(activation, row, column, per_prompt)
-        self._note(distance)
-        return moved
+        if n_chosen < chosen.size:
+            row, column = (torch.from_numpy(index).to(activation.device) for index in chosen.nonzero())
+            moved, distance = self._moved(activation[row, column], chosen, row, per_prompt)
+            unmoved = activation.new_zeros(n_rows, self._width, dtype=torch.float32)
+            self._note(unmoved.index_put((row, column), distance))
+            return activation.index_put((row, column), moved)
+        # All, as at nearly every generated token: there is nothing to pick out.
+        row = torch.arange(n_rows, device=activation.device).repeat_interleave(self._width)
+        moved, distance = self._moved(activation.reshape(n_chosen, -1), chosen, row, per_prompt)
+        self._note(distance.view(n_rows, self._width))
+        return moved.view_as(activation)
 
-    def _put(self, activation: Tensor, row: Tensor, column: Tensor, per_prompt: int) -> tuple[Tensor, Tensor]:
-        """Activations (n, T, D) with those at `row`, `column` moved, and how far each was moved, (n, T)."""
-        distance = activation.new_zeros(activation.shape[:2], dtype=torch.float32)
-        if not len(row):
-            return activation, distance
-        whole = len(row) == distance.numel()  # as at nearly every generated token: nothing to pick out
-        x = activation.reshape(len(row), -1) if whole else activation[row, column]
+    def _moved(self, x: Tensor, chosen: np.ndarray, row: Tensor, per_prompt: int) -> tuple[Tensor, Tensor]:
+        """The chosen activations (m, D), of rows (m,) of the batch, moved, and how far each of them was, (m,)."""
         moved = self.part.move(x, row if per_prompt == 1 else row // per_prompt)
         if self.part.schedule is not None:
-            moved = scheduled(
-                x, moved, self.part.schedule.factors(self.tracker.generated_step().to(x.device)[row, column])
-            )
+            steps = self.tracker.generated_step()[torch.from_numpy(chosen)]
+            moved = scheduled(x, moved, self.part.schedule.factors(steps).to(x.device))
         check_range(moved, x)
-        length = torch.linalg.vector_norm((moved - x).detach(), dim=1, dtype=torch.float32)
-        if whole:
-            return moved.view_as(activation), length.view_as(distance)
-        return activation.index_put((row, column), moved), distance.index_put((row, column), length)
+        difference = moved - x
+        if difference.requires_grad:
+            difference = difference.detach()
+        return moved, torch.linalg.vector_norm(difference, dim=1, dtype=torch.float32)
 
     @property
     def distances(self) -> Tensor | None:
@@ -124,12 +128,13 @@ class Run:
         start = sequence.real.shape[1] - self._width
         if sequence.prompt_width == sequence.real.shape[1]:
             self._moves = []
-        known = sum(part.shape[1] for part in self._moves)
-        if known > start:
+            self._known = 0
+        if self._known > start:
             self._moves = [torch.cat(self._moves, dim=1)[:, :start]]
-        elif known < start:
-            self._moves.append(distance.new_zeros(len(distance), start - known))
+        elif self._known < start:
+            self._moves.append(distance.new_zeros(len(distance), start - self._known))
         self._moves.append(distance)
+        self._known = sequence.real.shape[1]
 
 
 @contextmanager
