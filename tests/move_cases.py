@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from scipy.special import softmax
+from scipy.stats import multivariate_normal
 
 from mfa_sklearn.mixture._model.params import MFAParams
 
@@ -31,3 +33,28 @@ def as_mfa(params: MFAParams) -> SimpleNamespace:
 
 def rows(n: int = 5, dtype: torch.dtype = torch.float64, seed: int = 1) -> torch.Tensor:
     return torch.as_tensor(np.random.default_rng(seed).normal(0, 3, (n, D))).to(dtype)
+
+
+def covariance(params: MFAParams, k: int) -> np.ndarray:
+    noise = params.noise_variance[k if len(params.noise_variance) > 1 else 0]
+    return (params.loadings[k] @ params.loadings[k].T + noise.diag()).numpy()
+
+
+def posteriors(params: MFAParams, x: np.ndarray) -> np.ndarray:
+    """Responsibilities (n, K), from dense covariances."""
+    return softmax(log_joints(params, x), axis=1)
+
+
+def log_joints(params: MFAParams, x: np.ndarray) -> np.ndarray:
+    """Log joint densities (n, K), from dense covariances."""
+    normals = [multivariate_normal(params.means[k], covariance(params, k)) for k in range(len(params.means))]
+    return np.stack([normal.logpdf(x).reshape(-1) for normal in normals], axis=1) + params.log_weights.numpy()
+
+
+def draws(params: MFAParams, components: list[int], seed: int = 2) -> torch.Tensor:
+    """A row of each of the components named."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(len(components), params.loadings.shape[2]))
+    noise = params.noise_variance.expand(len(params.means), -1).numpy()[components]
+    scaled = np.einsum("ndq,nq->nd", params.loadings.numpy()[components], z)
+    return torch.as_tensor(params.means.numpy()[components] + scaled + rng.normal(size=noise.shape) * np.sqrt(noise))

@@ -1,36 +1,44 @@
-"""A mixture as steering needs it: its parameters checked, and what is derived from them kept."""
+"""A mixture as steering needs it, and a move as it is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .._base.checks import check_choice, warn_user
+from .._base.checks import check_flag, warn_user
 from .._base.devices import without_autocast
 from ..mixture._model.density import Density
-from ._operators import (
-    TransportMap,
-    evaluable,
-    responsibilities,
-    shift,
-    subspace_offset,
-    transport,
-    transport_map,
-    two_stage,
-    weighted_centroid,
+from ._move_arguments import (
+    check_method,
+    check_strength,
+    largest,
+    read_alpha,
+    read_components,
+    read_scores,
+    read_targets,
 )
+from ._odds import reach_posterior
+from ._operators import evaluable, responsibilities, shift, subspace_offset, two_stage, weighted_centroid
 from ._parameters import FittedParameters, read_params
+from ._regions import (
+    Gate,
+    check_gate,
+    keep_norm,
+    nearest_of,
+    opens,
+    read_region_scores,
+    region_difference,
+    region_steps,
+    restricted,
+    step_within,
+)
+from ._transport import TransportMap, transport, transport_map
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-_FARTHEST = 1e15
-METHODS = ("centroid", "transport")
 
 
 class Mixture:
@@ -65,56 +73,65 @@ class Mixture:
         return self._routes[source, target]
 
 
-def largest(dtype: torch.dtype) -> float:
-    """The largest activation that a model may go on with: norms take squares of it, which have to be finite as well."""
-    return min(float(torch.finfo(dtype).max), _FARTHEST)
-
-
-def _scores(value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", torch.float64)
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"z={value!r} must hold numbers")
-    return torch.as_tensor(array.astype(np.float64))  # a copy: the array may be one that must not be written to
-
-
 class Move:
     """One move of activations, checked when it is made and applied to rows (n, D) of any precision and device.
 
     Parameters
     ----------
     mixture : Mixture
-    component : int, sequence of int (one per row of the batch), or None for the responsibility-weighted centroid
+    component : int, sequence of int, dict of int to float, or None
+        The target: one for all rows, one per prompt, or a weighted set, of which each row goes to the one that suits it
+        (`nearest_region`). With "odds" the numbers of a dict are memberships in [0, 1]. None takes the mean of all
+        centroids under the row's posterior.
     alpha : float, or None for 0
+        Strength; with "odds" the probability to be reached. 0 changes nothing, to the bit.
     z : dict of int to float, vector of length q, or None
-    method : {"centroid", "transport"}
+        Factor scores of the step ``W_k z`` in the target; with "within" an array (K, q) of scores for each region.
+    method : {"centroid", "transport", "difference", "within", "odds"}
+        See `two_stage`, `transport`, `region_difference`, `move_within` and `reach_posterior`.
     source : int or None
         Where transport starts from; None takes each activation's most responsible component.
     dtype : torch.dtype
         What the model computes in, which a move must not leave.
+    gate : Gate, optional
+        Which rows are moved; all by default.
+    keep_norm : bool, default=False
+        Give a moved row the length it had.
     """
 
     @torch.inference_mode(False)
     def __init__(
         self,
         mixture: Mixture,
-        component: int | Sequence[int] | None,
+        component: int | Sequence[int] | Mapping[int, float] | None,
         alpha: float | None,
         z: Mapping[int, float] | ArrayLike | None,
         method: str,
         source: int | None,
         dtype: torch.dtype = torch.float32,
+        *,
+        gate: Gate | None = None,
+        keep_norm: bool = False,
     ) -> None:
-        self._mixture = mixture
-        self.components = None if component is None else _components(component, mixture.n_components)
-        self._alpha = _alpha(0.0 if alpha is None else alpha)
-        self._offsets = self._offset(z)
-        self._method, self._source = self._checked(method, source)
-        if alpha is None and z is None:
+        n_components = mixture.n_components
+        self._mixture, self._method = mixture, method
+        self._targets = read_targets(component, n_components)
+        self._alpha = read_alpha(0.0 if alpha is None else alpha)
+        check_method(method, source, z, self._targets)
+        self._steps: Tensor | None = None
+        self._offsets: Tensor | None = None
+        if z is not None:
+            self._read_z(z)
+        if alpha is None and (z is None or method == "within"):
             raise ValueError("nothing to do: give alpha (0.6 is usual), z or both; alpha=0 looks at the model as it is")
         self._check_reach(dtype)
-        self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor | None, Tensor | None]] = {}
+        check_strength(method, self._alpha, self._targets, n_components)
+        self._source = None if source is None else int(read_components(source, n_components, "source")[0])
+        self._gate = None if gate is None else check_gate(gate, n_components)
+        self._keep_norm = check_flag("keep_norm", keep_norm)
+        self._rows_per_prompt = 1
+        self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor | None]] = {}
+        self._sets: dict[torch.device, Density] = {}
 
     @property
     def is_nothing(self) -> bool:
@@ -127,62 +144,102 @@ class Move:
             raise ValueError(
                 f"the mixture has {self._mixture.n_features} features, but activations at this hook have {x.shape[-1]}"
             )
+        if self.is_nothing:
+            return x
         with without_autocast(x.device):
-            return self._checked_range(self._moved(x, batch_row), x)
-
-    def _moved(self, x: Tensor, batch_row: Tensor) -> Tensor:
-        means, offsets = self._parts(x)
-        index = batch_row if self.components is not None and len(self.components) > 1 else torch.zeros_like(batch_row)
-        offset = None if offsets is None else offsets[index]
-        if self._method == "transport":
-            return shift(self._transported(x, index), offset)
-        if self._alpha == 0:
-            return shift(x, offset)
-        target = weighted_centroid(self._mixture.density(x.device), x) if means is None else means[index]
-        return two_stage(x, target, self._alpha, offset)
+            if self._gate is None:
+                return self._checked_range(self._moved(x, batch_row), x)
+            chosen, moved = opens(self._mixture.density(x.device), x, self._gate), x.clone()
+            moved[chosen] = self._checked_range(self._moved(x[chosen], batch_row[chosen]), x[chosen])
+            return moved
 
     def check_rows(self, n_rows: int) -> None:
-        """Refuse a batch of another size than there are components."""
-        if self.components is not None and len(self.components) not in (1, n_rows):
-            raise ValueError(f"{len(self.components)} components were given for a batch of {n_rows} prompts")
+        """Refuse a batch of other prompts than there are components; one of m rows for each prompt is a beam search."""
+        n_prompts = None if self._targets is None else self._targets.n_prompts
+        if n_prompts is not None:
+            if n_rows == 0 or n_rows % n_prompts:
+                raise ValueError(f"{n_prompts} components were given for a batch of {n_rows} prompts")
+            self._rows_per_prompt = n_rows // n_prompts
 
-    def _check_reach(self, dtype: torch.dtype) -> None:
-        """Refuse what no activation could be moved by, and warn of centroids that are overshot."""
-        means = self._mixture.params.means if self.components is None else self._mixture.params.means[self.components]
-        offset = 0.0 if self._offsets is None else float(self._offsets.abs().max())
-        reach, limit = abs(self._alpha) * float(means.abs().max()) + offset, largest(dtype)
-        if not reach <= limit:
-            raise ValueError(
-                f"alpha={self._alpha:g} and z move activations by up to {reach:.2g}, beyond the {limit:.2g} that the "
-                "model can compute with: give smaller ones"
-            )
-        if not 0 <= self._alpha <= 1:
-            where = "past the centroid" if self._alpha > 1 else "away from the centroid"
-            warn_user(f"alpha={self._alpha:g} is outside [0, 1] and goes {where}")
+    def check_prompts(self, n_prompts: int) -> None:
+        """Refuse another number of prompts than there are components, where there is one for each."""
+        expected = None if self._targets is None else self._targets.n_prompts
+        if expected not in (None, n_prompts):
+            raise ValueError(f"{expected} components were given for a batch of {n_prompts} prompts")
 
-    def _checked_range(self, moved: Tensor, x: Tensor) -> Tensor:
-        """`moved`, if the model can go on computing with it."""
-        limit = largest(x.dtype)
-        if not bool((moved.detach().abs() <= limit).all()):
-            whose = f"were moved beyond the {limit:.2g} that it can compute with: give a smaller alpha or z"
-            if not bool(x.detach().isfinite().all()):
-                whose = "are not finite where they are to be moved: load it in float32 or bfloat16"
-            raise ValueError(f"the model's activations {whose}")
-        return moved
+    def _moved(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        moved = self._unscaled(x, batch_row)
+        return keep_norm(moved, x) if self._keep_norm else moved
+
+    def _unscaled(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        density = self._mixture.density(x.device)
+        if self._steps is not None:
+            return step_within(density, x, self._steps, self._alpha)
+        if self._targets is None:
+            return two_stage(x, weighted_centroid(density, x), self._alpha, None)
+        index = self._index(x, batch_row)
+        if self._method == "odds":
+            return self._to_odds(x, index)
+        means, offsets = self._parts(x)
+        offset = None if offsets is None else offsets[index]
+        if self._alpha == 0:
+            return shift(x, offset)
+        if self._method == "transport":
+            return shift(self._transported(x, index), offset)
+        if self._method == "difference":
+            return shift(self._differed(x, index), offset)
+        return two_stage(x, means[index], self._alpha, offset)
+
+    def _index(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        """Which of the targets each row goes to, (n,)."""
+        assert self._targets is not None
+        if self._targets.weights is not None:
+            # All of a set share their memberships.
+            return torch.zeros_like(batch_row) if self._method == "odds" else nearest_of(self._set(x.device), x)
+        return torch.zeros_like(batch_row) if self._targets.n_prompts is None else batch_row // self._rows_per_prompt
 
     @torch.inference_mode(False)
-    def _parts(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def _set(self, device: torch.device) -> Density:
+        """The weighted set as a mixture of its own."""
+        assert self._targets is not None and self._targets.weights is not None
+        if device not in self._sets:
+            self._sets[device] = evaluable(restricted(self._mixture.params, self._targets.weights)[1], device)
+        return self._sets[device]
+
+    @torch.inference_mode(False)
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        assert self._targets is not None
         key = (x.dtype, x.device)
         if key not in self._cast:
-            means = None if self.components is None else self._mixture.params.means[self.components].to(x)
+            means = self._mixture.params.means[self._targets.components].to(x)
             self._cast[key] = means, None if self._offsets is None else self._offsets.to(x)
         return self._cast[key]
 
+    def _differed(self, x: Tensor, index: Tensor) -> Tensor:
+        assert self._targets is not None
+        density = self._mixture.density(x.device)
+        means = density.params.means
+        target = means[self._targets.components.to(means.device)[index.to(means.device)]]
+        return region_difference(x, target, responsibilities(density, x) @ means, self._alpha)
+
+    def _to_odds(self, x: Tensor, index: Tensor) -> Tensor:
+        assert self._targets is not None
+        density, moved, n_short = self._mixture.density(x.device), x.clone(), 0
+        for number in index.unique().tolist():
+            rows = index == number
+            memberships = self._targets.memberships(self._mixture.n_components)[number]
+            moved[rows], reached = reach_posterior(density, x[rows], memberships, self._alpha)
+            n_short += int((~reached).sum())
+        if n_short:
+            warn_user(
+                f"a probability of {self._alpha:g} was not reached by {n_short} of {len(x)} activations, which went to "
+                "where it was largest: give a smaller alpha, or a larger set of components"
+            )
+        return moved
+
     def _transported(self, x: Tensor, index: Tensor) -> Tensor:
-        assert self.components is not None
-        if self._alpha == 0:
-            return x
-        targets = self.components.to(x.device)[index]
+        assert self._targets is not None
+        targets = self._targets.components.to(x.device)[index]
         if self._source is None:
             sources = responsibilities(self._mixture.density(x.device), x).argmax(-1).to(x.device)
         else:
@@ -194,77 +251,37 @@ class Move:
             moved[rows] = transport(x[rows], self._mixture.route(source, target), self._alpha)
         return moved
 
-    def _offset(self, z: Mapping[int, float] | ArrayLike | None) -> Tensor | None:
-        if z is None:
-            return None
+    def _read_z(self, z: Mapping[int, float] | ArrayLike) -> None:
+        """Steps (K, D) within regions, or offsets (m, D) of the targets."""
+        loadings = self._mixture.params.loadings
+        if self._targets is None:
+            self._steps = region_steps(loadings, read_region_scores(z, loadings))  # type: ignore[arg-type]
+            return
         scores = read_scores(z, self._mixture.n_factors)
-        if self.components is None:
-            raise ValueError("z is in the coordinates of one component: give component=")
-        return subspace_offset(self._mixture.params.loadings[self.components], scores) if scores.any() else None
+        if scores.any():
+            self._offsets = subspace_offset(loadings[self._targets.components], scores)
 
-    def _checked(self, method: str, source: int | None) -> tuple[str, int | None]:
-        check_choice("method", method, METHODS)
-        if method == "centroid" and source is not None:
-            raise ValueError("source= belongs to method='transport'; the centroid move has no source")
-        if method == "transport":
-            if self.components is None:
-                raise ValueError("method='transport' needs a target: give component=")
-            if not 0 <= self._alpha <= 1:
-                raise ValueError(f"alpha={self._alpha} is outside [0, 1], where transport is defined")
-        n_components = self._mixture.n_components
-        return method, None if source is None else int(_components(source, n_components, "source")[0])
-
-
-def _alpha(alpha: Any) -> float:
-    try:
-        number = _number("alpha", alpha)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-    if not np.isfinite(number):
-        raise ValueError(f"alpha={alpha!r} must be a finite number: 0 changes nothing, 1 goes all the way")
-    return number
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}={value!r} must be a finite number")
-    try:
-        return float(value)
-    except OverflowError:  # an integer, or a fraction, beyond all floating-point numbers
-        return float("inf")
-
-
-def _components(component: int | Sequence[int], n_components: int, name: str = "component") -> Tensor:
-    given: Sequence[Any] = np.asarray(component).reshape(-1).tolist()
-    if not given or any(isinstance(k, bool) or not isinstance(k, Integral) for k in given):
-        raise TypeError(f"{name}={component!r} must be an integer, or one integer per prompt")
-    for k in given:
-        if not 0 <= k < n_components:
-            raise ValueError(f"{name}={k} is out of range: the mixture has {n_components}, numbered from 0")
-    return torch.as_tensor(given)
-
-
-def read_scores(z: Mapping[int, float] | ArrayLike, n_factors: int) -> Tensor:
-    """Factor scores (q,) from a dict of a few of them or from a whole vector.
-
-    Raises
-    ------
-    ValueError
-        If the vector is not of length q, a factor of the dict does not exist, or a score is not finite.
-    """
-    if isinstance(z, Mapping):
-        scores = torch.zeros(n_factors, dtype=torch.float64)
-        for factor, value in z.items():
-            if isinstance(factor, bool) or not isinstance(factor, Integral) or not 0 <= int(factor) < n_factors:
-                raise ValueError(f"z names factor {factor!r}, but factors are numbered 0 to {n_factors - 1}")
-            scores[int(factor)] = _number(f"z[{factor}]", value)
-    else:
-        scores = _scores(z)
-        if scores.shape != (n_factors,):
+    def _check_reach(self, dtype: torch.dtype) -> None:
+        """Refuse what no activation could be moved by."""
+        means = self._mixture.params.means
+        parts = {"within": self._steps, "difference": 2 * means, "odds": None}
+        aims = means if self._targets is None else means[self._targets.components]
+        farthest, offset = (
+            0.0 if part is None else float(part.abs().max()) for part in (parts.get(self._method, aims), self._offsets)
+        )
+        reach, limit = abs(self._alpha) * farthest + offset, largest(dtype)
+        if not reach <= limit:
             raise ValueError(
-                f"z has shape {tuple(scores.shape)}, but the mixture has {n_factors} factors: give a vector of "
-                f"length {n_factors}, or a dict of factor to value"
+                f"alpha={self._alpha:g} and z move activations by up to {reach:.2g}, beyond the {limit:.2g} that the "
+                "model can compute with: give smaller ones"
             )
-    if not bool(torch.isfinite(scores).all()):
-        raise ValueError(f"z={z!r} holds NaN or infinity")
-    return scores
+
+    def _checked_range(self, moved: Tensor, x: Tensor) -> Tensor:
+        """`moved`, if the model can go on computing with it."""
+        limit = largest(x.dtype)
+        if not bool((moved.detach().abs() <= limit).all()):
+            whose = f"were moved beyond the {limit:.2g} that it can compute with: give a smaller alpha or z"
+            if not bool(x.detach().isfinite().all()):
+                whose = "are not finite where they are to be moved: load it in float32 or bfloat16"
+            raise ValueError(f"the model's activations {whose}")
+        return moved

@@ -3,39 +3,173 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from move_cases import D, Q, as_mfa, make_params, rows
+from move_cases import D, K, Q, as_mfa, draws, make_params, rows
 
+from mfa_sklearn.steering import (
+    Gate,
+    _transport,
+    move_within,
+    nearest_region,
+    opens,
+    reach_posterior,
+    region_difference,
+)
 from mfa_sklearn.steering import _operators as ops
 from mfa_sklearn.steering._move import Mixture, Move
 
+SCORES = np.random.default_rng(3).normal(size=(K, Q))
+SET = {1: 0.6, 3: 0.4}
+# Method, component and z of a move of each kind.
+KINDS: dict[str, tuple[str, Any, Any]] = {
+    "centroid": ("centroid", 1, None),
+    "weighted centroid": ("centroid", None, None),
+    "centroid of a set": ("centroid", SET, None),
+    "transport": ("transport", 1, None),
+    "transport to a set": ("transport", SET, None),
+    "difference": ("difference", 1, None),
+    "difference to a set": ("difference", SET, None),
+    "within": ("within", None, SCORES),
+    "odds": ("odds", 1, None),
+    "odds of a set": ("odds", {1: 1.0, 3: 0.9}, None),
+}
+GATE = Gate([0, 2], at_least=0.5)
 
-@pytest.mark.parametrize(("method", "component"), [("centroid", 1), ("centroid", None), ("transport", 1)])
-def test_nothing_asked_for_changes_no_bit(method: str, component: int | None) -> None:
+
+def make_move(kind: str, alpha: float | None, params: Any = None, **options: Any) -> Move:
+    method, component, z = KINDS[kind]
+    z = options.pop("z", z)
+    return Move(Mixture(as_mfa(params or make_params())), component, alpha, z, method, None, **options)
+
+
+def first(n: int) -> torch.Tensor:
+    return torch.zeros(n, dtype=torch.long)
+
+
+@pytest.mark.parametrize("options", [{}, {"gate": GATE, "keep_norm": True}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_asked_for_changes_no_bit(kind: str, options: dict) -> None:
     x = torch.cat([rows(dtype=torch.float32), torch.full((1, D), -0.0)])
-    z = None if component is None else np.zeros(Q)
-    move = Move(Mixture(as_mfa(make_params())), component, 0.0, z, method, None)
+    z = {} if KINDS[kind][0] in ("within", "odds") or KINDS[kind][1] is None else {"z": np.zeros(Q)}
+    move = make_move(kind, 0.0, **options, **z)
     moved = move(x, torch.arange(len(x)))
     assert moved.numpy().tobytes() == x.numpy().tobytes()
     assert move.is_nothing
-    params = make_params()
-    route = ops.transport_map(params, 0, 1)
-    for same in (ops.two_stage(x, params.means[1], 0.0, None), ops.transport(x, route, 0.0)):
+
+
+def test_operators_of_strength_nothing_change_no_bit() -> None:
+    x, params = torch.full((2, D), -0.0), make_params()
+    route = _transport.transport_map(params, 0, 1)
+    for same in (ops.two_stage(x, params.means[1], 0.0, None), _transport.transport(x, route, 0.0)):
         assert same.numpy().tobytes() == x.numpy().tobytes()
 
 
+@pytest.mark.parametrize("options", [{}, {"gate": GATE, "keep_norm": True}])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("method", ["centroid", "transport"])
-def test_moves_keep_the_precision_of_the_activations(dtype: torch.dtype, method: str) -> None:
-    x, first = rows(dtype=dtype), torch.zeros(5, dtype=torch.long)
-    move = Move(Mixture(as_mfa(make_params())), 2, 0.6, {1: 2.0}, method, 0 if method == "transport" else None)
-    exact, moved = move(rows(), first), move(x, first)
+@pytest.mark.parametrize("kind", KINDS)
+def test_moves_keep_the_precision_of_the_activations(dtype: torch.dtype, kind: str, options: dict) -> None:
+    x = draws(make_params(), [0, 1, 2, 3, 0, 2]).to(dtype)
+    move = make_move(kind, 0.6, **options)
+    exact, moved = move(x.double(), first(6)), move(x, first(6))
     assert moved.dtype == dtype
     tolerance = {torch.float16: 2e-2, torch.bfloat16: 1.5e-1, torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
     torch.testing.assert_close(moved.double(), exact, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("method", ["centroid", "transport"])
+def test_a_local_step_is_added_in_the_precision_of_the_activations(method: str) -> None:
+    x = rows(dtype=torch.bfloat16)
+    move = Move(Mixture(as_mfa(make_params())), 2, 0.6, {1: 2.0}, method, 0 if method == "transport" else None)
+    torch.testing.assert_close(move(x, first(5)).double(), move(x.double(), first(5)), atol=0.15, rtol=0.15)
+
+
+def test_the_difference_is_taken_to_the_target_with_the_step_there() -> None:
+    params, x, z = make_params(), rows(20), np.array([1.0, -2.0])
+    moved = make_move("difference", 0.7, z=z)(x, first(20))
+    expected = region_difference(x, params.means[1], ops.weighted_centroid(params, x), 0.7)
+    torch.testing.assert_close(moved, expected + params.loadings[1] @ torch.as_tensor(z))
+
+
+@pytest.mark.parametrize("method", ["centroid", "difference", "transport"])
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_each_row_goes_to_the_region_of_the_set_that_suits_it(method: str, alpha: float) -> None:
+    params, x, z = make_params("component"), rows(60), [0.5, 1.0]
+    mixture = Mixture(as_mfa(params))
+    moved = Move(mixture, SET, alpha, z, method, None)(x, first(60))
+    own = nearest_region(params, x, SET)
+    assert set(own.tolist()) == set(SET)
+    for k in SET:
+        alone = Move(mixture, k, alpha, z, method, None)(x[own == k], first(int((own == k).sum())))
+        torch.testing.assert_close(moved[own == k], alone)
+
+
+def test_a_step_within_regions_and_odds_are_the_functions_of_their_names() -> None:
+    params, x = make_params(), rows(20)
+    torch.testing.assert_close(make_move("within", -0.4)(x, first(20)), move_within(params, x, SCORES, -0.4))
+    for kind, memberships in (("odds", {1: 1.0}), ("odds of a set", {1: 1.0, 3: 0.9})):
+        expected = reach_posterior(params, x, memberships, 0.8).moved
+        torch.testing.assert_close(make_move(kind, 0.8)(x, first(20)), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_rows_that_the_gate_lets_through_move(kind: str) -> None:
+    params = make_params()
+    x = draws(params, list(range(K)) * 5)
+    is_open = opens(params, x, GATE)
+    assert 0 < int(is_open.sum()) < len(x)
+    moved, ungated = (make_move(kind, 0.6, gate=gate)(x, first(len(x))) for gate in (GATE, None))
+    assert torch.equal(moved[~is_open], x[~is_open])
+    torch.testing.assert_close(moved[is_open], ungated[is_open])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_norms_are_kept_if_asked_for(kind: str) -> None:
+    x = draws(make_params(), list(range(K)) * 2)
+    kept, free = (make_move(kind, 0.6, keep_norm=kept)(x, first(len(x))) for kept in (True, False))
+    torch.testing.assert_close(kept.norm(dim=1), x.norm(dim=1))
+    torch.testing.assert_close(kept / kept.norm(dim=1, keepdim=True), free / free.norm(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("method", ["centroid", "difference", "transport", "odds"])
+def test_beams_belong_to_their_prompts(method: str) -> None:
+    """Three prompts of two rows each: rows 0 and 1 are of the first."""
+    mixture, x = Mixture(as_mfa(make_params())), rows(12)
+    move = Move(mixture, [3, 0, 3], 0.5, None, method, None)
+    move.check_rows(6)
+    batch_row = torch.tensor([0, 1, 2, 3, 4, 5]).repeat_interleave(2)
+    moved = move(x, batch_row)
+    for prompt, k in enumerate([3, 0, 3]):
+        mine = batch_row // 2 == prompt
+        alone = Move(mixture, k, 0.5, None, method, None)(x[mine], first(4))
+        torch.testing.assert_close(moved[mine], alone, rtol=1e-5, atol=1e-5)
+    move.check_rows(3)
+    torch.testing.assert_close(
+        move(x[:2], torch.tensor([0, 1]))[1], Move(mixture, 0, 0.5, None, method, None)(x[1:2], first(1))[0]
+    )
+
+
+def test_batches_of_other_prompts_than_components_are_refused() -> None:
+    move = Move(Mixture(as_mfa(make_params())), [3, 0], 0.5, None, "centroid", None)
+    for n_rows in (0, 1, 3):
+        with pytest.raises(ValueError, match=f"2 components were given for a batch of {n_rows} prompts"):
+            move.check_rows(n_rows)
+    move.check_prompts(2)
+    with pytest.raises(ValueError, match="2 components were given for a batch of 4 prompts"):
+        move.check_prompts(4)
+    for kind in KINDS:
+        make_move(kind, 0.5).check_rows(3)
+        make_move(kind, 0.5).check_prompts(3)
+
+
+def test_odds_that_no_row_reaches_are_told() -> None:
+    params = make_params()
+    params = params._replace(means=params.means[[0] * K], loadings=params.loadings[[0] * K])
+    with pytest.warns(UserWarning, match=r"a probability of 0.99 was not reached by 5 of 5 activations"):
+        make_move("odds", 0.99, params)(rows(), first(5))
 
 
 def test_transport_starts_from_the_most_responsible_component_of_each_row() -> None:
@@ -44,7 +178,7 @@ def test_transport_starts_from_the_most_responsible_component_of_each_row() -> N
     mixture = Mixture(as_mfa(params))
     moved = Move(mixture, 2, 0.5, None, "transport", None)(x, torch.zeros(4, dtype=torch.long))
     for row, source in enumerate([0, 3, 1, 0]):
-        torch.testing.assert_close(moved[row], ops.transport(x[row], mixture.route(source, 2), 0.5))
+        torch.testing.assert_close(moved[row], _transport.transport(x[row], mixture.route(source, 2), 0.5))
     at_target = Move(mixture, 2, 1.0, None, "transport", None)(params.means[[2]], torch.zeros(1, dtype=torch.long))
     torch.testing.assert_close(at_target, params.means[[2]])
 
@@ -60,8 +194,9 @@ def test_a_component_per_row_of_the_batch() -> None:
 def test_moves_are_differentiable() -> None:
     mixture = Mixture(as_mfa(make_params()))
     x = rows(3).requires_grad_()
-    for component, method in [(1, "centroid"), (1, "transport"), (None, "centroid")]:
-        Move(mixture, component, 0.25, None, method, None)(x, torch.zeros(3, dtype=torch.long)).sum().backward()
+    for method, component, z in KINDS.values():
+        for options in ({}, {"keep_norm": True, "gate": GATE}):
+            Move(mixture, component, 0.25, z, method, None, **options)(x, first(3)).sum().backward()
     assert x.grad is not None and torch.isfinite(x.grad).all()
 
 
@@ -85,6 +220,28 @@ BAD_MOVES = [
     ({"component": None, "alpha": 1, "method": "transport"}, ValueError, "needs a target"),
     ({"component": 1, "alpha": 1.5, "method": "transport"}, ValueError, r"outside \[0, 1\]"),
     ({"component": 1, "alpha": 1, "method": "transport", "source": 9}, ValueError, "source=9"),
+    (
+        {"component": 1, "alpha": 1, "method": "difference", "source": 0},
+        ValueError,
+        "method='difference' has no source",
+    ),
+    ({"component": None, "alpha": 1, "method": "difference"}, ValueError, "needs a target"),
+    ({"component": {9: 1.0}, "alpha": 1}, ValueError, "component=9"),
+    ({"component": {1: -1.0}, "alpha": 1}, ValueError, "must be finite, not negative, and not all 0"),
+    ({"component": {}, "alpha": 1}, ValueError, "not all 0"),
+    ({"component": 1, "alpha": 1, "z": SCORES, "method": "within"}, ValueError, "leave component= out"),
+    ({"component": None, "alpha": 1, "method": "within"}, ValueError, "needs z"),
+    ({"component": None, "z": SCORES, "method": "within"}, ValueError, "nothing to do"),
+    ({"component": None, "alpha": 1, "z": [1.0, 0], "method": "within"}, ValueError, r"z has shape \(2,\)"),
+    ({"component": None, "alpha": 0.5, "method": "odds"}, ValueError, "needs a target"),
+    ({"component": 1, "alpha": 0.5, "z": [1.0, 0], "method": "odds"}, ValueError, "leave z out"),
+    ({"component": 1, "alpha": 1, "method": "odds"}, ValueError, r"alpha=1 must lie in \[0, 1\)"),
+    ({"component": [1, 2], "alpha": -0.5, "method": "odds"}, ValueError, "alpha=-0.5 must lie in"),
+    ({"component": {1: 0.3, 2: 0.6}, "alpha": 0.7, "method": "odds"}, ValueError, "alpha=0.7 is out of reach"),
+    ({"component": {1: 3.0}, "alpha": 0.7, "method": "odds"}, ValueError, r"must lie in \[0, 1\]"),
+    ({"component": 1, "alpha": 1, "gate": Gate(9, below=0.5)}, ValueError, "component=9"),
+    ({"component": 1, "alpha": 1, "gate": 3}, TypeError, "gate=3 must be a Gate"),
+    ({"component": 1, "alpha": 1, "keep_norm": "no"}, TypeError, "keep_norm='no'"),
 ]
 
 
@@ -132,6 +289,8 @@ def test_a_move_towards_the_centroid_is_not(alpha: float) -> None:
         ({"z": {0: "a"}}, TypeError, r"z\[0\]='a' must be a finite number"),
         ({"z": ["a", "b"]}, TypeError, "must hold numbers"),
         ({"z": {0: 1e5}, "dtype": torch.float16}, ValueError, r"beyond the 6.6e\+04"),
+        ({"alpha": 1e300, "method": "difference"}, ValueError, r"beyond the 1e\+15"),
+        ({"alpha": 1e300, "component": None, "z": SCORES, "method": "within"}, ValueError, r"beyond the 1e\+15"),
     ],
 )
 def test_numbers_that_no_model_computes_with(asked: dict, error: type[Exception], match: str) -> None:

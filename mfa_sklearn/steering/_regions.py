@@ -1,0 +1,312 @@
+"""Moves that follow the regions of a mixture, as pure functions of torch tensors.
+
+    difference  x + a (mu_k - E[mu | x])                E[mu | x] = sum_k p(k | x) mu_k
+    set         a row's own target: argmax_k log v_k + log N(x; mu_k, Psi_k + W_k W_k^T), over weights v_k
+    within      x + a sum_k p(k | x) W_k z_k
+    gate        only rows for which sum_{k in S} p(k | x) lies within bounds
+    norm        y |x| / |y|
+
+Shapes: n rows, K regions (components), D features, q factors. Posteriors are taken in double precision, rows stay in
+theirs, and a move of strength 0 returns its input, the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._base.checks import check_component
+from .._base.devices import to_tensor
+from ..mixture._model.density import Density, log_joint
+from ..mixture._model.params import MFAParams
+from ._operators import as_density, evaluable, responsibilities
+from ._parameters import FittedParameters, read_params
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def region_difference(x: Tensor, target: Tensor, expected: Tensor, alpha: float) -> Tensor:
+    """Rows ``x + alpha (mu_k - E[mu | x])``: from the region they are in to another, and there what they were here.
+
+    A move to the centroid, ``x + alpha (mu_k - x)``, takes a row's place within its region away with the rest; this
+    one leaves the row's deviation ``x - E[mu | x]`` as it is. For rows that are surely of one region it is a difference
+    of two centroids, the counterpart of a difference of means with the row's own region in place of the mean of all
+    rows; rows of the target stay where they are.
+
+    Parameters
+    ----------
+    x : Tensor (..., D)
+    target : Tensor broadcastable to (..., D)
+        The mean of the region to go to.
+    expected : Tensor broadcastable to (..., D)
+        ``E[mu | x]``, as of `weighted_centroid`.
+    alpha : float
+        0 leaves the rows, the same bits; 1 replaces the one mean by the other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.steering import region_difference, weighted_centroid
+    >>> mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [90.0, 0.0]], [[[1.0], [0.0]]] * 2, [1.0, 1.0])
+    >>> x = torch.tensor([[1.0, 2.0], [91.0, 2.0]])
+    >>> region_difference(x, torch.tensor([90.0, 0.0]), weighted_centroid(mfa, x), alpha=1.0)
+    tensor([[91.,  2.],
+            [91.,  2.]])
+    """
+    return x if alpha == 0 else x + (alpha * (target.to(expected) - expected)).to(x)
+
+
+def nearest_region(
+    mfa: FittedParameters | MFAParams, x: Tensor, weights: Mapping[int, float] | ArrayLike | Tensor
+) -> Tensor:
+    """Of a weighted set of regions the one that suits each row best.
+
+    The one that a row most probably belongs to, if it is of one of them: ::
+
+        argmax_k  log v_k + log N(x; mu_k, Psi_k + W_k W_k^T)
+
+    With ``v_k = p(region k | concept)``, as of `concept_regions`, that is Bayes' rule within the concept.
+
+    Parameters
+    ----------
+    mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
+    x : Tensor (n, D)
+    weights : dict of region to weight, or (K,) numbers
+        What v is: not negative, on any scale. Regions of weight 0, and those not in the dict, are not of the set.
+
+    Returns
+    -------
+    Tensor (n,) of int
+        Numbers of regions, all of which have a weight.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such region, a weight is negative or no number, or none is positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.steering import nearest_region
+    >>> mfa = MFA.from_params([0.4, 0.3, 0.3], [[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]], [[[1.0], [0.0]]] * 3, [1.0, 1.0])
+    >>> nearest_region(mfa, torch.tensor([[1.0, 0.0], [0.0, 3.0]]), {1: 0.7, 2: 0.3})
+    tensor([1, 2])
+    """
+    params = read_params(mfa)
+    regions, chosen = restricted(params, read_weights(weights, len(params.means)))
+    return regions.to(x.device)[nearest_of(evaluable(chosen, x.device), x)]
+
+
+def restricted(params: MFAParams, weights: Tensor) -> tuple[Tensor, MFAParams]:
+    """The regions of a set (s,), and the mixture of these alone with weights (K,) for its own."""
+    regions = weights.nonzero()[:, 0]
+    log_weights, means, loadings, noise = params
+    noise = noise if len(noise) == 1 else noise[regions]
+    return regions, MFAParams(weights[regions].log().to(log_weights), means[regions], loadings[regions], noise)
+
+
+def nearest_of(density: Density, x: Tensor) -> Tensor:
+    """The component with the largest joint density of each row (n, D); rows that are not finite get the first."""
+    return log_joint(density, x.detach().to(density.constant)).argmax(-1).to(x.device)
+
+
+def read_weights(weights: Mapping[int, float] | ArrayLike | Tensor, n_components: int, name: str = "weights") -> Tensor:
+    """Weights (K,) of regions, in double precision, from a dict of some of them or from all.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such region, a weight is negative or no number, or none is positive.
+    """
+    if isinstance(weights, Mapping):
+        full = np.zeros(n_components)
+        for component, weight in weights.items():
+            full[check_component(component, n_components)] = _weight(name, component, weight)
+    else:
+        full = np.asarray(weights.detach().cpu() if isinstance(weights, Tensor) else weights)
+        if full.shape != (n_components,) or full.dtype.kind not in "fiub":
+            raise ValueError(
+                f"{name} of shape {full.shape} and {full.dtype}: give a number for each of the {n_components} regions, "
+                "or a dict of region to number"
+            )
+    if not (np.isfinite(full).all() and (full >= 0).all() and full.any()):
+        raise ValueError(f"{name}={weights!r} must be finite, not negative, and not all 0")
+    return to_tensor(full, dtype=torch.float64)
+
+
+def _weight(name: str, component: int, weight: Any) -> float:
+    try:
+        return float(weight)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}[{component}]={weight!r} must be a number") from error
+
+
+def region_steps(loadings: Tensor, scores: Tensor) -> Tensor:
+    """The steps ``W_k z_k`` (K, D) of loadings (K, D, q) and scores (K, q)."""
+    return (loadings @ scores.to(loadings)[..., None])[..., 0]
+
+
+def move_within(
+    mfa: FittedParameters | MFAParams | Density, x: Tensor, scores: ArrayLike | Tensor, alpha: float
+) -> Tensor:
+    """Rows ``x + alpha sum_k p(k | x) W_k z_k``: a step inside the region that each is in.
+
+    A row stays in its region and goes to another place there. With the mean scores of a concept,
+    ``z_k = E[z | k, concept]`` as of `concept_scores`, it goes where the concept's rows are in that region; with 1 for
+    one factor of one region, along that factor.
+
+    Parameters
+    ----------
+    mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
+    x : Tensor (..., D)
+    scores : (K, q) numbers
+        Factor scores, in standard deviations of each region; 0 for regions whose rows are to stay.
+    alpha : float
+        0 leaves the rows, the same bits.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `scores` are not K x q finite numbers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.steering import move_within
+    >>> loadings = [[[1.0], [0.0]], [[0.0], [2.0]]]
+    >>> mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [90.0, 0.0]], loadings, [1.0, 1.0])
+    >>> move_within(mfa, torch.tensor([[0.0, 0.0], [90.0, 0.0]]), [[1.0], [1.0]], alpha=0.5)
+    tensor([[ 0.5000,  0.0000],
+            [90.0000,  1.0000]])
+    """
+    density = as_density(mfa, x.device)
+    steps = region_steps(density.params.loadings, read_region_scores(scores, density.params.loadings))
+    return step_within(density, x, steps, alpha)
+
+
+def step_within(density: Density, x: Tensor, steps: Tensor, alpha: float) -> Tensor:
+    """Rows ``x + alpha sum_k p(k | x) step_k``, with steps (K, D) as of `region_steps`."""
+    return x if alpha == 0 else x + (alpha * (responsibilities(density, x) @ steps.to(density.constant))).to(x)
+
+
+def read_region_scores(scores: ArrayLike | Tensor, loadings: Tensor) -> Tensor:
+    """Factor scores (K, q) beside loadings (K, D, q).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are not of that shape, or not finite numbers.
+    """
+    array = np.asarray(scores.detach().cpu() if isinstance(scores, Tensor) else scores)
+    n_components, _, n_factors = loadings.shape
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"z={scores!r} must hold numbers: {n_components} regions of {n_factors} factor scores")
+    if array.shape != (n_components, n_factors):
+        raise ValueError(
+            f"z has shape {array.shape}; within regions it has a row for each of the {n_components} regions, of "
+            f"{n_factors} factor scores"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("z holds NaN or infinity")
+    return to_tensor(array, dtype=torch.float64)
+
+
+class Gate(NamedTuple):
+    """Which rows are to be moved: those with a summed responsibility in bounds.
+
+    A row is moved where ``at_least <= sum_{k in components} p(k | x) < below``; a bound that is None is none.
+
+    Parameters
+    ----------
+    components : int or sequence of int
+    at_least, below : float in [0, 1], optional
+        One of the two at least.
+
+    Examples
+    --------
+    All rows but those that are of region 2 already:
+
+    >>> from mfa_sklearn.steering import Gate
+    >>> Gate(2, below=0.5)
+    Gate(components=2, at_least=None, below=0.5)
+    """
+
+    components: int | Sequence[int]
+    at_least: float | None = None
+    below: float | None = None
+
+
+def check_gate(gate: Gate, n_components: int) -> Gate:
+    """The same gate with a list of components.
+
+    Raises
+    ------
+    TypeError
+        If it is no gate, or a bound or component is no number.
+    ValueError
+        If a component does not exist, or the bounds are none, out of range or leave nothing between them.
+    """
+    if not isinstance(gate, Gate):
+        raise TypeError(f"gate={gate!r} must be a Gate: Gate([3, 5], at_least=0.5)")
+    given = np.atleast_1d(np.asarray(gate.components, dtype=object))
+    components = sorted({check_component(k, n_components) for k in given})
+    bounds = {name: value for name, value in (("at_least", gate.at_least), ("below", gate.below)) if value is not None}
+    for name, value in bounds.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"gate's {name}={value!r} must be a probability")
+        if not 0 <= value <= 1:
+            raise ValueError(f"gate's {name}={value} must lie in [0, 1]")
+    if not components or not bounds:
+        raise ValueError(f"{gate} moves every row: give components and at_least=, below= or both")
+    if len(bounds) == 2 and bounds["at_least"] >= bounds["below"]:
+        raise ValueError(f"{gate} moves no row: at_least must be less than below")
+    return gate._replace(components=components)
+
+
+def opens(mfa: FittedParameters | MFAParams | Density, x: Tensor, gate: Gate) -> Tensor:
+    """Which rows (n, D) a gate lets move, (n,) bool.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.steering import Gate, opens
+    >>> mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [9.0, 0.0]], [[[1.0], [0.0]]] * 2, [1.0, 1.0])
+    >>> opens(mfa, torch.tensor([[1.0, 2.0], [8.0, 2.0]]), Gate(1, below=0.5))
+    tensor([ True, False])
+    """
+    density = as_density(mfa, x.device)
+    gate = check_gate(gate, len(density.params.means))
+    share = responsibilities(density, x)[..., list(gate.components)].sum(-1).to(x.device)  # type: ignore[arg-type]
+    is_open = torch.ones_like(share, dtype=torch.bool)
+    if gate.at_least is not None:
+        is_open &= share >= gate.at_least
+    if gate.below is not None:
+        is_open &= share < gate.below
+    return is_open
+
+
+def keep_norm(moved: Tensor, x: Tensor) -> Tensor:
+    """Rows ``moved |x| / |moved|``: where they point, as long as the rows `x` (..., D) were.
+
+    Rows that were not moved stay, the same bits, and so do rows moved to the origin, which point nowhere.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mfa_sklearn.steering import keep_norm
+    >>> keep_norm(torch.tensor([[6.0, 8.0]]), torch.tensor([[0.0, 1.0]]))
+    tensor([[0.6000, 0.8000]])
+    """
+    wide = torch.float64 if x.device.type != "mps" else torch.float32
+    norm, moved_norm = x.to(wide).norm(dim=-1, keepdim=True), moved.to(wide).norm(dim=-1, keepdim=True)
+    ratio = torch.where(moved_norm > 0, norm / moved_norm.clamp_min(torch.finfo(wide).tiny), 1.0)
+    return torch.where(ratio == 1, moved, (moved * ratio).to(x))

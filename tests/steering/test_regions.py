@@ -1,0 +1,179 @@
+"""Moves that follow regions, against dense formulas and draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from move_cases import D, K, Q, as_mfa, covariance, draws, make_params, posteriors, rows
+from scipy.stats import multivariate_normal
+
+from mfa_sklearn.mixture._model.params import MFAParams
+from mfa_sklearn.steering import (
+    Gate,
+    keep_norm,
+    move_within,
+    nearest_region,
+    opens,
+    region_difference,
+    weighted_centroid,
+)
+
+SCORES = np.random.default_rng(3).normal(size=(K, Q))
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+def test_the_difference_of_regions_is_its_formula(noise: str) -> None:
+    params, x = make_params(noise), rows(30)
+    moved = region_difference(x, params.means[2], weighted_centroid(params, x), 0.7)
+    expected = posteriors(params, x.numpy()) @ params.means.numpy()
+    np.testing.assert_allclose(moved.numpy(), x.numpy() + 0.7 * (params.means[2].numpy() - expected), atol=1e-8)
+
+
+def test_draws_of_a_region_go_to_the_other_with_their_shape() -> None:
+    """Regions far apart: at strength 1 the mean is the target's, and the covariance that of where the rows were."""
+    params = make_params()
+    params = params._replace(means=30 * params.means)
+    x = draws(params, [0] * 20_000)
+    moved = region_difference(x, params.means[2], weighted_centroid(params, x), 1.0).numpy()
+    expected = covariance(params, 0)
+    error = 5 * np.sqrt(np.diag(expected) / len(x))
+    assert (np.abs(moved.mean(0) - params.means[2].numpy()) < error).all()
+    np.testing.assert_allclose(np.cov(moved.T), expected, atol=0.05 * np.abs(expected).max())
+    stay = draws(params, [2] * 50)
+    torch.testing.assert_close(region_difference(stay, params.means[2], weighted_centroid(params, stay), 1.0), stay)
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+@pytest.mark.parametrize("as_array", [False, True])
+def test_the_nearest_region_is_the_most_probable_of_the_set(noise: str, as_array: bool) -> None:
+    params, x = make_params(noise), rows(200)
+    weights = {3: 0.2, 1: 1.5}
+    given: Any = np.array([0, 1.5, 0, 0.2]) if as_array else weights
+    dense = {k: np.log(w) + _normal(params, k).logpdf(x.numpy()) for k, w in weights.items()}
+    expected = np.where(dense[3] > dense[1], 3, 1)
+    assert set(expected) == {1, 3}
+    np.testing.assert_array_equal(nearest_region(as_mfa(params), x, given).numpy(), expected)
+    np.testing.assert_array_equal(nearest_region(params, x.float(), given).numpy(), expected)
+
+
+def test_a_region_without_weight_in_the_mixture_may_be_a_target() -> None:
+    params = make_params()
+    params = params._replace(log_weights=torch.tensor([0.5, 0.5, 0.0, 0.0]).double().log())
+    near = nearest_region(params, params.means, {0: 1.0, 2: 1.0, 3: 1.0})
+    assert near[[0, 2, 3]].tolist() == [0, 2, 3]
+
+
+def _normal(params: MFAParams, k: int) -> Any:
+    return multivariate_normal(params.means[k].numpy(), covariance(params, k))
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "match"),
+    [
+        ({4: 1.0}, ValueError, "component=4 is out of range"),
+        ({"river": 1.0}, TypeError, "component='river'"),
+        ({1: -1.0}, ValueError, "must be finite, not negative, and not all 0"),
+        ({1: float("nan")}, ValueError, "must be finite"),
+        ({1: "much"}, TypeError, r"weights\[1\]='much' must be a number"),
+        ({}, ValueError, "not all 0"),
+        ([1.0, 2.0], ValueError, r"shape \(2,\) .* for each of the 4 regions"),
+        (["a"] * 4, ValueError, "give a number for each"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        nearest_region(make_params(), rows(), weights)
+
+
+@pytest.mark.parametrize("noise", ["shared", "component"])
+def test_a_step_within_regions_is_its_formula(noise: str) -> None:
+    params, x = make_params(noise), rows(30)
+    steps = np.einsum("kdq,kq->kd", params.loadings.numpy(), SCORES)
+    expected = x.numpy() - 1.3 * posteriors(params, x.numpy()) @ steps
+    np.testing.assert_allclose(move_within(as_mfa(params), x, SCORES, -1.3).numpy(), expected, atol=1e-8)
+    single = move_within(params, x.float(), torch.as_tensor(SCORES), -1.3)
+    np.testing.assert_allclose(single.numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_step_within_a_region_moves_its_factors_by_the_scores() -> None:
+    """Where noise is small the posterior mean of the factors moves by what was asked for."""
+    params = make_params()
+    params = params._replace(means=30 * params.means, noise_variance=params.noise_variance * 1e-6)
+    x = draws(params, [0, 1, 2, 3] * 5)
+    moved = move_within(params, x, SCORES, 1.0)
+    for k in range(K):
+        inverse = np.linalg.pinv(params.loadings[k].numpy())
+        change = (moved - x).numpy()[k::K] @ inverse.T
+        np.testing.assert_allclose(change, np.tile(SCORES[k], (5, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "match"),
+    [
+        (np.zeros((K, Q + 1)), ValueError, r"shape \(4, 3\).* each of the 4 regions, of 2 factor scores"),
+        (np.full((K, Q), np.nan), ValueError, "NaN or infinity"),
+        ([["a"] * Q] * K, TypeError, "must hold numbers"),
+        ({0: 1.0}, TypeError, "must hold numbers"),
+    ],
+)
+def test_scores_that_are_none_are_refused(scores: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        move_within(make_params(), rows(), scores, 1.0)
+
+
+@pytest.mark.parametrize("gate", [Gate([0, 2], at_least=0.3), Gate(1, below=0.2), Gate([3, 1], 0.1, 0.9)])
+def test_a_gate_opens_for_responsibilities_within_its_bounds(gate: Gate) -> None:
+    params = make_params()
+    x = torch.as_tensor(np.random.default_rng(0).normal(0, 2, (400, D)))
+    share = posteriors(params, x.numpy())[:, np.atleast_1d(gate.components)].sum(1)
+    low = -1 if gate.at_least is None else gate.at_least
+    high = 2 if gate.below is None else gate.below
+    expected = (share >= low) & (share < high)
+    assert 0 < expected.sum() < len(x)
+    np.testing.assert_array_equal(opens(params, x, gate).numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("gate", "error", "match"),
+    [
+        ([0, 2], TypeError, r"gate=\[0, 2\] must be a Gate"),
+        (Gate([0, 4], below=0.5), ValueError, "component=4"),
+        (Gate("river", below=0.5), TypeError, "component='river'"),
+        (Gate([], below=0.5), ValueError, "moves every row"),
+        (Gate(0), ValueError, "moves every row"),
+        (Gate(0, at_least=1.5), ValueError, r"at_least=1.5 must lie in \[0, 1\]"),
+        (Gate(0, below=float("nan")), ValueError, "below=nan must lie in"),
+        (Gate(0, below="half"), TypeError, "below='half' must be a probability"),
+        (Gate(0, at_least=0.5, below=0.5), ValueError, "moves no row"),
+    ],
+)
+def test_gates_that_are_none_are_refused(gate: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        opens(make_params(), rows(), gate)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_kept_norm_is_that_of_the_row(dtype: torch.dtype) -> None:
+    x, moved = 200 * rows(dtype=dtype), 300 * rows(seed=5, dtype=dtype)
+    moved[0], moved[1] = x[0], 0
+    kept = keep_norm(moved, x)
+    assert kept.dtype == dtype
+    torch.testing.assert_close(kept[0], x[0], rtol=0, atol=0)
+    assert not kept[1].any()
+    eps = torch.finfo(dtype).eps
+    np.testing.assert_allclose(kept[2:].double().norm(dim=1), x[2:].double().norm(dim=1), rtol=4 * eps)
+    cosine = torch.nn.functional.cosine_similarity(kept[2:].double(), moved[2:].double())
+    np.testing.assert_allclose(cosine, 1, rtol=4 * eps)
+
+
+def test_strength_nothing_changes_no_bit() -> None:
+    x, params = torch.full((2, D), -0.0), make_params()
+    for same in (
+        region_difference(x, params.means[0], weighted_centroid(params, x), 0.0),
+        move_within(params, x, SCORES, 0.0),
+        keep_norm(x, x),
+    ):
+        assert same.numpy().tobytes() == x.numpy().tobytes()
