@@ -1,4 +1,4 @@
-"""A user's own function of rows, as what a model can be steered with."""
+"""A user's own function of rows, as what a model can be steered with; and what moves are called."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from .._base.devices import without_autocast
+from .._base.words import shortened
 
 
 class CustomMove:
@@ -61,3 +62,15 @@ def name_of(move: Any) -> str:
     """What a function is called."""
     name = getattr(move, "__name__", None) or type(move).__name__
     return "function" if name == "<lambda>" else name
+
+
+def in_words(component: Any, alpha: Any, z: Any, method: str) -> str:
+    """A move of a mixture, for tables and messages."""
+    told = {"alpha": alpha, "z": z}
+    parts = ["all components" if component is None else f"component {_short(component)}"]
+    parts += [] if method == "centroid" else [str(method)]
+    return ", ".join(parts + [f"{name} {_short(value)}" for name, value in told.items() if value is not None])
+
+
+def _short(value: Any) -> str:
+    return shortened(value.tolist() if hasattr(value, "tolist") else value, 30)

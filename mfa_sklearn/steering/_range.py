@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._move import largest
+from ._move_arguments import largest
 
 
 def check_range(moved: Tensor, x: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from .._base.checks import check_flag
-from .._base.words import shortened
 from ._compare import Comparison, check_strengths, compare
+from ._custom_move import in_words
 from ._move import Mixture, Move
 from ._parameters import FittedParameters
 from ._place import check_model, computing_dtype, resolve_place, resolve_prepend_bos
+from ._regions import Gate
 from ._steering import Steering, steering_at
 from ._tables import SteeredTokens
 
@@ -113,8 +114,6 @@ class MFASteerer:
     >>> steering.then(steerer.steer(component=1, z={1: -1.0}, select="last"))
     Steering(component 2, alpha 0.6, then component 1, z {1: -1.0})
 
-    What to look at first:
-
     >>> steerer.logit_diff(prompt, component=2, alpha=0.6, top_k=2).columns.tolist()
     ['token', 'token_id', 'before', 'after', 'change']
     """
@@ -155,7 +154,7 @@ class MFASteerer:
         select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
-        gate: Any = None,
+        gate: Gate | None = None,
         keep_norm: bool = False,
         schedule: Sequence[float] | Callable[[int], float] | None = None,
     ) -> Steering:
@@ -166,26 +165,30 @@ class MFASteerer:
 
         Parameters
         ----------
-        component : int, sequence of int, or None
-            The target; one for all prompts, or one per prompt of the batch. None takes the centroid weighted by the
-            components' responsibilities for each activation.
+        component : int, sequence of int, dict of int to float, or None
+            The target; one for all prompts, one per prompt of the batch, or a weighted set, of which each activation
+            goes to the one that suits it. None takes the centroid weighted by the components' responsibilities for each
+            activation.
         alpha : float, optional
             How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6. Outside
-            [0, 1] the move goes away from the centroid or past it, with a warning.
+            [0, 1] the move goes away from the centroid or past it, with a warning. With "odds" the probability of the
+            component to be reached.
         z : dict of int to float, or vector of length q, optional
-            Factor scores of the local offset `W_k z`, in standard deviations of the component.
+            Factor scores of the local offset `W_k z`, in standard deviations of the component; with "within" an array
+            (K, q) of scores for each region.
         select : TokenSelection or a short form of one, default="all"
             Tokens whose activations are moved: "all", "prompt", "generated", "last" (of the prompt), places, a set of
             token strings, a function of one, or a `TokenSelection`. The beginning-of-text token is left alone unless
             that names it or has ``special=True``: it attracts attention with a norm far from all others', the extractor
             leaves it out of what the mixture is fitted on, and moving it can derail a model; the paper's reference
             implementation moves it.
-        method : {"centroid", "transport"}, default="centroid"
+        method : {"centroid", "transport", "difference", "within", "odds"}, default="centroid"
+            See `two_stage`, `transport`, `region_difference`, `move_within` and `reach_posterior`.
         source : int, optional
             The component that transport starts from, whatever the activation; by default each activation's most
             responsible one.
-        gate : optional
-            Moves only activations whose responsibilities fulfill it.
+        gate : Gate, optional
+            Moves only activations whose responsibilities fulfill its condition.
         keep_norm : bool, default=False
             Whether an activation that is moved gets the norm that it had.
         schedule : sequence of float, or callable, optional
@@ -205,12 +208,9 @@ class MFASteerer:
         RuntimeError
             If another thread keeps the model in a block of its own, when the block is entered.
         """
-        kept: dict[str, Any] = {"component": component} | ({"gate": gate} if gate is not None else {})
-        kept |= {"keep_norm": True} if check_flag("keep_norm", keep_norm) else {}
-        move = Move(
-            self._mixture, alpha=alpha, z=z, method=method, source=source, dtype=computing_dtype(self.model), **kept
-        )
-        return self._steering(move, select, schedule, _label(component, alpha, z, method), alpha)
+        dtype = computing_dtype(self.model)
+        move = Move(self._mixture, component, alpha, z, method, source, dtype, gate=gate, keep_norm=keep_norm)
+        return self._steering(move, select, schedule, in_words(component, alpha, z, method), alpha)
 
     def _steering(
         self, move: Any, select: Any = "all", schedule: Any = None, label: str = "", alpha: float | None = None
@@ -241,7 +241,7 @@ class MFASteerer:
         select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
-        gate: Any = None,
+        gate: Gate | None = None,
         keep_norm: bool = False,
         schedule: Sequence[float] | Callable[[int], float] | None = None,
         every_position: bool = False,
@@ -279,7 +279,7 @@ class MFASteerer:
         select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
-        gate: Any = None,
+        gate: Gate | None = None,
         keep_norm: bool = False,
         schedule: Sequence[float] | Callable[[int], float] | None = None,
         max_new_tokens: int = 20,
@@ -319,7 +319,7 @@ class MFASteerer:
         select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
-        gate: Any = None,
+        gate: Gate | None = None,
         keep_norm: bool = False,
         schedule: Sequence[float] | Callable[[int], float] | None = None,
         top_k: int = 10,
@@ -358,7 +358,7 @@ class MFASteerer:
         select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
-        gate: Any = None,
+        gate: Gate | None = None,
         keep_norm: bool = False,
         schedule: Sequence[float] | Callable[[int], float] | None = None,
         max_new_tokens: int = 20,
@@ -390,15 +390,3 @@ class MFASteerer:
         strengths = check_strengths(alphas)
         steerings = {f"alpha {alpha:g}": self.steer(component, alpha, z, **move) for alpha in strengths}
         return compare(prompts, steerings, max_new_tokens, random_state, **options)
-
-
-def _label(component: Any, alpha: Any, z: Any, method: str) -> str:
-    """A move in words."""
-    told = {"alpha": alpha, "z": z}
-    parts = ["all components" if component is None else f"component {_short(component)}"]
-    parts += [] if method == "centroid" else [str(method)]
-    return ", ".join(parts + [f"{name} {_short(value)}" for name, value in told.items() if value is not None])
-
-
-def _short(value: Any) -> str:
-    return shortened(value.tolist() if hasattr(value, "tolist") else value, 30)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from mfa_sklearn.steering._custom_move import CustomMove, as_move, name_of
+from mfa_sklearn.steering._custom_move import CustomMove, as_move, in_words, name_of
 
 
 def twice(x: torch.Tensor) -> torch.Tensor:
@@ -44,6 +45,12 @@ def test_what_gives_no_rows_is_refused(function: Any, error: type[Exception], ma
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(TypeError, match=r"move=3 must be a function of rows"):
         as_move(3)
+
+
+def test_moves_of_a_mixture_in_words() -> None:
+    assert in_words(2, 0.6, None, "centroid") == "component 2, alpha 0.6"
+    assert in_words(None, None, torch.ones(2), "within") == "all components, within, z [1.0, 1.0]"
+    assert in_words(np.arange(99), 1, None, "transport").startswith("component [0, 1, 2, ")
 
 
 def test_names() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from steerer_cases import ALPHA, LAYER, PROMPTS, D, Pair, bos, make_mixture
 
-from mfa_sklearn.steering import MFASteerer, Steering, steer_with
+from mfa_sklearn.steering import Gate, MFASteerer, Steering, steer_with
 
 GREEDY: dict[str, Any] = {"do_sample": False, "stop_at_eos": False}
 
@@ -144,6 +144,19 @@ def test_components_of_each_part_must_fit_the_prompts(llama: Pair) -> None:
     assert both.logits(["The cat", "The"]).shape[0] == 2
     with pytest.raises(ValueError, match="2 components were given for a batch of 3"):
         both.logits(PROMPTS)
+
+
+def test_gates_and_norms_reach_the_move(llama: Pair) -> None:
+    """A gate that no activation passes leaves all; what keeps its norm has it."""
+    closed = llama.steerer.steer(2, 1.0, gate=Gate([0, 1, 2, 3, 4], below=0.5))
+    assert torch.equal(closed.logits("The cat"), llama.bridge(llama.tokens("The cat"))[:, -1])
+    assert closed.report_.mask.any() and not closed.report_.distances.any()
+    name, seen = llama.steerer.hook_name, []
+    look = [llama.bridge.hooks(fwd_hooks=[(name, lambda x, hook: seen.append(x.norm(dim=-1)))]) for _ in range(2)]
+    with look[0], llama.steerer.steer({1: 0.5, 2: 0.5}, 0.8, method="difference", keep_norm=True) as steered, look[1]:
+        llama.bridge(llama.tokens("The cat"))
+    torch.testing.assert_close(*seen, atol=1e-4, rtol=1e-5)
+    assert (steered.distances[0, 1:] > 0.1).all()
 
 
 # --- strengths that change
