@@ -86,7 +86,8 @@ class Pair:
         """
         mean = torch.as_tensor(make_mixture().means_[component], dtype=torch.float32)
         inner = self.plain.transformer.h if self.architecture == "gpt2" else self.plain.model.layers
-        read: list[torch.Tensor] = []
+        self.read: list[torch.Tensor] = []
+        read = self.read
         decode, padded = self.bridge.tokenizer.decode, max(lengths)
 
         def chosen(row: int, column: int, n_rows: int) -> bool:

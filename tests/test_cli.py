@@ -16,7 +16,7 @@ import pytest
 from cli_cases import PNG, read_csv
 from lm_fixtures import SENTENCES, save_tiny_model
 
-from mfa_sklearn import MFA
+from mfa_sklearn import MFA, ActivationStore
 from mfa_sklearn.cli import main
 from mfa_sklearn.mixture._em.solver import EMSolver
 
@@ -315,3 +315,22 @@ def test_an_interrupted_fit_is_kept_and_told(
     assert main(command) == 130
     assert "mix holds the fit as far as it came; --force fits anew" in capsys.readouterr().err.splitlines()[-1]
     assert MFA.from_pretrained(tmp_path / "mix").n_iter_ == 2
+
+
+def test_extract_selects_tokens(folder: Path) -> None:
+    extract = [
+        "extract",
+        *args(folder, "texts.csv"),
+        "--model",
+        str(folder / "model"),
+        "--layer",
+        "1",
+        *out(folder, "s"),
+    ]
+    for options, expected in {
+        ("--select", ".", " bank"): {".", " bank"},
+        ("--select", ".", "The", "--select-first", "1"): {"The"},
+        ("--select-last", "1"): {".", "!"},
+    }.items():
+        assert main([*extract, *options, "--force"]) == 0
+        assert set(ActivationStore(folder / "s")[1].tokens) == expected

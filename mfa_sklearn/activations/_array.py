@@ -25,7 +25,7 @@ class ActivationArray(AnnotatedArray):
     data : array-like of shape (n, d)
         One row per token, or per text where tokens were pooled.
     rows : dict of str to array-like of length n
-        Any of "token_ids", "tokens", "text_index", "positions", "labels", "starts" and "ends", and others.
+        Any of "token_ids", "tokens", "text_index", "positions", "labels", "starts", "ends" and "roles", and others.
     shared : dict of str to object
         "texts" and "source", and others.
 
@@ -88,6 +88,11 @@ class ActivationArray(AnnotatedArray):
     def ends(self) -> np.ndarray | None:
         """Where the row's token ends in its text, in characters (int64), itself excluded."""
         return self.rows.get("ends")
+
+    @property
+    def roles(self) -> np.ndarray | None:
+        """Who says the row's token, where texts are chats; "" for what the chat template puts in."""
+        return self.rows.get("roles")
 
     @property
     def texts(self) -> Sequence[str] | None:
@@ -154,6 +159,7 @@ _LEVELS = {
     "labels": "label",
     "starts": "start",
     "ends": "end",
+    "roles": "role",
 }
 # Entries of a fact that are shown.
 _SHOWN = 6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView, Mapping, Set
+from collections.abc import Callable, Iterable, KeysView, Mapping, Set
 from io import IOBase
 from numbers import Real
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 
 from .._base.labels import label_array
 from .._base.words import check_unicode, shortened
+from ._chats import as_text, is_chat, render
 
 
-def check_texts(texts: Any) -> list[str]:
-    """`texts` as a list of strings.
+def check_texts(texts: Any, load_tokenizer: Callable[[], Any] | None = None) -> list[str]:
+    """`texts` as a list of strings; chats are written out by the tokenizer that is loaded for them.
 
     Raises
     ------
@@ -29,13 +30,22 @@ def check_texts(texts: Any) -> list[str]:
     found = list(texts)
     if not found:
         raise ValueError("texts is empty: pass at least one text")
+    if load_tokenizer is not None and is_chat(found[0]):
+        found = _rendered(found, load_tokenizer())
     for index, text in enumerate(found):
         if not isinstance(text, str):
             raise TypeError(f"texts[{index}] must be a string, got {type(text).__name__}: {_hint(text)}")
         if not text.strip():
             raise ValueError(f"texts[{index}] is empty: leave it out")
         check_unicode(f"texts[{index}]", text)
-    return [str(text) for text in found]
+    return [as_text(text) for text in found]
+
+
+def _rendered(chats: list[Any], tokenizer: Any) -> list[str]:
+    for index, chat in enumerate(chats):
+        if not is_chat(chat):
+            raise TypeError(f"texts[{index}] must be a chat like texts[0], a list of messages, got {shortened(chat)}")
+    return [render(tokenizer, chat, f"texts[{index}]") for index, chat in enumerate(chats)]
 
 
 def _check_container(texts: Any) -> None:
@@ -64,6 +74,8 @@ def _check_container(texts: Any) -> None:
 def _hint(text: Any) -> str:
     """What an entry that is no string looks like, and what to pass if it is a row of a table."""
     shown = shortened(text)
+    if isinstance(text, Mapping) and {"role", "content"} <= set(text):
+        return f"{shown}; a chat is one text, so pass a list of chats, as [messages]"
     return f"{shown}; pass one column, as [row['text'] for row in texts]" if isinstance(text, Mapping) else shown
 
 

@@ -156,7 +156,9 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        texts : iterable of n str
+        texts : iterable of n str, or of n chats
+            Lists of messages, dicts with "role" and "content", which the tokenizer's chat template writes out. Rows
+            then know who says them (``roles``), and what the template puts around messages is special.
         y : array-like of length n, optional
             Labels; only checked.
 
@@ -169,11 +171,11 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         ------
         ValueError
             For an unknown model or one of two stacks, an unknown site or pooling, a layer or a site that the model
-            does not have, no or blank texts, or labels that are not one per text.
+            does not have, no or blank texts, labels that are not one per text, or chats without a chat template.
         TypeError
             For a single string, a dict, a set, an open file, or entries that are not strings.
         """
-        found = check_texts(texts)
+        found = self._checked(texts)
         check_labels(y, len(found))
         self.source_, self.n_features_out_ = self._describe()
         return self
@@ -197,7 +199,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         RuntimeError
             If another thread keeps the model in a block of `MFASteerer.steer` without running it.
         """
-        found = check_texts(texts)
+        found = self._checked(texts)
         return self._extract(self._describe(), found).stacked()
 
     def fit_transform(self, texts: Iterable[str], y: ArrayLike | None = None, **fit_params: Any) -> ActivationArray:
@@ -212,7 +214,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         """
         if fit_params:
             raise TypeError(f"fit_transform takes no {', '.join(sorted(fit_params))}: it takes texts, and labels as y")
-        found = check_texts(texts)
+        found = self._checked(texts)
         labels = check_labels(y, len(found))
         self.fit(found)
         return self._extract((self.source_, self.n_features_out_), found, labels).stacked()
@@ -263,11 +265,12 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         """
         from ._store_writer import check_store_options, write_store
 
-        found = check_texts(texts)
+        found = self._checked(texts)
         checked = check_labels(labels, len(found))
         check_store_options(shard_size, dtype)
         described = self._describe()
 
+        record = recorded(as_selection(self.select), self._tokenizer)
         # At the first part: for a store that is complete nothing is loaded or run.
         limits = cache(lambda: self._extraction(described, progress=False).limits(found))
 
@@ -277,13 +280,13 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         return write_store(
             directory,
             extract,
-            self._settings(),
+            self._settings(record),
             described[0],
             found,
             checked,
             shard_size=int(shard_size),
             dtype=dtype,
-            select=recorded(as_selection(self.select), self._tokenizer),
+            select=record,
             resume=resume,
             progress=self.verbose,
             least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
@@ -379,10 +382,13 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         if self.prepend_bos is not None:
             check_flag("prepend_bos", self.prepend_bos)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, record: dict[str, Any]) -> dict[str, Any]:
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
-        chosen = settings_of(as_selection(self.select), self._tokenizer)
+        chosen = settings_of(as_selection(self.select), record, self._tokenizer)
         return chosen | {name: getattr(self, name) for name in ("max_length", "max_norm_ratio")}
+
+    def _checked(self, texts: Any) -> list[str]:
+        return check_texts(texts, self._tokenizer)
 
     def _tokenizer(self) -> Any:
         return load_tokenizer(self.model, self.revision)

@@ -45,7 +45,7 @@ class RowPlan:
     def check(self, first: int, pooling: str | None, allow_none: bool) -> None:
         """Refuse texts without rows where there must be some; `first` is the number of the first text."""
         if self.offsets[-1] == 0 and not allow_none:
-            raise ValueError(nothing_selected(self.select, len(self.positions)))
+            raise ValueError(nothing_selected(self.select, len(self.positions), self.sequences))
         bare = first + np.flatnonzero(np.diff(self.offsets) == 0)
         if pooling and len(bare):
             raise ValueError(
@@ -68,15 +68,19 @@ class RowPlan:
         if kept[0].starts is not None:
             facts["starts"] = np.concatenate([s.starts for s in kept])  # type: ignore[misc]
             facts["ends"] = np.concatenate([s.ends for s in kept])  # type: ignore[misc]
+        if kept[0].roles is not None:
+            facts["roles"] = np.concatenate([s.roles for s in kept])  # type: ignore[misc]
         if pooling:
             chosen = self.offsets[:-1] if pooling == "first" else self.offsets[1:] - 1
             facts = {name: fact[chosen] for name, fact in facts.items()}
         return {"tokens": token_strings(tokenizer, facts["token_ids"]), **facts}
 
 
-def nothing_selected(select: Any, n_texts: int) -> str:
+def nothing_selected(select: Any, n_texts: int, sequences: Sequence[TokenSequence] = ()) -> str:
     """What is said of a selection that gives no row at all."""
-    return f"select={select!r} chooses no token of the {n_texts} texts: choose more tokens"
+    roles = sorted({str(role) for s in sequences if s.roles is not None for role in s.roles} - {""})
+    told = f" with the roles {', '.join(map(repr, roles))}" if roles else ""
+    return f"select={select!r} chooses no token of the {n_texts} texts{told}: choose more tokens"
 
 
 def rows_of(

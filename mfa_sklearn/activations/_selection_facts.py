@@ -210,7 +210,9 @@ def _padded(sequences: Sequence[TokenSequence]) -> TokenFacts:
 
     ids = filled([s.ids for s in sequences], -1, np.int64)
     special = filled([s.special for s in sequences], False, bool)
-    return TokenFacts.of_prompts(ids, real, special)
+    said = [s.roles for s in sequences if s.roles is not None]
+    roles = filled(said, "", np.concatenate(said).dtype) if said and len(said) == len(sequences) else None
+    return TokenFacts.of_prompts(ids, real, special, roles)
 
 
 def recorded(selection: TokenSelection, load_tokenizer: Callable[[], Any]) -> dict[str, Any]:
@@ -218,13 +220,12 @@ def recorded(selection: TokenSelection, load_tokenizer: Callable[[], Any]) -> di
     return selection.record(lambda predicate: predicate_digest(load_tokenizer(), predicate))
 
 
-def settings_of(selection: TokenSelection, load_tokenizer: Callable[[], Any]) -> dict[str, Any]:
-    """What a run that goes on must have the same.
+def settings_of(selection: TokenSelection, record: dict[str, Any], load_tokenizer: Callable[[], Any]) -> dict[str, Any]:
+    """What a run that goes on must have the same, of a selection and its record.
 
     Selections that could be said before there was `select`, with `keep` and `include_special`, are told as they were
     then, so that a run of that time goes on.
     """
-    record = recorded(selection, load_tokenizer)
     given = {name for name, value in record.items() if value not in (None, False)}
     if given == {"special"} or not given:
         return {"keep": None, "include_special": bool(given)}

@@ -322,6 +322,8 @@ class StoredActivations:
         fact = np.asarray(self._load(shard, name)[rows])
         if name == "text_index":
             check_text_index(directory, shard, fact)
+        if name == "roles":
+            return fact
         return from_disk(fact) if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:

@@ -50,7 +50,7 @@ def _check_array(array: np.ndarray, manifest: dict[str, Any], shard: dict[str, A
         if array.shape[:1] != (rows,):
             raise ValueError(f"it holds {seen}, not {rows} labels")
     else:
-        kinds = "U" if name == "vocabulary" else "iu"
+        kinds = "U" if name in ("vocabulary", "roles") else "iu"
         length = array.shape if name.startswith("vocabulary") else (rows,)
         if array.ndim != 1 or array.shape != length or array.dtype.kind not in kinds:
             raise ValueError(f"it holds {seen}, not {rows} {'strings' if kinds == 'U' else 'whole numbers'}")

@@ -31,7 +31,7 @@ FORMAT = "mfa-sklearn activations"
 VERSION = 1
 DTYPES = ("float16", "float32")
 # Facts kept on disk as they are; token strings follow from the ids.
-FACTS = ("token_ids", "text_index", "positions", "starts", "ends", "labels")
+FACTS = ("token_ids", "text_index", "positions", "starts", "ends", "labels", "roles")
 MANIFEST = "manifest.json"
 # Of a run that is to replace a whole store, until it is whole itself.
 NEXT = "manifest.next.json"

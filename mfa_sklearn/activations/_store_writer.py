@@ -24,6 +24,7 @@ from .._base.labels import label_array, to_disk
 from .._base.leftovers import clear_leftovers
 from .._base.locks import locked
 from .._base.stored import DigestedFile, with_digest
+from ._chats import ChatText
 from ._row_plan import LayerRows, nothing_selected
 from ._store import ActivationStore
 from ._store_files import check_layer
@@ -233,7 +234,7 @@ def _finish(run: _Run) -> None:
     """Refuse a store without rows, and have a whole one take its place."""
     if not any(shard["rows"] for shard in run.manifest["shards"]):
         run.discard()
-        raise ValueError(nothing_selected(run.manifest["select"], run.manifest["n_texts"]))
+        raise ValueError(nothing_selected(run.manifest.get("select"), run.manifest["n_texts"]))
     if run.name == NEXT:
         run.save(MANIFEST)
         _tidy(run.path)
@@ -306,7 +307,7 @@ def _write_shard(
     facts = {fact: rows.facts[fact] for fact in FACTS if fact in rows.facts}
     facts["text_index"] = facts["text_index"] + part.start
     for fact, values in facts.items():
-        arrays[fact] = values if fact in ("labels", "text_index") else values.astype(np.int32)
+        arrays[fact] = values if fact in ("labels", "roles", "text_index") else values.astype(np.int32)
     if "token_ids" in facts:
         ids, first = np.unique(facts["token_ids"], return_index=True)
         arrays |= {"vocabulary_ids": ids, "vocabulary": rows.facts["tokens"][first]}
@@ -329,6 +330,8 @@ def _fingerprint(texts: list[str], labels: np.ndarray | None, settings: dict[str
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain_setting).encode())
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        if isinstance(text, ChatText):
+            digest.update(repr(text.spans).encode())
     if labels is not None:
         digest.update(str(labels.dtype).encode() + labels.tobytes())
     return digest.hexdigest()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._base.checks import warn_user
+from ._chats import ChatText, roles_of
 from ._cuts import count_cuts
 from ._language_model import keep_tokenizer
 
@@ -63,6 +64,13 @@ class TokenSequence:
         return TokenSequence(
             *(None if a is None else np.insert(a, 0, fact) for a, fact in zip(self._arrays(), facts, strict=True))  # type: ignore[arg-type]
         )
+
+    def said(self, text: ChatText) -> TokenSequence:
+        """The same with who says each token; those that nobody says are special."""
+        if self.starts is None or self.ends is None:
+            raise ValueError("the tokenizer cannot tell which characters a token covers: chats need a fast tokenizer")
+        roles = roles_of(text, self.starts, self.ends)
+        return replace(self, special=self.special | (roles == ""), roles=roles)
 
     def _arrays(self) -> tuple[np.ndarray | None, ...]:
         return self.ids, self.special, self.starts, self.ends, self.roles
@@ -133,7 +141,8 @@ def read_texts(model: Any, texts: Sequence[str], prepend_bos: bool | None = None
             "the model's tokenizer knows no tokens: its directory lacks the tokenizer's files, so write them there, "
             "with tokenizer.save_pretrained"
         )
-    return [begin(model, sequence, prepend_bos) for sequence in _encode(tokenizer, texts)]
+    found = [begin(model, sequence, prepend_bos) for sequence in _encode(tokenizer, texts)]
+    return [s.said(text) if isinstance(text, ChatText) else s for s, text in zip(found, texts, strict=True)]
 
 
 def _own_tokenizer(model: Any) -> Any:

@@ -78,7 +78,7 @@ def reconstruction_loss(
     candidates : dict of str to candidate
         Fitted: an `MFA`, what has cluster centers, what has `transform` and `inverse_transform`, anything that
         `as_candidate` takes and that reconstructs rows; or a function from rows (n, D), a numpy array, to rows.
-    texts : iterable of n str
+    texts : iterable of n str, or of n chats
         Held out of the fits.
     layer : int, optional
         By default the one that a candidate was fitted on, if it knows (`source_`).
@@ -154,7 +154,7 @@ def reconstruction_loss(
     reconstructors = _reconstructors(candidates)
     place, source = _resolve(model, candidates, layer, site, check_flag("check_source", check_source))
     mean_row = None if mean is None else _mean_row(model, place, mean)
-    found = check_texts(texts)
+    found = check_texts(texts, lambda: model.tokenizer)
     with running(model) as turn:
         if turn.in_block:
             warn_user(_STEERED)

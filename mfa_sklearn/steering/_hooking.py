@@ -67,6 +67,7 @@ class Run:
         self._n_prompts = None if encoded is None else len(encoded.lengths)
         self._width = 0  # of the pass under way
         self._moves: list[Tensor] = []  # how far tokens were moved, (n, T) of one pass after the other
+        self._order: Tensor | None = None  # which rows of the pass before the coming one goes on with
         self._known = 0  # of how many columns these tell
 
     def expect(self, seen: Any) -> None:
@@ -76,7 +77,7 @@ class Run:
     def reorder(self, rows: Tensor) -> None:
         """Take note that in the coming pass each row goes on with what another has written, `rows` (n,)."""
         self.tracker.reorder(rows)
-        self._moves = [part[rows.to(part.device)] if len(part) == len(rows) else part for part in self._moves]
+        self._order = rows if self._order is None else self._order[rows]
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Activations (n, T, D) with the chosen ones moved; the same tensor where there is nothing to move."""
@@ -125,6 +126,9 @@ class Run:
         """Take note of how far the tokens of the pass under way, (n, T), were moved."""
         sequence = self.tracker.sequence
         assert sequence is not None
+        order, self._order = self._order, None
+        if order is not None and len(order) == len(distance):
+            self._moves = [part[order.to(part.device)] if len(part) == len(order) else part for part in self._moves]
         start = sequence.real.shape[1] - self._width
         if sequence.prompt_width == sequence.real.shape[1]:
             self._moves = []

@@ -70,14 +70,16 @@ class PositionTracker:
     Attributes
     ----------
     sequence : Progress or None
-        The sequences in hand. Under beams the rows are those of the beams that are still being written, each with its
-        own history, in the order of the model's batch: the prompts', with the beams of each one after the other.
+        The sequences in hand, as the last pass read them. Under beams the rows are those of the beams that are still
+        written, each with its own history, in the order of the model's batch: the prompts', with the beams of each one
+        after the other. Those that are finished, or were left, are no longer there.
     """
 
     def __init__(self, selection: TokenSelection, tokenizer: Any = None, known: Iterable[TokenSequence] = ()) -> None:
         self._choose, self._tokenizer = Chooser(selection, tokenizer), tokenizer
         self._known = {tuple(sequence.ids.tolist()): sequence for sequence in known}
         self._seen: Seen | None = None
+        self._order: Tensor | None = None
         self._start, self._has_roles, self._n_passes, self._found = 0, False, 0, False
         self.sequence: Progress | None = None
 
@@ -86,9 +88,8 @@ class PositionTracker:
         self._seen = seen
 
     def reorder(self, rows: Tensor) -> None:
-        """Take note that each row goes on with what another has written, `rows` (n,)."""
-        if self.sequence is not None and len(rows) == len(self.sequence.real):
-            self.sequence = self.sequence.of_rows(rows.cpu())
+        """Take note that in the coming pass each row goes on with what another has written, `rows` (n,)."""
+        self._order = rows.cpu() if self._order is None else self._order[rows.cpu()]
 
     def select(self, n_rows: int, width: int) -> Tensor:
         """Tokens (n, T) of the pass under way that are to be steered, on the CPU.
@@ -161,9 +162,12 @@ class PositionTracker:
 
     def _continued(self, seen: Seen | None, n_rows: int, width: int) -> Progress | None:
         """The sequences in hand, if this pass goes on with them, in the order of its rows."""
-        earlier = self.sequence
+        earlier, order = self.sequence, self._order
+        self._order = None
         if earlier is None or len(earlier.real) != n_rows:
             return None
+        if order is not None and len(order) == n_rows:
+            earlier = earlier.of_rows(order)
         read = earlier.real.shape[1]
         if seen is None:
             return earlier if width in (1, read + 1) else None

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from .._base.words import check_unicode
+from ..activations._chats import as_text, is_chat, render
 from ..activations._tokenize import TokenSequence, context_length, read_texts, vocabulary_size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-_FORMS = "a string, some strings in a list or a column, or token ids of shape (T,) or (n, T)"
+_FORMS = "a string, some strings in a list or a column, chats, or token ids of shape (T,) or (n, T)"
 
 
 class Encoded(NamedTuple):
@@ -66,8 +67,10 @@ def encode(
     Parameters
     ----------
     model : hookable model
-    prompts : str, strings in a list, tuple, array or column, or token ids
-        Ids as a tensor or array of shape (T,) or (n, T), or lists of them, which may differ in length.
+    prompts : str, strings in a list, tuple, array or column, chats, or token ids
+        A chat is a list of messages, dicts with "role" and "content": the model goes on where its answer begins, or
+        behind a last message of the assistant's own. Ids as a tensor or array of shape (T,) or (n, T), or lists of
+        them, which may differ in length.
     prepend_bos : bool or None
         None does as the model does. Of strings alone.
     n_new : int
@@ -81,7 +84,7 @@ def encode(
         If there is no prompt, one is empty, holds half of a surrogate pair or does not fit the model's context, or an
         id is no token of the model.
     """
-    texts, rows, single = _sorted_out(prompts)
+    texts, rows, single = _sorted_out(_rendered(model, prompts))
     sequences = None if texts is None else _sequences_of(model, texts, prepend_bos)
     if rows is None:
         rows = [s.ids for s in sequences] if sequences is not None else _tokens_of(model, texts or [], prepend_bos)
@@ -96,6 +99,19 @@ def encode(
     mask = (torch.arange(ids.shape[1]) < torch.as_tensor(lengths)[:, None]).long() if needs_mask else None
     device = getattr(getattr(model, "cfg", None), "device", None)
     return Encoded(ids.to(device), None if mask is None else mask.to(device), lengths, single, texts, sequences)
+
+
+def _rendered(model: Any, prompts: Any) -> Any:
+    """Prompts with chats written out, up to where the model goes on."""
+    tokenizer = getattr(model, "tokenizer", None)
+    if is_chat(prompts):
+        return render(tokenizer, prompts, "prompts", answered=True)
+    if not isinstance(prompts, list | tuple) or not any(is_chat(entry) for entry in prompts):
+        return prompts
+    for number, entry in enumerate(prompts):
+        if not is_chat(entry):
+            raise TypeError(f"prompts[{number}] must be a chat like others, a list of messages, got {entry!r}")
+    return [render(tokenizer, chat, f"prompts[{number}]", answered=True) for number, chat in enumerate(prompts)]
 
 
 def check_prompts(prompts: Any) -> list[str]:
@@ -115,7 +131,7 @@ def check_prompts(prompts: Any) -> list[str]:
 def _sorted_out(prompts: Any) -> tuple[list[str] | None, list[np.ndarray] | None, bool]:
     """The prompts as strings or as token ids, whichever they are, and whether there is one that stands alone."""
     if isinstance(prompts, str):
-        return [str(prompts)], None, True
+        return [as_text(prompts)], None, True
     if isinstance(prompts, Tensor):
         prompts = _plain(prompts)
     ndim = getattr(prompts, "ndim", None)
@@ -129,7 +145,7 @@ def _sorted_out(prompts: Any) -> tuple[list[str] | None, list[np.ndarray] | None
         for number, entry in enumerate(entries):
             if not isinstance(entry, str):
                 raise TypeError(f"prompts[{number}] must be a string like others, got {entry!r}")
-        return [str(entry) for entry in entries], None, False
+        return [as_text(entry) for entry in entries], None, False
     if not entries and ndim != 1:
         raise ValueError("no prompt was given: give at least one")
     if all(_is_id(entry) for entry in entries):

@@ -152,8 +152,10 @@ class Steering(AbstractContextManager[SteeredTokens]):
 
         Parameters
         ----------
-        prompts : str, strings in a list, tuple, array or column, or token ids of shape (T,) or (n, T)
-            Prompts of different lengths, also lists of ids, are padded on the right and masked. Strings are read as
+        prompts : str, strings in a list, tuple, array or column, chats, or token ids of shape (T,) or (n, T)
+            A chat is a list of messages, dicts with "role" and "content", read through the tokenizer's chat template:
+            the model goes on where its answer begins, or behind a last message of the assistant's own. Prompts of
+            different lengths, also lists of ids, are padded on the right and masked. Strings are read as
             `ActivationExtractor` reads texts: one that begins with the beginning-of-text token gets no second.
         every_position : bool, default=False
             Return the logits at all positions instead.

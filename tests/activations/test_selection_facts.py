@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+import random
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -13,7 +18,16 @@ from sklearn.base import clone
 
 from mfa_sklearn import ActivationExtractor, TokenSelection
 from mfa_sklearn.activations import _selection_facts
-from mfa_sklearn.activations._selection_facts import Chooser, TokenFacts, kept_tokens, recorded, settings_of
+from mfa_sklearn.activations._language_model import load_tokenizer
+from mfa_sklearn.activations._selection import as_selection
+from mfa_sklearn.activations._selection_facts import (
+    Chooser,
+    TokenFacts,
+    kept_tokens,
+    predicate_digest,
+    recorded,
+    settings_of,
+)
 
 
 class Token(NamedTuple):
@@ -136,7 +150,7 @@ def letters() -> Any:
 def test_tokens_are_those_that_a_loop_accepts(case: str, seed: int) -> None:
     select, rule = CASES[case]
     facts, rows = make_rows(seed)
-    choose = Chooser(_selection_facts.as_selection(select), letters())
+    choose = Chooser(as_selection(select), letters())
     expected = [[token is not None and rule(token) for token in row] for row in rows]
     assert choose(facts).tolist() == expected
     # Column by column behind the prompts, as a model writes them.
@@ -237,13 +251,86 @@ EARLIER: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("select", "expected"), EARLIER, ids=lambda value: str(value)[:40])
 def test_settings_of_what_could_be_said_before_are_those_of_then(select: Any, expected: dict[str, Any]) -> None:
-    assert settings_of(_selection_facts.as_selection(select), letters) == expected
+    selection = as_selection(select)
+    assert settings_of(selection, recorded(selection, letters), letters) == expected
 
 
 def test_a_predicate_is_recorded_by_what_it_chooses() -> None:
     tokenizer = make_tokenizer("llama")
     select = TokenSelection(predicate=lambda token: token == ".") | TokenSelection(first=1)
     record = recorded(select, lambda: tokenizer)
-    digest = _selection_facts.predicate_digest(tokenizer, ".".__eq__)
+    digest = predicate_digest(tokenizer, ".".__eq__)
     assert record == {"either": [{"predicate": digest}, {"first": 1}]}
-    assert settings_of(TokenSelection(predicate=".".__eq__), lambda: tokenizer)["keep"] == digest
+    alone = TokenSelection(predicate=".".__eq__)
+    assert settings_of(alone, recorded(alone, lambda: tokenizer), lambda: tokenizer)["keep"] == digest
+
+
+def keepers() -> dict[str, tuple[Any, Any]]:
+    """Pairs of functions that look the same and keep other tokens."""
+    made = []
+    for end in (".", "k"):
+        made.append(lambda token: token.endswith(end))  # noqa: B023 - all of them see the last one
+    outer = [lambda token, end=end: token.endswith(end) for end in (".", "k")]
+
+    def closing(end: str) -> Any:
+        return lambda token: token.endswith(end)
+
+    class Held:
+        def __init__(self, *ends: str) -> None:
+            self.ends = ends
+
+        def keeps(self, token: str) -> bool:
+            return token.endswith(self.ends)
+
+        __call__ = keeps
+
+    scopes = [{"END": end} for end in (".", "k")]
+    for scope in scopes:
+        exec("def keep(token): return token.endswith(END)", scope)
+    return {
+        "lambdas in a loop with defaults": (outer[0], outer[1]),
+        "closures": (closing("."), closing("k")),
+        "bound methods": (Held(".").keeps, Held("k").keeps),
+        "callables with state": (Held("."), Held("k")),
+        "functions of their globals": (scopes[0]["keep"], scopes[1]["keep"]),
+        "built-in methods": ({"."}.__contains__, {" bank"}.__contains__),
+        "built-in types and operators": (operator.contains, str.isalpha),
+        "partials of partials": tuple(functools.partial(functools.partial(ends_with), end=end) for end in (".", "k")),
+        "compiled patterns": (re.compile(r"\.$").search, re.compile("k$").search),
+        "constants": (lambda token: token[-1:] == ".", lambda token: token[-1:] == "k"),
+        "a loop's variable": (made[0], outer[0]),
+    }
+
+
+def ends_with(token: str, end: str) -> bool:
+    return token.endswith(end)
+
+
+@pytest.mark.parametrize(("first", "second"), keepers().values(), ids=keepers().keys())
+def test_functions_are_told_apart_by_what_they_keep(reader: ActivationExtractor, first: Any, second: Any) -> None:
+    tokenizer = load_tokenizer(reader.model)
+    assert predicate_digest(tokenizer, first) != predicate_digest(tokenizer, second)
+    assert predicate_digest(tokenizer, first) == predicate_digest(tokenizer, first)
+
+
+class EverySecond:
+    """Keeps by what it was asked before."""
+
+    def __init__(self, n_first: int | None = None) -> None:
+        self.n_first = n_first
+        self.asked = 0
+
+    def __call__(self, token: str) -> bool:
+        self.asked += 1
+        return self.asked % 2 == 0 if self.n_first is None else self.asked <= self.n_first
+
+
+@pytest.mark.parametrize("keep", [EverySecond(), EverySecond(30), lambda token: random.random() < 0.5])
+def test_a_function_that_changes_its_mind_is_refused(reader: ActivationExtractor, tmp_path: Path, keep: Any) -> None:
+    keeper = clone(reader)
+    keeper.select = keep
+    with pytest.raises(
+        ValueError, match=r"predicate of select says (True|False) of the token .*, and something else when it is asked"
+    ):
+        keeper.extract_to(tmp_path / "store", SENTENCES)
+    assert not (tmp_path / "store").exists()

@@ -9,8 +9,11 @@ import pytest
 from sklearn.base import clone
 from store_cases import LABELS, TEXTS, assert_same
 
+from mfa_sklearn import TokenSelection
+from mfa_sklearn._base.stored import with_digest
 from mfa_sklearn.activations import ActivationStore
 from mfa_sklearn.activations import _extractor as extractor_module
+from mfa_sklearn.activations._store_writer import _fingerprint
 
 
 def test_half_precision_by_default(extractor, memory, tmp_path):
@@ -192,3 +195,21 @@ def test_a_file_is_no_directory(extractor, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file: give a directory"):
         clone(extractor).extract_to(tmp_path / "file", TEXTS)
+
+
+def test_a_store_tells_what_was_selected_and_is_read_without(extractor, tmp_path):
+    chosen = clone(extractor).set_params(select=TokenSelection(last=2) - {"."}, layer=0)
+    store = chosen.extract_to(tmp_path / "store", TEXTS, dtype="float32")
+    assert store.manifest["select"] == {"either": [{"last": 2}], "without": [{"strings": ["."]}]}
+    manifest = {name: entry for name, entry in store.manifest.items() if name not in ("select", "sha256")}
+    (tmp_path / "store" / "manifest.json").write_bytes(with_digest(manifest))  # as earlier versions wrote it
+    assert_same(ActivationStore(tmp_path / "store")[0][:], chosen.transform(TEXTS))
+    assert chosen.extract_to(tmp_path / "store", TEXTS, dtype="float32").n_rows == store.n_rows
+
+
+def test_a_run_of_a_version_with_other_words_is_gone_on_with(extractor, tmp_path):
+    chosen = clone(extractor).set_params(select={".", " bank"})
+    key = chosen.extract_to(tmp_path / "store", TEXTS, shard_size=3).manifest["key"]
+    source = {name: fact for name, fact in chosen.fit(TEXTS).source_.items() if name != "model"}
+    settings = {"keep": [" bank", "."], "include_special": False, "max_length": None, "max_norm_ratio": None}
+    assert key == _fingerprint(TEXTS, None, {**settings, **source, "shard_size": 3, "dtype": "float16"})

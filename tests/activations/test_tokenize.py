@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import operator
-import random
-import re
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,17 +12,16 @@ import torch
 from lm_fixtures import ARCHITECTURES, SENTENCES
 from sklearn.base import clone
 
-from mfa_sklearn import MFASteerer
+from mfa_sklearn import MFASteerer, TokenSelection
 from mfa_sklearn.activations import ActivationExtractor
-from mfa_sklearn.activations._language_model import load_tokenizer
-from mfa_sklearn.activations._tokenize import _encode, keep_digest, token_strings
+from mfa_sklearn.activations._tokenize import _encode, token_strings
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("prepend_bos", [None, True, False])
 def test_sequences_are_those_of_the_models_own_to_tokens(models, architecture, prepend_bos):
     extractor = ActivationExtractor(
-        models[architecture], layer=0, prepend_bos=prepend_bos, include_special=True, device="cpu"
+        models[architecture], layer=0, prepend_bos=prepend_bos, select=TokenSelection(special=True), device="cpu"
     )
     X = extractor.transform(SENTENCES)
     for i, text in enumerate(SENTENCES):
@@ -45,7 +39,7 @@ def test_special_tokens_are_known_by_place_not_by_id(models):
 
 
 def test_special_rows_on_request(models):
-    extractor = ActivationExtractor(models["gpt2"], layer=0, include_special=True, device="cpu")
+    extractor = ActivationExtractor(models["gpt2"], layer=0, select=TokenSelection(special=True), device="cpu")
     X = extractor.transform(["The cat", "Money."])
     assert X.positions[X.text_index == 1].tolist()[:2] == [0, 1]
     assert (X.token_ids == 0).sum() == 2
@@ -169,74 +163,3 @@ def test_tokens_that_are_not_known(sentencepiece: Any, with_tokenizer: bool) -> 
     found = token_strings(tokenizer, [-1, 1, -1, 3])
     assert found.tolist() == ["", " cat" if with_tokenizer else "1", "", "s" if with_tokenizer else "3"]
     assert token_strings(tokenizer, []).dtype.kind == "U" and token_strings(tokenizer, [-1]).tolist() == [""]
-
-
-def keepers() -> dict[str, tuple[Any, Any]]:
-    """Pairs of functions that look the same and keep other tokens."""
-    made = []
-    for end in (".", "k"):
-        made.append(lambda token: token.endswith(end))  # noqa: B023 - all of them see the last one
-    outer = [lambda token, end=end: token.endswith(end) for end in (".", "k")]
-
-    def closing(end: str) -> Any:
-        return lambda token: token.endswith(end)
-
-    class Held:
-        def __init__(self, *ends: str) -> None:
-            self.ends = ends
-
-        def keeps(self, token: str) -> bool:
-            return token.endswith(self.ends)
-
-        __call__ = keeps
-
-    scopes = [{"END": end} for end in (".", "k")]
-    for scope in scopes:
-        exec("def keep(token): return token.endswith(END)", scope)
-    return {
-        "lambdas in a loop with defaults": (outer[0], outer[1]),
-        "closures": (closing("."), closing("k")),
-        "bound methods": (Held(".").keeps, Held("k").keeps),
-        "callables with state": (Held("."), Held("k")),
-        "functions of their globals": (scopes[0]["keep"], scopes[1]["keep"]),
-        "built-in methods": ({"."}.__contains__, {" bank"}.__contains__),
-        "built-in types and operators": (operator.contains, str.isalpha),
-        "partials of partials": tuple(functools.partial(functools.partial(ends_with), end=end) for end in (".", "k")),
-        "compiled patterns": (re.compile(r"\.$").search, re.compile("k$").search),
-        "constants": (lambda token: token[-1:] == ".", lambda token: token[-1:] == "k"),
-        "a loop's variable": (made[0], outer[0]),
-    }
-
-
-def ends_with(token: str, end: str) -> bool:
-    return token.endswith(end)
-
-
-@pytest.mark.parametrize(("first", "second"), keepers().values(), ids=keepers().keys())
-def test_functions_are_told_apart_by_what_they_keep(extractor: ActivationExtractor, first: Any, second: Any) -> None:
-    tokenizer = load_tokenizer(extractor.model)
-    assert keep_digest(tokenizer, first) != keep_digest(tokenizer, second)
-    assert keep_digest(tokenizer, first) == keep_digest(tokenizer, first)
-
-
-class EverySecond:
-    """Keeps by what it was asked before."""
-
-    def __init__(self, n_first: int | None = None) -> None:
-        self.n_first = n_first
-        self.asked = 0
-
-    def __call__(self, token: str) -> bool:
-        self.asked += 1
-        return self.asked % 2 == 0 if self.n_first is None else self.asked <= self.n_first
-
-
-@pytest.mark.parametrize("keep", [EverySecond(), EverySecond(30), lambda token: random.random() < 0.5])
-def test_a_function_that_changes_its_mind_is_refused(extractor: ActivationExtractor, tmp_path: Path, keep: Any) -> None:
-    keeper = clone(extractor)
-    keeper.keep = keep
-    with pytest.raises(
-        ValueError, match=r"keep says (True|False) of the token .*, and something else when it is asked"
-    ):
-        keeper.extract_to(tmp_path / "store", SENTENCES)
-    assert not (tmp_path / "store").exists()

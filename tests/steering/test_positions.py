@@ -10,6 +10,7 @@ from steerer_cases import ALPHA, CHOICES, LAYER, PROMPTS, RULES, D, Pair, Rule, 
 
 from mfa_sklearn import TokenSelection
 from mfa_sklearn.steering import MFASteerer
+from mfa_sklearn.steering._positions import PositionTracker, watch
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,11 @@ def test_a_first_token_that_is_the_padding_token_is_real(tmp_path: Any) -> None:
     assert steered.mask.tolist() == [[True, True, True], [True, False, False]]
 
 
+def cached(use_cache: bool) -> dict[str, bool]:
+    """Options of the bridge's `hf_generate`, which leaves the cache on unless it is told twice."""
+    return {"use_cache": use_cache, "use_past_kv_cache": use_cache}
+
+
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("choice", ["all", "prompt"])
 def test_transformers_own_generation_is_steered_too(pair: Pair, choice: str, use_cache: bool) -> None:
@@ -96,7 +102,7 @@ def test_transformers_own_generation_is_steered_too(pair: Pair, choice: str, use
     expected = pair.greedy_by_hand(PROMPTS[0], lambda c, n: place(c, n, bos(pair)), 6)
     with pair.steerer.steer(component=2, alpha=ALPHA, select=select):
         tokens = pair.bridge.hf_generate(
-            pair.tokens(PROMPTS[0]), max_new_tokens=6, do_sample=False, stop_at_eos=False, use_cache=use_cache
+            pair.tokens(PROMPTS[0]), max_new_tokens=6, do_sample=False, stop_at_eos=False, **cached(use_cache)
         )
     assert tokens[0].tolist() == expected
 
@@ -196,15 +202,20 @@ def check_histories(pair: Pair, rule: Rule, n_rows: int) -> None:
 @pytest.mark.parametrize("choice", RULES)
 def test_beams_are_steered_each_by_what_it_has_written(pair: Pair, choice: str, use_cache: bool) -> None:
     select, rule = RULES[choice]
-    beams = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 6, "do_sample": False}
-    expected = written(pair, rule, **beams)
+    # Drawn, at a temperature at which beams overtake each other: rows then change places between passes.
+    beams = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 6, "do_sample": True, "temperature": 4.0}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        expected = written(pair, rule, **beams)
     ids, mask, _ = padded_left(pair)
-    with pair.steerer.steer(component=2, alpha=ALPHA, select=select):
-        found = pair.bridge.hf_generate(
-            ids, attention_mask=mask, stop_at_eos=False, use_past_kv_cache=use_cache, **beams
-        )
+    options = {"attention_mask": mask, "stop_at_eos": False, **cached(use_cache), **beams}
+    with torch.random.fork_rng(), pair.steerer.steer(component=2, alpha=ALPHA, select=select):
+        torch.manual_seed(0)
+        found = pair.bridge.hf_generate(ids, **options)
     assert found.tolist() == expected.tolist()
     check_histories(pair, rule, n_rows=9)
+    assert pair.steerer.steered_ is not None and pair.steerer.steered_.token_ids is not None
+    assert pair.steerer.steered_.token_ids.tolist() == pair.read[-1].tolist()
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
@@ -216,7 +227,7 @@ def test_what_is_sampled_is_drawn_from_the_steered_distribution(pair: Pair, choi
     with torch.random.fork_rng(), pair.steerer.steer(component=2, alpha=ALPHA, select=select):
         torch.manual_seed(0)
         found = pair.bridge.hf_generate(
-            ids, attention_mask=mask, stop_at_eos=False, use_past_kv_cache=use_cache, num_return_sequences=2, **options
+            ids, attention_mask=mask, stop_at_eos=False, **cached(use_cache), num_return_sequences=2, **options
         )
     check_histories(pair, rule, n_rows=6)
     whole = torch.cat([mask.repeat_interleave(2, 0), torch.ones(6, 6, dtype=mask.dtype)], dim=1)
@@ -235,3 +246,81 @@ def test_greedy_text_of_padded_prompts(pair: Pair, choice: str) -> None:
         move = {"component": 2, "alpha": ALPHA, "select": select, "use_past_kv_cache": use_cache}
         assert pair.steerer.generate(PROMPTS, **move, **options).tolist() == expected.tolist()
         check_histories(pair, rule, n_rows=3)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_generated_tokens_are_counted_from_one(llama: Pair, use_cache: bool) -> None:
+    ids, mask, lengths = padded_left(llama)
+    tracker = PositionTracker(TokenSelection(), llama.bridge.tokenizer)
+    steps = []
+
+    def count(x: torch.Tensor, hook: Any) -> None:
+        tracker.select(*x.shape[:2])
+        steps.append(tracker.generated_step().tolist())
+
+    with watch(llama.bridge, tracker), llama.bridge.hooks(fwd_hooks=[(llama.steerer.hook_name, count)]):
+        options = {"num_beams": 2, "max_new_tokens": 3, "do_sample": False, "stop_at_eos": False}
+        llama.bridge.hf_generate(ids, attention_mask=mask, **cached(use_cache), **options)
+    width = max(lengths)
+    expected = [[[0] * width] * 6, [[1]] * 6, [[2]] * 6]
+    if not use_cache:
+        expected = [[[0] * width + list(range(1, k + 1))] * 6 for k in range(3)]
+    assert steps == expected
+
+
+def test_caches_are_let_go(llama: Pair) -> None:
+    from transformers import DynamicCache
+
+    cache, tracker = DynamicCache(), PositionTracker(TokenSelection())
+    with watch(llama.bridge, tracker), watch(llama.bridge, PositionTracker(TokenSelection())):
+        llama.bridge.original_model(llama.tokens("The cat"), past_key_values=cache)
+        assert "reorder_cache" in vars(cache)
+    assert "reorder_cache" not in vars(cache)
+
+
+NOTHING: list[tuple[Any, str]] = [
+    ({"zebra"}, r"strings=\('zebra',\)\) chooses no token of the prompt, and none is generated: nothing would be"),
+    ("generated", "chooses no token of the prompt, and none is generated"),
+    (TokenSelection(ids=1, special=False), "chooses no token of the prompt"),
+    (TokenSelection() - "all", "chooses no token of the prompt"),
+    (TokenSelection(roles="user"), "asks for roles, which plain texts and token ids have none of: give chats"),
+]
+
+
+@pytest.mark.parametrize(("select", "match"), NOTHING)
+def test_a_selection_of_nothing_is_refused_before_the_model_runs(llama: Pair, select: Any, match: str) -> None:
+    ran: list[int] = []
+    handle = llama.bridge.original_model.register_forward_pre_hook(lambda *args: ran.append(1))
+    with pytest.raises(ValueError, match=match):
+        llama.steerer.logits("The cat", component=2, alpha=ALPHA, select=select)
+    handle.remove()
+    assert not ran
+
+
+def test_what_may_yet_be_written_is_waited_for(llama: Pair) -> None:
+    move = {"component": 2, "alpha": ALPHA, "max_new_tokens": 3, "do_sample": False}
+    llama.steerer.generate("The cat", **move, select="generated")
+    for select in (TokenSelection(phase="prompt", strings="zebra"), TokenSelection(first=2) - TokenSelection(last=9)):
+        with pytest.raises(ValueError, match="chooses no token of the prompt: nothing would be steered"):
+            llama.steerer.generate("The cat", **move, select=select)
+    with pytest.raises(ValueError, match="chose no token of any of 3 forward passes, so nothing was steered"):
+        llama.steerer.generate("The cat", **move, select={"zebra"})
+
+
+def test_a_block_in_which_nothing_was_chosen_is_an_error(llama: Pair) -> None:
+    block = {"component": 2, "alpha": ALPHA, "select": {"zebra"}}
+    refused = pytest.raises(ValueError, match=r"select=.*'zebra'.* chose no token of the forward pass")
+    with refused, llama.steerer.steer(**block):
+        llama.bridge(llama.tokens("The cat"))
+    with llama.steerer.steer(**block):
+        pass  # nothing ran
+    with pytest.raises(KeyError), llama.steerer.steer(**block):  # what went wrong in the block is told instead
+        llama.bridge(llama.tokens("The cat"))
+        raise KeyError
+
+
+def test_a_model_that_does_not_show_its_ids_is_steered_by_place_only() -> None:
+    steerer = MFASteerer(make_older(), make_mixture(), layer=0)
+    refused = pytest.raises(ValueError, match="does not show what it reads: select by phase or place")
+    with refused, steerer.steer(component=1, alpha=1.0, select=TokenSelection(ids=[1, 2])):
+        steerer.model.run_with_hooks(torch.tensor([[1, 2, 3]]), fwd_hooks=[])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chat_cases import TEMPLATE
 from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture, odd
 
 from mfa_sklearn import TokenSelection
@@ -212,3 +213,58 @@ def test_half_a_surrogate_pair_is_refused_by_number(pair: Pair, prompts: Any) ->
     number = len(prompts) - 1 if isinstance(prompts, list) else 0
     with pytest.raises(ValueError, match=rf"prompt {number} holds half of a surrogate pair, '\\ud83d', at character 5"):
         pair.steerer.logits(prompts, component=0, alpha=ALPHA)
+
+
+def in_content(pair: Pair, ids: list[int], content: str) -> set[int]:
+    """Places of the tokens that spell a message."""
+    strings = [pair.bridge.tokenizer.decode([token]) for token in ids]
+    starts = np.cumsum([0, *map(len, strings)])
+    first = "".join(strings).index(content)
+    return {place for place in range(len(ids)) if first <= starts[place] < first + len(content)}
+
+
+ROLES: dict[str, tuple[Any, Any]] = {
+    "user": (TokenSelection(roles="user"), lambda place, n, own: place in own),
+    "assistant": (TokenSelection(roles="assistant"), lambda place, n, own: place >= n),
+    "all": ("all", lambda place, n, own: place in own or place >= n),
+    "joined": (
+        (TokenSelection(roles="user") - TokenSelection(first=1)) | "last",
+        lambda place, n, own: place in own - {min(own)} or place == n - 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("choice", ROLES)
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_messages_of_chats_are_steered_by_role(tmp_path: Any, architecture: str, choice: str) -> None:
+    pair, (select, rule) = Pair(tmp_path, architecture), ROLES[choice]
+    pair.bridge.tokenizer.chat_template = TEMPLATE
+    contents = ["The cat", "It rained for days"]
+    chats = [[{"role": "user", "content": content}] for content in contents]
+    encoded = encode(pair.bridge, chats, None)
+    rows = [row[:n].tolist() for row, n in zip(encoded.ids, encoded.lengths, strict=True)]
+    own = {n: in_content(pair, row, text) for row, n, text in zip(rows, encoded.lengths, contents, strict=True)}
+    ids, mask = encoded.padded_left()
+    options = {"max_new_tokens": 4, "do_sample": False}
+    with pair.by_rule(lambda s, c, n, b: rule(c, n, own[n]), encoded.lengths) as model, torch.no_grad():
+        expected = model.generate(ids, attention_mask=mask, eos_token_id=None, use_cache=False, **options)
+    for use_cache in (True, False):
+        move = {"component": 2, "alpha": ALPHA, "select": select, "use_past_kv_cache": use_cache}
+        found = pair.steerer.generate(chats, **move, **options, stop_at_eos=False, return_type="tokens")
+        assert found.tolist() == expected.tolist()
+    alone = pair.steerer.generate(chats[0], component=2, alpha=ALPHA, select=select, **options, stop_at_eos=False)
+    assert isinstance(alone, str) and "The cat" in alone
+
+
+def test_chats_that_cannot_be_read(tmp_path: Any) -> None:
+    pair, chat = Pair(tmp_path, "llama"), [{"role": "user", "content": "The cat"}]
+    move = {"component": 2, "alpha": ALPHA}
+    with pytest.raises(ValueError, match="prompts is a chat, but the tokenizer has no chat template"):
+        pair.steerer.logits(chat, **move)
+    pair.bridge.tokenizer.chat_template = TEMPLATE
+    with pytest.raises(TypeError, match=r"prompts\[1\] must be a chat like others, a list of messages, got 'The'"):
+        pair.steerer.logits([chat, "The"], **move)
+    with pytest.raises(
+        ValueError, match=r"no token of the prompt, and none is generated \(with the roles \['user'\]\)"
+    ):
+        pair.steerer.logits(chat, select=TokenSelection(roles="system"), **move)
