@@ -52,12 +52,23 @@ def add_options(parser: argparse.ArgumentParser, *, layer: str, table: str, devi
     add("--verbose", action="store_true", help="say what is done")
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that loads a language model."""
+    parser.add_argument(
+        "--backend",
+        choices=("transformer_lens", "transformers"),
+        default="transformer_lens",
+        help="what loads the language model; transformers gives the same rows without TransformerLens",
+    )
+
+
 def _add_how(parser: argparse.ArgumentParser, device: str) -> None:
     add = parser.add_argument
     add("--test-size", type=float, default=0.2, metavar="SHARE", help="share of the texts to hold out")
     add("--resolution", type=float, metavar="R", help="precision of code lengths; by default 1 %% of the rows' spread")
     add("--seeds", type=int, default=0, metavar="N", help="how many seeds to compare for stability; 0 leaves it out")
     add("--losses", action="store_true", help="also measure what the language model loses with reconstructions")
+    add_backend(parser)
     add("--model", help="another copy of the language model for --losses; by default the one of the activations")
     add("--device", default="auto", help=device)
     add("--resamples", type=int, default=200, metavar="N", help="resamples of the held-out texts, for the intervals")
@@ -141,7 +152,7 @@ def _language_model(arguments: argparse.Namespace, rows: Any) -> Any:
         raise ValueError(f"{arguments.activations} does not say which language model it is of: leave --losses out")
     name = model_of(source, arguments.model, near=(arguments.activations, arguments.activations.parent))
     dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
-    return load_model(name, arguments.device, dtype, processing=processing)
+    return load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
 
 
 def in_columns(table: pd.DataFrame) -> str:

@@ -157,6 +157,7 @@ def _add_extract(commands: Any) -> None:
     add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
     add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
     add("--device", default="auto", help=_DEVICE)
+    _cli_evaluate.add_backend(parser)
     _add_storing(parser)
 
 
@@ -330,6 +331,7 @@ def _add_steer(commands: Any) -> None:
         help="steer wherever the width fits, though the mixture was fitted elsewhere or nobody knows where",
     )
     add("--device", default="auto", help=_DEVICE)
+    _cli_evaluate.add_backend(parser)
     add("--top-k", type=int, default=10, metavar="N", help="list N tokens that rise and N that fall")
     add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")

@@ -84,6 +84,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         batch_size=arguments.batch_size,
         max_length=arguments.max_length,
         device=arguments.device,
+        backend=arguments.backend,
         verbose=sys.stderr.isatty(),
     )
     stored = {"dtype": arguments.dtype, "shard_size": arguments.shard_size, "resume": not arguments.force}
@@ -191,9 +192,8 @@ def _steer(arguments: argparse.Namespace) -> None:
             f"{arguments.mixture} does not say which language model it was fitted on: give --model and --layer"
         )
     name = model_of(source, arguments.model, near=(arguments.mixture, arguments.mixture.parent))
-    model = load_model(
-        name, arguments.device, source.get("dtype", "float32"), processing=source.get("processing", "raw")
-    )
+    dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
+    model = load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
     steerer = MFASteerer(model, mfa, arguments.layer, check_source=not arguments.no_source_check)
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": z}
     move |= {"select": arguments.select, "method": arguments.method}

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,20 @@ def test_steer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(row["change"]) == 0 for row in read_csv(folder / "nothing.csv"))
     assert main([*command, "--alpha", "1", *out(folder, "moved.csv")]) == 0
     assert all(float(row["change"]) != 0 for row in read_csv(folder / "moved.csv"))
+
+
+def test_commands_run_without_transformer_lens(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("transformer_lens", "transformer_lens.model_bridge"):
+        monkeypatch.setitem(sys.modules, name, None)
+    extract = ["extract", *args(folder, "texts.csv"), "--model", str(folder / "model"), "--layer", "1"]
+    steer = ["steer", *args(folder, "mfa"), "The cat", "--component", "1", "--generate", "3"]
+    assert main([*extract, *out(tmp_path, "x"), "--backend", "transformers"]) == 0
+    assert main([*steer, "--backend", "transformers"]) == 0
+    assert "after: The cat" in capsys.readouterr().out
+    assert main(steer) == 2
+    assert "backend='transformers'" in capsys.readouterr().err
 
 
 def test_a_colleague_is_told_which_model_to_bring(

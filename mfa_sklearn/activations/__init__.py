@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._array import ActivationArray
 from ._extractor import ActivationExtractor
 from ._language_model import load_model
+from ._plain_model import PlainModel
 from ._selection import TokenSelection
 from ._sites import SITES
 from ._store import ActivationStore, StoredActivations
@@ -15,6 +16,7 @@ __all__ = [
     "ActivationArray",
     "ActivationExtractor",
     "ActivationStore",
+    "PlainModel",
     "StoredActivations",
     "TokenSelection",
     "load_model",

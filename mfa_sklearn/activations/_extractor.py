@@ -21,10 +21,11 @@ from ._checks import check_labels, check_norm_ratio, check_texts
 from ._cuts import told_once
 from ._extraction import Extraction
 from ._language_model import (
+    BACKENDS,
     LOADING,
-    PROCESSINGS,
     check_causal_or_encoder,
     check_model_name,
+    check_processing,
     describe_model,
     digest_of,
     load_config,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from transformer_lens.model_bridge import TransformerBridge
 
+    from ._plain_model import PlainModel
     from ._store import ActivationStore
 
 POOLINGS = (None, "last", "mean", "first")
@@ -92,6 +94,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         "auto" is CUDA where there is one, else the CPU.
     dtype : {"float32", "float64", "float16", "bfloat16"}, default="float32"
         Of weights and computation, also under `torch.autocast`. Rows are float32, or float64 for "float64".
+    backend : {"transformer_lens", "transformers"}, default="transformer_lens"
+        What loads the model, see `load_model`. Rows are the same, and count as rows of the same place.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -134,6 +138,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         revision: str | None = None,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
+        backend: str = "transformer_lens",
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -149,6 +154,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         self.revision = revision
         self.device = device
         self.dtype = dtype
+        self.backend = backend
         self.verbose = verbose
 
     def fit(self, texts: Iterable[str], y: ArrayLike | None = None) -> ActivationExtractor:
@@ -292,18 +298,18 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
         )
 
-    def load(self) -> TransformerBridge:
-        """The model itself, a TransformerBridge; loaded once, and again if its directory was written to.
+    def load(self) -> TransformerBridge | PlainModel:
+        """The model itself, as `load_model` returns it; loaded once, and again if its directory was written to.
 
         Returns
         -------
-        transformer_lens.model_bridge.TransformerBridge
+        transformer_lens.model_bridge.TransformerBridge or PlainModel
         """
-        state = digest_of(self.model)
-        key = (str(self.model), self.revision, str(self.device), model_dtype_name(self.dtype), self.processing, state)
+        state, dtype = digest_of(self.model), model_dtype_name(self.dtype)
+        key = (str(self.model), self.revision, str(self.device), dtype, self.processing, self.backend, state)
         with LOADING:
             if getattr(self, "_loaded", (None,))[0] != key:
-                model = load_model(self.model, self.device, self.dtype, self.processing, self.revision)
+                model = load_model(self.model, self.device, self.dtype, self.processing, self.revision, self.backend)
                 self._loaded: tuple[Any, Any] = (key, model)
             return self._loaded[1]
 
@@ -373,7 +379,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         model_dtype_name(self.dtype)
         resolve_device(self.device)
         check_choice("pooling", self.pooling, POOLINGS)
-        check_choice("processing", self.processing, PROCESSINGS)
+        check_choice("backend", self.backend, BACKENDS)
+        check_processing(self.processing, self.backend)
         check_count("batch_size", self.batch_size)
         if self.max_length is not None:
             check_count("max_length", self.max_length)

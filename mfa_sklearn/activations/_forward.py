@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._base.devices import without_autocast
+from ._tokenize import is_encoder
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,8 @@ def _fused_attention(model: Any) -> Iterator[None]:
     The bridge has models compute attention in steps, so that patterns can be read. None is read here, and for long
     texts those steps take much of the time. Attention the bridge computes itself, as for causal models, stays.
     """
-    from transformer_lens.model_bridge.generalized_components import AttentionBridge
-
     hf_model = model.original_model
-    delegated = all(type(getattr(block, "attn", None)) is AttentionBridge for block in model.blocks)
-    encoder = getattr(model.cfg, "attention_dir", "causal") == "bidirectional"
-    if not (encoder and delegated and getattr(hf_model, "_supports_sdpa", False)):
+    if not (is_encoder(model) and _delegates_attention(model) and getattr(hf_model, "_supports_sdpa", False)):
         yield
         return
     before = hf_model.config._attn_implementation
@@ -127,6 +124,15 @@ def _fused_attention(model: Any) -> Iterator[None]:
         yield
     finally:
         hf_model.set_attn_implementation(before)
+
+
+def _delegates_attention(model: Any) -> bool:
+    """Whether a bridge leaves attention to `transformers`; what is no bridge has its own as it is."""
+    if not hasattr(model, "blocks"):
+        return False
+    from transformer_lens.model_bridge.generalized_components import AttentionBridge
+
+    return all(type(getattr(block, "attn", None)) is AttentionBridge for block in model.blocks)
 
 
 def _forward(model: Any, ids: Any, mask: Any, hooks: Sequence[str], values: dict[str, Any]) -> None:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     import torch
     from transformer_lens.model_bridge import TransformerBridge
 
+    from ._plain_model import PlainModel
+
 PROCESSINGS = ("raw", "compatibility")
+BACKENDS = ("transformer_lens", "transformers")
 # What decides the numbers that a model directory gives for a text.
 _WEIGHTS = (".safetensors", ".bin", ".index.json", ".model")
 _NUMBERS = (".safetensors", ".bin")
@@ -45,8 +48,9 @@ def load_model(
     dtype: str | torch.dtype = "float32",
     processing: str = "raw",
     revision: str | None = None,
-) -> TransformerBridge:
-    """Load a language model as a TransformerLens ``TransformerBridge``.
+    backend: str = "transformer_lens",
+) -> TransformerBridge | PlainModel:
+    """Load a language model with hook points: as a TransformerLens ``TransformerBridge``, or as transformers has it.
 
     Parameters
     ----------
@@ -62,10 +66,13 @@ def load_model(
         layer norms and centers what is written to the residual stream, as TransformerLens before 3.0 did by default.
     revision : str, optional
         Branch, tag or commit of a model that is given by name.
+    backend : {"transformer_lens", "transformers"}, default="transformer_lens"
+        "transformers" needs no TransformerLens: hooks go to the modules of `transformers` itself. Rows, logits and
+        tokens are the same.
 
     Returns
     -------
-    transformer_lens.model_bridge.TransformerBridge
+    transformer_lens.model_bridge.TransformerBridge or PlainModel
         In evaluation mode. Its attribute ``mfa_source`` is the dict of `describe_model`, and ``mfa_tokenizer`` the
         tokenizer as it was saved, where TransformerLens' own lacks tokens that this one opens or closes a text by.
 
@@ -74,7 +81,8 @@ def load_model(
     ImportError
         If transformers or transformer_lens is missing.
     ValueError
-        If there is no such directory or model, or it cannot be loaded; the message names it and the remedy.
+        If there is no such directory or model, it cannot be loaded, or a processing is asked for that the backend does
+        not know; the message names it and the remedy.
 
     Examples
     --------
@@ -84,19 +92,52 @@ def load_model(
     >>> model("The river").shape[-1] == model.cfg.d_vocab
     True
     """
-    bridges = import_optional("transformer_lens.model_bridge", "a language model")
-    source = describe_model(model, dtype, processing, revision)
-    with LOADING, _explained(model), _quiet():
-        _check_weights(check_model_name(model))
-        bridge = bridges.TransformerBridge.boot_transformers(
-            check_model_name(model), device=str(resolve_device(device)), dtype=model_dtype(dtype), revision=revision
-        )
+    check_choice("backend", backend, BACKENDS)
+    check_processing(processing, backend)
+    load = _load_bridge if backend == "transformer_lens" else _load_plain
+    name, source = check_model_name(model), describe_model(model, dtype, processing, revision)
+    found: Any = load(name, resolve_device(device), model_dtype(dtype), revision)
     if processing == "compatibility":
-        bridge.enable_compatibility_mode(disable_warnings=True)
+        found.enable_compatibility_mode(disable_warnings=True)
+    found.mfa_source = source
+    return found
+
+
+def check_processing(processing: str, backend: str) -> None:
+    """Refuse weights processed by one that has not got them.
+
+    Raises
+    ------
+    ValueError
+    """
+    check_choice("processing", processing, PROCESSINGS)
+    if processing != "raw" and backend == "transformers":
+        raise ValueError(
+            f"processing={processing!r} is TransformerLens' own, and backend='transformers' has weights as published: "
+            "give processing='raw', or backend='transformer_lens'"
+        )
+
+
+def _load_bridge(name: str, device: torch.device, dtype: torch.dtype, revision: str | None) -> TransformerBridge:
+    try:
+        bridges = import_optional("transformer_lens.model_bridge", "a language model")
+    except ImportError as error:
+        raise ImportError(f"{error}. Or go on without it: backend='transformers' gives the same rows") from error
+    with LOADING, _explained(name), _quiet():
+        _check_weights(name)
+        bridge = bridges.TransformerBridge.boot_transformers(name, device=str(device), dtype=dtype, revision=revision)
     bridge.eval()
-    bridge.mfa_source = source
-    keep_tokenizer(bridge, os.fspath(model), revision)
+    keep_tokenizer(bridge, name, revision)
     return bridge
+
+
+def _load_plain(name: str, device: torch.device, dtype: torch.dtype, revision: str | None) -> PlainModel:
+    from ._plain_model import load_plain
+
+    check_causal_or_encoder(load_config(name, revision), name)
+    with LOADING, _explained(name), _quiet():
+        _check_weights(name)
+        return load_plain(name, device, dtype, revision)
 
 
 def _check_weights(name: str) -> None:
@@ -323,6 +364,7 @@ def _explained(model: str | os.PathLike[str]) -> Iterator[None]:
         said = (said or f"{type(error).__name__}: {one_line(error)}")[:300]
         if Path(name).is_dir():
             remedy = "it must hold config.json, the weights and the tokenizer of an architecture TransformerLens knows"
+            remedy += "; of one that it does not know, backend='transformers' reads the residual stream"
             raise ValueError(f"cannot load a model from directory {name!r} ({said}): {remedy}") from error
         raise ValueError(
             f"cannot load model {name!r} ({said}): it is not a directory here, and neither in the local cache nor "

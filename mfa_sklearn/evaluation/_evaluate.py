@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base.annotated import given_rows, row_fact, shared_fact
 from .._base.checks import check_count, import_optional
 from ..interpret._inputs import as_rows
-from ..steering._place import check_hookable
+from ..steering._place import as_hookable, check_hookable
 from ._candidate import Candidate, check_resolution, pieces
 from ._candidates import as_candidate
 from ._held_out import HeldOut, hold_out, taken
@@ -95,7 +95,7 @@ def evaluate(
     n_seeds : int, default=0
         How many seeds to compare for stability, at the cost of as many more fits and one: 1 compares halves of the
         texts alone, 0 leaves stability out.
-    model : TransformerBridge, optional
+    model : TransformerBridge, PlainModel or PreTrainedModel, optional
         The language model of the activations, for its losses; see `reconstruction_loss`, whose defaults hold.
     texts : iterable of str, optional
         What the model reads, texts that are held out; by default the held-out texts of the activations.
@@ -139,6 +139,7 @@ def evaluate(
     """
     pandas = import_optional("pandas", "evaluate")
     activations = given_rows(activations)
+    model = as_hookable(model)
     _check(candidates, n_seeds, confidence, model)
     rng = check_random_state(random_state)
     held = _held_out(activations, labels, groups, test_size, rng)

@@ -17,6 +17,7 @@ from ..activations._sites import check_site
 from ..activations._tokenize import check_max_length
 from ..steering._place import (
     Place,
+    as_hookable,
     check_hookable,
     check_width,
     describe_live,
@@ -70,11 +71,11 @@ def reconstruction_loss(
 
     Parameters
     ----------
-    model : TransformerBridge, with a tokenizer
-        As `ActivationExtractor.load` or `load_model` give it. A causal model predicts each token from those before it.
-        A masked one, such as BERT, predicts each from all others while it alone is masked, which takes a pass for each
-        token (pseudo-likelihood). The mask's own row counts as special: what is replaced is its context, so that in the
-        last layer nothing depends on the rows, and the shares are NaN.
+    model : TransformerBridge, PlainModel or PreTrainedModel, with a tokenizer
+        As `ActivationExtractor.load`, `load_model` or transformers give it. A causal model predicts each token from
+        those before it. A masked one, such as BERT, predicts each from all others while it alone is masked, which takes
+        a pass for each token (pseudo-likelihood). The mask's own row counts as special: what is replaced is its
+        context, so that in the last layer nothing depends on the rows, and the shares are NaN.
     candidates : dict of str to candidate
         Fitted: an `MFA`, what has cluster centers, what has `transform` and `inverse_transform`, anything that
         `as_candidate` takes and that reconstructs rows; or a function from rows (n, D), a numpy array, to rows.
@@ -147,6 +148,7 @@ def reconstruction_loss(
     >>> bool(0 < loss.measure("MFA", "recovered_mean") < 1)
     True
     """
+    model = as_hookable(model)
     check_hookable(model, candidates)
     check_predicts(model)
     _check_parameters(batch_size, max_norm_ratio, max_length, model)

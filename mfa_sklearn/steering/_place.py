@@ -12,8 +12,14 @@ from .._base.checks import check_flag, warn_user
 from .._base.origin import differences
 from .._base.turns import turn_of
 from ..activations._language_model import check_causal_or_encoder, directory_digest
+from ..activations._plain_model import PlainModel, is_plain
 from ..activations._sites import check_hidden_units, check_layers, check_site, hook_name
 from ..activations._tokenize import is_encoder
+
+
+def as_hookable(model: Any) -> Any:
+    """`model`; one of `transformers` with the verbs that hooks need."""
+    return PlainModel(model) if is_plain(model) else model
 
 
 def check_model(model: Any, mfa: Any) -> None:
@@ -67,7 +73,7 @@ def _meant(model: Any, mfa: Any) -> str:
         return f"load it first, with mfa_sklearn.activations.load_model({str(model)!r})"
     if callable(getattr(model, "load", None)):
         return "give the model that it loads, as model.load()"
-    return "give a TransformerLens model, for instance TransformerBridge.boot_transformers(name)"
+    return "give a TransformerLens model or one of transformers, for instance what load_model(name) returns"
 
 
 class Place(NamedTuple):

@@ -12,7 +12,7 @@ from ._compare import Comparison, check_strengths, compare
 from ._custom_move import in_words
 from ._move import Mixture, Move
 from ._parameters import FittedParameters
-from ._place import check_model, computing_dtype, resolve_place, resolve_prepend_bos
+from ._place import as_hookable, check_model, computing_dtype, resolve_place, resolve_prepend_bos
 from ._regions import Gate
 from ._steering import Steering, steering_at
 from ._tables import SteeredTokens
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedModel
 
+    from ..activations import PlainModel
     from ..mixture import MFA
 
 
@@ -41,8 +43,9 @@ class MFASteerer:
 
     Parameters
     ----------
-    model : TransformerBridge, or another model with its verbs `hooks`, `run_with_hooks` and `generate`
-        A `HookedTransformer` of TransformerLens 2 and 3, for instance.
+    model : TransformerBridge, PreTrainedModel, or another model with the verbs `hooks` and `generate`
+        What `load_model` returns; a model of `transformers`, of which a `PlainModel` is made; or a `HookedTransformer`
+        of TransformerLens 2 and 3, for instance.
     mfa : MFA, or an object with `weights_`, `means_`, `loadings_` and `noise_variance_`
     layer : int, optional
         Whose activations to steer; by default those that the mixture was fitted on (`mfa.source_`).
@@ -120,7 +123,7 @@ class MFASteerer:
 
     def __init__(
         self,
-        model: TransformerBridge,
+        model: TransformerBridge | PlainModel | PreTrainedModel,
         mfa: MFA | FittedParameters,
         layer: int | None = None,
         site: str | None = None,
@@ -128,12 +131,12 @@ class MFASteerer:
         check_source: bool = True,
         prepend_bos: bool | None = None,
     ) -> None:
-        check_model(model, mfa)
-        self.model: Any = model
+        self.model: Any = as_hookable(model)
+        check_model(self.model, mfa)
         self._mixture = Mixture(mfa)
         source = getattr(mfa, "source_", None)
         place = resolve_place(
-            model, mfa, layer, site, self._mixture.n_features, check_flag("check_source", check_source)
+            self.model, mfa, layer, site, self._mixture.n_features, check_flag("check_source", check_source)
         )
         self.layer, self.site, self.hook_name = place
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)

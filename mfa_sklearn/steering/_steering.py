@@ -19,7 +19,7 @@ from ..activations._sites import check_site
 from ._custom_move import as_move, name_of
 from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
 from ._hooking import Part, hooked
-from ._place import check_hookable, existing_hook, one_layer
+from ._place import as_hookable, check_hookable, existing_hook, one_layer
 from ._prompts import Encoded, encode
 from ._schedule import check_schedule
 from ._tables import SteeredTokens, logit_table, stacked
@@ -308,7 +308,7 @@ def steer_with(
 
     Parameters
     ----------
-    model : TransformerBridge, or another hookable model
+    model : TransformerBridge, PreTrainedModel, or another hookable model
     move : callable
         From the activations of the tokens chosen, a tensor (n, D), to as many rows: `lambda x: x + 4 * direction`.
     layer : int
@@ -347,6 +347,7 @@ def steer_with(
     >>> bool(table.loc[" water", "change"] > 1)
     True
     """
+    model = as_hookable(model)
     check_hookable(model, move)
     n_layers = getattr(getattr(model, "cfg", None), "n_layers", None)
     number, site = one_layer(layer, n_layers, "a function"), check_site(site)

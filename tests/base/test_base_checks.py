@@ -88,7 +88,9 @@ def test_language_models_are_advised_in_one_wording(
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError) as caught:
         ask()
-    assert str(caught.value) == f"a language model needs {package}: pip install 'mfa-sklearn[lm]'"
+    advice, _, remedy = str(caught.value).partition(". ")
+    assert advice == f"a language model needs {package}: pip install 'mfa-sklearn[lm]'"
+    assert remedy.startswith("Or go on without it: backend='transformers'") is (package == "transformer_lens")
 
 
 def test_the_cause_of_a_failed_import_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
