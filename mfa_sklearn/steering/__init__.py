@@ -1,6 +1,7 @@
 """From meaning to behavior: steering a language model towards the regions of a mixture."""
 
 from ._affine import AffineMap, affine_map
+from ._compare import Comparison, compare
 from ._concept_regions import concept_regions, concept_scores
 from ._control_vector import save_control_vector
 from ._directions import add_direction, difference_of_means, principal_direction, probe_direction, random_direction
@@ -10,20 +11,24 @@ from ._odds import Reached, posterior_log_odds, reach_posterior
 from ._operators import interpolate, shift, subspace_offset, two_stage, weighted_centroid
 from ._regions import Gate, keep_norm, move_within, nearest_region, opens, region_difference
 from ._steerer import MFASteerer
+from ._steering import Steering, steer_with
 from ._tables import SteeredTokens
 from ._transport import TransportMap, transport, transport_map
 
 __all__ = [
     "NEUTRAL_PROMPTS",
     "AffineMap",
+    "Comparison",
     "Gate",
     "MFASteerer",
     "Reached",
     "SavedMaps",
     "SteeredTokens",
+    "Steering",
     "TransportMap",
     "add_direction",
     "affine_map",
+    "compare",
     "concept_regions",
     "concept_scores",
     "difference_of_means",
@@ -43,6 +48,7 @@ __all__ = [
     "save_affine",
     "save_control_vector",
     "shift",
+    "steer_with",
     "subspace_offset",
     "summarize_steering",
     "transport",

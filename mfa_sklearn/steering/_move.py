@@ -23,6 +23,7 @@ from ._move_arguments import (
 from ._odds import reach_posterior
 from ._operators import evaluable, responsibilities, shift, subspace_offset, two_stage, weighted_centroid
 from ._parameters import FittedParameters, read_params
+from ._range import check_range
 from ._regions import (
     Gate,
     check_gate,
@@ -148,9 +149,9 @@ class Move:
             return x
         with without_autocast(x.device):
             if self._gate is None:
-                return self._checked_range(self._moved(x, batch_row), x)
+                return check_range(self._moved(x, batch_row), x)
             chosen, moved = opens(self._mixture.density(x.device), x, self._gate), x.clone()
-            moved[chosen] = self._checked_range(self._moved(x[chosen], batch_row[chosen]), x[chosen])
+            moved[chosen] = check_range(self._moved(x[chosen], batch_row[chosen]), x[chosen])
             return moved
 
     def check_rows(self, n_rows: int) -> None:
@@ -275,13 +276,3 @@ class Move:
                 f"alpha={self._alpha:g} and z move activations by up to {reach:.2g}, beyond the {limit:.2g} that the "
                 "model can compute with: give smaller ones"
             )
-
-    def _checked_range(self, moved: Tensor, x: Tensor) -> Tensor:
-        """`moved`, if the model can go on computing with it."""
-        limit = largest(x.dtype)
-        if not bool((moved.detach().abs() <= limit).all()):
-            whose = f"were moved beyond the {limit:.2g} that it can compute with: give a smaller alpha or z"
-            if not bool(x.detach().isfinite().all()):
-                whose = "are not finite where they are to be moved: load it in float32 or bfloat16"
-            raise ValueError(f"the model's activations {whose}")
-        return moved
