@@ -71,6 +71,8 @@ def fit(layer: int, asked: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     centered, model = KMeansInitializer(asked.components, random_state=0).fit_transform(X), extractor.load()
     fits = {}
     for name, options in FITS.items():
+        if name not in asked.arms and name != "kept":  # whose steerer says where to steer
+            continue
         mixture = MFA(n_factors=asked.factors, tol=1e-3, max_iter=60, random_state=0, **options).fit(centered)
         fits[name] = MFASteerer(model, mixture), mixture
     print(f"layer {layer}: {len(X):,} rows, fitted in {time.perf_counter() - start:.0f} s", flush=True)

@@ -110,8 +110,8 @@ class Arm:
             The `alpha` of `MFASteerer.steer`.
         method : str, default="centroid"
         **options
-            More arguments of `MFASteerer.steer`, such as `source`. One that is a dict with all the concepts for keys has a
-            value for each of them.
+            More arguments of `MFASteerer.steer`, such as `source`. One that is a dict with all the concepts for keys
+            has a value for each of them.
 
         Returns
         -------
@@ -160,7 +160,7 @@ def _vectors(name: str, given: Mapping[str, Any]) -> Iterable[tuple[str, Tensor]
     if not isinstance(given, Mapping):
         raise TypeError(f"{name} must be a dict of concept to vector, got {type(given).__name__}")
     for concept, value in given.items():
-        values = value.detach().cpu() if isinstance(value, Tensor) else value
+        values = value.detach().double().cpu().numpy() if isinstance(value, Tensor) else value
         vector = np.array(values, dtype=np.float64)
         if vector.ndim != 1 or not np.isfinite(vector).all():
             raise ValueError(f"{name}[{concept!r}] must be a vector of finite numbers, got shape {vector.shape}")
