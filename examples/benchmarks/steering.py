@@ -36,8 +36,8 @@ from mfa_sklearn.steering import (
 
 FITS: dict[str, dict[str, Any]] = {"kept": {"annealing": 1}, "annealed": {}}
 BASELINES = ["difference of means", "difference of means, content", "probe", "PCA", "k-means"]
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-FACTORS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+SHARES = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
+FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0)
 PROBABILITIES = (0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.99999)
 # What is asked of `MFASteerer.steer`: method, strengths, and whether the target is one component or a set of them.
 METHODS: dict[str, tuple[str, tuple[float, ...], str]] = {
@@ -67,7 +67,7 @@ def fit(layer: int, asked: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The rows of a layer, and for each fit a steerer and its mixture."""
     data, start = datasets.load_concepts(), time.perf_counter()
     extractor = ActivationExtractor(datasets.tiny_lm(), layer=layer)
-    X = extractor.fit_transform(data.texts, data.labels)
+    X = extractor.fit_transform(data.texts[:: asked.every], data.labels[:: asked.every])
     centered, model = KMeansInitializer(asked.components, random_state=0).fit_transform(X), extractor.load()
     fits = {}
     for name, options in FITS.items():
@@ -155,6 +155,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="*", default=["centroid", "transport"], choices=list(METHODS))
     parser.add_argument("--prompts", type=int, default=len(NEUTRAL_PROMPTS), help="how many of the neutral ones")
     parser.add_argument("--new-tokens", type=int, default=20, help="0 leaves out what is measured of text generated")
+    parser.add_argument("--every", type=int, default=1, help="fit on every n-th sentence")
     parser.add_argument("--components", type=int, default=100)
     parser.add_argument("--factors", type=int, default=6)
     parser.add_argument("--out", type=Path, default=Path("steering"))

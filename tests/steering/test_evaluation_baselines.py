@@ -70,8 +70,7 @@ def test_k_means_goes_to_the_concepts_cluster() -> None:
 
 def test_activations_carry_labels_and_tokens_and_rows_without_a_label_are_others() -> None:
     labels = np.where(LABELS == "court", None, LABELS)
-    rows = ActivationArray(X.astype(np.float32))
-    rows.labels, rows.tokens = labels, TOKENS
+    rows = ActivationArray(X.astype(np.float32), rows={"labels": labels, "tokens": TOKENS})
     arms = baseline_arms(rows, words=WORDS, names=["difference of means", "difference of means, content"])
     assert list(arms["difference of means"].moves) == ["money", "river"]
     own = LABELS == "river"
