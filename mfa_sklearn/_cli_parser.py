@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _cli_evaluate
+from . import __version__, _cli_evaluate, _cli_export
 from ._base.sites import SITES
 from ._base.words import one_line
 from ._cli_shell import PROGRAM
@@ -29,6 +29,7 @@ EXAMPLES = {
     "plot": "plot mixture activations --component 20 --factors 0 8 -o region.png",
     "evaluate": "evaluate activations -k 500 -q 10 --plot evaluation.png",
     "steer": 'steer mixture "I think that" --component 20 --alpha 0.6 --generate 20',
+    "export": "export mixture --component 20 --alpha 0.6 -o move.safetensors",
     "verify": "verify activations",
 }
 
@@ -103,7 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    described = (_add_top_tokens, _add_concepts, _add_plot, _add_evaluate, _add_steer)
+    described = (_add_top_tokens, _add_concepts, _add_plot, _add_evaluate, _add_steer, _add_export)
     for add in (_add_demo, _add_extract, _add_fit, *described, _add_verify):
         add(commands)
     return parser
@@ -331,6 +332,12 @@ def _add_steer(commands: Any) -> None:
     add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")
     add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+    add_force(parser, "a file")
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(commands, "export", "a move as a file for other programs: EasySteer, llama.cpp")
+    _cli_export.add_options(parser, mixture=_MIXTURE, factor_score=_factor_score)
     add_force(parser, "a file")
 
 

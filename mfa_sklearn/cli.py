@@ -17,6 +17,7 @@ from ._base.files import replacing
 from ._base.home import home_path
 from ._base.words import plural, visible
 from ._cli_evaluate import evaluate
+from ._cli_export import export, factor_scores
 from ._cli_files import PICTURES, as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
 from ._cli_parser import make_parser
 from ._cli_shell import lenient_output, run, say
@@ -182,7 +183,7 @@ def _steer(arguments: argparse.Namespace) -> None:
 
     output = output_file(arguments, (".csv",))
     check_count("--generate", arguments.generate, least=0)
-    z = _factor_scores(arguments.z)
+    z = factor_scores(arguments.z)
     mfa = read_mixture(arguments.mixture)
     source = mfa.source_ or {}
     if not (arguments.model or source.get("model")):
@@ -205,12 +206,6 @@ def _steer(arguments: argparse.Namespace) -> None:
         say(f" after: {visible(steerer.generate(arguments.prompt, **move, **sampling))}")
 
 
-def _factor_scores(pairs: list[tuple[int, float]]) -> dict[int, float] | None:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError(f"--z names a factor twice: {[factor for factor, _ in pairs]}")
-    return dict(pairs) or None
-
-
 _COMMANDS = {
     "demo": _demo,
     "extract": _extract,
@@ -220,5 +215,6 @@ _COMMANDS = {
     "plot": _plot,
     "evaluate": evaluate,
     "steer": _steer,
+    "export": export,
     "verify": verify,
 }

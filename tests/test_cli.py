@@ -286,7 +286,10 @@ def test_usage_errors_exit_with_two(command: list[str], capsys: pytest.CaptureFi
     assert caught.value.code == 2 and "usage: mfa-sklearn" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["", "demo", "extract", "fit", "top-tokens", "concepts", "plot", "evaluate", "steer"])
+HELP = ["", "demo", "extract", "fit", "top-tokens", "concepts", "plot", "evaluate", "steer", "export"]
+
+
+@pytest.mark.parametrize("name", HELP)
 def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([name, "--help"] if name else ["--help"])

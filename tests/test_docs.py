@@ -76,8 +76,11 @@ def test_the_readme_runs(empty_folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 def test_the_guide_runs(empty_folder: Path) -> None:
+    pytest.importorskip("gguf")
     names = run("docs/guide.md", read("docs/guide.md"))
-    assert {path.name for path in empty_folder.iterdir()} == {"activations", "mixture", "pipeline.joblib", "search.png"}
+    moves = {"move.safetensors", "move.gguf", "inside.gguf"}
+    written = {"activations", "mixture", "pipeline.joblib", "search.png"} | moves
+    assert {path.name for path in empty_folder.iterdir()} == written
     assert not np.isnan(names["filled"]).any() and not np.isnan(names["drawn"]).any()
     assert {"none", "difference of means", "region"} < set(names["table"]["arm"])
 

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 # The extra of this package that brings each package that may be missing.
-_EXTRAS = {"matplotlib": "plot", "pandas": "plot", "transformer_lens": "lm", "transformers": "lm"}
+_EXTRAS = {
+    "gguf": "export",
+    "matplotlib": "plot",
+    "pandas": "plot",
+    "transformer_lens": "lm",
+    "transformers": "lm",
+}
 
 # The list that takes this thread's warnings in place of issuing them, if there is one.
 _GATHERED: ContextVar[list[tuple[type[Warning], str]] | None] = ContextVar("gathered warnings", default=None)

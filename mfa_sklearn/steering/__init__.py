@@ -1,5 +1,7 @@
 """From meaning to behavior: steering a language model towards the regions of a mixture."""
 
+from ._affine import AffineMap, affine_map
+from ._control_vector import save_control_vector
 from ._evaluation import (
     NEUTRAL_PROMPTS,
     Arm,
@@ -10,21 +12,28 @@ from ._evaluation import (
     steering_at_cost,
     summarize_steering,
 )
+from ._export import SavedMaps, load_affine, save_affine
 from ._operators import TransportMap, interpolate, shift, subspace_offset, transport, transport_map, two_stage
 from ._steerer import MFASteerer
 from ._tables import SteeredTokens
 
 __all__ = [
     "NEUTRAL_PROMPTS",
+    "AffineMap",
     "Arm",
     "MFASteerer",
+    "SavedMaps",
     "SteeredTokens",
     "SteeringDisplay",
     "TransportMap",
+    "affine_map",
     "balanced_halves",
     "baseline_arms",
     "evaluate_steering",
     "interpolate",
+    "load_affine",
+    "save_affine",
+    "save_control_vector",
     "shift",
     "steering_at_cost",
     "subspace_offset",
