@@ -87,6 +87,8 @@ def test_activations_carry_labels_and_tokens_and_rows_without_a_label_are_others
         ({"labels": np.repeat("river", N)}, ValueError, r"labels hold \['river'\] alone"),
         ({"words": WORDS}, ValueError, "the rows have no tokens"),
         ({"words": WORDS, "tokens": TOKENS}, ValueError, r"no row is a content word of \['court'\]"),
+        ({"labels": np.where(np.arange(N) == 0, "sea", LABELS)}, ValueError, "'sea' has one row"),
+        ({"X": np.where(np.eye(N, 3) == 1, np.nan, X)}, ValueError, "contains NaN"),
         ({"names": "probe"}, TypeError, r"pass \['probe'\]"),
         ({"names": ["mean"]}, ValueError, "names='mean' is unknown"),
         ({"names": ["difference of means, content"]}, ValueError, "is unknown; choose one of 'difference of means', "),

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_array
 
 from ..._base.checks import check_choice, check_count
 from ...interpret._concepts import association
@@ -133,9 +134,8 @@ def _labeled(X: Any, labels: Any, words: Any, tokens: Any, seed: int, n_clusters
     codes = np.array([number[str(label)] if known_ else -1 for label, known_ in zip(known, has, strict=True)])
     content = None if words is None else _content(optional_fact(X, "tokens", tokens), codes, concepts, words)
     count = min(check_count("n_clusters", n_clusters), len(codes))
-    return Labeled(
-        np.asarray(X, dtype=np.float64), codes, concepts, content, check_count("random_state", seed, 0), count
-    )
+    numbers = check_array(X, dtype=[np.float64, np.float32])
+    return Labeled(numbers, codes, concepts, content, check_count("random_state", seed, least=0), count)
 
 
 def _content(tokens: Any, codes: np.ndarray, concepts: list[str], words: Mapping[str, Sequence[str]]) -> np.ndarray:
@@ -153,7 +153,12 @@ def _content(tokens: Any, codes: np.ndarray, concepts: list[str], words: Mapping
 
 def _differences(rows: Labeled) -> dict[str, np.ndarray]:
     """Mean of each concept's rows less the mean of all others."""
-    return {c: rows.X[rows.codes == k].mean(0) - rows.X[rows.codes != k].mean(0) for k, c in enumerate(rows.concepts)}
+    found, total = {}, rows.X.sum(0, dtype=np.float64)
+    for code, concept in enumerate(rows.concepts):
+        own = rows.X[rows.codes == code]
+        of_own = own.sum(0, dtype=np.float64)
+        found[concept] = of_own / len(own) - (total - of_own) / (len(rows.X) - len(own))
+    return found
 
 
 def _as_long(directions: Mapping[str, np.ndarray], rows: Labeled) -> dict[str, np.ndarray]:
@@ -164,7 +169,7 @@ def _as_long(directions: Mapping[str, np.ndarray], rows: Labeled) -> dict[str, n
 
 def _probes(rows: Labeled) -> dict[str, np.ndarray]:
     rows, found = rows.content, {}
-    scale = rows.X.std(0) + np.finfo(float).tiny
+    scale = rows.X.std(0, dtype=np.float64) + np.finfo(float).tiny
     for code, concept in enumerate(rows.concepts):
         probe = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000)
         found[concept] = probe.fit(rows.X / scale, rows.codes == code).coef_[0] / scale
@@ -174,7 +179,10 @@ def _probes(rows: Labeled) -> dict[str, np.ndarray]:
 def _principal(rows: Labeled) -> dict[str, np.ndarray]:
     rows, found = rows.content, {}
     for code, (concept, difference) in enumerate(_differences(rows).items()):
-        first = PCA(1, svd_solver="full").fit(rows.X[rows.codes == code]).components_[0]
+        own = rows.X[rows.codes == code]
+        if len(own) < 2:
+            raise ValueError(f"{concept!r} has one row, and so no principal component: give more, or leave 'PCA' out")
+        first = PCA(1, svd_solver="full").fit(own).components_[0].astype(np.float64)
         found[concept] = first * (1 if first @ difference >= 0 else -1)
     return _as_long(found, rows)
 
