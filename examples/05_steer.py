@@ -44,6 +44,6 @@ print("  before:", steerer.generate(PROMPT, alpha=0.0, max_new_tokens=20, random
 print("  after: ", steerer.generate(PROMPT, component=component, alpha=ALPHA, max_new_tokens=20, random_state=0))
 
 # Whatever the model runs inside the block is steered; the hooks come off at its end.
-with steerer.steer(component=component, alpha=ALPHA, positions="prompt") as steered:
+with steerer.steer(component=component, alpha=ALPHA, select="prompt") as steered:
     print("  prompt only:", model.generate(PROMPT, max_new_tokens=20, verbose=False))
 print("  tokens that were moved:", int(steered.mask.sum()))

@@ -22,6 +22,7 @@ _HOMES = {
     "ActivationArray": "activations",
     "ActivationExtractor": "activations",
     "ActivationStore": "activations",
+    "TokenSelection": "activations",
     "load_model": "activations",
     "SubspaceDisplay": "interpret",
     "concept_components": "interpret",

@@ -177,7 +177,9 @@ def _add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--text-column", metavar="NAME", help="column of the texts, if it is not prompt, text or sentence")
     add("--label-column", metavar="NAME", help="column of the labels, if it is not label or concept")
-    add("--keep", nargs="+", metavar="TOKEN", help="keep only rows of these tokens, blanks included, as '.' or ' cat'")
+    add("--select", nargs="+", metavar="TOKEN", help="rows of these tokens only, blanks included, as '.' or ' cat'")
+    add("--select-first", type=int, metavar="N", help="rows of the first N tokens of each text only")
+    add("--select-last", type=int, metavar="N", help="rows of the last N tokens of each text only")
     add(
         "--max-norm-ratio",
         type=float,
@@ -363,10 +365,10 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
         help="a place inside the component: scores of its factors in standard deviations, as in 0=20 8=-10",
     )
     add(
-        "--positions",
-        choices=("all", "prompt", "last"),
+        "--select",
+        choices=("all", "prompt", "generated", "last"),
         default="all",
-        help="which tokens to move: all, the prompt's, or the prompt's last",
+        help="which tokens to move: all, the prompt's, those that are written, or the prompt's last",
     )
     add(
         "--method",

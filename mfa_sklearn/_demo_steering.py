@@ -16,7 +16,7 @@ from .steering import NEUTRAL_PROMPTS, Arm, MFASteerer, evaluate_steering
 ALPHA = 1.0
 # For the next token alone less is better: the model should still know which word it has to follow.
 LOGIT_ALPHA = 0.6
-POSITIONS = "prompt"
+SELECT = "prompt"
 PROMPTS = NEUTRAL_PROMPTS[1:20:2]
 N_STEERED = 8
 
@@ -24,7 +24,7 @@ N_STEERED = 8
 def steer(report: Report, fitted: Fitted, shown: Any) -> None:
     """Move the model's activations to a concept's region, and look at what it says."""
     steerer = MFASteerer(fitted.pipeline[0].load(), fitted.mfa)
-    with report.stage(f"Steering: layer {LAYER}, alpha {ALPHA}, positions {POSITIONS!r}"):
+    with report.stage(f"Steering: layer {LAYER}, alpha {ALPHA}, select {SELECT!r}"):
         steer_logits(report, fitted, steerer, shown)
         steer_shares(report, steerer, shown, fitted.words)
         steer_texts(report, steerer, shown)
@@ -33,7 +33,7 @@ def steer(report: Report, fitted: Fitted, shown: Any) -> None:
 def steer_logits(report: Report, fitted: Fitted, steerer: MFASteerer, shown: Any) -> None:
     """Which tokens a move promotes: first to a region, then to a place inside it."""
     concept, component = shown.index[0], int(shown["component"].iloc[0])
-    move: dict[str, Any] = {"component": component, "alpha": LOGIT_ALPHA, "positions": POSITIONS}
+    move: dict[str, Any] = {"component": component, "alpha": LOGIT_ALPHA, "select": SELECT}
     centroid = steerer.logit_diff(PROMPTS[0], top_k=8, **move)
     token, place = place_inside(fitted, component)
     two_stage = steerer.logit_diff(PROMPTS[0], top_k=8, z=place, **move)
@@ -67,7 +67,7 @@ def steer_shares(report: Report, steerer: MFASteerer, shown: Any, words: dict[st
     others = {concept: int((own + shift) % steerer.n_components) for (concept, own), shift in pairs}
     names = {"none": "not steered", "random": "steered to a random region", "concept": "steered to its region"}
     arms = {"random": Arm.regions(steerer, others, [ALPHA]), "concept": Arm.regions(steerer, components, [ALPHA])}
-    found = evaluate_steering(steerer, arms, words, PROMPTS, select=POSITIONS, controls=())
+    found = evaluate_steering(steerer, arms, words, PROMPTS, select=SELECT, controls=())
     report.keep("steering.csv", found)
     columns = ["share_next", "share_generated"]
     medians = found.groupby(["arm", "concept"])[columns].mean().groupby("arm").median()
@@ -84,7 +84,7 @@ def steer_texts(report: Report, steerer: MFASteerer, shown: Any) -> None:
     for number, (concept, component) in enumerate(shown["component"].head(N_STEERED).items()):
         prompt = PROMPTS[number % len(PROMPTS)]
         sampling: dict[str, Any] = {"max_new_tokens": 20, "random_state": SEED + number}
-        move: dict[str, Any] = {"component": int(component), "alpha": ALPHA, "positions": POSITIONS}
+        move: dict[str, Any] = {"component": int(component), "alpha": ALPHA, "select": SELECT}
         before = steerer.generate(prompt, alpha=0.0, **sampling)
         after = steerer.generate(prompt, **move, **sampling)
         lines.append({"concept": concept, "component": component, "before": before, "after": after})

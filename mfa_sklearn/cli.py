@@ -70,7 +70,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _extract(arguments: argparse.Namespace) -> None:
-    from .activations import ActivationExtractor
+    from .activations import ActivationExtractor, TokenSelection
     from .datasets import read_texts
 
     data = read_texts(arguments.texts, text_column=arguments.text_column, label_column=arguments.label_column)
@@ -79,7 +79,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         model=arguments.model,
         layer=arguments.layer,
         site=arguments.site,
-        keep=None if arguments.keep is None else set(arguments.keep),
+        select=TokenSelection(strings=arguments.select, first=arguments.select_first, last=arguments.select_last),
         max_norm_ratio=arguments.max_norm_ratio,
         batch_size=arguments.batch_size,
         max_length=arguments.max_length,
@@ -196,7 +196,7 @@ def _steer(arguments: argparse.Namespace) -> None:
     )
     steerer = MFASteerer(model, mfa, arguments.layer, check_source=not arguments.no_source_check)
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": z}
-    move |= {"positions": arguments.positions, "method": arguments.method}
+    move |= {"select": arguments.select, "method": arguments.method}
     table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
     give(table, output, lambda found: as_text(found, "%.3f"))
     if arguments.generate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._array import ActivationArray
 from ._extractor import ActivationExtractor
 from ._language_model import load_model
+from ._selection import TokenSelection
 from ._sites import SITES
 from ._store import ActivationStore, StoredActivations
 from ._tokenize import token_strings
@@ -15,6 +16,7 @@ __all__ = [
     "ActivationExtractor",
     "ActivationStore",
     "StoredActivations",
+    "TokenSelection",
     "load_model",
     "token_strings",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, KeysView, Mapping, Set
+from collections.abc import Iterable, KeysView, Mapping, Set
 from io import IOBase
 from numbers import Real
 from typing import Any
@@ -83,18 +83,6 @@ def check_labels(labels: Any, n_texts: int) -> np.ndarray | None:
     if len(found) != n_texts:
         raise ValueError(f"labels have shape {found.shape} for {n_texts} texts: pass one label per text")
     return found
-
-
-def check_keep(keep: Any) -> None:
-    """Refuse what is neither None, nor token strings, nor a function."""
-    if isinstance(keep, str):
-        raise TypeError(f"keep must be a set of token strings, got one string: pass {{{keep!r}}}")
-    if not (keep is None or callable(keep) or isinstance(keep, Collection)):
-        raise TypeError(f"keep must be a set of token strings or a function, got {type(keep).__name__}")
-    if isinstance(keep, Collection) and not callable(keep):
-        others = [token for token in keep if not isinstance(token, str)]
-        if others:
-            raise TypeError(f"keep must be a set of token strings, got {others[0]!r} among them: no token is that")
 
 
 def check_norm_ratio(ratio: float | None) -> None:

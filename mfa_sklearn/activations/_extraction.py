@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from .._base.checks import warn_user
 from .._base.turns import running
 from ._forward import check_width, run_batches
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of
+from ._selection import TokenSelection
 from ._sinks import norm_limits, row_norms, without_sinks
 from ._sites import check_hook
 from ._tokenize import check_max_length, tokenize
@@ -32,8 +32,7 @@ class Extraction(NamedTuple):
     batch_size: int
     max_length: int | None
     prepend_bos: bool | None
-    include_special: bool
-    keep: Collection[str] | Callable[[str], bool] | None
+    select: TokenSelection
     max_norm_ratio: float | None
     dtype: np.dtype
     progress: bool
@@ -94,7 +93,7 @@ class Extraction(NamedTuple):
             for hook in self.source["hooks"]:
                 check_hook(model, hook)
             sequences = tokenize(model, texts, self.max_length, self.prepend_bos, first, quiet)
-            plan = RowPlan.of(model.tokenizer, sequences, self.keep, self.include_special)
+            plan = RowPlan.of(model.tokenizer, sequences, self.select)
             plan.check(first, self.pooling, allow_none)
             # Sinks are told from the median over all rows, so pooling has to wait for it.
             pooling = self.pooling if self.max_norm_ratio is None else None

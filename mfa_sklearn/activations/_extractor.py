@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from .._base.devices import model_dtype_name, resolve_device
 from .._base.frames import FramesKeepFacts
 from .._base.portable import is_digest
 from ._array import ActivationArray
-from ._checks import check_keep, check_labels, check_norm_ratio, check_texts
+from ._checks import check_labels, check_norm_ratio, check_texts
 from ._cuts import told_once
 from ._extraction import Extraction
 from ._language_model import (
@@ -33,8 +33,9 @@ from ._language_model import (
     site_width,
 )
 from ._row_plan import LayerRows
+from ._selection import as_selection
+from ._selection_facts import check_prompt_only, recorded, settings_of
 from ._sites import check_layers, check_site, hook_name
-from ._tokenize import keep_digest
 
 if TYPE_CHECKING:
     import torch
@@ -76,11 +77,9 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
         architecture: GPT-2 and Llama yes, Qwen no, and encoders begin and end as their tokenizer does. A text that
         begins with that token itself, as chat templates write it, gets no second.
-    include_special : bool, default=False
-        Whether the special tokens the tokenizer adds are rows too.
-    keep : set of str or callable, optional
-        Keep only tokens in the set (``{"."}``), or those whose string a function of it accepts. Strings are the
-        tokens as decoded one by one, with any leading space. By default all.
+    select : TokenSelection or a short form of one, optional
+        Which tokens are rows: a set of strings (``{"."}``, as decoded one by one, with any leading space), a function
+        of such a string, places, or a `TokenSelection`. By default all but special tokens.
     max_norm_ratio : float, optional
         Leave out attention sinks: rows whose norm is more than this times the median norm over the rows of the call,
         in any layer. 100 is usual. By default nothing is left out. Of more than 1,000 texts the median is that of
@@ -129,8 +128,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         batch_size: int = 32,
         max_length: int | None = None,
         prepend_bos: bool | None = None,
-        include_special: bool = False,
-        keep: Collection[str] | Callable[[str], bool] | None = None,
+        select: Any = None,
         max_norm_ratio: float | None = None,
         processing: str = "raw",
         revision: str | None = None,
@@ -145,8 +143,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.max_length = max_length
         self.prepend_bos = prepend_bos
-        self.include_special = include_special
-        self.keep = keep
+        self.select = select
         self.max_norm_ratio = max_norm_ratio
         self.processing = processing
         self.revision = revision
@@ -195,7 +192,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `fit`; also if a text has only special tokens, `keep` leaves a text without rows to pool or nothing at
+            As `fit`; also if a text has only special tokens, `select` leaves a text without rows to pool or nothing at
             all, or activations are not finite.
         RuntimeError
             If another thread keeps the model in a block of `MFASteerer.steer` without running it.
@@ -245,9 +242,10 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         dtype : {"float16", "float32"}, default="float16"
             Of the numbers on disk.
         resume : bool, default=True
-            Go on where an earlier call with the same texts and parameters stopped. Functions as `keep` are the same if
-            they keep the same tokens of the model's vocabulary. With False, start anew; a store that is there is
-            replaced when the new one is whole.
+            Go on where an earlier call with the same texts and parameters stopped. Functions in `select` are the same
+            if they choose the same tokens of the model's vocabulary. A store of an earlier version, with `keep` and
+            `include_special`, is gone on with if its selection has the same meaning; to be read, no store needs to be
+            told how it was made. With False, start anew; a store that is there is replaced when the new one is whole.
 
         Returns
         -------
@@ -257,7 +255,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         ------
         ValueError
             As `transform`; also if the directory holds activations of other texts or parameters, a number is too large
-            for `dtype`, or `keep` is a function that answers differently when it is asked again.
+            for `dtype`, or `select` has a function that answers differently when it is asked again.
         OSError
             If the directory holds other things, another run is writing to it, or there is no room or right to write.
         KeyboardInterrupt
@@ -285,6 +283,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             checked,
             shard_size=int(shard_size),
             dtype=dtype,
+            select=recorded(as_selection(self.select), self._tokenizer),
             resume=resume,
             progress=self.verbose,
             least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
@@ -376,24 +375,21 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         if self.max_length is not None:
             check_count("max_length", self.max_length)
         check_norm_ratio(self.max_norm_ratio)
-        check_keep(self.keep)
-        check_flag("include_special", self.include_special)
+        check_prompt_only(self.select)
         if self.prepend_bos is not None:
             check_flag("prepend_bos", self.prepend_bos)
 
     def _settings(self) -> dict[str, Any]:
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
-        keep = self.keep
-        if callable(keep):
-            keep = keep_digest(load_tokenizer(self.model, self.revision), keep)
-        elif keep is not None:
-            keep = sorted(keep)
-        names = ("max_length", "include_special", "max_norm_ratio")
-        return {"keep": keep, **{name: getattr(self, name) for name in names}}
+        chosen = settings_of(as_selection(self.select), self._tokenizer)
+        return chosen | {name: getattr(self, name) for name in ("max_length", "max_norm_ratio")}
+
+    def _tokenizer(self) -> Any:
+        return load_tokenizer(self.model, self.revision)
 
     def _least_rows(self, n_texts: int) -> int:
         """Rows that so many texts have at least."""
-        selected = self.pooling is None and (self.keep is not None or self.max_norm_ratio is not None)
+        selected = self.pooling is None and not (as_selection(self.select).is_whole and self.max_norm_ratio is None)
         return 0 if selected else n_texts
 
     def _extract(
@@ -422,8 +418,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             batch_size=int(self.batch_size),
             max_length=self.max_length,
             prepend_bos=self.prepend_bos,
-            include_special=bool(self.include_special),
-            keep=self.keep,
+            select=as_selection(self.select),
             max_norm_ratio=None if self.max_norm_ratio is None else float(self.max_norm_ratio),
             dtype=np.dtype(np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32),
             progress=progress,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ._array import ActivationArray
-from ._tokenize import TokenSequence, kept_tokens, token_strings
+from ._selection_facts import kept_tokens
+from ._tokenize import TokenSequence, token_strings
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,22 @@ class RowPlan:
     sequences: list[TokenSequence]
     positions: list[np.ndarray]
     offsets: np.ndarray
+    select: Any = None
 
     @classmethod
-    def of(cls, tokenizer: Any, sequences: list[TokenSequence], keep: Any, include_special: bool) -> RowPlan:
-        positions = kept_tokens(tokenizer, sequences, keep, include_special)
-        return cls(sequences, positions, np.concatenate([[0], np.cumsum([len(p) for p in positions])]))
+    def of(cls, tokenizer: Any, sequences: list[TokenSequence], select: Any) -> RowPlan:
+        positions = kept_tokens(tokenizer, sequences, select)
+        return cls(sequences, positions, np.concatenate([[0], np.cumsum([len(p) for p in positions])]), select)
 
     def check(self, first: int, pooling: str | None, allow_none: bool) -> None:
         """Refuse texts without rows where there must be some; `first` is the number of the first text."""
         if self.offsets[-1] == 0 and not allow_none:
-            raise ValueError(f"keep leaves no token of the {len(self.positions)} texts: keep more tokens")
+            raise ValueError(nothing_selected(self.select, len(self.positions)))
         bare = first + np.flatnonzero(np.diff(self.offsets) == 0)
         if pooling and len(bare):
             raise ValueError(
-                f"keep leaves no token of texts[{bare[0]}] to pool, nor of {len(bare) - 1} others: leave them out"
+                f"select={self.select!r} chooses no token of texts[{bare[0]}] to pool, nor of {len(bare) - 1} others: "
+                "leave them out"
             )
 
     def row_index(self, index: np.ndarray) -> np.ndarray:
@@ -69,6 +72,11 @@ class RowPlan:
             chosen = self.offsets[:-1] if pooling == "first" else self.offsets[1:] - 1
             facts = {name: fact[chosen] for name, fact in facts.items()}
         return {"tokens": token_strings(tokenizer, facts["token_ids"]), **facts}
+
+
+def nothing_selected(select: Any, n_texts: int) -> str:
+    """What is said of a selection that gives no row at all."""
+    return f"select={select!r} chooses no token of the {n_texts} texts: choose more tokens"
 
 
 def rows_of(

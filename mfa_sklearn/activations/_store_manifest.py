@@ -3,6 +3,7 @@
     format, version   what wrote it
     key               of texts, labels and parameters; a run is resumed only with the same
     source            as in `ActivationArray.source`
+    select            the selection of tokens, as `TokenSelection.to_dict` writes it, predicates as digests; only told
     layers            of which there are arrays, all of one width
     dtype             of the numbers
     width             columns; 0 before the first part is whole
@@ -11,7 +12,8 @@
     sha256            of all that
 
 and of each part its name, the number of its rows, the range of its texts, its facts per row, and of each of its files
-the size and the checksum. Manifests of earlier versions have no checksums and no sizes.
+the size and the checksum. Manifests of earlier versions have no checksums and sizes, and no selection:
+reading needs none.
 """
 
 from __future__ import annotations

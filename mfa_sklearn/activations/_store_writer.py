@@ -24,7 +24,7 @@ from .._base.labels import label_array, to_disk
 from .._base.leftovers import clear_leftovers
 from .._base.locks import locked
 from .._base.stored import DigestedFile, with_digest
-from ._row_plan import LayerRows
+from ._row_plan import LayerRows, nothing_selected
 from ._store import ActivationStore
 from ._store_files import check_layer
 from ._store_manifest import (
@@ -52,6 +52,7 @@ def write_store(
     *,
     shard_size: int = 1000,
     dtype: str = "float16",
+    select: dict[str, Any] | None = None,
     resume: bool = True,
     progress: bool = False,
     least_bytes: int = 0,
@@ -72,6 +73,8 @@ def write_store(
     shard_size : int
         Texts per part.
     dtype : {"float16", "float32"}
+    select : dict, optional
+        The selection of tokens, for the manifest.
     resume : bool
     progress : bool
     least_bytes : int
@@ -99,7 +102,7 @@ def write_store(
         return ActivationStore(path)
     with locked(path):
         probe(path, least_bytes)
-        run = _start(path, key, _new_manifest(key, source, len(texts), dtype), resume)
+        run = _start(path, key, _new_manifest(key, source, len(texts), dtype, select), resume)
         with _telling_what_is_kept(run):
             _write_parts(run, extract, texts, labels, shard_size, progress)
         _finish(run)
@@ -144,13 +147,14 @@ class _Run:
         _delete_parts(self.path, self.mark)
 
 
-def _new_manifest(key: str, source: dict[str, Any], n_texts: int, dtype: str) -> dict[str, Any]:
+def _new_manifest(key: str, source: dict[str, Any], n_texts: int, dtype: str, select: Any) -> dict[str, Any]:
     layers = source["layer"] if isinstance(source["layer"], list) else [source["layer"]]
     return {
         "format": FORMAT,
         "version": VERSION,
         "key": key,
         "source": source | {"layer": layers},
+        "select": select,
         "layers": layers,
         "dtype": dtype,
         "width": 0,
@@ -229,7 +233,7 @@ def _finish(run: _Run) -> None:
     """Refuse a store without rows, and have a whole one take its place."""
     if not any(shard["rows"] for shard in run.manifest["shards"]):
         run.discard()
-        raise ValueError(f"keep leaves no token of the {run.manifest['n_texts']} texts: keep more tokens")
+        raise ValueError(nothing_selected(run.manifest["select"], run.manifest["n_texts"]))
     if run.name == NEXT:
         run.save(MANIFEST)
         _tidy(run.path)

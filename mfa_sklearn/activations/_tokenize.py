@@ -6,9 +6,8 @@ with one token, which a text may also spell out.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +16,6 @@ import numpy as np
 from .._base.checks import warn_user
 from ._cuts import count_cuts
 from ._language_model import keep_tokenizer
-
-# Tokens that a function is asked about twice, to see whether it says the same.
-_ASKED_AGAIN = 1000
 
 
 @dataclass(frozen=True)
@@ -34,12 +30,15 @@ class TokenSequence:
         Whether the tokenizer added the token, as opposed to finding it in the text.
     starts, ends : int64 or None
         Characters of the text the token covers; None if the tokenizer cannot tell.
+    roles : str or None
+        Who says it, where the text is a chat; "" for nobody.
     """
 
     ids: np.ndarray
     special: np.ndarray
     starts: np.ndarray | None = None
     ends: np.ndarray | None = None
+    roles: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,13 +59,13 @@ class TokenSequence:
 
     def led_by(self, token_id: int) -> TokenSequence:
         """The same with a special token in front."""
-        facts = (token_id, True, 0, 0)
+        facts: tuple[Any, ...] = (token_id, True, 0, 0, "")
         return TokenSequence(
             *(None if a is None else np.insert(a, 0, fact) for a, fact in zip(self._arrays(), facts, strict=True))  # type: ignore[arg-type]
         )
 
     def _arrays(self) -> tuple[np.ndarray | None, ...]:
-        return self.ids, self.special, self.starts, self.ends
+        return self.ids, self.special, self.starts, self.ends, self.roles
 
 
 def tokenize(
@@ -190,59 +189,6 @@ def token_strings(tokenizer: Any, ids: Any) -> np.ndarray:
     known = distinct[distinct >= 0].tolist()
     strings = [str(i) for i in known] if tokenizer is None else _decode(tokenizer, known)
     return np.array([""] * (len(distinct) - len(known)) + strings, dtype=str)[inverse]
-
-
-def kept_tokens(
-    tokenizer: Any,
-    sequences: Sequence[TokenSequence],
-    keep: Collection[str] | Callable[[str], bool] | None = None,
-    include_special: bool = False,
-) -> list[np.ndarray]:
-    """Positions of the tokens that become rows, per sequence.
-
-    `keep` is asked once per distinct token string; special tokens are kept or not by `include_special` alone.
-    """
-    if keep is None:
-        return [np.flatnonzero(include_special | ~s.special) for s in sequences]
-    all_ids = np.concatenate([s.ids for s in sequences])
-    distinct, inverse = np.unique(all_ids, return_inverse=True)
-    wanted = keep if callable(keep) else set(keep).__contains__
-    verdict = np.array([bool(wanted(str(token))) for token in token_strings(tokenizer, distinct)])[inverse]
-    per_text = np.split(verdict, np.cumsum([len(s) for s in sequences])[:-1])
-    return [
-        np.flatnonzero(np.where(s.special, include_special, yes)) for s, yes in zip(sequences, per_text, strict=True)
-    ]
-
-
-def keep_digest(tokenizer: Any, keep: Callable[[str], bool]) -> str:
-    """What a function says of every token of a vocabulary, as a digest.
-
-    It tells functions apart where names, code and state do not - lambdas, closures, partials, objects that are called -
-    and is the same in another process.
-
-    Raises
-    ------
-    ValueError
-        If it says something else of a token when it is asked again: what it keeps then depends on the order of the
-        texts or on chance, and a run that goes on would not go on with the same.
-    """
-    strings = sorted(set(token_strings(tokenizer, np.arange(len(tokenizer))).tolist()))
-    verdicts = [_verdict(keep, string) for string in strings]
-    for index in range(0, len(strings), max(1, len(strings) // _ASKED_AGAIN))[::-1]:
-        if _verdict(keep, strings[index]) != verdicts[index]:
-            raise ValueError(
-                f"keep says {verdicts[index]} of the token {strings[index]!r}, and something else when it is asked "
-                "again: give a set of tokens, or a function of the token alone"
-            )
-    lines = (f"{string!r}: {verdict}\n" for string, verdict in zip(strings, verdicts, strict=True))
-    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]}"
-
-
-def _verdict(keep: Callable[[str], bool], string: str) -> str:
-    try:
-        return str(bool(keep(string)))
-    except Exception as error:  # no text need hold this token; where one does, the run says so
-        return type(error).__name__
 
 
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[TokenSequence]:

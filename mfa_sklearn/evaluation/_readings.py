@@ -7,7 +7,7 @@ pseudo-log-likelihood of Salazar, Liang, Nguyen & Kirchhoff (2020), "Masked lang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..activations._forward import pad_right
 from ..activations._row_plan import RowPlan
+from ..activations._selection import as_selection
 from ..activations._tokenize import TokenSequence, is_encoder, tokenize
 
 # Architectures, as a configuration names them, whose weights hold a head that fills gaps.
@@ -71,14 +72,14 @@ class Readings:
     mask_id : int or None
         The token that stands for a masked one; None for causal models.
     pad_id : int
-    include_special : bool
-        Whether the mask is a row as well.
+    with_mask : bool
+        Whether a mask is a row where its token is one: it counts as special.
     """
 
     plan: RowPlan
     mask_id: int | None
     pad_id: int
-    include_special: bool
+    with_mask: bool
 
     @classmethod
     def of(
@@ -87,8 +88,7 @@ class Readings:
         texts: Sequence[str],
         max_length: int | None = None,
         prepend_bos: bool | None = None,
-        keep: Collection[str] | Callable[[str], bool] | None = None,
-        include_special: bool = False,
+        select: Any = None,
     ) -> Readings:
         """Texts, read as `ActivationExtractor` with these parameters reads them.
 
@@ -97,12 +97,14 @@ class Readings:
         ValueError
             If no token is a row, or none is predicted.
         """
+        selection = as_selection(select)
         sequences = tokenize(model, texts, max_length, prepend_bos)
-        plan = RowPlan.of(model.tokenizer, sequences, keep, include_special)
+        plan = RowPlan.of(model.tokenizer, sequences, selection)
         plan.check(0, None, allow_none=False)
         mask_id = model.tokenizer.mask_token_id if is_encoder(model) else None
         pad_id = getattr(model.tokenizer, "pad_token_id", None) or 0
-        readings = cls(plan, mask_id, pad_id, include_special)
+        with_mask = any(part.special for part in selection.parts)
+        readings = cls(plan, mask_id, pad_id, with_mask)
         if not readings.n_tokens.any():
             raise ValueError("no text has a token that follows another: there is nothing to predict, give longer texts")
         return readings
@@ -154,7 +156,7 @@ class Readings:
             replaced[number, self.plan.positions[text]] = True
             if position >= 0:
                 ids[number, position] = self.mask_id
-                replaced[number, position] = self.include_special
+                replaced[number, position] &= self.with_mask
         read, real, rows = torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(replaced)
         places = (torch.from_numpy(row), torch.from_numpy(column), torch.from_numpy(target))
         return Batch(read, real, rows, *places, text=texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from .._base.checks import check_count, check_flag, warn_user
 from .._base.devices import plain_array
 from .._base.origin import differences
 from .._base.turns import running
-from ..activations._checks import check_keep, check_norm_ratio, check_texts
+from ..activations._checks import check_norm_ratio, check_texts
+from ..activations._selection_facts import check_prompt_only
 from ..activations._sites import check_site
 from ..activations._tokenize import check_max_length
 from ..steering._place import (
@@ -45,8 +46,7 @@ def reconstruction_loss(
     site: str | None = None,
     *,
     mean: Rows | None = None,
-    include_special: bool = False,
-    keep: Collection[str] | Callable[[str], bool] | None = None,
+    select: Any = None,
     max_norm_ratio: float | None = None,
     max_length: int | None = None,
     prepend_bos: bool | None = None,
@@ -66,7 +66,7 @@ def reconstruction_loss(
 
     Rows are what `ActivationExtractor` with the same parameters gives. All others stay as they are: the token at the
     beginning of a text attracts attention with a norm far from all others', and candidates have never seen it. Where
-    `include_special` replaces it too, much of a loss may be about that token.
+    `select` takes in special tokens, much of a loss may be about that one.
 
     Parameters
     ----------
@@ -87,10 +87,8 @@ def reconstruction_loss(
     mean : array-like of shape (D,) or (n_rows, D), optional
         The mean row, or rows to take it of, such as those the candidates were fitted on. By default that of the rows of
         `texts`, read in a pass of its own. It is one row for all candidates, so that their shares can be compared.
-    include_special : bool, default=False
-        Whether special tokens that the tokenizer adds, and the mask, are rows as well.
-    keep : set of str or callable, optional
-        Which tokens are rows, as of `ActivationExtractor`; by default all.
+    select : TokenSelection or a short form of one, optional
+        Which tokens are rows, as of `ActivationExtractor`; by default all but special tokens. The mask counts as one.
     max_norm_ratio : float, optional
         Leave rows as they are whose norm is more than this times the median norm, as of `ActivationExtractor`.
     max_length : int, optional
@@ -151,8 +149,8 @@ def reconstruction_loss(
     """
     check_hookable(model, candidates)
     check_predicts(model)
-    _check_parameters(batch_size, keep, max_norm_ratio, max_length, model)
-    include_special = check_flag("include_special", include_special)
+    _check_parameters(batch_size, max_norm_ratio, max_length, model)
+    selection = check_prompt_only(select)
     reconstructors = _reconstructors(candidates)
     place, source = _resolve(model, candidates, layer, site, check_flag("check_source", check_source))
     mean_row = None if mean is None else _mean_row(model, place, mean)
@@ -161,14 +159,13 @@ def reconstruction_loss(
         if turn.in_block:
             warn_user(_STEERED)
         begins = resolve_prepend_bos(prepend_bos, source)
-        readings = Readings.of(model, found, max_length, begins, keep, include_special)
+        readings = Readings.of(model, found, max_length, begins, selection)
         run = Run(model, place.hook_name, turn, readings, int(batch_size), max_norm_ratio)
         return run.losses(reconstructors, mean_row, bool(verbose))
 
 
-def _check_parameters(batch_size: Any, keep: Any, ratio: Any, max_length: Any, model: Any) -> None:
+def _check_parameters(batch_size: Any, ratio: Any, max_length: Any, model: Any) -> None:
     check_count("batch_size", batch_size)
-    check_keep(keep)
     check_norm_ratio(ratio)
     if max_length is not None:
         check_max_length(model, check_count("max_length", max_length))

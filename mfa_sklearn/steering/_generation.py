@@ -154,13 +154,15 @@ def as_given(
     """What was written, (n, T + new) behind prompts padded on the left, in the form that the prompts had."""
     as_text = return_type == "str" or (return_type == "input" and encoded.texts is not None)
     width = encoded.ids.shape[1]
-    rows = [row[width - n :] for row, n in zip(written, encoded.lengths, strict=True)]
+    per_prompt = len(written) // len(encoded.lengths)  # several of each where the model was asked for them
+    rows = [row[width - encoded.lengths[i // per_prompt] :] for i, row in enumerate(written)]
+    single = encoded.single and per_prompt == 1
     if not as_text and encoded.texts is None:
-        return rows[0] if encoded.single else (rows if len(set(encoded.lengths)) > 1 else written)
+        return rows[0] if single else (rows if len(set(encoded.lengths)) > 1 else written)
     if not as_text:
         return written
     texts = [tokenizer.decode(row, skip_special_tokens=True) for row in rows]
-    return texts[0] if encoded.single else texts
+    return texts[0] if single else texts
 
 
 @contextmanager
@@ -190,7 +192,7 @@ def refusing_nan(model: Any) -> Iterator[None]:
 
 def check_finite(logits: Tensor) -> Tensor:
     """`logits`, if none is NaN."""
-    if bool(logits.isnan().any()):
+    if math.isnan(logits.max()):  # a maximum is NaN if one of its numbers is
         raise ValueError(
             "the logits hold NaN: the activations were moved farther than the model can compute with, so give a "
             "smaller alpha or z; if alpha=0 gives the same, look for NaN in the model's weights"
@@ -210,8 +212,9 @@ def _check_values(options: Mapping[str, Any]) -> None:
         raise ValueError(
             f"temperature={temperature} must be at least {_COLDEST}, or 0 to take the most probable token each time"
         )
-    if top_k is not None:
-        check_count("top_k", top_k)
+    for name in ("top_k", "num_beams", "num_return_sequences"):
+        if options.get(name) is not None:
+            check_count(name, options[name])
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p} must be above 0 and at most 1")
     if top_k is not None and top_p is not None:

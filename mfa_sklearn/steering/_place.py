@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from .._base.checks import check_flag, warn_user
 from .._base.origin import differences
 from .._base.turns import turn_of
@@ -157,6 +159,13 @@ def existing_hook(model: Any, layer: int, site: str) -> str:
             return name
     except (KeyError, NotImplementedError) as error:
         raise ValueError(f"the model has no hook {name!r}: its architecture lacks the site {site!r}") from error
+
+
+def computing_dtype(model: Any) -> torch.dtype:
+    """The precision that a model computes in."""
+    parameters = getattr(model, "parameters", None)
+    first = next(iter(parameters()), None) if callable(parameters) else None
+    return getattr(first, "dtype", torch.float32)
 
 
 def check_width(model: Any, name: str, site: str, n_features: int, whose: str = "the mixture") -> None:

@@ -6,55 +6,30 @@ before its hooks fire (`watch`), and keeps the sequence together, so that a gene
 then one at a time) and without (all columns, again and again) have the same tokens steered.
 
 A forward pass continues the sequence before it if it brings the cache of that sequence, or its very tokens and one
-more; anything else begins a new sequence, whose tokens are all prompt. Models that cannot be watched (no torch module
-inside, or entered past it) are judged by shape: same rows and one column, or one column more, continues.
+more; anything else begins a new sequence, whose tokens are all prompt. Under beams rows change places between passes:
+a row goes on with what another has written. With a cache that is seen when the cache is put into its new order, without
+one from the tokens themselves. Models that cannot be watched (no torch module inside, or entered past it) are judged by
+shape: same rows and one column, or one column more, continues.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral
 from threading import get_ident
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-NAMES = ("all", "prompt", "last")
+from ..activations._selection import TokenSelection
+from ..activations._selection_facts import Chooser, TokenFacts
+from ..activations._tokenize import TokenSequence
+from ._prompts import Encoded
 
-
-class Positions(NamedTuple):
-    """A checked choice of positions: a name of `NAMES`, or places in the row's own token sequence."""
-
-    name: str | None
-    places: tuple[int, ...] = ()
-
-
-def check_positions(positions: Any) -> Positions:
-    """The choice a user means.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is neither a known name nor integers.
-    """
-    if isinstance(positions, str):
-        if positions not in NAMES:
-            raise ValueError(f"positions={positions!r} is unknown; use one of {', '.join(NAMES)}, or integers")
-        return Positions(positions)
-    places = [positions] if isinstance(positions, Integral) else positions
-    if isinstance(places, Tensor):
-        places = places.tolist()
-    try:
-        places = list(places)
-    except TypeError:
-        places = [None]
-    if any(isinstance(p, bool) or not isinstance(p, Integral) for p in places):
-        raise TypeError(f"positions={positions!r} must be one of {', '.join(NAMES)}, an integer or a list of integers")
-    if not places:
-        raise ValueError("positions is empty: nothing would be steered; use alpha=0 to look at the model as it is")
-    return Positions(None, tuple(int(p) for p in places))
+# Who says, in a chat, what the model writes.
+WRITER = "assistant"
 
 
 class Seen(NamedTuple):
@@ -66,61 +41,126 @@ class Seen(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """The token sequences in hand, over all columns read so far."""
+    """The token sequences in hand, over all columns read so far, on the CPU."""
 
-    ids: Tensor | None  # (n, S)
+    ids: Tensor | None  # (n, S), -1 where a token is not known
     real: Tensor  # (n, S)
     prompt_width: int
     steered: Tensor  # (n, S)
 
+    def of_rows(self, index: Tensor) -> Progress:
+        """The same with other rows in their places."""
+        ids = None if self.ids is None else self.ids[index]
+        return Progress(ids, self.real[index], self.prompt_width, self.steered[index])
+
 
 class PositionTracker:
-    """Follows forward passes and says which of their positions are to be steered.
+    """Follows forward passes and says which of their tokens are to be steered.
 
     Parameters
     ----------
-    positions : Positions
-    special_tokens : bool
-        Whether names take in the beginning-of-text token. Places given as integers always count as they are.
-    bos_id, pad_id : int, optional
-        Of the tokenizer.
+    selection : TokenSelection
+    tokenizer : transformers tokenizer, optional
+        Of the model; strings, predicates and the beginning-of-text token are known by it.
+    known : iterable of TokenSequence
+        Prompts of which more is known than their ids: which tokens are special, and who says them. They are found by
+        their ids, wherever they are padded and however often they stand in a batch. Of others the beginning-of-text
+        token is special where it comes first.
+
+    Attributes
+    ----------
+    sequence : Progress or None
+        The sequences in hand. Under beams the rows are those of the beams that are still being written, each with its
+        own history, in the order of the model's batch: the prompts', with the beams of each one after the other.
     """
 
-    def __init__(self, positions: Positions, special_tokens: bool, bos_id: int | None, pad_id: int | None) -> None:
-        self._positions, self._special_tokens = positions, special_tokens
-        self._bos_id, self._pad_id = bos_id, pad_id
+    def __init__(self, selection: TokenSelection, tokenizer: Any = None, known: Iterable[TokenSequence] = ()) -> None:
+        self._choose, self._tokenizer = Chooser(selection, tokenizer), tokenizer
+        self._known = {tuple(sequence.ids.tolist()): sequence for sequence in known}
         self._seen: Seen | None = None
+        self._start, self._has_roles, self._n_passes, self._found = 0, False, 0, False
         self.sequence: Progress | None = None
 
     def expect(self, seen: Seen) -> None:
         """Take note of what the coming forward pass is called with."""
         self._seen = seen
 
+    def reorder(self, rows: Tensor) -> None:
+        """Take note that each row goes on with what another has written, `rows` (n,)."""
+        if self.sequence is not None and len(rows) == len(self.sequence.real):
+            self.sequence = self.sequence.of_rows(rows.cpu())
+
     def select(self, n_rows: int, width: int) -> Tensor:
-        """Positions (n, T) of the pass under way that are to be steered.
+        """Tokens (n, T) of the pass under way that are to be steered, on the CPU.
 
         Raises
         ------
         ValueError
-            If a negative place lies before the beginning of a prompt.
+            If a negative place lies before the beginning of a prompt, or the selection asks for ids or roles that are
+            not known.
         """
         seen = self._usable(n_rows, width)
         earlier = self._continued(seen, n_rows, width)
         start = seen.start if seen else (earlier.real.shape[1] if earlier and width == 1 else 0)
         ids, real = self._columns(seen, earlier, start, n_rows, width)
         prompt_width = earlier.prompt_width if earlier else start + width
-        chosen = self._choose(ids, real, prompt_width)
-        before = earlier.steered[:, :start] if earlier else torch.zeros_like(chosen[:, :start])
-        steered = torch.cat([before.to(chosen.device), chosen[:, start:]], dim=1)
-        self.sequence = Progress(ids, real, prompt_width, steered)
+        before = earlier.steered if earlier else torch.zeros((n_rows, 0), dtype=torch.bool)
+        chosen = torch.cat([before, self._chosen(ids, real, prompt_width, before.shape[1])], dim=1)
+        steered = chosen if earlier else torch.cat([torch.zeros_like(chosen[:, :start]), chosen[:, start:]], dim=1)
+        self.sequence, self._start = Progress(ids, real, prompt_width, steered), start
+        self._n_passes += 1
+        self._found = self._found or bool(chosen[:, start:].any())
         return chosen[:, start:]
 
+    def generated_step(self) -> Tensor:
+        """Of the tokens (n, T) of the pass under way: 0 in the prompt, then 1, 2, ... as they are written."""
+        assert self.sequence is not None
+        real, width = self.sequence.real, self.sequence.prompt_width
+        step = real.cumsum(1) - real[:, :width].sum(1, keepdim=True)
+        return (step.clamp(min=0) * real)[:, self._start :]
+
+    def check_chosen(self) -> None:
+        """Refuse passes of which no token was chosen.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self._n_passes and not self._found:
+            n = self._n_passes
+            passes = "the forward pass" if n == 1 else f"any of {n} forward passes"
+            raise ValueError(
+                f"select={self._choose.selection!r} chose no token of {passes}, so nothing was steered: choose more "
+                "tokens, or use alpha=0 to look at the model as it is"
+            )
+
+    def check_prompts(self, encoded: Encoded, n_new: int = 0) -> None:
+        """Refuse a selection of no token of these prompts and of none that can be written behind them.
+
+        Raises
+        ------
+        ValueError
+        """
+        ids = encoded.ids.cpu()
+        real = torch.ones(ids.shape, dtype=torch.bool) if encoded.mask is None else encoded.mask.bool().cpu()
+        if self._choose(self._facts(ids, real)).any() or (n_new and _reaches(self._choose, min(encoded.lengths))):
+            return
+        some = "the prompt" if encoded.single else f"the {len(ids)} prompts"
+        roles = sorted({str(r) for s in encoded.sequences or () if s.roles is not None for r in s.roles} - {""})
+        raise ValueError(
+            f"select={self._choose.selection!r} chooses no token of {some}{'' if n_new else ', and none is generated'}"
+            f"{f' (with the roles {roles})' if roles else ''}: nothing would be steered, so choose more tokens"
+        )
+
     def _usable(self, n_rows: int, width: int) -> Seen | None:
+        """What is known of the pass under way, on the CPU."""
         seen, self._seen = self._seen, None
-        return seen if seen is not None and seen.ids is not None and seen.ids.shape == (n_rows, width) else None
+        if seen is None or seen.ids is None or seen.ids.shape != (n_rows, width):
+            return None
+        return Seen(seen.ids.cpu().long(), None if seen.mask is None else seen.mask.cpu(), seen.start)
 
     def _continued(self, seen: Seen | None, n_rows: int, width: int) -> Progress | None:
-        """The sequence in hand, if this pass goes on with it."""
+        """The sequences in hand, if this pass goes on with them, in the order of its rows."""
         earlier = self.sequence
         if earlier is None or len(earlier.real) != n_rows:
             return None
@@ -129,9 +169,14 @@ class PositionTracker:
             return earlier if width in (1, read + 1) else None
         if seen.start:
             return earlier if seen.start == read else None
-        assert seen.ids is not None
-        same = earlier.ids is not None and width == read + 1 and torch.equal(seen.ids[:, :read], earlier.ids)
-        return earlier if same else None
+        if earlier.ids is None or width != read + 1 or seen.ids is None:
+            return None
+        before = seen.ids[:, :read]
+        if torch.equal(before, earlier.ids):
+            return earlier
+        same = (before[:, None] == earlier.ids[None]).all(-1)  # of this row and an earlier one
+        same += same.diagonal().diag()  # a row that goes on with itself comes before its likes
+        return earlier.of_rows(same.long().argmax(1)) if bool(same.any(1).all()) else None
 
     def _columns(
         self, seen: Seen | None, earlier: Progress | None, start: int, n_rows: int, width: int
@@ -143,7 +188,7 @@ class PositionTracker:
         assert seen.ids is not None
         ids = seen.ids
         if start:
-            unknown = torch.full((n_rows, start), -1, dtype=ids.dtype, device=ids.device)
+            unknown = torch.full((n_rows, start), -1, dtype=ids.dtype)
             ids = torch.cat([earlier.ids if earlier and earlier.ids is not None else unknown, ids], dim=1)
         return ids, self._real(seen, earlier, ids)
 
@@ -153,32 +198,72 @@ class PositionTracker:
         if earlier is not None:
             return torch.nn.functional.pad(earlier.real, (0, ids.shape[1] - earlier.real.shape[1]), value=True)
         real = torch.ones_like(ids, dtype=torch.bool)
-        if self._pad_id is not None and len(ids) > 1:
+        pad_id = getattr(self._tokenizer, "pad_token_id", None)
+        if pad_id is not None and len(ids) > 1:
             # Rows padded on the right come without a mask; the first token is real even if it is the padding token.
-            real = ids.ne(self._pad_id).flip(1).cumsum(1).flip(1) > 0
+            real = ids.ne(pad_id).flip(1).cumsum(1).flip(1) > 0
             real[:, 0] = True
         return real
 
-    def _choose(self, ids: Tensor | None, real: Tensor, prompt_width: int) -> Tensor:
-        place = real.cumsum(1) - 1
-        n_prompt = real[:, :prompt_width].sum(1, keepdim=True)
-        if self._positions.name is None:
-            return real & self._at_places(place, n_prompt)
-        prompt = torch.arange(real.shape[1], device=real.device) < prompt_width
-        if self._positions.name == "last":
-            return real & prompt & (place == n_prompt - 1)
-        chosen = real & prompt if self._positions.name == "prompt" else real
-        if ids is not None and self._bos_id is not None and not self._special_tokens:
-            chosen = chosen & ~((place == 0) & (ids == self._bos_id))
-        return chosen
+    def _chosen(self, ids: Tensor | None, real: Tensor, prompt_width: int, start: int) -> Tensor:
+        """The selection (n, S - start) of the columns from `start` on: of whole prompts, or of what is behind them."""
+        if ids is None and self._choose.needs_ids:
+            raise ValueError(
+                f"select={self._choose.selection!r} asks which tokens these are, and this model does not show what it "
+                "reads: select by phase or place"
+            )
+        known = torch.full(real.shape, -1) if ids is None else ids
+        facts = self._facts(known, real) if not start else self._behind(known, real, prompt_width, start)
+        return torch.from_numpy(self._choose(facts))
 
-    def _at_places(self, place: Tensor, n_prompt: Tensor) -> Tensor:
-        chosen = torch.zeros_like(place, dtype=torch.bool)
-        for p in self._positions.places:
-            if p < 0 and bool((n_prompt + p < 0).any()):
-                raise ValueError(f"position {p} lies before the first of {int(n_prompt.min())} prompt tokens")
-            chosen |= place == (p if p >= 0 else n_prompt + p)
-        return chosen
+    def _behind(self, ids: Tensor, real: Tensor, prompt_width: int, start: int) -> TokenFacts:
+        """Facts of generated tokens, the columns from `start` on."""
+        places = real.cumsum(1)[:, start:].numpy() - 1
+        n_prompt, some = real[:, :prompt_width].sum(1).numpy(), real[:, start:].numpy()
+        roles = np.full(some.shape, WRITER) if self._has_roles else None
+        return TokenFacts(ids[:, start:].numpy(), some, places, n_prompt, np.zeros_like(some), roles)
+
+    def _facts(self, ids: Tensor, real: Tensor) -> TokenFacts:
+        """Facts of whole prompts."""
+        known = [self._known_of(row[some].numpy()) for row, some in zip(ids, real, strict=True)]
+        given = [sequence.roles for sequence in known if sequence.roles is not None]
+        self._has_roles = len(given) == len(known)
+        where = real.numpy()
+        special = np.zeros(where.shape, dtype=bool)
+        special[where] = np.concatenate([sequence.special for sequence in known])
+        roles = np.full(where.shape, "", dtype=object) if self._has_roles else None
+        if roles is not None:
+            roles[where] = np.concatenate(given)
+        facts = TokenFacts.of_prompts(ids.numpy(), where, special, None if roles is None else roles.astype(str))
+        self._check_places(facts)
+        return facts
+
+    def _known_of(self, ids: np.ndarray) -> TokenSequence:
+        """A prompt, of which more is known than its ids or is told by them."""
+        found = self._known.get(tuple(ids.tolist()))
+        if found is not None:
+            return found
+        begins = [getattr(self._tokenizer, name, None) for name in ("bos_token_id", "cls_token_id")]
+        special = np.zeros(len(ids), dtype=bool)
+        special[:1] = bool(len(ids)) and int(ids[0]) in begins
+        return TokenSequence(ids, special)
+
+    def _check_places(self, facts: TokenFacts) -> None:
+        shortest = int(min(facts.n_prompt, default=0))
+        for place in self._choose.selection.places:
+            if place < -shortest:
+                raise ValueError(f"position {place} lies before the first of {shortest} prompt tokens")
+
+
+def _reaches(choose: Chooser, shortest: int) -> bool:
+    """Whether generated tokens may be chosen, whichever they are, behind prompts of which this is the shortest."""
+    for part in choose.selection.parts:
+        windowed = part.first is not None or part.last is not None
+        if part.phase == "prompt" or (windowed and part.phase is None):
+            continue
+        if part.at is None or max(part.at) >= shortest:  # type: ignore[arg-type]
+            return True
+    return False
 
 
 @contextmanager
@@ -190,16 +275,45 @@ def watch(model: Any, tracker: PositionTracker) -> Iterator[None]:
         return
 
     thread = get_ident()
+    with _followed_caches(tracker) as follow:
 
-    def before(_: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        if get_ident() == thread:  # a pass of another thread is none of this sequence
-            tracker.expect(read_call(args, kwargs))
+        def before(_: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+            if get_ident() == thread:  # a pass of another thread is none of this sequence
+                tracker.expect(read_call(args, kwargs))
+                follow(kwargs.get("past_key_values"))
 
-    handle = module.register_forward_pre_hook(before, with_kwargs=True)
+        handle = module.register_forward_pre_hook(before, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+@contextmanager
+def _followed_caches(tracker: PositionTracker) -> Iterator[Any]:
+    """Tell the tracker when rows of a cache change places, as they do under beams; caches are let go at the end."""
+    followed: list[tuple[Any, Any]] = []
+
+    def follow(cache: Any) -> None:
+        own = getattr(cache, "reorder_cache", None)
+        if not callable(own) or any(cache is other for other, _ in followed):
+            return
+
+        def reorder_cache(rows: Tensor) -> Any:
+            tracker.reorder(rows)
+            return own(rows)
+
+        followed.append((cache, vars(cache).get("reorder_cache")))
+        cache.reorder_cache = reorder_cache
+
     try:
-        yield
+        yield follow
     finally:
-        handle.remove()
+        for cache, earlier in followed:
+            if earlier is None:
+                del cache.reorder_cache
+            else:
+                cache.reorder_cache = earlier
 
 
 def read_call(args: Sequence[Any], kwargs: dict[str, Any]) -> Seen:

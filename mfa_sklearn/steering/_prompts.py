@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._base.words import check_unicode
-from ..activations._tokenize import context_length, read_texts, vocabulary_size
+from ..activations._tokenize import TokenSequence, context_length, read_texts, vocabulary_size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -27,6 +27,7 @@ class Encoded(NamedTuple):
     lengths: list[int]  # (n,)
     single: bool  # one prompt was given, not a list
     texts: list[str] | None  # the prompts, if they were given as strings
+    sequences: list[TokenSequence] | None = None  # and what is known of their tokens
 
     def last(self, logits: Tensor) -> Tensor:
         """The logits (n, V) after each prompt's last token, of logits (n, T, V)."""
@@ -81,9 +82,9 @@ def encode(
         id is no token of the model.
     """
     texts, rows, single = _sorted_out(prompts)
-    if texts is not None:
-        rows = _tokens_of(model, texts, prepend_bos)
-    assert rows is not None
+    sequences = None if texts is None else _sequences_of(model, texts, prepend_bos)
+    if rows is None:
+        rows = [s.ids for s in sequences] if sequences is not None else _tokens_of(model, texts or [], prepend_bos)
     lengths = [len(row) for row in rows]
     _check_lengths(lengths, context_length(model), n_new)
     _check_ids(rows, vocabulary_size(model))
@@ -94,7 +95,7 @@ def encode(
     needs_mask = len(set(lengths)) > 1 or (len(rows) > 1 and any(row[-1] == pad_id for row in rows))
     mask = (torch.arange(ids.shape[1]) < torch.as_tensor(lengths)[:, None]).long() if needs_mask else None
     device = getattr(getattr(model, "cfg", None), "device", None)
-    return Encoded(ids.to(device), None if mask is None else mask.to(device), lengths, single, texts)
+    return Encoded(ids.to(device), None if mask is None else mask.to(device), lengths, single, texts, sequences)
 
 
 def check_prompts(prompts: Any) -> list[str]:
@@ -157,21 +158,26 @@ def _plain(tensor: Tensor) -> np.ndarray:
     return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
 
 
-def _tokens_of(model: Any, texts: list[str], prepend_bos: bool | None) -> list[np.ndarray]:
+def _sequences_of(model: Any, texts: list[str], prepend_bos: bool | None) -> list[TokenSequence] | None:
+    """What the extractor would read; None with a tokenizer of another kind."""
     for number, text in enumerate(texts):
         check_unicode(f"prompt {number}", text)
+    if not hasattr(getattr(model, "tokenizer", None), "is_fast"):
+        return None
+    distinct, found = list(dict.fromkeys(texts)), {}
+    for text, sequence in zip(distinct, read_texts(model, distinct, prepend_bos) if distinct else [], strict=True):
+        if sequence.special.all():
+            raise ValueError(
+                f"prompt {texts.index(text)} is empty: {text!r} has no token of its own to continue from. "
+                "To start from the beginning-of-text token alone, give its id"
+            )
+        found[text] = sequence
+    return [found[text] for text in texts]
+
+
+def _tokens_of(model: Any, texts: list[str], prepend_bos: bool | None) -> list[np.ndarray]:
     distinct = list(dict.fromkeys(texts))
     tokenizer = getattr(model, "tokenizer", None)
-    if hasattr(tokenizer, "is_fast"):
-        found = {}
-        for text, sequence in zip(distinct, read_texts(model, distinct, prepend_bos) if distinct else [], strict=True):
-            if sequence.special.all():
-                raise ValueError(
-                    f"prompt {texts.index(text)} is empty: {text!r} has no token of its own to continue from. "
-                    "To start from the beginning-of-text token alone, give its id"
-                )
-            found[text] = sequence.ids
-        return [found[text] for text in texts]
     if not hasattr(model, "to_tokens") or (hasattr(model, "tokenizer") and tokenizer is None):
         raise ValueError("the model has no tokenizer: give token ids instead of strings")
     # One by one: what padding a batch would need depends on the tokenizer, and some have none.

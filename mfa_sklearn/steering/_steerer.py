@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from .._base.checks import check_choice, check_count, check_flag, import_optional
-from .._base.devices import DrawsOf
-from .._base.turns import ANOTHER_THREAD, running, turn_of
-from ..activations import token_strings
-from ._generation import as_given, check_finite, check_mask, check_options, check_seed, check_writes, write
+from .._base.checks import check_flag
+from .._base.words import shortened
+from ._compare import Comparison, check_strengths, compare
 from ._move import Mixture, Move
 from ._parameters import FittedParameters
-from ._place import check_model, resolve_place, resolve_prepend_bos
-from ._positions import Positions, PositionTracker, check_positions, watch
-from ._prompts import Encoded, encode
+from ._place import check_model, computing_dtype, resolve_place, resolve_prepend_bos
+from ._steering import Steering, steering_at
 from ._tables import SteeredTokens
 
 if TYPE_CHECKING:
@@ -56,10 +51,6 @@ class MFASteerer:
         Refuse a mixture that was fitted on another model, layer, site or weight processing, on texts pooled to a row
         each, or on rows of which nothing is known, such as what another transformer made of activations. False steers
         wherever the width fits.
-    special_tokens : bool, default=False
-        Whether positions given by name take in the beginning-of-text token. It attracts attention with a norm far from
-        all others', the extractor leaves it out of what the mixture is fitted on, and moving it can derail a model; the
-        paper's reference implementation moves it. A position given as an integer always counts.
     prepend_bos : bool, optional
         Whether prompts begin with the beginning-of-text token; by default as where the mixture was fitted, else as the
         model does.
@@ -73,7 +64,7 @@ class MFASteerer:
     n_components : int
         Of the mixture.
     steered_ : SteeredTokens
-        Which tokens the last `steer`, `logits`, `generate` or `logit_diff` moved.
+        Which tokens the last block or verb moved, of all steerings that this steerer made.
 
     Raises
     ------
@@ -84,6 +75,8 @@ class MFASteerer:
 
     See Also
     --------
+    mfa_sklearn.steering.Steering : What `steer` gives.
+    mfa_sklearn.steering.steer_with : Steers with any function of activations.
     mfa_sklearn.steering.evaluate_steering : How far steering shifts what a model writes about.
 
     References
@@ -95,6 +88,7 @@ class MFASteerer:
     A random model and mixture; with a real one, take `TransformerBridge.boot_transformers("gpt2")` and a fitted `MFA`.
 
     >>> import numpy as np
+    >>> import torch
     >>> from types import SimpleNamespace
     >>> from transformer_lens import TransformerBridgeConfig
     >>> from transformer_lens.model_bridge import TransformerBridge
@@ -107,9 +101,20 @@ class MFASteerer:
     >>> steerer = MFASteerer(model, mfa, layer=1)
     >>> prompt = np.array([3, 1, 4])
     >>> with steerer.steer(component=2, alpha=0.6, z={0: 1.5}) as steered:
-    ...     tokens = model.generate(torch.tensor([3, 1, 4])[None], max_new_tokens=2, stop_at_eos=False, verbose=False)
+    ...     tokens = model.generate(torch.tensor([[3, 1, 4]]), max_new_tokens=2, stop_at_eos=False, verbose=False)
     >>> steered.mask
     array([[ True,  True,  True,  True]])
+
+    A steering can be kept, used again, and followed by another:
+
+    >>> steering = steerer.steer(component=2, alpha=0.6, schedule=[1, 0.5, 0])
+    >>> steering.generate(prompt, max_new_tokens=2, stop_at_eos=False).shape
+    torch.Size([5])
+    >>> steering.then(steerer.steer(component=1, z={1: -1.0}, select="last"))
+    Steering(component 2, alpha 0.6, then component 1, z {1: -1.0})
+
+    What to look at first:
+
     >>> steerer.logit_diff(prompt, component=2, alpha=0.6, top_k=2).columns.tolist()
     ['token', 'token_id', 'before', 'after', 'change']
     """
@@ -122,7 +127,6 @@ class MFASteerer:
         site: str | None = None,
         *,
         check_source: bool = True,
-        special_tokens: bool = False,
         prepend_bos: bool | None = None,
     ) -> None:
         check_model(model, mfa)
@@ -133,7 +137,6 @@ class MFASteerer:
             model, mfa, layer, site, self._mixture.n_features, check_flag("check_source", check_source)
         )
         self.layer, self.site, self.hook_name = place
-        self.special_tokens = check_flag("special_tokens", special_tokens)
         self.prepend_bos = resolve_prepend_bos(prepend_bos, source)
         self.n_components = self._mixture.n_components
         self.steered_: SteeredTokens | None = None
@@ -145,15 +148,21 @@ class MFASteerer:
 
     def steer(
         self,
-        component: int | Sequence[int] | None = None,
+        component: int | Sequence[int] | Mapping[int, float] | None = None,
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
-    ) -> AbstractContextManager[SteeredTokens]:
-        """Steer whatever the model runs inside a `with` block: forward passes, `generate`, with and without a cache.
+        gate: Any = None,
+        keep_norm: bool = False,
+        schedule: Sequence[float] | Callable[[int], float] | None = None,
+    ) -> Steering:
+        """What is to be moved where and when: a context manager, with verbs that read prompts themselves.
+
+        Inside `with steerer.steer(...) as steered:` whatever the model runs is steered; the verbs, as in
+        `steerer.steer(...).generate(prompts)`, are what this steerer's own do. A steering may be used again and again.
 
         Parameters
         ----------
@@ -165,19 +174,29 @@ class MFASteerer:
             [0, 1] the move goes away from the centroid or past it, with a warning.
         z : dict of int to float, or vector of length q, optional
             Factor scores of the local offset `W_k z`, in standard deviations of the component.
-        positions : {"all", "prompt", "last"}, int or list of int, default="all"
-            Tokens whose activations are moved: prompt and generated tokens; the prompt's; the prompt's last; or places
-            in the prompt's own sequence, the beginning-of-text token counting where there is one and padding never,
-            negative ones from the end of the prompt, those past its end meaning generated tokens.
+        select : TokenSelection or a short form of one, default="all"
+            Tokens whose activations are moved: "all", "prompt", "generated", "last" (of the prompt), places, a set of
+            token strings, a function of one, or a `TokenSelection`. The beginning-of-text token is left alone unless
+            that names it or has ``special=True``: it attracts attention with a norm far from all others', the extractor
+            leaves it out of what the mixture is fitted on, and moving it can derail a model; the paper's reference
+            implementation moves it.
         method : {"centroid", "transport"}, default="centroid"
         source : int, optional
             The component that transport starts from, whatever the activation; by default each activation's most
             responsible one.
+        gate : optional
+            Moves only activations whose responsibilities fulfill it.
+        keep_norm : bool, default=False
+            Whether an activation that is moved gets the norm that it had.
+        schedule : sequence of float, or callable, optional
+            Factors f of the move for the first, second, ... generated token, of which the last one goes on; or a
+            function from the step (0 for all of the prompt's tokens, then 1, 2, ...) to the factor. An activation x
+            becomes `x + f (move(x) - x)`. A sequence leaves the prompt's tokens at 1.
 
-        Yields
-        ------
-        SteeredTokens
-            Which tokens were moved. Also at `steered_`.
+        Returns
+        -------
+        Steering
+            As a context manager it gives a `SteeredTokens`: which tokens were moved, and how far. Also at `steered_`.
 
         Raises
         ------
@@ -185,74 +204,56 @@ class MFASteerer:
             On anything out of range, when called; also for a move beyond the numbers that the model computes with.
         RuntimeError
             If another thread keeps the model in a block of its own, when the block is entered.
-
-        Notes
-        -----
-        A forward pass inside the block counts as generation if it brings the cache of the pass before, or its tokens
-        and one more; else its tokens are a new prompt. Hooks come off however the block is left.
-
-        Blocks nest, also those of two steerers: where both steer one place, the inner moves what the outer has moved.
-
-        Hooks are the model's, so inside the block it belongs to the thread that entered. Others that steer it or
-        extract from it wait until the block is left, or get a RuntimeError once nothing has run in it for ten seconds;
-        a pass that another thread makes past this library is refused. Under `torch.autocast` the model computes as it
-        is told to, the move in the activations' precision.
         """
-        move = self._move(component, alpha, z, method, source)
-        return self._hooked(move, check_positions(positions), as_block=True)
+        kept: dict[str, Any] = {"component": component} | ({"gate": gate} if gate is not None else {})
+        kept |= {"keep_norm": True} if check_flag("keep_norm", keep_norm) else {}
+        move = Move(
+            self._mixture, alpha=alpha, z=z, method=method, source=source, dtype=computing_dtype(self.model), **kept
+        )
+        return self._steering(move, select, schedule, _label(component, alpha, z, method), alpha)
 
-    def _move(self, component: Any, alpha: Any, z: Any, method: str, source: Any) -> Move:
-        parameters = getattr(self.model, "parameters", None)
-        first = next(iter(parameters()), None) if callable(parameters) else None
-        return Move(self._mixture, component, alpha, z, method, source, getattr(first, "dtype", torch.float32))
+    def _steering(
+        self, move: Any, select: Any = "all", schedule: Any = None, label: str = "", alpha: float | None = None
+    ) -> Steering:
+        """A steering at this place with any move: an object as `RowMove` describes."""
+        return steering_at(
+            self.model,
+            move,
+            self.hook_name,
+            select,
+            schedule,
+            prepend_bos=self.prepend_bos,
+            label=label,
+            alpha=alpha,
+            told=self._keep,
+        )
 
-    @contextmanager
-    def _hooked(self, move: Move, positions: Positions, as_block: bool = False) -> Iterator[SteeredTokens]:
-        tokenizer = getattr(self.model, "tokenizer", None)
-        ids = (getattr(tokenizer, name, None) for name in ("bos_token_id", "pad_token_id"))
-        tracker = PositionTracker(positions, self.special_tokens, *ids)
-        with turn_of(self.model).taken(as_block) as turn:
+    def _keep(self, report: SteeredTokens) -> None:
+        self.steered_ = report
 
-            def hook(activation: Tensor, hook: Any) -> Tensor | None:
-                if not turn.is_mine:
-                    raise RuntimeError(ANOTHER_THREAD)
-                turn.used()
-                move.check_rows(len(activation))
-                chosen = tracker.select(*activation.shape[:2]).to(activation.device)
-                if move.is_nothing or not chosen.any():
-                    return None
-                steered = activation.clone()
-                steered[chosen] = move(activation[chosen], chosen.nonzero()[:, 0])
-                return steered
-
-            self.steered_ = SteeredTokens(self.model, tracker)
-            with watch(self.model, tracker), self.model.hooks(fwd_hooks=[(self.hook_name, hook)]):
-                yield self.steered_
-
-    @torch.no_grad()
     def logits(
         self,
         prompts: str | Sequence[str] | ArrayLike | Tensor,
-        component: int | Sequence[int] | None = None,
+        component: int | Sequence[int] | Mapping[int, float] | None = None,
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
+        gate: Any = None,
+        keep_norm: bool = False,
+        schedule: Sequence[float] | Callable[[int], float] | None = None,
         every_position: bool = False,
     ) -> Tensor:
         """Steered logits of the token that follows each prompt.
 
         Parameters
         ----------
-        prompts : str, strings in a list, tuple, array or column, or token ids of shape (T,) or (n, T)
-            Prompts of different lengths, also lists of ids, are padded on the right and masked. Strings are read as
-            `ActivationExtractor` reads texts: one that begins with the beginning-of-text token gets no second.
-        component, alpha, z, positions, method, source
+        prompts, every_position
+            As of `Steering.logits`.
+        component, alpha, z, select, method, source, gate, keep_norm, schedule
             As of `steer`.
-        every_position : bool, default=False
-            Return the logits at all positions instead.
 
         Returns
         -------
@@ -261,41 +262,26 @@ class MFASteerer:
 
         Raises
         ------
-        ValueError
-            If a prompt is empty or longer than the model's context, a position lies outside a prompt, or the
-            activations are moved so far that the logits are not numbers.
+        ValueError, TypeError
+            As `steer` and `Steering.logits`.
         """
-        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        with running(self.model):
-            encoded = self._encoded(prompts, move, places)
-            with self._hooked(move, places):
-                logits = self._run(encoded)
-        check_finite(encoded.last(logits))
-        return logits if every_position else encoded.last(logits)
+        move: dict[str, Any] = {"select": select, "method": method, "source": source}
+        move |= {"gate": gate, "keep_norm": keep_norm, "schedule": schedule}
+        return self.steer(component, alpha, z, **move).logits(prompts, every_position=every_position)
 
-    def _encoded(self, prompts: Any, move: Move, positions: Positions) -> Encoded:
-        """Prompts read, and checked against the move and its positions."""
-        encoded = encode(self.model, prompts, self.prepend_bos)
-        encoded.check_places(positions.places)
-        move.check_rows(len(encoded.lengths))
-        return encoded
-
-    def _run(self, encoded: Encoded) -> Tensor:
-        # A mask of ones takes another attention kernel in some models; without it the bits are those of a plain call.
-        masked = {} if encoded.mask is None else {"attention_mask": encoded.mask}
-        return self.model(encoded.ids, **masked)
-
-    @torch.no_grad()
     def generate(
         self,
         prompts: str | Sequence[str] | ArrayLike | Tensor,
-        component: int | Sequence[int] | None = None,
+        component: int | Sequence[int] | Mapping[int, float] | None = None,
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
+        gate: Any = None,
+        keep_norm: bool = False,
+        schedule: Sequence[float] | Callable[[int], float] | None = None,
         max_new_tokens: int = 20,
         random_state: int | None = None,
         **options: Any,
@@ -304,14 +290,10 @@ class MFASteerer:
 
         Parameters
         ----------
-        prompts, component, alpha, z, positions, method, source
-            As of `logits`.
-        max_new_tokens : int, default=20
-        random_state : int, optional
-            Seed of the sampling, which then has a generator of its own; by default torch's global one is drawn from.
-        **options
-            Handed to the model's `generate`: `do_sample`, `temperature`, `top_k`, `use_past_kv_cache`, ... And
-            `return_type` ("input", "str", "tokens"), `prepend_bos`, and for token ids `attention_mask`.
+        prompts, max_new_tokens, random_state, **options
+            As of `Steering.generate`.
+        component, alpha, z, select, method, source, gate, keep_norm, schedule
+            As of `steer`.
 
         Returns
         -------
@@ -320,39 +302,26 @@ class MFASteerer:
 
         Raises
         ------
-        TypeError
-            For an option that the model's `generate` does not know; the nearest that it does is named.
-        ValueError
-            As `logits`; also if a prompt and its continuation do not fit the context, an option is out of range, or
-            the model is an encoder.
+        ValueError, TypeError
+            As `steer` and `Steering.generate`.
         """
-        check_writes(self.model)
-        check_options(self.model, options)
-        n_new, seed = check_count("max_new_tokens", max_new_tokens), check_seed(random_state)
-        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        return_type = options.pop("return_type", "input")
-        options.setdefault("prepend_bos", self.prepend_bos)
-        with running(self.model):
-            encoded = encode(self.model, prompts, options["prepend_bos"], n_new)
-            check_mask(encoded, options.get("attention_mask"))
-            encoded.check_places(places.places, n_new)
-            move.check_rows(len(encoded.lengths))
-            draws = nullcontext() if seed is None else DrawsOf(seed, encoded.ids.device)
-            with self._hooked(move, places), draws:
-                written = write(self.model, encoded, n_new, options)
-        return as_given(encoded, written, return_type, getattr(self.model, "tokenizer", None))
+        move: dict[str, Any] = {"select": select, "method": method, "source": source}
+        move |= {"gate": gate, "keep_norm": keep_norm, "schedule": schedule}
+        return self.steer(component, alpha, z, **move).generate(prompts, max_new_tokens, random_state, **options)
 
-    @torch.no_grad()
     def logit_diff(
         self,
         prompts: str | Sequence[str] | ArrayLike | Tensor,
-        component: int | Sequence[int] | None = None,
+        component: int | Sequence[int] | Mapping[int, float] | None = None,
         alpha: float | None = None,
         z: Mapping[int, float] | ArrayLike | None = None,
         *,
-        positions: str | int | Sequence[int] = "all",
+        select: Any = "all",
         method: str = "centroid",
         source: int | None = None,
+        gate: Any = None,
+        keep_norm: bool = False,
+        schedule: Sequence[float] | Callable[[int], float] | None = None,
         top_k: int = 10,
         by: str = "change",
     ) -> pd.DataFrame:
@@ -360,15 +329,10 @@ class MFASteerer:
 
         Parameters
         ----------
-        prompts
-            As of `logits`.
-        component, alpha, z, positions, method, source
+        prompts, top_k, by
+            As of `Steering.logit_diff`.
+        component, alpha, z, select, method, source, gate, keep_norm, schedule
             As of `steer`.
-        top_k : int, default=10
-            How many tokens to list: that many that rise and that many that fall, or that many in all.
-        by : {"change", "absolute"}, default="change"
-            "change" lists the tokens that rise most, falling, then those that fall most; "absolute" lists the largest
-            changes of either sign (a centroid promotes, loadings can also suppress).
 
         Returns
         -------
@@ -377,35 +341,64 @@ class MFASteerer:
 
         Raises
         ------
-        ValueError
-            If `by` is unknown or `top_k` is not positive; else as `logits`.
+        ValueError, TypeError
+            As `steer` and `Steering.logit_diff`.
         """
-        check_choice("by", by, ("change", "absolute"))
-        check_count("top_k", top_k)
-        move, places = self._move(component, alpha, z, method, source), check_positions(positions)
-        with running(self.model):
-            encoded = self._encoded(prompts, move, places)
-            before = encoded.last(self._run(encoded)).float()
-            with self._hooked(move, places):
-                after = check_finite(encoded.last(self._run(encoded)).float())
-        tables = [self._table(b, a, top_k, by) for b, a in zip(before, after, strict=True)]
-        return tables[0] if encoded.single else _stack(tables)
+        move: dict[str, Any] = {"select": select, "method": method, "source": source}
+        move |= {"gate": gate, "keep_norm": keep_norm, "schedule": schedule}
+        return self.steer(component, alpha, z, **move).logit_diff(prompts, top_k=top_k, by=by)
 
-    def _table(self, before: Tensor, after: Tensor, top_k: int, by: str) -> pd.DataFrame:
-        change = after - before
-        top_k = min(top_k, len(change))
-        if by == "absolute":
-            ids = change.abs().topk(top_k).indices
-        else:
-            n_falling = min(top_k, len(change) - top_k)  # no token twice, where they are nearly all
-            ids = torch.cat([change.topk(top_k).indices, change.topk(n_falling, largest=False).indices.flip(0)])
-        columns = {"before": before[ids], "after": after[ids], "change": change[ids]}
-        tokens = token_strings(getattr(self.model, "tokenizer", None), ids.cpu())
-        table = {"token": tokens, "token_id": ids.cpu().numpy()}
-        numbers = {name: column.cpu().numpy() for name, column in columns.items()}
-        return import_optional("pandas", "logit_diff").DataFrame({**table, **numbers})
+    def compare(
+        self,
+        prompts: str | Sequence[str] | ArrayLike | Tensor,
+        component: int | Sequence[int] | Mapping[int, float] | None = None,
+        alphas: Sequence[float] = (0.3, 0.6, 1.0),
+        z: Mapping[int, float] | ArrayLike | None = None,
+        *,
+        select: Any = "all",
+        method: str = "centroid",
+        source: int | None = None,
+        gate: Any = None,
+        keep_norm: bool = False,
+        schedule: Sequence[float] | Callable[[int], float] | None = None,
+        max_new_tokens: int = 20,
+        random_state: int | None = 0,
+        **options: Any,
+    ) -> Comparison:
+        """Continuations of prompts side by side: not steered, and steered at several strengths.
+
+        Parameters
+        ----------
+        prompts, max_new_tokens, random_state, **options
+            As of `mfa_sklearn.steering.compare`.
+        component, z, select, method, source, gate, keep_norm, schedule
+            As of `steer`.
+        alphas : sequence of float, default=(0.3, 0.6, 1.0)
+            The strengths, a column each.
+
+        Returns
+        -------
+        Comparison
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `steer` and `mfa_sklearn.steering.compare`.
+        """
+        move: dict[str, Any] = {"select": select, "method": method, "source": source}
+        move |= {"gate": gate, "keep_norm": keep_norm, "schedule": schedule}
+        strengths = check_strengths(alphas)
+        steerings = {f"alpha {alpha:g}": self.steer(component, alpha, z, **move) for alpha in strengths}
+        return compare(prompts, steerings, max_new_tokens, random_state, **options)
 
 
-def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    stacked = import_optional("pandas", "logit_diff").concat(tables, keys=range(len(tables)), names=["prompt", None])
-    return stacked.reset_index(level="prompt").reset_index(drop=True)
+def _label(component: Any, alpha: Any, z: Any, method: str) -> str:
+    """A move in words."""
+    told = {"alpha": alpha, "z": z}
+    parts = ["all components" if component is None else f"component {_short(component)}"]
+    parts += [] if method == "centroid" else [str(method)]
+    return ", ".join(parts + [f"{name} {_short(value)}" for name, value in told.items() if value is not None])
+
+
+def _short(value: Any) -> str:
+    return shortened(value.tolist() if hasattr(value, "tolist") else value, 30)

@@ -21,12 +21,12 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from mfa_sklearn import MFA, ActivationExtractor
+from mfa_sklearn import MFA, ActivationExtractor, TokenSelection
 from mfa_sklearn.activations import SITES
 from mfa_sklearn.activations import _extractor as extractor_module
 from mfa_sklearn.activations._forward import _check_shape, _forward
 from mfa_sklearn.activations._language_model import directory_digest, load_tokenizer
-from mfa_sklearn.activations._tokenize import keep_digest
+from mfa_sklearn.activations._selection_facts import predicate_digest
 
 
 def expected_ids(directory, architecture, text):
@@ -86,7 +86,9 @@ def test_residual_is_transformers_hidden_state(models, architecture):
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(models[architecture]).eval()
-    X = ActivationExtractor(models[architecture], layer=1, include_special=True, device="cpu").transform(SENTENCES[:1])
+    X = ActivationExtractor(models[architecture], layer=1, select=TokenSelection(special=True), device="cpu").transform(
+        SENTENCES[:1]
+    )
     ids = expected_ids(models[architecture], architecture, SENTENCES[0])
     with torch.no_grad():
         states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
@@ -169,8 +171,9 @@ BAD_PARAMETERS = [
     ({"batch_size": 2.5}, TypeError, r"batch_size=2.5 must be an integer"),
     ({"max_length": 0}, ValueError, r"max_length=0 must be at least 1"),
     ({"max_norm_ratio": 0.5}, ValueError, r"max_norm_ratio must be a number above 1"),
-    ({"keep": "."}, TypeError, r"keep must be a set of token strings, got one string"),
-    ({"keep": 3}, TypeError, r"keep must be a set .* got int"),
+    ({"select": "."}, ValueError, r"select='\.' is unknown; .* One token is \{'\.'\}"),
+    ({"select": 3.5}, TypeError, r"select=3\.5 must be one of 'all', "),
+    ({"select": "generated"}, ValueError, r"chooses generated tokens, but texts here are read"),
     ({"model": 3}, TypeError, r"model must be a name or a directory, got int"),
     ({"model": "/no/such/dir"}, ValueError, r"there is no model directory '/no/such/dir'"),
 ]
@@ -216,7 +219,7 @@ def test_encoder_equals_transformers_hidden_states(minilm):
     np.testing.assert_allclose(X, np.concatenate(expected), atol=1e-5)
     assert X.tokens.tolist()[:3] == ["the", "cat", "sat"]
     assert extractor.load().original_model.config._attn_implementation == "eager"
-    cut = clone(extractor).set_params(max_length=8, include_special=True)
+    cut = clone(extractor).set_params(max_length=8, select=TokenSelection(special=True))
     with pytest.warns(UserWarning, match="more than 8"):
         rows = cut.transform(SENTENCES[1:2])
     assert rows.tokens[0] == "[CLS]" and rows.tokens[-1] == "[SEP]" and len(rows) == 8
@@ -301,11 +304,11 @@ def test_functions_that_keep_other_tokens_are_other_runs(
     extractor: ActivationExtractor, tmp_path: Path, first: Any, second: Any
 ) -> None:
     tokenizer = load_tokenizer(extractor.model)
-    assert keep_digest(tokenizer, first) != keep_digest(tokenizer, second)
+    assert predicate_digest(tokenizer, first) != predicate_digest(tokenizer, second)
     keeper = clone(extractor)
-    keeper.keep = Ending(".") if first is OTHERS["one that fails on some"][0] else first
+    keeper.select = Ending(".") if first is OTHERS["one that fails on some"][0] else first
     keeper.extract_to(tmp_path / "store", SENTENCES, shard_size=3)
-    keeper.keep = second
+    keeper.select = second
     with pytest.raises(ValueError, match="holds activations of other texts, labels or parameters"):
         keeper.extract_to(tmp_path / "store", SENTENCES, shard_size=3)
 
@@ -313,21 +316,21 @@ def test_functions_that_keep_other_tokens_are_other_runs(
 def test_functions_that_keep_the_same_are_the_same_run(
     extractor: ActivationExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = clone(extractor).set_params(keep=lambda token: token[-1:] == ".")
+    keeper = clone(extractor).set_params(select=lambda token: token[-1:] == ".")
     store = keeper.extract_to(tmp_path / "store", SENTENCES, shard_size=3)
     monkeypatch.setattr(extractor_module, "load_model", lambda *_: pytest.fail("loaded a model"))
-    again = clone(extractor).set_params(keep=Ending(".")).extract_to(tmp_path / "store", SENTENCES, shard_size=3)
+    again = clone(extractor).set_params(select=Ending(".")).extract_to(tmp_path / "store", SENTENCES, shard_size=3)
     assert again.n_rows == store.n_rows > 0
 
 
 def test_the_digest_is_the_same_in_another_process(extractor: ActivationExtractor) -> None:
     code = (
         "from mfa_sklearn.activations._language_model import load_tokenizer\n"
-        "from mfa_sklearn.activations._tokenize import keep_digest\n"
-        f"print(keep_digest(load_tokenizer({str(extractor.model)!r}), lambda token: token.startswith(' b')))"
+        "from mfa_sklearn.activations._selection_facts import predicate_digest\n"
+        f"print(predicate_digest(load_tokenizer({str(extractor.model)!r}), lambda token: token.startswith(' b')))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert other == keep_digest(load_tokenizer(extractor.model), functools.partial(starts_with, start=" b"))
+    assert other == predicate_digest(load_tokenizer(extractor.model), functools.partial(starts_with, start=" b"))
 
 
 def test_a_frame_of_activations_keeps_its_source(llama):
@@ -367,12 +370,12 @@ def test_a_store_is_not_of_two_models(tmp_path: Path) -> None:
             save_tiny_model(path, "gpt2", seed=1)
         return True
 
-    extractor = ActivationExtractor(path, layer=1, keep=keep, device="cpu")
+    extractor = ActivationExtractor(path, layer=1, select=keep, device="cpu")
     with pytest.raises(ValueError, match="was written to meanwhile: begin again"):
         extractor.extract_to(tmp_path / "store", SENTENCES * 20, shard_size=6)
 
 
-@pytest.mark.parametrize("name", ["include_special", "prepend_bos"])
+@pytest.mark.parametrize("name", ["prepend_bos"])
 def test_words_are_no_flags(extractor: ActivationExtractor, name: str) -> None:
     with pytest.raises(TypeError, match=f"{name}='no' must be True or False"):
         clone(extractor).set_params(**{name: "no"}).fit(SENTENCES)

@@ -21,7 +21,7 @@ from lm_fixtures import (
 )
 from sklearn.base import clone
 
-from mfa_sklearn import ActivationExtractor
+from mfa_sklearn import ActivationExtractor, TokenSelection
 from mfa_sklearn.activations import load_model
 from mfa_sklearn.activations._language_model import load_config, load_tokenizer
 from mfa_sklearn.steering import MFASteerer
@@ -49,7 +49,7 @@ def test_encoders_keep_the_token_that_closes_a_text(encoders: dict[str, Path], a
     texts = [SENTENCES[0], "Money.", SPELLED[architecture], SENTENCES[4]]
     extractor = ActivationExtractor(encoders[architecture], layer=0, batch_size=3, device="cpu")
     X = extractor.transform(texts)
-    whole = clone(extractor).set_params(include_special=True).transform(texts)
+    whole = clone(extractor).set_params(select=TokenSelection(special=True)).transform(texts)
     for number, text in enumerate(texts):
         states, ids = hidden_rows(encoders[architecture], text, layer=0)
         np.testing.assert_allclose(X[X.text_index == number], states[1:-1], atol=1e-5)
@@ -165,7 +165,7 @@ def test_a_text_that_begins_with_the_beginning_token_gets_no_second(
     assert written.positions.tolist() == plain.positions.tolist()
     first = written[0]
     assert written.texts[0][written.starts[0] : written.ends[0]] == "The" and first.shape == (32,)
-    special = clone(extractor).set_params(include_special=True).transform([f"{bos}The cat sat."])
+    special = clone(extractor).set_params(select=TokenSelection(special=True)).transform([f"{bos}The cat sat."])
     assert special.tokens.tolist()[:2] == [bos, "The"]
 
 

@@ -46,9 +46,9 @@ def test_pooling(llama):
 
 
 @pytest.mark.parametrize("keep", [{"."}, lambda token: token == "."])
-def test_keep_chooses_tokens(llama, keep):
+def test_a_selection_chooses_tokens(llama, keep):
     X = llama.transform(SENTENCES)
-    kept = clone(llama).set_params(keep=keep).transform(SENTENCES)
+    kept = clone(llama).set_params(select=keep).transform(SENTENCES)
     assert set(kept.tokens) == {"."} and 0 < len(kept) < len(X)
     np.testing.assert_allclose(kept, X[X.tokens == "."], atol=1e-5)
     np.testing.assert_array_equal(kept.positions, X.positions[X.tokens == "."])
@@ -68,11 +68,11 @@ def test_attention_sinks_are_left_out(llama):
         np.testing.assert_allclose(pooled, expected, atol=1e-5)
 
 
-def test_keep_that_leaves_nothing(llama):
-    with pytest.raises(ValueError, match=r"keep leaves no token of the 6 texts"):
-        clone(llama).set_params(keep={"zebra"}).transform(SENTENCES)
-    with pytest.raises(ValueError, match=r"keep leaves no token of texts\[4\] to pool"):
-        clone(llama).set_params(keep={"."}, pooling="last").transform(SENTENCES)
+def test_a_selection_of_nothing(llama):
+    with pytest.raises(ValueError, match=r"chooses no token of the 6 texts: choose more"):
+        clone(llama).set_params(select={"zebra"}).transform(SENTENCES)
+    with pytest.raises(ValueError, match=r"chooses no token of texts\[4\] to pool"):
+        clone(llama).set_params(select={"."}, pooling="last").transform(SENTENCES)
 
 
 def test_activations_that_are_not_finite(tmp_path):

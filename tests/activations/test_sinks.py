@@ -9,7 +9,7 @@ import pytest
 from lm_fixtures import SENTENCES
 from sklearn.base import clone
 
-from mfa_sklearn.activations import ActivationExtractor, _sinks
+from mfa_sklearn.activations import ActivationExtractor, TokenSelection, _sinks
 from mfa_sklearn.activations._sinks import norm_limits, without_sinks
 
 
@@ -19,7 +19,9 @@ def limited(models: dict[str, Path]) -> ActivationExtractor:
 
 
 @pytest.mark.parametrize("shard_size", [1, 2, 4, 100])
-@pytest.mark.parametrize("options", [{}, {"pooling": "mean"}, {"keep": {"."}}, {"include_special": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"pooling": "mean"}, {"select": {"."}}, {"select": TokenSelection(special=True)}]
+)
 def test_the_size_of_parts_decides_nothing(
     limited: ActivationExtractor, tmp_path: Path, options: dict, shard_size: int
 ) -> None:
@@ -48,7 +50,7 @@ def test_large_calls_take_the_median_of_some_texts_everywhere(
     monkeypatch.setattr(_sinks, "RUNS", 2)
     texts = [*SENTENCES, *SENTENCES[::-1], "Money."]
     for keep in (None, {" willows"}):  # of no text among the first that are looked at
-        extractor = clone(limited).set_params(keep=keep)
+        extractor = clone(limited).set_params(select=keep)
         X = extractor.transform(texts)
         for shard_size in (3, 5):
             store = extractor.extract_to(

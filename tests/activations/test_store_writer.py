@@ -74,7 +74,7 @@ OTHER = {
     "no labels": ({}, {"labels": None}),
     "layer": ({"layer": [0, 1]}, {}),
     "site": ({"site": "mlp"}, {}),
-    "keep": ({"keep": {"."}}, {}),
+    "select": ({"select": {"."}}, {}),
     "processing": ({"processing": "compatibility"}, {}),
     "max_length": ({"max_length": 60}, {}),
     "shard_size": ({}, {"shard_size": 4}),
@@ -102,13 +102,13 @@ def test_starting_anew_deletes_the_old_store_and_nothing_else(extractor, store):
 
 
 def test_texts_without_kept_tokens_leave_empty_parts(extractor, tmp_path):
-    kept = clone(extractor).set_params(keep={" bank"}, layer=0)
+    kept = clone(extractor).set_params(select={" bank"}, layer=0)
     store = kept.extract_to(tmp_path / "store", TEXTS, LABELS, shard_size=1, dtype="float32")
     expected = kept.fit_transform(TEXTS, LABELS)
     assert 0 in [shard["rows"] for shard in store.manifest["shards"]]
     assert_same(store[0][:], expected)
-    with pytest.raises(ValueError, match="keep leaves no token of the 8 texts"):
-        clone(kept).set_params(keep={"zebra"}).extract_to(tmp_path / "empty", TEXTS)
+    with pytest.raises(ValueError, match="chooses no token of the 8 texts"):
+        clone(kept).set_params(select={"zebra"}).extract_to(tmp_path / "empty", TEXTS)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last"])

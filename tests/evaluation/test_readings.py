@@ -10,6 +10,7 @@ import pytest
 import torch
 from lm_fixtures import make_closing_tokenizer, make_tokenizer
 
+from mfa_sklearn import TokenSelection
 from mfa_sklearn.evaluation._readings import Batch, Readings, check_predicts
 
 
@@ -58,7 +59,7 @@ def test_a_masked_model_predicts_each_token_from_all_others(include_special: boo
     model = model_of("bert")
     cls, a, b, sep = model.tokenizer("ab")["input_ids"]
     mask = model.tokenizer.mask_token_id
-    readings = Readings.of(model, ["ab", "a"], include_special=include_special)
+    readings = Readings.of(model, ["ab", "a"], select=TokenSelection(special=include_special or None))
     batches = list(readings.predicting(2))
     assert readings.n_tokens.tolist() == [2, 1] and readings.n_predicting(2) == len(batches) == 2
     every = [0, 1, 2, 3]
@@ -72,7 +73,7 @@ def test_a_masked_model_predicts_each_token_from_all_others(include_special: boo
 
 
 def test_only_tokens_that_are_kept_are_rows() -> None:
-    readings = Readings.of(model_of("llama"), ["ab", "b"], keep={"a"})
+    readings = Readings.of(model_of("llama"), ["ab", "b"], select={"a"})
     assert [(text, where) for text, _, where, _ in shown(next(readings.predicting(2)))] == [(0, [1]), (1, [])]
     assert [text for batch in readings.plain(2) for text in batch.text] == [0]  # the other has no rows
 

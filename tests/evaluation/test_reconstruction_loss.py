@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from mfa_sklearn import MFA, ActivationExtractor, KMeansInitializer, MFASteerer, datasets
+from mfa_sklearn import MFA, ActivationExtractor, KMeansInitializer, MFASteerer, TokenSelection, datasets
 from mfa_sklearn.activations import load_model
 from mfa_sklearn.evaluation import SparseCoder, as_candidate, reconstruction_loss
 
@@ -46,8 +46,9 @@ def embedded() -> tuple[Any, list[str], Any]:
 def test_losses_are_those_of_a_model_changed_by_hand(plain: Plain, every_row: bool) -> None:
     mean = np.concatenate([plain.rows(text) for text in plain.texts]).mean(axis=0, dtype=np.float64)
     given = mean if every_row else None
+    every = TokenSelection(special=True) if every_row else None
     found = reconstruction_loss(
-        plain.bridge, {"bent": bend}, plain.texts, plain.layer, mean=given, include_special=every_row, batch_size=4
+        plain.bridge, {"bent": bend}, plain.texts, plain.layer, mean=given, select=every, batch_size=4
     )
     functions = {
         "original": lambda rows: rows,
@@ -64,7 +65,9 @@ def test_losses_are_those_of_a_model_changed_by_hand(plain: Plain, every_row: bo
 
 
 @pytest.mark.parametrize(
-    "choice", [{}, {"include_special": True}, {"keep": {"."}}, {"max_norm_ratio": 1.2}, {"prepend_bos": False}], ids=str
+    "choice",
+    [{}, {"select": TokenSelection(special=True)}, {"select": {"."}}, {"max_norm_ratio": 1.2}, {"prepend_bos": False}],
+    ids=str,
 )
 @pytest.mark.parametrize("site", ["residual", "residual_pre", "mlp", "mlp_out", "attn_out"])
 def test_rows_are_those_of_the_extractor(llama: Plain, site: str, choice: dict[str, Any]) -> None:
@@ -247,9 +250,10 @@ BAD = [
     ({"batch_size": 0}, ValueError, "batch_size=0"),
     ({"max_length": 1000}, ValueError, "beyond the model's context"),
     ({"max_norm_ratio": 0.5}, ValueError, "max_norm_ratio must be a number above 1"),
-    ({"keep": "."}, TypeError, "keep must be a set"),
-    ({"keep": set()}, ValueError, "keep leaves no token"),
-    ({"include_special": "no"}, TypeError, "include_special='no'"),
+    ({"select": "."}, ValueError, "select='.' is unknown"),
+    ({"select": set()}, ValueError, "select is empty"),
+    ({"select": {"zebra"}}, ValueError, "chooses no token of the 6 texts"),
+    ({"select": "generated"}, ValueError, "chooses generated tokens"),
     ({"check_source": "no"}, TypeError, "check_source='no'"),
     ({"mean": np.ones(31)}, ValueError, "mean has 31 features"),
     ({"mean": np.ones((0, 32))}, ValueError, r"mean must be a row \(D,\) or rows"),

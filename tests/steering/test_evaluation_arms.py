@@ -34,7 +34,8 @@ def test_regions_are_the_steerers_own_moves(llama: Pair, method: str) -> None:
     arm = Arm.regions(llama.steerer, {"a": 3, "b": 1}, [0.4, 1.0], method)
     x = torch.randn(4, n_features(llama.steerer), generator=torch.Generator().manual_seed(0))
     for concept, component in (("a", 3), ("b", 1)):
-        expected = llama.steerer._move(component, 0.4, None, method, None)(x, torch.zeros(4, dtype=torch.long))
+        move = llama.steerer.steer(component, 0.4, method=method)._parts[0].move
+        expected = move(x, torch.zeros(4, dtype=torch.long))
         assert torch.equal(arm.moves[concept](x, 0.4), expected)
 
 

@@ -19,7 +19,7 @@ from mfa_sklearn.steering import MFASteerer
 @pytest.mark.parametrize("site", ["residual_pre", "mlp", "mlp_out", "attn_out"])
 def test_other_sites(pair: Pair, site: str) -> None:
     steerer = MFASteerer(pair.bridge, make_mixture(128 if site == "mlp" else D), layer=LAYER, site=site)
-    with steerer.steer(component=1, alpha=1.0, positions="last"):
+    with steerer.steer(component=1, alpha=1.0, select="last"):
         _, cache = pair.bridge.run_with_cache(pair.tokens("The cat"), names_filter=steerer.hook_name)
     got = cache[steerer.hook_name][0, -1].numpy()
     np.testing.assert_allclose(got, make_mixture(len(got)).means_[1], atol=1e-5)
@@ -31,7 +31,6 @@ BAD_STEERERS = [
     ({"layer": -1}, ValueError, "layer -1 is out of range"),
     ({"layer": 1.5}, TypeError, "layer must be an integer"),
     ({"layer": [1, 2]}, ValueError, "stacked layers"),
-    ({"layer": 1, "special_tokens": "no"}, TypeError, "special_tokens='no' must be True or False"),
     ({"layer": 1, "prepend_bos": "no"}, TypeError, "prepend_bos='no' must be True or False"),
     ({"layer": 1, "check_source": "no"}, TypeError, "check_source='no' must be True or False"),
     ({"layer": 1, "site": "resid"}, ValueError, "site='resid' is unknown"),

@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 import torch
-from steerer_cases import ALPHA, CHOICES, LAYER, PROMPTS, D, Pair, bos, make_mixture
+from steerer_cases import ALPHA, CHOICES, LAYER, PROMPTS, RULES, D, Pair, Rule, bos, make_mixture
 
+from mfa_sklearn import TokenSelection
 from mfa_sklearn.steering import MFASteerer
 
 
-@pytest.mark.parametrize("choice", ["all", "prompt", "last", "first", "from the end"])
+@pytest.mark.parametrize(
+    "choice", ["all", "prompt", "last", "beginning", "first", "window at the end", "from the end", "special"]
+)
 def test_logits_are_those_of_the_formula_at_the_chosen_positions(pair: Pair, choice: str) -> None:
-    positions, place = CHOICES[choice]
+    select, place = CHOICES[choice]
     ids = pair.tokens(PROMPTS[0])
     with pair.by_hand(lambda c: place(c, ids.shape[1], bos(pair))) as model, torch.no_grad():
         expected = model(ids).logits
-    got = pair.steerer.logits(PROMPTS[0], component=2, alpha=ALPHA, positions=positions, every_position=True)
+    got = pair.steerer.logits(PROMPTS[0], component=2, alpha=ALPHA, select=select, every_position=True)
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=1e-5)
     unsteered = pair.bridge(ids)
     assert (got - unsteered).abs().max() > 0.01
@@ -28,14 +31,14 @@ def test_logits_are_those_of_the_formula_at_the_chosen_positions(pair: Pair, cho
 def test_generation_is_steered_at_every_token_with_and_without_cache(
     pair: Pair, choice: str, use_past_kv_cache: bool
 ) -> None:
-    positions, place = CHOICES[choice]
+    select, place = CHOICES[choice]
     n_new, b = 8, bos(pair)
     expected = pair.greedy_by_hand(PROMPTS[0], lambda c, n: place(c, n, b), n_new)
     tokens = pair.steerer.generate(
         pair.tokens(PROMPTS[0]),
         component=2,
         alpha=ALPHA,
-        positions=positions,
+        select=select,
         max_new_tokens=n_new,
         do_sample=False,
         stop_at_eos=False,
@@ -48,22 +51,22 @@ def test_generation_is_steered_at_every_token_with_and_without_cache(
     assert pair.steerer.steered_ is not None and pair.steerer.steered_.mask.tolist() == [read]
 
 
-@pytest.mark.parametrize("positions", ["all", "last"])
-def test_texts_given_to_the_model_itself_are_padded_without_a_mask(pair: Pair, positions: Any) -> None:
+@pytest.mark.parametrize("select", ["all", "last"])
+def test_texts_given_to_the_model_itself_are_padded_without_a_mask(pair: Pair, select: Any) -> None:
     """In a `with` block the model pads on its own: padding must neither count nor be taken for text."""
-    with pair.steerer.steer(component=2, alpha=ALPHA, positions=positions) as steered:
+    with pair.steerer.steer(component=2, alpha=ALPHA, select=select) as steered:
         logits = pair.bridge(PROMPTS)
     for row, prompt in enumerate(PROMPTS):
         n = pair.tokens(prompt).shape[1]
-        alone = pair.steerer.logits(prompt, component=2, alpha=ALPHA, positions=positions)
+        alone = pair.steerer.logits(prompt, component=2, alpha=ALPHA, select=select)
         torch.testing.assert_close(logits[row, n - 1], alone[0], atol=2e-5, rtol=1e-5)
-        first = n - 1 if positions == "last" else bos(pair)
+        first = n - 1 if select == "last" else bos(pair)
         assert steered.mask[row].nonzero()[0].tolist() == list(range(first, n))
 
 
 def test_a_new_prompt_in_the_same_block_is_all_prompt(llama: Pair) -> None:
     first, second = llama.tokens("The cat"), llama.tokens("Two boats, three")
-    with llama.steerer.steer(component=2, alpha=ALPHA, positions="prompt") as steered:
+    with llama.steerer.steer(component=2, alpha=ALPHA, select="prompt") as steered:
         llama.bridge.generate(first, max_new_tokens=4, stop_at_eos=False, do_sample=False, verbose=False)
         assert steered.mask.sum() == first.shape[1] - 1
         llama.bridge(second)
@@ -80,8 +83,8 @@ def test_a_new_prompt_in_the_same_block_is_all_prompt(llama: Pair) -> None:
 def test_a_first_token_that_is_the_padding_token_is_real(tmp_path: Any) -> None:
     pair = Pair(tmp_path, "gpt2")
     assert pair.bridge.tokenizer.pad_token_id == pair.bridge.tokenizer.bos_token_id
-    steerer = MFASteerer(pair.bridge, make_mixture(), layer=LAYER, special_tokens=True)
-    with steerer.steer(component=2, alpha=ALPHA) as steered:
+    steerer = MFASteerer(pair.bridge, make_mixture(), layer=LAYER)
+    with steerer.steer(component=2, alpha=ALPHA, select=TokenSelection(special=True)) as steered:
         pair.bridge(["The cat", ""])
     assert steered.mask.tolist() == [[True, True, True], [True, False, False]]
 
@@ -89,9 +92,9 @@ def test_a_first_token_that_is_the_padding_token_is_real(tmp_path: Any) -> None:
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("choice", ["all", "prompt"])
 def test_transformers_own_generation_is_steered_too(pair: Pair, choice: str, use_cache: bool) -> None:
-    positions, place = CHOICES[choice]
+    select, place = CHOICES[choice]
     expected = pair.greedy_by_hand(PROMPTS[0], lambda c, n: place(c, n, bos(pair)), 6)
-    with pair.steerer.steer(component=2, alpha=ALPHA, positions=positions):
+    with pair.steerer.steer(component=2, alpha=ALPHA, select=select):
         tokens = pair.bridge.hf_generate(
             pair.tokens(PROMPTS[0]), max_new_tokens=6, do_sample=False, stop_at_eos=False, use_cache=use_cache
         )
@@ -100,19 +103,18 @@ def test_transformers_own_generation_is_steered_too(pair: Pair, choice: str, use
 
 def test_a_prompt_read_in_parts_keeps_its_places(llama: Pair) -> None:
     ids = llama.tokens(PROMPTS[0])
-    whole = llama.steerer.logits(ids, component=2, alpha=ALPHA, positions=3)
+    whole = llama.steerer.logits(ids, component=2, alpha=ALPHA, select=3)
     _, cache = llama.bridge(ids[:, :2], return_type="logits_and_cache", use_past_kv_cache=True)
-    with llama.steerer.steer(component=2, alpha=ALPHA, positions=3) as steered:
+    with llama.steerer.steer(component=2, alpha=ALPHA, select=3) as steered:
         logits = llama.bridge(ids[:, 2:], past_key_values=cache)
     torch.testing.assert_close(logits[:, -1], whole, atol=2e-5, rtol=1e-5)
     assert steered.mask.tolist() == [[False, False, False, True] + [False] * (ids.shape[1] - 4)]
 
 
 def test_beginning_of_text_is_left_alone_unless_asked_for(llama: Pair) -> None:
-    greedy = MFASteerer(llama.bridge, make_mixture(), layer=LAYER, special_tokens=True)
-    for steerer, first in [(llama.steerer, False), (greedy, True)]:
-        steerer.logits("The cat", component=1, alpha=1.0)
-        assert steerer.steered_ is not None and steerer.steered_.mask.tolist() == [[first, True, True]]
+    for select, first in [("all", False), (TokenSelection(special=True), True)]:
+        llama.steerer.logits("The cat", component=1, alpha=1.0, select=select)
+        assert llama.steerer.steered_ is not None and llama.steerer.steered_.mask.tolist() == [[first, True, True]]
     bare = MFASteerer(llama.bridge, make_mixture(), layer=LAYER, prepend_bos=False)
     bare.logits("The cat", component=1, alpha=1.0)
     assert bare.steered_ is not None and bare.steered_.mask.tolist() == [[True, True]]
@@ -148,7 +150,7 @@ def test_models_that_cannot_be_watched_are_followed_by_shape() -> None:
             return model.run_with_hooks(ids)
 
     moved = torch.as_tensor(make_mixture().means_[1], dtype=torch.float32)
-    with steerer.steer(component=1, alpha=1.0, positions="prompt") as steered:
+    with steerer.steer(component=1, alpha=1.0, select="prompt") as steered:
         assert torch.equal(run(tokens), moved.expand(1, 3, D))
         assert torch.equal(run(torch.tensor([[4]])), model.embed(torch.tensor([[4]])))
         assert torch.equal(run(torch.tensor([[5]])), model.embed(torch.tensor([[5]])))
@@ -156,8 +158,80 @@ def test_models_that_cannot_be_watched_are_followed_by_shape() -> None:
         grown = torch.tensor([[1, 2, 3, 4, 5, 6]])
         assert torch.equal(run(grown)[0, 3:], model.embed(grown)[0, 3:])
         assert steered.token_ids is None and steered.to_frame()["steered"].sum() == 3
-    with steerer.steer(component=1, alpha=1.0, positions=[1, 4]) as steered:
+    with steerer.steer(component=1, alpha=1.0, select=[1, 4]) as steered:
         run(tokens)
         run(torch.tensor([[4]]))
         run(torch.tensor([[5]]))
         assert steered.mask.tolist() == [[False, True, False, False, True]]
+
+
+def padded_left(pair: Pair) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Ids, mask and lengths of the prompts together."""
+    rows = [pair.tokens(prompt)[0] for prompt in PROMPTS]
+    ids = torch.nn.utils.rnn.pad_sequence(rows, True, pair.bridge.tokenizer.pad_token_id or 0, padding_side="left")
+    mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], True, 0, padding_side="left")
+    return ids, mask, [len(row) for row in rows]
+
+
+def written(pair: Pair, rule: Rule, **options: Any) -> Any:
+    """What transformers writes behind the prompts, moved by hand."""
+    ids, mask, lengths = padded_left(pair)
+    with pair.by_rule(rule, lengths) as model, torch.no_grad():
+        return model.generate(ids, attention_mask=mask, eos_token_id=None, use_cache=False, **options)
+
+
+def check_histories(pair: Pair, rule: Rule, n_rows: int) -> None:
+    """What was moved is what the rule says of the tokens that the rows are told to have."""
+    steered, lengths = pair.steerer.steered_, padded_left(pair)[2]
+    assert steered is not None and steered.token_ids is not None and len(steered.mask) == n_rows
+    for number, (row, tokens) in enumerate(zip(steered.mask, steered.token_ids, strict=True)):
+        n = lengths[number // (n_rows // len(lengths))]
+        front = max(lengths) - n
+        strings = [pair.bridge.tokenizer.decode([token]) for token in tokens]
+        expected = [c >= front and rule(s, c - front, n, bos(pair)) for c, s in enumerate(strings)]
+        assert row.tolist() == expected
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("choice", RULES)
+def test_beams_are_steered_each_by_what_it_has_written(pair: Pair, choice: str, use_cache: bool) -> None:
+    select, rule = RULES[choice]
+    beams = {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 6, "do_sample": False}
+    expected = written(pair, rule, **beams)
+    ids, mask, _ = padded_left(pair)
+    with pair.steerer.steer(component=2, alpha=ALPHA, select=select):
+        found = pair.bridge.hf_generate(
+            ids, attention_mask=mask, stop_at_eos=False, use_past_kv_cache=use_cache, **beams
+        )
+    assert found.tolist() == expected.tolist()
+    check_histories(pair, rule, n_rows=9)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("choice", RULES)
+def test_what_is_sampled_is_drawn_from_the_steered_distribution(pair: Pair, choice: str, use_cache: bool) -> None:
+    select, rule = RULES[choice]
+    options = {"max_new_tokens": 6, "return_dict_in_generate": True, "output_logits": True, "do_sample": True}
+    ids, mask, lengths = padded_left(pair)
+    with torch.random.fork_rng(), pair.steerer.steer(component=2, alpha=ALPHA, select=select):
+        torch.manual_seed(0)
+        found = pair.bridge.hf_generate(
+            ids, attention_mask=mask, stop_at_eos=False, use_past_kv_cache=use_cache, num_return_sequences=2, **options
+        )
+    check_histories(pair, rule, n_rows=6)
+    whole = torch.cat([mask.repeat_interleave(2, 0), torch.ones(6, 6, dtype=mask.dtype)], dim=1)
+    places = (whole.cumsum(1) - 1).clamp(min=0)
+    with pair.by_rule(rule, lengths) as model, torch.no_grad():
+        logits = model(input_ids=found.sequences, attention_mask=whole, position_ids=places, use_cache=False).logits
+    torch.testing.assert_close(torch.stack(found.logits, 1), logits[:, ids.shape[1] - 1 : -1], atol=5e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("choice", RULES)
+def test_greedy_text_of_padded_prompts(pair: Pair, choice: str) -> None:
+    select, rule = RULES[choice]
+    expected = written(pair, rule, max_new_tokens=6, do_sample=False)
+    options = {"max_new_tokens": 6, "do_sample": False, "stop_at_eos": False, "return_type": "tokens"}
+    for use_cache in (True, False):
+        move = {"component": 2, "alpha": ALPHA, "select": select, "use_past_kv_cache": use_cache}
+        assert pair.steerer.generate(PROMPTS, **move, **options).tolist() == expected.tolist()
+        check_histories(pair, rule, n_rows=3)

@@ -9,19 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture
+from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture, odd
 
+from mfa_sklearn import TokenSelection
 from mfa_sklearn.steering import MFASteerer
 from mfa_sklearn.steering._prompts import encode
 
+SELECTIONS = [
+    *("all", "prompt", "generated", "last", [-1, 7], odd),
+    TokenSelection(last=2) | TokenSelection(phase="generated", first=2),
+    TokenSelection(special=True) - TokenSelection(predicate=odd),
+]
+
 
 @pytest.mark.parametrize("use_past_kv_cache", [True, False])
-@pytest.mark.parametrize("positions", ["all", "prompt", "last", [-1, 7]])
-def test_prompts_generated_together_are_those_generated_alone(
-    pair: Pair, positions: Any, use_past_kv_cache: bool
-) -> None:
+@pytest.mark.parametrize("select", SELECTIONS, ids=repr)
+def test_prompts_generated_together_are_those_generated_alone(pair: Pair, select: Any, use_past_kv_cache: bool) -> None:
     options = {"max_new_tokens": 5, "do_sample": False, "stop_at_eos": False, "use_past_kv_cache": use_past_kv_cache}
-    move = {"alpha": ALPHA, "positions": positions}
+    move = {"alpha": ALPHA, "select": select}
     components = [2, 0, 4]
     together = pair.steerer.generate(PROMPTS, component=components, **move, **options)
     alone = [
@@ -32,11 +37,11 @@ def test_prompts_generated_together_are_those_generated_alone(
     assert together != pair.bridge.generate(PROMPTS, verbose=False, **options)
 
 
-@pytest.mark.parametrize("positions", ["all", "prompt", "last", -1])
-def test_logits_of_padded_prompts_are_those_of_each_alone(pair: Pair, positions: Any) -> None:
-    together = pair.steerer.logits(PROMPTS, component=[2, 0, 4], alpha=ALPHA, positions=positions)
+@pytest.mark.parametrize("select", ["all", "prompt", "last", -1])
+def test_logits_of_padded_prompts_are_those_of_each_alone(pair: Pair, select: Any) -> None:
+    together = pair.steerer.logits(PROMPTS, component=[2, 0, 4], alpha=ALPHA, select=select)
     for row, (prompt, k) in enumerate(zip(PROMPTS, [2, 0, 4], strict=True)):
-        alone = pair.steerer.logits(prompt, component=k, alpha=ALPHA, positions=positions)
+        alone = pair.steerer.logits(prompt, component=k, alpha=ALPHA, select=select)
         torch.testing.assert_close(together[row], alone[0], atol=2e-5, rtol=1e-5)
 
 
@@ -118,18 +123,18 @@ def test_prompts_of_one_length_may_end_in_the_padding_token(llama: Pair) -> None
     """Told from padding by their mask: else the last token would not be steered."""
     pad = llama.bridge.tokenizer.pad_token_id
     ids = [[1, 43, pad], [1, 60, 70]]
-    for positions in ("all", "last", -1):
-        move = {"alpha": ALPHA, "positions": positions}
+    for select in ("all", "last", -1):
+        move = {"alpha": ALPHA, "select": select}
         together = llama.steerer.logits(ids, component=2, **move)
         alone = [llama.steerer.logits(row, component=2, **move)[0] for row in ids]
         torch.testing.assert_close(together, torch.stack(alone), atol=2e-5, rtol=1e-5)
 
 
 def test_prompts_are_read_as_the_extractor_reads_texts(pair: Pair) -> None:
-    from mfa_sklearn import ActivationExtractor
+    from mfa_sklearn import ActivationExtractor, TokenSelection
 
     texts = [*PROMPTS, "The</s>", "a <|endoftext|> b"]
-    extractor = ActivationExtractor(pair.path, layer=0, include_special=True, device="cpu")
+    extractor = ActivationExtractor(pair.path, layer=0, select=TokenSelection(special=True), device="cpu")
     bos = pair.bridge.tokenizer.bos_token
     if pair.architecture != "qwen2":
         texts.append(f"{bos}The cat")  # as chat templates write it

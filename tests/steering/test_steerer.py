@@ -71,7 +71,7 @@ def test_hooks_come_off_when_the_model_fails(llama: Pair) -> None:
     before = n_hooks(llama.bridge)
     with pytest.raises(ValueError, match="2 components were given for a batch of 1"):
         llama.steerer.logits("The cat", component=[1, 2], alpha=1.0)
-    with pytest.raises(ValueError, match="position -4 lies before"), llama.steerer.steer(1, 1.0, positions=-4):
+    with pytest.raises(ValueError, match="position -4 lies before"), llama.steerer.steer(1, 1.0, select=-4):
         llama.bridge(llama.tokens("The cat"))
     assert n_hooks(llama.bridge) == before
 
@@ -87,7 +87,7 @@ def test_hooks_of_others_stay(llama: Pair) -> None:
 def test_blocks_nest(llama: Pair) -> None:
     other = MFASteerer(llama.bridge, make_mixture(), layer=2)
     with llama.steerer.steer(component=2, alpha=1.0):
-        with other.steer(component=3, alpha=1.0, positions="last") as inner:
+        with other.steer(component=3, alpha=1.0, select="last") as inner:
             both = llama.bridge(llama.tokens("The cat"))
         one = llama.bridge(llama.tokens("The cat"))
     assert inner.mask.tolist() == [[False, False, True]]
@@ -154,12 +154,12 @@ def test_aliased_hooks_in_compatibility_mode_steer_once(llama: Pair) -> None:
 
 
 BAD_CALLS = [
-    ({"positions": "first"}, ValueError, "positions='first' is unknown"),
-    ({"positions": 1.5}, TypeError, "positions=1.5"),
-    ({"positions": []}, ValueError, "positions is empty"),
-    ({"positions": [True]}, TypeError, "positions="),
-    ({"positions": 3}, ValueError, "position 3 lies outside a prompt of 3 tokens"),
-    ({"prompts": ["The cat", "The"], "positions": -3}, ValueError, "position -3 lies outside a prompt of 2"),
+    ({"select": "first"}, ValueError, "select='first' is unknown"),
+    ({"select": 1.5}, TypeError, "select=1.5"),
+    ({"select": []}, ValueError, "select is empty"),
+    ({"select": [True]}, TypeError, "select="),
+    ({"select": 3}, ValueError, "position 3 lies outside a prompt of 3 tokens"),
+    ({"prompts": ["The cat", "The"], "select": -3}, ValueError, "position -3 lies outside a prompt of 2"),
     ({"prompts": []}, (TypeError, ValueError), "no prompt was given"),
     ({"prompts": torch.zeros(1, 0, dtype=torch.long)}, ValueError, "prompt 0 is empty"),
     ({"prompts": "The cat " * 60}, ValueError, "the model's context holds 64"),

@@ -90,7 +90,7 @@ def test_a_thread_that_fails_gives_the_model_back(llama: Pair) -> None:
     before = n_hooks(llama.bridge)
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(ValueError, match="position -4 lies outside"):
-            pool.submit(lambda: llama.steerer.logits("The cat", 1, 1.0, positions=-4)).result()
+            pool.submit(lambda: llama.steerer.logits("The cat", 1, 1.0, select=-4)).result()
         with pytest.raises(KeyError):
             pool.submit(fail_inside, llama.steerer).result()
     assert n_hooks(llama.bridge) == before

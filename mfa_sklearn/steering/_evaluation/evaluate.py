@@ -205,7 +205,7 @@ def _prepared(
     longest = 1 if pairs is None else pairs.ids.shape[2]
     room = max(n_new, LONGEST_PATH, longest)
     encoded = encode(model, check_prompts(prompts), steerer.prepend_bos, n_new=room)
-    chosen = read_select(select, encoded, room)
+    chosen = read_select(select, steerer, encoded, room)
     chances = np.random.default_rng(sizes[2]).random((len(concepts), len(encoded.lengths), n_new))
     return Sweep(steerer, vocabulary, concepts, encoded, chosen, pairs, chances, n_rows)
 

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._positions import Positions, check_positions
+from ...activations import TokenSelection
+from ...activations._selection import as_selection
+from .._positions import PositionTracker
 from .._prompts import Encoded
 from .._steerer import MFASteerer
 
@@ -47,20 +49,23 @@ class RowMoves:
             raise ValueError(f"{len(self._number)} moves were given for a batch of {n_rows} rows")
 
 
-def steered(steerer: MFASteerer, moves: RowMoves | None, select: Positions) -> AbstractContextManager[Any]:
+def steered(
+    steerer: MFASteerer, moves: RowMoves | None, select: TokenSelection, batch: Encoded
+) -> AbstractContextManager[Any]:
     """A block in which the steerer's model has the rows of a batch moved; None leaves it as it is."""
-    return nullcontext() if moves is None else steerer._hooked(moves, select)  # type: ignore[arg-type]
+    return nullcontext() if moves is None else steerer._steering(moves, select)._hooked(batch)
 
 
-def read_select(select: Any, encoded: Encoded, n_new: int) -> Positions:
+def read_select(select: Any, steerer: MFASteerer, encoded: Encoded, n_new: int) -> TokenSelection:
     """The tokens to be moved, checked against the prompts.
 
     Raises
     ------
     TypeError, ValueError
     """
-    chosen = check_positions(select)
+    chosen = as_selection(select)
     encoded.check_places(chosen.places, n_new)
+    PositionTracker(chosen, steerer.model.tokenizer, encoded.sequences or ()).check_prompts(encoded, n_new)
     return chosen
 
 
@@ -78,6 +83,5 @@ def region_move(
     ------
     TypeError, ValueError
     """
-    given = {"z": None, "source": None, **options}
-    move = steerer._move(component, alpha, method=method, **given)
+    move = steerer.steer(component, alpha, method=method, **options)._parts[0].move
     return lambda x: move(x, torch.zeros(len(x), dtype=torch.long, device=x.device))

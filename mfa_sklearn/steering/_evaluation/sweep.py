@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..._base.turns import running
-from .._positions import Positions
+from ...activations import TokenSelection
 from .._prompts import Encoded
 from .._steerer import MFASteerer
 from .completions import Completions
@@ -62,7 +62,7 @@ class Sweep(NamedTuple):
     vocabulary: Vocabulary
     concepts: list[str]  # those that are steered to
     encoded: Encoded
-    select: Positions
+    select: TokenSelection
     completions: Completions | None  # of these concepts
     chances: np.ndarray  # (concepts, prompts, new tokens)  uniform on [0, 1)
     batch_size: int
@@ -99,7 +99,7 @@ class Sweep(NamedTuple):
 
     def _read(self, cells: Sequence[Cell], batch: Batch, reference: Tensor) -> dict[str, np.ndarray]:
         """What is read off a batch: for each row (b,) what is summed over prompts."""
-        model, context = self.steerer.model, partial(self._context, cells, batch.number)
+        model, context = self.steerer.model, partial(self._context, cells, batch)
         concepts = np.array([self.concepts.index(cell.concept) for cell in cells])[batch.number]
         own = np.array([self.vocabulary.concepts.index(concept) for concept in self.concepts])[concepts]
         slot = next_slot(model, batch.tokens, self.vocabulary, context())
@@ -142,8 +142,9 @@ class Sweep(NamedTuple):
                 rows = slice(start, start + self.batch_size)
                 yield Batch(number[rows], prompts[rows], self.encoded.ids[prompts[rows], :length])
 
-    def _context(self, cells: Sequence[Cell], number: np.ndarray) -> AbstractContextManager[Any]:
+    def _context(self, cells: Sequence[Cell], batch: Batch) -> AbstractContextManager[Any]:
         """What a batch runs in: the moves of its cells, or nothing where they have none."""
-        which, place = np.unique(number, return_inverse=True)
+        which, place = np.unique(batch.number, return_inverse=True)
         moves = [move for move in (cells[n].move for n in which) if move is not None]
-        return steered(self.steerer, RowMoves(moves, torch.as_tensor(place)) if moves else None, self.select)
+        rows = self.encoded._replace(ids=batch.tokens, mask=None, lengths=[batch.tokens.shape[1]] * len(place))
+        return steered(self.steerer, RowMoves(moves, torch.as_tensor(place)) if moves else None, self.select, rows)

@@ -1,0 +1,63 @@
+"""A user's own function of rows, as what a model can be steered with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from .._base.devices import without_autocast
+
+
+class CustomMove:
+    """A function of rows (n, D) -> (n, D), checked each time that it is used.
+
+    Parameters
+    ----------
+    function : callable
+        Of a tensor in the model's precision, on its device.
+    """
+
+    is_nothing = False
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self._function = function
+
+    def check_rows(self, n_rows: int) -> None:
+        """Any batch will do: what becomes of a row does not depend on the prompt that it is of."""
+
+    def __call__(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        """Rows `x` (n, D) moved, in their precision.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the function gives no tensor of their shape.
+        """
+        with without_autocast(x.device):
+            moved = self._function(x)
+            if not isinstance(moved, Tensor):
+                raise TypeError(f"move must give a tensor of the shape of its rows, gave a {type(moved).__name__}")
+            if moved.shape != x.shape:
+                raise ValueError(f"move must give rows of shape {tuple(x.shape)}, gave {tuple(moved.shape)}")
+            return moved.to(x)
+
+
+def as_move(move: Any) -> Any:
+    """`move` as it is if it has all that `RowMove` asks for, else wrapped.
+
+    Raises
+    ------
+    TypeError
+        If it is no function.
+    """
+    if not callable(move):
+        raise TypeError(f"move={move!r} must be a function of rows, a tensor (n, D), that gives as many rows moved")
+    return move if hasattr(move, "is_nothing") and hasattr(move, "check_rows") else CustomMove(move)
+
+
+def name_of(move: Any) -> str:
+    """What a function is called."""
+    name = getattr(move, "__name__", None) or type(move).__name__
+    return "function" if name == "<lambda>" else name
