@@ -215,7 +215,7 @@ def test_everything_is_checked_before_anything_runs(
 
 def test_moves_beyond_numbers_are_told(model: Any) -> None:
     steerer = make_steerer(model)
-    with pytest.raises(ValueError, match="the logits hold NaN|were moved beyond"):
+    with pytest.raises(ValueError, match=r"the logits hold NaN|were moved beyond"):
         evaluate_steering(steerer, {"a": Arm({"water": fire}, [1])}, WORDS, PROMPTS, controls=())
 
 
