@@ -9,15 +9,15 @@ import numpy as np
 from ._demo_regions import LAYER, SEED, Fitted
 from ._demo_report import Report
 from .interpret import top_tokens
-from .steering import NEUTRAL_PROMPTS, MFASteerer, evaluate_steering
+from .steering import NEUTRAL_PROMPTS, Arm, MFASteerer, evaluate_steering
 
 # Where, how hard and on which tokens to steer: of the settings that leave text fluent, the one that moves it furthest;
-# examples/benchmarks/steering_share.py chose it on the other half of the neutral prompts.
+# the other half of the neutral prompts chose it.
 ALPHA = 1.0
 # For the next token alone less is better: the model should still know which word it has to follow.
 LOGIT_ALPHA = 0.6
 SELECT = "prompt"
-PROMPTS = NEUTRAL_PROMPTS[1::2]
+PROMPTS = NEUTRAL_PROMPTS[1:20:2]
 N_STEERED = 8
 
 
@@ -62,13 +62,17 @@ def _changes(table: Any) -> str:
 def steer_shares(report: Report, steerer: MFASteerer, shown: Any, words: dict[str, list[str]]) -> None:
     """The share of a concept's words among all concepts' words, before and after."""
     components = shown["component"].astype(int).to_dict()
-    found = evaluate_steering(steerer, components, words, PROMPTS, alphas=[ALPHA], select=[SELECT])
-    report.keep("steering.csv", found)
-    medians = found.groupby("target")[["share_next", "share_generated"]].median()
-    report.say(f"\n   Share of a concept's words among all concepts' words, median of {len(components)} concepts:\n")
+    shifts = np.random.default_rng(SEED).integers(1, steerer.n_components, size=len(components))
+    pairs = zip(components.items(), shifts, strict=True)
+    others = {concept: int((own + shift) % steerer.n_components) for (concept, own), shift in pairs}
     names = {"none": "not steered", "random": "steered to a random region", "concept": "steered to its region"}
+    arms = {"random": Arm.regions(steerer, others, [ALPHA]), "concept": Arm.regions(steerer, components, [ALPHA])}
+    found = evaluate_steering(steerer, arms, words, PROMPTS, select=SELECT, controls=())
+    report.keep("steering.csv", found)
     columns = ["share_next", "share_generated"]
-    lines = {name: [f"{medians.loc[target, column]:.1%}" for column in columns] for target, name in names.items()}
+    medians = found.groupby(["arm", "concept"])[columns].mean().groupby("arm").median()
+    report.say(f"\n   Share of a concept's words among all concepts' words, median of {len(components)} concepts:\n")
+    lines = {name: [f"{medians.loc[arm, column]:.1%}" for column in columns] for arm, name in names.items()}
     report.table(["next content word", "20 tokens of text"], lines)
 
 

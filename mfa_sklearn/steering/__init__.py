@@ -5,7 +5,16 @@ from ._compare import Comparison, compare
 from ._concept_regions import concept_regions, concept_scores
 from ._control_vector import save_control_vector
 from ._directions import add_direction, difference_of_means, principal_direction, probe_direction, random_direction
-from ._evaluation import NEUTRAL_PROMPTS, evaluate_steering, summarize_steering
+from ._evaluation import (
+    NEUTRAL_PROMPTS,
+    Arm,
+    SteeringDisplay,
+    balanced_halves,
+    baseline_arms,
+    evaluate_steering,
+    steering_at_cost,
+    summarize_steering,
+)
 from ._export import SavedMaps, load_affine, save_affine
 from ._odds import Reached, posterior_log_odds, reach_posterior
 from ._operators import interpolate, shift, subspace_offset, two_stage, weighted_centroid
@@ -18,6 +27,7 @@ from ._transport import TransportMap, transport, transport_map
 __all__ = [
     "NEUTRAL_PROMPTS",
     "AffineMap",
+    "Arm",
     "Comparison",
     "Gate",
     "MFASteerer",
@@ -25,9 +35,12 @@ __all__ = [
     "SavedMaps",
     "SteeredTokens",
     "Steering",
+    "SteeringDisplay",
     "TransportMap",
     "add_direction",
     "affine_map",
+    "balanced_halves",
+    "baseline_arms",
     "compare",
     "concept_regions",
     "concept_scores",
@@ -49,6 +62,7 @@ __all__ = [
     "save_control_vector",
     "shift",
     "steer_with",
+    "steering_at_cost",
     "subspace_offset",
     "summarize_steering",
     "transport",

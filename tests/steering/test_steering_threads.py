@@ -13,7 +13,7 @@ from steerer_cases import ALPHA, LAYER, PROMPTS, D, Pair, make_mixture
 
 from mfa_sklearn import ActivationExtractor
 from mfa_sklearn._base import turns
-from mfa_sklearn.steering import MFASteerer, evaluate_steering
+from mfa_sklearn.steering import Arm, MFASteerer, evaluate_steering
 
 
 def n_hooks(model: Any) -> int:
@@ -104,8 +104,9 @@ def fail_inside(steerer: MFASteerer) -> None:
 
 def test_an_evaluation_is_not_steered_by_another_thread(llama: Pair) -> None:
     words = {"water": ["river", "boats"], "money": ["bank", "money"]}
-    options: dict[str, Any] = {"alphas": [0.5], "select": ["all"], "max_new_tokens": 3}
-    alone = evaluate_steering(llama.steerer, {"water": 0, "money": 1}, words, PROMPTS, **options)
+    options: dict[str, Any] = {"select": "all", "max_new_tokens": 3}
+    arms = {"regions": Arm.regions(llama.steerer, {"water": 0, "money": 1}, [0.5])}
+    alone = evaluate_steering(llama.steerer, arms, words, PROMPTS, **options)
     done = threading.Event()
 
     def steer() -> None:
@@ -115,7 +116,7 @@ def test_an_evaluation_is_not_steered_by_another_thread(llama: Pair) -> None:
     thread = threading.Thread(target=steer)
     thread.start()
     try:
-        together = evaluate_steering(llama.steerer, {"water": 0, "money": 1}, words, PROMPTS, **options)
+        together = evaluate_steering(llama.steerer, arms, words, PROMPTS, **options)
     finally:
         done.set()
         thread.join()

@@ -1,0 +1,181 @@
+"""Effect over cost as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..._base.checks import check_choice, check_flag, import_optional
+from ..._base.words import visible
+from .prompts import HALVES
+from .summary import check_table
+from .sweep import RATIOS
+from .table import PLACE, UNSTEERED
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+LABELS = {
+    "share_next": "share of the concept's words at the next content slot",
+    "share_generated": "share of the concept's words in text generated",
+    "log_odds": "change of the concept's log-odds, nats",
+    "kl": "KL(steered || unsteered), nats",
+    "collateral": "collateral KL, nats",
+    "entropy": "entropy of the next token, nats",
+    "log_prob": "log probability of text generated, nats a token",
+    "repetition_2": "share of 2-grams repeated",
+    "repetition_3": "share of 3-grams repeated",
+}
+_ON_LOG_AXES = ("kl", "collateral")
+_DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
+# As different in gray as in color: dark and light alternate.
+_COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7f7f7f")
+
+
+class SteeringDisplay:
+    """Effect over cost: a line for each arm, along its strengths.
+
+    Points are medians over the concepts on one half of the prompts. Arms differ by line, marker and color, so that they
+    can be told apart in gray. A thin dotted line is the model as it is.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `evaluate_steering` returns, of one layer, site and selection of tokens.
+    x, y : str
+        Measures of the table.
+    half : {"judge", "choose"}, default="judge"
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : dict of str to Line2D
+        By arm.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mfa_sklearn.steering import SteeringDisplay
+    >>> lines = [("none", 0, 0.0, 0.0), ("means", 1, 0.1, 0.2), ("means", 2, 1.0, 0.4)]
+    >>> table = pd.DataFrame(lines, columns=["arm", "strength", "collateral", "share_next"])
+    >>> table = table.assign(layer=0, site="residual", select="prompt", concept="river", half="judge")
+    >>> display = SteeringDisplay.from_table(table)
+    >>> display.lines_["means"].get_xdata().tolist()
+    [0.1, 1.0]
+    """
+
+    ax_: Axes
+    figure_: Figure
+    lines_: dict[str, Line2D]
+
+    def __init__(
+        self, table: pd.DataFrame, *, x: str = "collateral", y: str = "share_next", half: str = "judge"
+    ) -> None:
+        self.table = table
+        self.x, self.y, self.half = x, y, half
+
+    @classmethod
+    def from_table(
+        cls,
+        table: pd.DataFrame,
+        *,
+        x: str = "collateral",
+        y: str = "share_next",
+        half: str = "judge",
+        arms: Sequence[str] | None = None,
+        band: bool = False,
+        ax: Axes | None = None,
+    ) -> SteeringDisplay:
+        """Draw a table.
+
+        Parameters
+        ----------
+        table, x, y, half
+            As for the class.
+        arms, band, ax
+            As for `plot`.
+
+        Returns
+        -------
+        SteeringDisplay
+        """
+        return cls(table, x=x, y=y, half=half).plot(ax=ax, arms=arms, band=band)
+
+    def plot(self, ax: Axes | None = None, *, arms: Sequence[str] | None = None, band: bool = False) -> SteeringDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where; by default a new figure.
+        arms : sequence of str, optional
+            Which to draw, in this order; by default all.
+        band : bool, default=False
+            Shade the middle half of the concepts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the table is none of `evaluate_steering`, or of several places; if it has not what is to be drawn.
+        """
+        pyplot = import_optional("matplotlib.pyplot", "SteeringDisplay")
+        shown, names = self._checked(arms)
+        beside = ax is None
+        axes: Any = pyplot.subplots(figsize=(8.4, 4.4), layout="constrained")[1] if ax is None else ax
+        self.ax_, self.figure_ = axes, axes.get_figure()
+        marks = zip(cycle(_DASHES), cycle(_MARKERS), cycle(_COLORS), strict=False)
+        self.lines_ = {}
+        for name, style in zip(names, marks, strict=False):
+            self.lines_[name] = self._line(shown[shown["arm"] == name], name, style, check_flag("band", band))
+        plain = shown[self.y][shown["arm"] == UNSTEERED].median()
+        if np.isfinite(plain):
+            self.ax_.axhline(plain, color="0.4", linewidth=0.9, linestyle=":", label="unsteered", zorder=1)
+        self._annotate(beside)
+        return self
+
+    def _line(self, lines: pd.DataFrame, name: str, style: tuple, band: bool) -> Line2D:
+        dash, marker, color = style
+        by_strength = lines.groupby("strength")[[self.x, self.y]]
+        middle = by_strength.median()
+        look = {"linestyle": dash, "marker": marker, "color": color, "markersize": 4.5, "linewidth": 1.4}
+        if band:
+            low, high = (by_strength.quantile(q)[self.y] for q in (0.25, 0.75))
+            self.ax_.fill_between(middle[self.x], low, high, color=color, alpha=0.12, linewidth=0)
+        return self.ax_.plot(middle[self.x], middle[self.y], label=visible(name), **look)[0]
+
+    def _annotate(self, beside: bool) -> None:
+        ax = self.ax_
+        for measure, set_scale in ((self.x, ax.set_xscale), (self.y, ax.set_yscale)):
+            if measure in _ON_LOG_AXES:
+                set_scale("log")
+        ax.set_xlabel(LABELS[self.x])
+        ax.set_ylabel(LABELS[self.y])
+        ax.grid(True, alpha=0.25, linewidth=0.5)
+        place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if beside else {"loc": "best"}
+        ax.legend(fontsize="small", handlelength=3.6, frameon=not beside, **place)
+
+    def _checked(self, arms: Sequence[str] | None) -> tuple[pd.DataFrame, list[str]]:
+        """The lines to draw and the arms among them."""
+        check_table(self.table)
+        measures = [name for name in RATIOS if name in self.table]
+        for name, value, known in (("x", self.x, measures), ("y", self.y, measures), ("half", self.half, HALVES)):
+            check_choice(name, value, known)
+        places = self.table[PLACE].drop_duplicates().to_dict("records")
+        if len(places) != 1:
+            raise ValueError(f"the table is of {len(places)} places, {places}: draw one at a time")
+        known = [arm for arm in dict.fromkeys(self.table["arm"]) if arm != UNSTEERED]
+        for name in known if arms is None else arms:
+            check_choice("arms", name, known)
+        return self.table[self.table["half"] == self.half], known if arms is None else list(arms)

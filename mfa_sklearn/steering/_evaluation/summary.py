@@ -1,0 +1,231 @@
+"""Arms compared where they cost the same: strengths chosen on one half of the prompts, judged on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..._base.checks import check_choice, check_count, check_flag, import_optional
+from .._generation import check_seed
+from .prompts import HALVES
+from .sweep import RATIOS
+from .table import PLACE, UNSTEERED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEYS = [*PLACE, "arm", "concept", "strength", "half"]
+_TAIL = 0.025  # of resamples, left out at either end of an interval
+
+
+def summarize_steering(table: pd.DataFrame) -> pd.DataFrame:
+    """Medians over the concepts and both halves of the prompts of what `evaluate_steering` measured.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `evaluate_steering`; several may be concatenated (layers, selections of tokens).
+
+    Returns
+    -------
+    pandas.DataFrame
+        A line per layer, site, select, arm and strength, in the table's order, with the medians of its measures.
+    """
+    check_table(table)
+    measures = [name for name in RATIOS if name in table]
+    return table.groupby([*PLACE, "arm", "strength"], sort=False)[measures].median().reset_index()
+
+
+def steering_at_cost(
+    table: pd.DataFrame,
+    costs: Sequence[float] = (0.1, 0.5, 2.0),
+    *,
+    cost: str = "collateral",
+    effect: str = "share_next",
+    against: str | None = "difference of means",
+    crossed: bool = True,
+    n_resamples: int = 1000,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """The effect of each arm where all cost the same.
+
+    For every concept the strength is chosen on the half of the prompts called "choose": the least at which the cost
+    first reaches what is asked, by linear interpolation between the strengths tried (and 0, which costs nothing). Where
+    not even the strongest costs so much, the strongest is taken. Effect and cost are then read off the half called
+    "judge", at that strength, by interpolation as well. And the other way round: what is reported of a concept is the
+    mean of the two, as prompts differ in what they cost, and no split makes the halves quite alike.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `evaluate_steering`; several may be concatenated (layers, selections of tokens).
+    costs : sequence of float
+        Above 0.
+    cost : {"collateral", "kl"}, default="collateral"
+    effect : str, default="share_next"
+        Any measure of the table, also another cost: "log_prob" says how likely the text is at the same setting.
+    against : str or None, default="difference of means"
+        The arm that all are compared with, concept by concept.
+    crossed : bool, default=True
+        False chooses on "choose" and judges on "judge" alone, for the figures of a setting that is to be kept.
+    n_resamples : int, default=1000
+        Of the concepts, for the intervals.
+    random_state : int, default=0
+
+    Returns
+    -------
+    pandas.DataFrame
+        A line per layer, site, select, cost and arm, with the columns n_concepts; value, low, high: the median effect
+        over the concepts and its interval; difference, difference_low, difference_high: the median over the concepts
+        of the effect less that of `against`, over the concepts that both have; paid: the median cost on "judge";
+        strength: the median chosen; reached: the share of concepts for which the cost was reached on "choose".
+        Intervals are the middle 95 % of medians of concepts drawn with replacement (the percentile bootstrap).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the table is none of `evaluate_steering`, lacks a half or what is asked for, or an argument is out of range.
+
+    References
+    ----------
+    Efron & Tibshirani, "An introduction to the bootstrap" (1993), chapter 13.
+
+    Examples
+    --------
+    Two arms of one concept, tried at strength 1, which costs 1 nat:
+
+    >>> import pandas as pd
+    >>> from mfa_sklearn.steering import steering_at_cost
+    >>> lines = [("none", 0, 0.0, 0.0), ("means", 1, 1.0, 0.4), ("region", 1, 1.0, 0.6)]
+    >>> table = pd.DataFrame(lines, columns=["arm", "strength", "collateral", "share_next"])
+    >>> table = table.assign(layer=0, site="residual", select="prompt", concept="river").merge(
+    ...     pd.DataFrame({"half": ["choose", "judge"]}), how="cross")
+    >>> found = steering_at_cost(table, [0.5], against="means")
+    >>> found[["arm", "value", "difference", "paid", "strength", "reached"]]
+          arm  value  difference  paid  strength  reached
+    0   means    0.2         0.0   0.5       0.5      1.0
+    1  region    0.3         0.1   0.5       0.5      1.0
+    """
+    pandas = import_optional("pandas", "steering_at_cost")
+    check_table(table)
+    asked = _checked_costs(costs)
+    check_choice("cost", cost, [name for name in ("collateral", "kl") if name in table])
+    check_choice("effect", effect, [name for name in RATIOS if name in table])
+    arms = [arm for arm in dict.fromkeys(table["arm"]) if arm != UNSTEERED]
+    if against is not None:
+        check_choice("against", against, arms)
+    n_drawn, seed = check_count("n_resamples", n_resamples), check_seed(random_state)
+    ways = [HALVES, HALVES[::-1]] if check_flag("crossed", crossed) else [HALVES]
+    lines = []
+    for place, here in table.groupby(PLACE, sort=False):
+        curves = {arm: _curves(here, arm, cost, effect, ways) for arm in arms if (here["arm"] == arm).any()}
+        for level in asked:
+            points = {arm: {c: _mean_point(both, level) for c, both in own.items()} for arm, own in curves.items()}
+            facts = dict(zip(PLACE, place, strict=True)) | {"cost": level}
+            lines += [facts | line for line in _compared(points, against, n_drawn, seed)]
+    return pandas.DataFrame(lines)
+
+
+class Point(NamedTuple):
+    """One concept where it costs what is asked."""
+
+    strength: float
+    effect: float
+    paid: float
+    reached: float
+
+
+class Curve(NamedTuple):
+    """Cost and effect of one concept by strength, ascending from 0, each (s,)."""
+
+    strength: np.ndarray
+    cost: np.ndarray  # on the half that chooses
+    effect: np.ndarray  # on the half that judges
+    paid: np.ndarray  # the cost on the half that judges
+
+    def at(self, level: float) -> Point:
+        """Where the cost first reaches a level, or at the strongest."""
+        reached = float((self.cost >= level).any())
+        strength = float(self.strength[-1])
+        if reached:
+            end = int((self.cost >= level).argmax())
+            strength = float(np.interp(level, self.cost[end - 1 : end + 1], self.strength[end - 1 : end + 1]))
+        effect, paid = (float(np.interp(strength, self.strength, part)) for part in (self.effect, self.paid))
+        return Point(strength, effect, paid, reached)
+
+
+def _mean_point(curves: Sequence[Curve], level: float) -> Point:
+    """The mean over the ways of choosing on one half and judging on the other."""
+    return Point(*np.mean([curve.at(level) for curve in curves], axis=0).tolist())
+
+
+def _curves(
+    table: pd.DataFrame, arm: str, cost: str, effect: str, ways: Sequence[Sequence[str]]
+) -> dict[str, list[Curve]]:
+    """The curves of each concept of an arm, the model as it is at strength 0; `ways` are (choose, judge)."""
+    found = {}
+    own = table[table["arm"].isin([arm, UNSTEERED])]
+    concepts = set(table["concept"][table["arm"] == arm])
+    for concept, lines in own[own["concept"].isin(concepts)].groupby("concept", sort=False):
+        halves = {half: lines[lines["half"] == half].sort_values("strength") for half in HALVES}
+        strength, other = (part["strength"].to_numpy(float) for part in halves.values())
+        if not len(strength) or strength[0] != 0 or not np.array_equal(strength, other):
+            raise ValueError(
+                f"{arm!r} has not the same strengths, {UNSTEERED!r} at 0 among them, on both halves for {concept!r}: "
+                "measure with two prompts or more, and keep all lines of the table"
+            )
+        columns = {half: [part[name].to_numpy(float) for name in (cost, effect)] for half, part in halves.items()}
+        found[str(concept)] = [Curve(strength, columns[a][0], columns[b][1], columns[b][0]) for a, b in ways]
+    return found
+
+
+def _compared(points: dict[str, dict[str, Point]], against: str | None, n_drawn: int, seed: int | None) -> list[dict]:
+    """A line for each arm."""
+    lines = []
+    for arm, own in points.items():
+        effect = np.array([point.effect for point in own.values()])
+        line = {"arm": arm, "n_concepts": len(own), **_interval("value", "", effect, n_drawn, seed)}
+        if against is not None:
+            other = points.get(against, {})
+            pairs = np.array([own[concept].effect - other[concept].effect for concept in own if concept in other])
+            line |= _interval("difference", "difference_", pairs, n_drawn, seed)
+        line["paid"], line["strength"] = (float(np.median([p[i] for p in own.values()])) for i in (2, 0))
+        lines.append(line | {"reached": float(np.mean([point.reached for point in own.values()]))})
+    return lines
+
+
+def _interval(name: str, prefix: str, values: np.ndarray, n_drawn: int, seed: int | None) -> dict[str, float]:
+    """The median and the percentiles of those of resamples, without what is not defined."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return dict.fromkeys((name, f"{prefix}low", f"{prefix}high"), float("nan"))
+    drawn = np.random.default_rng(seed).integers(len(values), size=(n_drawn, len(values)))
+    low, high = np.quantile(np.median(values[drawn], axis=1), [_TAIL, 1 - _TAIL])
+    return {name: float(np.median(values)), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+
+
+def check_table(table: Any) -> None:
+    """Refuse what is no table of `evaluate_steering`."""
+    missing = [name for name in _KEYS if name not in getattr(table, "columns", ())]
+    if missing:
+        raise ValueError(f"the table has no columns {missing}: give what evaluate_steering returns")
+    double = table.duplicated(_KEYS)
+    if double.any():
+        line = table.loc[double, _KEYS].iloc[0].to_dict()
+        raise ValueError(f"the table holds {line} twice: concatenate tables of different layers or arms only")
+
+
+def _checked_costs(costs: Any) -> list[float]:
+    if isinstance(costs, str) or not isinstance(costs, Iterable):
+        raise TypeError(f"costs={costs!r} must be a list: pass [{costs!r}]")
+    found = list(costs)
+    for value in found:
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not is_number or not (isfinite(value) and value > 0):
+            raise ValueError(f"costs holds {value!r}: give numbers above 0, in nats")
+    if not found:
+        raise ValueError("costs is empty: give at least one")
+    return [float(value) for value in found]
