@@ -30,9 +30,9 @@ def add_options(
     )
     add(
         "--method",
-        choices=("centroid", "transport"),
+        choices=("centroid", "direction", "transport"),
         default="centroid",
-        help="move towards the component's mean, or carry activations over from the component --source",
+        help="move towards the component's mean, by the way from the mean of all to it, or carry over from --source",
     )
     add("--source", type=int, metavar="J", help="number of the component that transport starts from")
     add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")

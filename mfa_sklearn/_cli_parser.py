@@ -374,9 +374,9 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--method",
-        choices=("centroid", "transport"),
+        choices=("centroid", "direction", "transport"),
         default="centroid",
-        help="move towards the component's mean, or carry activations over from their own component",
+        help="move towards the component's mean, by the way from the mean of all to it, or carry rows over from their own",
     )
 
 

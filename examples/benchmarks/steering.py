@@ -30,6 +30,8 @@ from mfa_sklearn.steering import (
     Arm,
     SteeringDisplay,
     baseline_arms,
+    concept_regions,
+    concept_scores,
     evaluate_steering,
     steering_at_cost,
 )
@@ -39,15 +41,21 @@ BASELINES = ["difference of means", "difference of means, content", "probe", "PC
 SHARES = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0)
 PROBABILITIES = (0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999, 0.99999)
-# What is asked of `MFASteerer.steer`: method, strengths, and whether the target is one component or a set of them.
+# What is asked of `MFASteerer.steer`: method, strengths, and whether the target is one component or a set of them, with
+# which weights.
 METHODS: dict[str, tuple[str, tuple[float, ...], str]] = {
     "centroid": ("centroid", SHARES, "component"),
     "transport": ("transport", SHARES, "component"),
     "difference": ("difference", FACTORS, "component"),
-    "difference to set": ("difference", FACTORS, "set"),
+    "difference to set": ("difference", FACTORS, "share"),
+    "direction": ("direction", FACTORS, "component"),
+    "direction to set": ("direction", FACTORS, "ratio"),
+    "direction into set": ("direction", FACTORS, "ratio and scores"),
+    "direction to shares": ("direction", FACTORS, "share and scores"),
     "within": ("within", FACTORS, "scores"),
-    "odds": ("odds", PROBABILITIES, "set"),
+    "odds": ("odds", PROBABILITIES, "purity"),
 }
+DEFAULT_METHODS = ["centroid", "transport", "difference", "direction", "direction to set", "direction into set"]
 SHOWN = [
     "arm",
     "value",
@@ -85,12 +93,15 @@ def region_arm(steerer: MFASteerer, mixture: MFA, X: Any, name: str) -> Arm:
     if kind == "component":
         components: dict[str, Any] = concept_components(mixture, X)["component"].astype(int).to_dict()
         return Arm.regions(steerer, components, strengths, method)
-    from mfa_sklearn.steering import concept_regions, concept_scores
-
-    if kind == "set":
-        return Arm.regions(steerer, concept_regions(mixture, X), strengths, method)
-    scores = concept_scores(mixture, X)
-    return Arm.regions(steerer, dict.fromkeys(scores), strengths, method, z=scores)
+    weights, _, scores = kind.partition(" and ")
+    if weights == "scores":
+        own = concept_scores(mixture, X)
+        return Arm.regions(steerer, dict.fromkeys(own), strengths, method, z=own)
+    regions, options = concept_regions(mixture, X, weights=weights), {}
+    if scores:
+        own = concept_scores(mixture, X)
+        options["z"] = {concept: own[concept] for concept in regions}
+    return Arm.regions(steerer, regions, strengths, method, **options)
 
 
 def arms_of(X: Any, fits: dict[str, Any], asked: argparse.Namespace) -> dict[str, Arm]:
@@ -152,7 +163,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--arms", nargs="+", default=[*BASELINES, *FITS], choices=[*BASELINES, *FITS])
-    parser.add_argument("--methods", nargs="*", default=["centroid", "transport"], choices=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=DEFAULT_METHODS, choices=list(METHODS))
     parser.add_argument("--prompts", type=int, default=len(NEUTRAL_PROMPTS), help="how many of the neutral ones")
     parser.add_argument("--new-tokens", type=int, default=20, help="0 leaves out what is measured of text generated")
     parser.add_argument("--every", type=int, default=1, help="fit on every n-th sentence")

@@ -18,7 +18,7 @@ from ._evaluation import (
 from ._export import SavedMaps, load_affine, save_affine
 from ._odds import Reached, posterior_log_odds, reach_posterior
 from ._operators import interpolate, shift, subspace_offset, two_stage, weighted_centroid
-from ._regions import Gate, keep_norm, move_within, nearest_region, opens, region_difference
+from ._regions import Gate, keep_norm, move_within, nearest_region, opens, region_difference, region_direction
 from ._steerer import MFASteerer
 from ._steering import Steering, steer_with
 from ._tables import SteeredTokens
@@ -58,6 +58,7 @@ __all__ = [
     "random_direction",
     "reach_posterior",
     "region_difference",
+    "region_direction",
     "save_affine",
     "save_control_vector",
     "shift",

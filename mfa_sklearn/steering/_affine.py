@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 _WHAT_CAN = (
-    "exported can be method='centroid' towards one component, method='transport' from a source= to one component, and "
-    "z alone"
+    "exported can be method='centroid' towards one component, method='direction' towards one or a set, "
+    "method='transport' from a source= to one component, and z alone"
 )
 
 
@@ -43,7 +44,7 @@ class AffineMap(NamedTuple):
 
 def affine_map(
     mfa: FittedParameters,
-    component: int,
+    component: int | Mapping[int, float],
     alpha: float | None = None,
     z: Mapping[int, float] | ArrayLike | None = None,
     *,
@@ -58,20 +59,21 @@ def affine_map(
     `transport_map`, ::
 
         centroid    weight (1 - alpha) I            bias  alpha mu_k + W_k z
+        direction   weight I                        bias  alpha d + W_k z, d as of `region_direction`
         transport   weight I + alpha L R^T          bias  alpha (step - L R^T origin) + W_k z
 
-    and where alpha is 0 the weight is the identity, which `AffineMap` has as None.
+    and where it is the identity `AffineMap` has None for the weight, as where alpha is 0.
 
     Parameters
     ----------
     mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
-    component : int
-        The target.
+    component : int, or dict of int to float
+        The target; a set of regions for method="direction" alone, whose `z` is then an array (K, q).
     alpha : float, optional
         How far to go, as of `MFASteerer.steer`; None for 0.
     z : dict of int to float, or vector of length q, optional
         Factor scores of the local offset.
-    method : {"centroid", "transport"}, default="centroid"
+    method : {"centroid", "direction", "transport"}, default="centroid"
     source : int, optional
         The component that transport starts from, which must be given: without, each activation has its own.
     gate : None
@@ -109,17 +111,32 @@ def affine_map(
     tensor([[8., 5.]])
     """
     mixture = Mixture(mfa)
-    target = _one_component(component, mixture.n_components)
     _check_affine(method, source, gate, keep_norm)
-    Move(mixture, target, alpha, z, method, source)  # which checks all the rest
     size = 0.0 if alpha is None else float(alpha)
-    scores = None if z is None else read_scores(z, mixture.n_factors)
+    if method == "direction":
+        target = component if isinstance(component, Mapping) else _one_component(component, mixture.n_components)
+        weight, bias = None, _moved_origin(Move(mixture, target, alpha, z, method, source), mixture.n_features)
+        return AffineMap(weight, bias, _settings(target, size, z, method, source, mixture))
+    target = _one_component(component, mixture.n_components)
+    Move(mixture, target, alpha, z, method, source)  # which checks all the rest
     weight, bias = _parts(mixture, target, size, method, source)
-    if scores is not None:
-        bias = bias + subspace_offset(mixture.params.loadings[target].to(bias), scores)
-    settings = {"method": method, "component": target, "alpha": size}
-    settings |= {"z": None if scores is None else scores.tolist(), "source": None if source is None else int(source)}
-    return AffineMap(weight, bias, settings)
+    if z is not None:
+        bias = bias + subspace_offset(mixture.params.loadings[target].to(bias), read_scores(z, mixture.n_factors))
+    return AffineMap(weight, bias, _settings(target, size, z, method, source, mixture))
+
+
+def _moved_origin(move: Move, n_features: int) -> Tensor:
+    """Where a move takes the origin, (D,)."""
+    return move(torch.zeros(1, n_features, dtype=torch.float64), torch.zeros(1, dtype=torch.long))[0]
+
+
+def _settings(target: Any, alpha: float, z: Any, method: str, source: int | None, mixture: Mixture) -> dict[str, Any]:
+    """What a map was made from, as plain values."""
+    is_set = isinstance(target, Mapping)
+    component = {str(int(k)): float(v) for k, v in target.items()} if is_set else int(target)
+    scores = None if z is None else (np.asarray(z) if is_set else read_scores(z, mixture.n_factors)).tolist()
+    source = None if source is None else int(source)
+    return {"method": method, "component": component, "alpha": alpha, "z": scores, "source": source}
 
 
 def _parts(
@@ -154,7 +171,7 @@ def _one_component(component: Any, n_components: int) -> int:
 
 def _check_affine(method: Any, source: int | None, gate: object, keep_norm: bool) -> None:
     """Refuse what is not the same map for every activation."""
-    if method not in ("centroid", "transport"):
+    if method not in ("centroid", "direction", "transport"):
         raise ValueError(
             f"method={method!r} is not one affine map for all activations, or unknown: {_WHAT_CAN}; what depends on "
             "the responsibilities of each activation runs in MFASteerer alone"

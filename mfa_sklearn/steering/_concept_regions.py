@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..activations import ActivationStore, StoredActivations
     from ..mixture import MFA
 
-_GIVEN = ("concept", "region")
+_WEIGHTS = ("ratio", "share", "purity")
 _BLOCK = 1 << 14
 
 
@@ -28,7 +28,7 @@ def concept_regions(
     X: ArrayLike | ActivationStore | StoredActivations,
     labels: ArrayLike | None = None,
     *,
-    given: str = "concept",
+    weights: str = "ratio",
     counts: str = "hard",
 ) -> dict[Any, dict[int, float]]:
     """For every label, the regions that over-represent it, with weights.
@@ -39,10 +39,12 @@ def concept_regions(
     X : ActivationArray, activation store or array-like, of shape (n, n_features)
     labels : array-like of shape (n,), optional
         A label per row; by default those that the activations carry. Rows without one are not counted.
-    given : {"concept", "region"}, default="concept"
-        What the weights are: "concept" gives ``p(region | concept)``, the share of the label's rows that are of the
-        region, which says where to take a row; "region" gives ``p(concept | region)``, the share of the region's rows
-        that have the label, which says how much of the concept a row there is.
+    weights : {"ratio", "share", "purity"}, default="ratio"
+        What the weights are: "ratio" gives the region's part in what sets the label apart, its log-likelihood ratio
+        (as `interpret.top_concepts` has it) among those of all regions of the label, for `region_direction`; "share"
+        gives ``p(region | concept)``, the part of the label's rows that are of the region, for `nearest_region`;
+        "purity" gives ``p(concept | region)``, the part of the region's rows that have the label, for `Gate` and
+        `reach_posterior`, which ask how much of the concept a row there is.
     counts : {"hard", "soft"}, default="hard"
         A row counts for its most probable component, or for every component by its posterior.
 
@@ -61,7 +63,7 @@ def concept_regions(
     See Also
     --------
     mfa_sklearn.interpret.concept_components : The one region that over-represents a label most.
-    nearest_region, reach_posterior : What takes such weights.
+    region_direction, nearest_region, Gate, reach_posterior : What takes such weights.
 
     Examples
     --------
@@ -73,20 +75,24 @@ def concept_regions(
     >>> concept_regions(mfa, X, ["river", "money"] * 20)
     {'money': {1: 1.0}, 'river': {0: 1.0}}
     """
-    check_choice("given", given, _GIVEN)
+    check_choice("weights", weights, _WEIGHTS)
     check_mixture(mfa)
     rows = as_rows(X, mfa)
     counted = ConceptCounts(mfa, rows, labels, counts)
     scan(mfa, rows, counted)
     facts = association(counted.count)
+    over = np.maximum(facts["llr"], 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        weights = facts["share"] if given == "region" else counted.count / counted.count.sum(0)
+        shares = {
+            "purity": facts["share"],
+            "share": counted.count / counted.count.sum(0),
+            "ratio": over / over.sum(0),
+        }
     found = {}
     for code, label in enumerate(counted.labels.tolist()):
-        regions = np.flatnonzero(facts["llr"][:, code] > 0)
-        order = regions[np.argsort(-weights[regions, code], kind="stable")]
-        if len(order):
-            found[label] = {int(k): float(weights[k, code]) for k in order}
+        own, regions = shares[weights][:, code], np.flatnonzero(over[:, code])
+        if len(regions):
+            found[label] = {int(k): float(own[k]) for k in regions[np.argsort(-own[regions], kind="stable")]}
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from .._base.checks import check_flag, warn_user
 from .._base.devices import without_autocast
 from ..mixture._model.density import Density
+from ._directions import add_direction
 from ._move_arguments import (
     check_method,
     check_strength,
@@ -29,9 +30,9 @@ from ._regions import (
     check_gate,
     keep_norm,
     nearest_of,
-    opens,
     read_region_scores,
     region_difference,
+    region_direction,
     region_steps,
     restricted,
     step_within,
@@ -87,9 +88,10 @@ class Move:
     alpha : float, or None for 0
         Strength; with "odds" the probability to be reached. 0 changes nothing, to the bit.
     z : dict of int to float, vector of length q, or None
-        Factor scores of the step ``W_k z`` in the target; with "within" an array (K, q) of scores for each region.
-    method : {"centroid", "transport", "difference", "within", "odds"}
-        See `two_stage`, `transport`, `region_difference`, `move_within` and `reach_posterior`.
+        Factor scores of the step ``W_k z`` in the target; with "within", and with "direction" to a set, an array (K, q)
+        of scores for each region.
+    method : {"centroid", "direction", "transport", "difference", "within", "odds"}
+        See `two_stage`, `region_direction`, `transport`, `region_difference`, `move_within` and `reach_posterior`.
     source : int or None
         Where transport starts from; None takes each activation's most responsible component.
     dtype : torch.dtype
@@ -121,8 +123,11 @@ class Move:
         check_method(method, source, z, self._targets)
         self._steps: Tensor | None = None
         self._offsets: Tensor | None = None
+        self._directions: Tensor | None = None
         if z is not None:
             self._read_z(z)
+        if method == "direction":
+            self._directions = self._to_targets(z)
         if alpha is None and (z is None or method == "within"):
             raise ValueError("nothing to do: give alpha (0.6 is usual), z or both; alpha=0 looks at the model as it is")
         self._check_reach(dtype)
@@ -150,7 +155,7 @@ class Move:
         with without_autocast(x.device):
             if self._gate is None:
                 return check_range(self._moved(x, batch_row), x)
-            chosen, moved = opens(self._mixture.density(x.device), x, self._gate), x.clone()
+            chosen, moved = self._gate.opens(self._mixture.density(x.device), x), x.clone()
             moved[chosen] = check_range(self._moved(x[chosen], batch_row[chosen]), x[chosen])
             return moved
 
@@ -173,6 +178,8 @@ class Move:
         return keep_norm(moved, x) if self._keep_norm else moved
 
     def _unscaled(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        if self._directions is not None:
+            return self._directed(x, batch_row)
         density = self._mixture.density(x.device)
         if self._steps is not None:
             return step_within(density, x, self._steps, self._alpha)
@@ -181,7 +188,7 @@ class Move:
         index = self._index(x, batch_row)
         if self._method == "odds":
             return self._to_odds(x, index)
-        means, offsets = self._parts(x)
+        means, offsets = self._cast_of(x, self._mixture.params.means[self._targets.components])
         offset = None if offsets is None else offsets[index]
         if self._alpha == 0:
             return shift(x, offset)
@@ -191,13 +198,25 @@ class Move:
             return shift(self._differed(x, index), offset)
         return two_stage(x, means[index], self._alpha, offset)
 
+    def _directed(self, x: Tensor, batch_row: Tensor) -> Tensor:
+        """Along a direction, the same for all rows or for those of each prompt."""
+        assert self._directions is not None
+        directions, offsets = self._cast_of(x, self._directions)
+        index = self._of_prompt(batch_row)
+        return shift(add_direction(x, directions[index], self._alpha), None if offsets is None else offsets[index])
+
+    def _of_prompt(self, batch_row: Tensor) -> Tensor:
+        """Which of the targets the rows of each prompt go to, (n,)."""
+        assert self._targets is not None
+        return torch.zeros_like(batch_row) if self._targets.n_prompts is None else batch_row // self._rows_per_prompt
+
     def _index(self, x: Tensor, batch_row: Tensor) -> Tensor:
         """Which of the targets each row goes to, (n,)."""
         assert self._targets is not None
         if self._targets.weights is not None:
             # All of a set share their memberships.
             return torch.zeros_like(batch_row) if self._method == "odds" else nearest_of(self._set(x.device), x)
-        return torch.zeros_like(batch_row) if self._targets.n_prompts is None else batch_row // self._rows_per_prompt
+        return self._of_prompt(batch_row)
 
     @torch.inference_mode(False)
     def _set(self, device: torch.device) -> Density:
@@ -208,12 +227,11 @@ class Move:
         return self._sets[device]
 
     @torch.inference_mode(False)
-    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        assert self._targets is not None
+    def _cast_of(self, x: Tensor, ends: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Where rows go, and the offsets, in their precision and on their device; cast once."""
         key = (x.dtype, x.device)
         if key not in self._cast:
-            means = self._mixture.params.means[self._targets.components].to(x)
-            self._cast[key] = means, None if self._offsets is None else self._offsets.to(x)
+            self._cast[key] = ends.to(x), None if self._offsets is None else self._offsets.to(x)
         return self._cast[key]
 
     def _differed(self, x: Tensor, index: Tensor) -> Tensor:
@@ -258,14 +276,25 @@ class Move:
         if self._targets is None:
             self._steps = region_steps(loadings, read_region_scores(z, loadings))  # type: ignore[arg-type]
             return
+        if self._method == "direction" and self._targets.weights is not None:
+            return  # a part of the direction
         scores = read_scores(z, self._mixture.n_factors)
         if scores.any():
             self._offsets = subspace_offset(loadings[self._targets.components], scores)
 
+    def _to_targets(self, z: Any) -> Tensor:
+        """Directions (m, D): one to a set, or one to each of the components."""
+        assert self._targets is not None
+        params, weights = self._mixture.params, self._targets.weights
+        if weights is not None:
+            return region_direction(params, weights, z)[None]
+        own = torch.eye(len(params.means), dtype=torch.float64)[self._targets.components]
+        return torch.stack([region_direction(params, row) for row in own])
+
     def _check_reach(self, dtype: torch.dtype) -> None:
         """Refuse what no activation could be moved by."""
         means = self._mixture.params.means
-        parts = {"within": self._steps, "difference": 2 * means, "odds": None}
+        parts = {"within": self._steps, "difference": 2 * means, "odds": None, "direction": self._directions}
         aims = means if self._targets is None else means[self._targets.components]
         farthest, offset = (
             0.0 if part is None else float(part.abs().max()) for part in (parts.get(self._method, aims), self._offsets)

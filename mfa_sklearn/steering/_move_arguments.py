@@ -17,7 +17,7 @@ from ._regions import read_weights
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-METHODS = ("centroid", "transport", "difference", "within", "odds")
+METHODS = ("centroid", "direction", "transport", "difference", "within", "odds")
 # Norms take squares of activations, which have to be finite as well.
 _FARTHEST = 1e15
 

@@ -2,8 +2,9 @@
 
     difference  x + a (mu_k - E[mu | x])                E[mu | x] = sum_k p(k | x) mu_k
     set         a row's own target: argmax_k log v_k + log N(x; mu_k, Psi_k + W_k W_k^T), over weights v_k
+    direction   x + a d                                 d = sum_k v_k (mu_k + W_k z_k) - sum_k pi_k mu_k
     within      x + a sum_k p(k | x) W_k z_k
-    gate        only rows for which sum_{k in S} p(k | x) lies within bounds
+    gate        only rows for which sum_k c_k p(k | x) lies within bounds, over memberships c_k in [0, 1]
     norm        y |x| / |y|
 
 Shapes: n rows, K regions (components), D features, q factors. Posteriors are taken in double precision, rows stay in
@@ -60,6 +61,58 @@ def region_difference(x: Tensor, target: Tensor, expected: Tensor, alpha: float)
             [91.,  2.]])
     """
     return x if alpha == 0 else x + (alpha * (target.to(expected) - expected)).to(x)
+
+
+def region_direction(
+    mfa: FittedParameters | MFAParams,
+    weights: Mapping[int, float] | ArrayLike | Tensor,
+    scores: ArrayLike | Tensor | None = None,
+) -> Tensor:
+    """The step from the mean of the mixture to a weighted set of its regions, ::
+
+        d = sum_k v_k (mu_k + W_k z_k) - sum_k pi_k mu_k
+
+    A row that is moved by ``alpha d`` stays all that it was otherwise. With the weights of `concept_regions` it is a
+    difference of means in which a region counts by how much it sets the concept apart, not by how many rows it has:
+    rows that say nothing of the concept, which are most of the rows of a text, are left out.
+
+    Parameters
+    ----------
+    mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
+    weights : dict of region to weight, or (K,) numbers
+        What v is, on any scale: here they are made to sum to 1.
+    scores : (K, q) numbers, optional
+        Where in each region, as of `concept_scores`; in the middle by default. With ``v_k = p(region k | concept)``
+        and these the step is a difference of means, but for what the factors leave out.
+
+    Returns
+    -------
+    Tensor (D,)
+        In double precision.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of `nearest_region` and `move_within`.
+
+    See Also
+    --------
+    add_direction : Adds it to rows.
+
+    Examples
+    --------
+    >>> from mfa_sklearn import MFA
+    >>> from mfa_sklearn.steering import region_direction
+    >>> mfa = MFA.from_params([0.5, 0.3, 0.2], [[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]], [[[1.0], [0.0]]] * 3, [1.0, 1.0])
+    >>> region_direction(mfa, {1: 3, 2: 1})
+    tensor([4.5000, 0.5000], dtype=torch.float64)
+    """
+    params = read_params(mfa)
+    share = read_weights(weights, len(params.means)).to(params.means)
+    ends = params.means
+    if scores is not None:
+        ends = ends + region_steps(params.loadings, read_region_scores(scores, params.loadings))
+    return ((share / share.sum()) @ ends - params.log_weights.exp().to(ends) @ params.means).double()
 
 
 def nearest_region(
@@ -222,11 +275,13 @@ def read_region_scores(scores: ArrayLike | Tensor, loadings: Tensor) -> Tensor:
 class Gate(NamedTuple):
     """Which rows are to be moved: those with a summed responsibility in bounds.
 
-    A row is moved where ``at_least <= sum_{k in components} p(k | x) < below``; a bound that is None is none.
+    A row is moved where ``at_least <= sum_k c_k p(k | x) < below``; a bound that is None is none.
 
     Parameters
     ----------
-    components : int or sequence of int
+    components : int, sequence of int, or dict of int to float
+        Regions that count in full, or with memberships c in [0, 1]: with those that ``concept_regions(...,
+        weights="purity")`` gives the sum is the probability of the concept.
     at_least, below : float in [0, 1], optional
         One of the two at least.
 
@@ -239,36 +294,59 @@ class Gate(NamedTuple):
     Gate(components=2, at_least=None, below=0.5)
     """
 
-    components: int | Sequence[int]
+    components: int | Sequence[int] | Mapping[int, float]
     at_least: float | None = None
     below: float | None = None
 
 
-def check_gate(gate: Gate, n_components: int) -> Gate:
-    """The same gate with a list of components.
+class OpenGate(NamedTuple):
+    """A gate that was checked."""
+
+    memberships: Tensor  # (K,)
+    at_least: float | None
+    below: float | None
+
+    def opens(self, density: Density, x: Tensor) -> Tensor:
+        """Which rows (n, D) are moved, (n,) bool."""
+        posterior = responsibilities(density, x)
+        share = (posterior @ self.memberships.to(posterior)).to(x.device)
+        is_open = torch.ones_like(share, dtype=torch.bool)
+        if self.at_least is not None:
+            is_open &= share >= self.at_least
+        if self.below is not None:
+            is_open &= share < self.below
+        return is_open
+
+
+def check_gate(gate: Gate, n_components: int) -> OpenGate:
+    """What a gate says, checked.
 
     Raises
     ------
     TypeError
         If it is no gate, or a bound or component is no number.
     ValueError
-        If a component does not exist, or the bounds are none, out of range or leave nothing between them.
+        If a component does not exist, or memberships or bounds are none, out of range or leave nothing between them.
     """
     if not isinstance(gate, Gate):
         raise TypeError(f"gate={gate!r} must be a Gate: Gate([3, 5], at_least=0.5)")
-    given = np.atleast_1d(np.asarray(gate.components, dtype=object))
-    components = sorted({check_component(k, n_components) for k in given})
     bounds = {name: value for name, value in (("at_least", gate.at_least), ("below", gate.below)) if value is not None}
     for name, value in bounds.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             raise TypeError(f"gate's {name}={value!r} must be a probability")
         if not 0 <= value <= 1:
             raise ValueError(f"gate's {name}={value} must lie in [0, 1]")
-    if not components or not bounds:
+    given = gate.components
+    if not isinstance(given, Mapping):
+        given = dict.fromkeys(np.atleast_1d(np.asarray(given, dtype=object)).tolist(), 1.0)
+    if not given or not bounds:
         raise ValueError(f"{gate} moves every row: give components and at_least=, below= or both")
     if len(bounds) == 2 and bounds["at_least"] >= bounds["below"]:
         raise ValueError(f"{gate} moves no row: at_least must be less than below")
-    return gate._replace(components=components)
+    memberships = read_weights(given, n_components, "gate's components")
+    if bool((memberships > 1).any()):
+        raise ValueError(f"gate's memberships must lie in [0, 1], got {float(memberships.max()):g}")
+    return OpenGate(memberships, gate.at_least, gate.below)
 
 
 def opens(mfa: FittedParameters | MFAParams | Density, x: Tensor, gate: Gate) -> Tensor:
@@ -284,14 +362,7 @@ def opens(mfa: FittedParameters | MFAParams | Density, x: Tensor, gate: Gate) ->
     tensor([ True, False])
     """
     density = as_density(mfa, x.device)
-    gate = check_gate(gate, len(density.params.means))
-    share = responsibilities(density, x)[..., list(gate.components)].sum(-1).to(x.device)  # type: ignore[arg-type]
-    is_open = torch.ones_like(share, dtype=torch.bool)
-    if gate.at_least is not None:
-        is_open &= share >= gate.at_least
-    if gate.below is not None:
-        is_open &= share < gate.below
-    return is_open
+    return check_gate(gate, len(density.params.means)).opens(density, x)
 
 
 def keep_norm(moved: Tensor, x: Tensor) -> Tensor:

@@ -170,23 +170,23 @@ class MFASteerer:
         ----------
         component : int, sequence of int, dict of int to float, or None
             The target; one for all prompts, one per prompt of the batch, or a weighted set, of which each activation
-            goes to the one that suits it. None takes the centroid weighted by the components' responsibilities for each
+            goes to the one that suits it ("direction" goes to their weighted mean). None takes the centroid weighted by the components' responsibilities for each
             activation.
         alpha : float, optional
-            How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6. Outside
-            [0, 1] the move goes away from the centroid or past it, with a warning. With "odds" the probability of the
-            component to be reached.
+            How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6 of the way to
+            a centroid; outside [0, 1] that move goes away from it or past it, with a warning. With "odds" the
+            probability of the component to be reached.
         z : dict of int to float, or vector of length q, optional
-            Factor scores of the local offset `W_k z`, in standard deviations of the component; with "within" an array
-            (K, q) of scores for each region.
+            Factor scores of the local offset `W_k z`, in standard deviations of the component; with "within", and with
+            "direction" to a set, an array (K, q) of scores for each region.
         select : TokenSelection or a short form of one, default="all"
             Tokens whose activations are moved: "all", "prompt", "generated", "last" (of the prompt), places, a set of
             token strings, a function of one, or a `TokenSelection`. The beginning-of-text token is left alone unless
             that names it or has ``special=True``: it attracts attention with a norm far from all others', the extractor
             leaves it out of what the mixture is fitted on, and moving it can derail a model; the paper's reference
             implementation moves it.
-        method : {"centroid", "transport", "difference", "within", "odds"}, default="centroid"
-            See `two_stage`, `transport`, `region_difference`, `move_within` and `reach_posterior`.
+        method : {"centroid", "direction", "transport", "difference", "within", "odds"}, default="centroid"
+            See `two_stage`, `region_direction`, `transport`, `region_difference`, `move_within`, `reach_posterior`.
         source : int, optional
             The component that transport starts from, whatever the activation; by default each activation's most
             responsible one.

@@ -10,7 +10,7 @@ import torch
 from move_cases import D, K, Q, as_mfa, make_params, rows
 
 from mfa_sklearn.mixture._model.params import MFAParams
-from mfa_sklearn.steering import AffineMap, affine_map
+from mfa_sklearn.steering import AffineMap, affine_map, region_direction
 from mfa_sklearn.steering._move import Mixture, Move
 
 
@@ -26,6 +26,10 @@ SETTINGS: list[dict[str, Any]] = [
     {"alpha": 0.7, "method": "transport", "source": 0},
     {"alpha": 1.0, "method": "transport", "source": 0, "z": {0: 3.0}},
     {"alpha": 0.4, "method": "transport", "source": 2},
+    {"alpha": 2.5, "method": "direction"},
+    {"alpha": 0.5, "method": "direction", "z": {1: 2.0}},
+    {"component": {1: 0.5, 2: 1.5}, "alpha": 0.5, "method": "direction"},
+    {"component": {1: 0.5, 2: 1.5}, "alpha": 2.0, "method": "direction", "z": np.ones((K, Q))},
 ]
 
 
@@ -34,9 +38,9 @@ SETTINGS: list[dict[str, Any]] = [
 def test_a_map_is_the_move(noise: str, setting: dict[str, Any]) -> None:
     params, x = make_params(noise), rows()
     mfa = as_mfa(params)
-    found = affine_map(mfa, 2, **setting)
-    full = {"alpha": None, "z": None, "method": "centroid", "source": None} | setting
-    move = Move(Mixture(mfa), 2, *full.values(), dtype=torch.float64)
+    full = {"component": 2, "alpha": None, "z": None, "method": "centroid", "source": None} | setting
+    found = affine_map(mfa, **full)
+    move = Move(Mixture(mfa), *full.values(), dtype=torch.float64)
     expected = move(x, torch.zeros(len(x), dtype=torch.long))
     torch.testing.assert_close(found(x), expected, rtol=1e-9, atol=1e-9)
     assert found.bias.shape == (D,) and found.bias.dtype == torch.float64
@@ -48,6 +52,13 @@ def test_the_centroid_move_shrinks_around_the_mean() -> None:
     np.testing.assert_allclose(weight, 0.4 * np.eye(D), atol=1e-15)
     np.testing.assert_allclose(bias, 0.6 * params.means[1] + 2 * params.loadings[1][:, 0], atol=1e-14)
     assert settings == {"method": "centroid", "component": 1, "alpha": 0.6, "z": [2.0, 0.0], "source": None}
+
+
+def test_a_direction_is_a_bias_alone() -> None:
+    params = make_params()
+    weight, bias, settings = affine_map(as_mfa(params), {3: 1, 1: 3}, 2, method="direction")
+    assert weight is None and settings["component"] == {"3": 1.0, "1": 3.0}
+    torch.testing.assert_close(bias, 2 * region_direction(params, {3: 1, 1: 3}))
 
 
 @pytest.mark.parametrize("noise", ["shared", "component"])

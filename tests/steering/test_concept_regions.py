@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interpret_fixtures import LABELS, ExactMixture, annotated, mixture, scores_by_loop
+from scipy.stats import chi2_contingency
 
 from mfa_sklearn import MFA
 from mfa_sklearn.interpret import concept_components
@@ -24,20 +25,25 @@ def labeled(spread: float = 2.0) -> tuple[ExactMixture, Any, np.ndarray]:
 
 
 @pytest.mark.parametrize("counts", ["hard", "soft"])
-@pytest.mark.parametrize("given", ["concept", "region"])
-def test_weights_are_shares_of_counted_rows(counts: str, given: str) -> None:
+@pytest.mark.parametrize("weights", ["ratio", "share", "purity"])
+def test_weights_are_shares_of_counted_rows(counts: str, weights: str) -> None:
     mfa, X, labels = labeled()
     posterior = scores_by_loop(mfa, X, "posterior")
     share = posterior if counts == "soft" else np.eye(4)[posterior.argmax(1)]
     count = {label: sum(share[i] for i in range(200) if labels[i] == label) for label in LABELS}
     total = sum(count.values())
-    found = concept_regions(mfa, X, labels, given=given, counts=counts)
+    found = concept_regions(mfa, X, labels, weights=weights, counts=counts)
     assert list(found) == sorted(LABELS)
     for label, regions in found.items():
         base = count[label].sum() / total.sum()
         over = [k for k in range(4) if count[label][k] / total[k] > base]
-        whole = np.full(4, count[label].sum()) if given == "concept" else total
-        assert regions == pytest.approx({k: count[label][k] / whole[k] for k in over}, rel=1e-4)
+        own = count[label]
+        tables = [
+            [[own[k], total[k] - own[k]], [sum(own) - own[k], sum(total - own) - total[k] + own[k]]] for k in over
+        ]
+        ratio = [chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic for table in tables]
+        expected = {"share": own[over] / own.sum(), "purity": (own / total)[over], "ratio": ratio / np.sum(ratio)}
+        assert regions == pytest.approx(dict(zip(over, expected[weights], strict=True)), rel=1e-4)
         assert list(regions.values()) == sorted(regions.values(), reverse=True)
 
 
@@ -87,5 +93,5 @@ def test_labels_that_are_none_are_refused(function: Any, labels: Any, match: str
 
 def test_other_weights_are_refused() -> None:
     mfa, X, labels = labeled()
-    with pytest.raises(ValueError, match="given='row' is unknown"):
-        concept_regions(mfa, X, labels, given="row")
+    with pytest.raises(ValueError, match="weights='row' is unknown"):
+        concept_regions(mfa, X, labels, weights="row")

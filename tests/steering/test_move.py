@@ -29,6 +29,9 @@ KINDS: dict[str, tuple[str, Any, Any]] = {
     "centroid": ("centroid", 1, None),
     "weighted centroid": ("centroid", None, None),
     "centroid of a set": ("centroid", SET, None),
+    "direction": ("direction", 1, None),
+    "direction to a set": ("direction", SET, None),
+    "direction into a set": ("direction", SET, SCORES),
     "transport": ("transport", 1, None),
     "transport to a set": ("transport", SET, None),
     "difference": ("difference", 1, None),
@@ -54,7 +57,8 @@ def first(n: int) -> torch.Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_asked_for_changes_no_bit(kind: str, options: dict) -> None:
     x = torch.cat([rows(dtype=torch.float32), torch.full((1, D), -0.0)])
-    z = {} if KINDS[kind][0] in ("within", "odds") or KINDS[kind][1] is None else {"z": np.zeros(Q)}
+    whole = KINDS[kind][1] is None or kind.startswith("direction ")  # z is of all regions
+    z = {} if KINDS[kind][0] in ("within", "odds") or whole else {"z": np.zeros(Q)}
     move = make_move(kind, 0.0, **options, **z)
     moved = move(x, torch.arange(len(x)))
     assert moved.numpy().tobytes() == x.numpy().tobytes()

@@ -24,7 +24,7 @@ SELECTIONS = [
 
 
 @pytest.mark.parametrize("use_past_kv_cache", [True, False])
-@pytest.mark.parametrize("select", SELECTIONS, ids=repr)
+@pytest.mark.parametrize("select", SELECTIONS, ids=[f"selection{i}" for i in range(len(SELECTIONS))])
 def test_prompts_generated_together_are_those_generated_alone(pair: Pair, select: Any, use_past_kv_cache: bool) -> None:
     options = {"max_new_tokens": 5, "do_sample": False, "stop_at_eos": False, "use_past_kv_cache": use_past_kv_cache}
     move = {"alpha": ALPHA, "select": select}

@@ -10,14 +10,18 @@ import torch
 from move_cases import D, K, Q, as_mfa, covariance, draws, make_params, posteriors, rows
 from scipy.stats import multivariate_normal
 
+from mfa_sklearn import MFA
 from mfa_sklearn.mixture._model.params import MFAParams
 from mfa_sklearn.steering import (
     Gate,
+    concept_regions,
+    concept_scores,
     keep_norm,
     move_within,
     nearest_region,
     opens,
     region_difference,
+    region_direction,
     weighted_centroid,
 )
 
@@ -44,6 +48,31 @@ def test_draws_of_a_region_go_to_the_other_with_their_shape() -> None:
     np.testing.assert_allclose(np.cov(moved.T), expected, atol=0.05 * np.abs(expected).max())
     stay = draws(params, [2] * 50)
     torch.testing.assert_close(region_difference(stay, params.means[2], weighted_centroid(params, stay), 1.0), stay)
+
+
+@pytest.mark.parametrize("scores", [None, SCORES])
+def test_the_direction_to_a_set_is_its_formula(scores: Any) -> None:
+    params = make_params("component")
+    weights, means, loadings = params.log_weights.exp().numpy(), params.means.numpy(), params.loadings.numpy()
+    ends = means if scores is None else means + np.einsum("kdq,kq->kd", loadings, scores)
+    expected = 0.25 * ends[3] + 0.75 * ends[1] - weights @ means
+    np.testing.assert_allclose(region_direction(as_mfa(params), {3: 1, 1: 3}, scores).numpy(), expected, atol=1e-8)
+    np.testing.assert_allclose(region_direction(params, [0, 0.6, 0, 0.2], scores).numpy(), expected, atol=1e-8)
+
+
+def test_the_direction_to_shares_and_scores_of_a_concept_is_a_difference_of_means() -> None:
+    """Where noise is nothing the factors tell all of a row; the mean of all rows is the mixture's after a fit."""
+    params = make_params()
+    params = params._replace(means=30 * params.means, noise_variance=params.noise_variance * 1e-4)
+    X = draws(params, [0, 0, 1, 2, 2, 3] * 40).numpy()
+    fitted = MFA(K, Q, init=params.means.numpy(), max_iter=500, tol=1e-6).fit(X)
+    labels = np.where(X[:, 0] > np.median(X[:, 0]), "high", "low")
+    shares, scores = concept_regions(fitted, X, labels, weights="share"), concept_scores(fitted, X, labels)
+    full = {k: float(np.mean(fitted.predict(X[labels == "high"]) == k)) for k in range(K)}
+    assert set(shares["high"]) <= set(full)
+    expected = X[labels == "high"].mean(0) - X.mean(0)
+    found = region_direction(fitted, full, scores["high"]).numpy()
+    np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("noise", ["shared", "component"])
@@ -124,11 +153,14 @@ def test_scores_that_are_none_are_refused(scores: Any, error: type[Exception], m
         move_within(make_params(), rows(), scores, 1.0)
 
 
-@pytest.mark.parametrize("gate", [Gate([0, 2], at_least=0.3), Gate(1, below=0.2), Gate([3, 1], 0.1, 0.9)])
+@pytest.mark.parametrize(
+    "gate", [Gate([0, 2], at_least=0.3), Gate(1, below=0.2), Gate([3, 1], 0.1, 0.9), Gate({0: 0.5, 3: 1}, below=0.4)]
+)
 def test_a_gate_opens_for_responsibilities_within_its_bounds(gate: Gate) -> None:
     params = make_params()
     x = torch.as_tensor(np.random.default_rng(0).normal(0, 2, (400, D)))
-    share = posteriors(params, x.numpy())[:, np.atleast_1d(gate.components)].sum(1)
+    memberships = gate.components if isinstance(gate.components, dict) else dict.fromkeys(np.ravel(gate.components), 1)
+    share = sum(c * posteriors(params, x.numpy())[:, k] for k, c in memberships.items())
     low = -1 if gate.at_least is None else gate.at_least
     high = 2 if gate.below is None else gate.below
     expected = (share >= low) & (share < high)
@@ -143,6 +175,8 @@ def test_a_gate_opens_for_responsibilities_within_its_bounds(gate: Gate) -> None
         (Gate([0, 4], below=0.5), ValueError, "component=4"),
         (Gate("river", below=0.5), TypeError, "component='river'"),
         (Gate([], below=0.5), ValueError, "moves every row"),
+        (Gate({1: 1.5}, below=0.5), ValueError, r"memberships must lie in \[0, 1\], got 1.5"),
+        (Gate({1: -0.5}, below=0.5), ValueError, "gate's components.* must be finite, not negative"),
         (Gate(0), ValueError, "moves every row"),
         (Gate(0, at_least=1.5), ValueError, r"at_least=1.5 must lie in \[0, 1\]"),
         (Gate(0, below=float("nan")), ValueError, "below=nan must lie in"),
