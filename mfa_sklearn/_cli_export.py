@@ -32,7 +32,7 @@ def add_options(
         "--method",
         choices=("centroid", "direction", "transport"),
         default="centroid",
-        help="move towards the component's mean, by the way from the mean of all to it, or carry over from --source",
+        help="move towards the component's mean, along the way from the mean of all to it, or by transport",
     )
     add("--source", type=int, metavar="J", help="number of the component that transport starts from")
     add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")

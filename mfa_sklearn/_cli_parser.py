@@ -376,7 +376,7 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("centroid", "direction", "transport"),
         default="centroid",
-        help="move towards the component's mean, by the way from the mean of all to it, or carry rows over from their own",
+        help="move towards the component's mean, along the way from the mean of all to it, or by transport",
     )
 
 

@@ -170,8 +170,8 @@ class MFASteerer:
         ----------
         component : int, sequence of int, dict of int to float, or None
             The target; one for all prompts, one per prompt of the batch, or a weighted set, of which each activation
-            goes to the one that suits it ("direction" goes to their weighted mean). None takes the centroid weighted by the components' responsibilities for each
-            activation.
+            goes to the one that suits it ("direction" goes to their weighted mean). None takes the centroid weighted by
+            the components' responsibilities for each activation.
         alpha : float, optional
             How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6 of the way to
             a centroid; outside [0, 1] that move goes away from it or past it, with a warning. With "odds" the

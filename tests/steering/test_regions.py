@@ -65,7 +65,7 @@ def test_the_direction_to_shares_and_scores_of_a_concept_is_a_difference_of_mean
     params = make_params()
     params = params._replace(means=30 * params.means, noise_variance=params.noise_variance * 1e-4)
     X = draws(params, [0, 0, 1, 2, 2, 3] * 40).numpy()
-    fitted = MFA(K, Q, init=params.means.numpy(), max_iter=500, tol=1e-6).fit(X)
+    fitted = MFA(K, Q, init=params.means.numpy(), max_iter=500, tol=1e-6, noise_floor=1e-10).fit(X)
     labels = np.where(X[:, 0] > np.median(X[:, 0]), "high", "low")
     shares, scores = concept_regions(fitted, X, labels, weights="share"), concept_scores(fitted, X, labels)
     full = {k: float(np.mean(fitted.predict(X[labels == "high"]) == k)) for k in range(K)}
