@@ -65,7 +65,9 @@ def test_the_direction_to_shares_and_scores_of_a_concept_is_a_difference_of_mean
     params = params._replace(means=30 * params.means, noise_variance=params.noise_variance * 1e-8)
     X = draws(params, regions.tolist()).numpy()
     means = np.stack([X[regions == k].mean(0) for k in range(K)])
-    mfa = MFA.from_params(np.bincount(regions) / len(X), means, params.loadings.numpy(), params.noise_variance[0])
+    mfa = MFA.from_params(
+        np.bincount(regions) / len(X), means, params.loadings.numpy(), params.noise_variance[0].numpy()
+    )
     high = X[:, 0] > np.median(X[:, 0])
     scores = concept_scores(mfa, X, np.where(high, "high", "low"))["high"]
     found = region_direction(mfa, np.bincount(regions[high], minlength=K), scores).numpy()
