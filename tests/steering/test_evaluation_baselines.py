@@ -88,6 +88,12 @@ def test_activations_carry_labels_and_tokens_and_rows_without_a_label_are_others
         ({"words": WORDS}, ValueError, "the rows have no tokens"),
         ({"words": WORDS, "tokens": TOKENS}, ValueError, r"no row is a content word of \['court'\]"),
         ({"labels": np.where(np.arange(N) == 0, "sea", LABELS)}, ValueError, "'sea' has one row"),
+        ({"X": np.ones((N, 3)), "names": ["PCA"]}, ValueError, "'court' are all the same"),
+        (
+            {"labels": np.where(LABELS == "river", LABELS, None), "words": WORDS, "tokens": TOKENS},
+            ValueError,
+            r"labels hold \['river'\] alone",
+        ),
         ({"X": np.where(np.eye(N, 3) == 1, np.nan, X)}, ValueError, "contains NaN"),
         ({"names": "probe"}, TypeError, r"pass \['probe'\]"),
         ({"names": ["mean"]}, ValueError, "names='mean' is unknown"),

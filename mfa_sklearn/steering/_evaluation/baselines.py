@@ -148,6 +148,8 @@ def _content(tokens: Any, codes: np.ndarray, concepts: list[str], words: Mapping
     missing = [concept for code, concept in enumerate(concepts) if not (found & (codes == code)).any()]
     if missing:
         raise ValueError(f"no row is a content word of {missing}: give words that occur, or no words at all")
+    if len(concepts) == 1:
+        raise ValueError(f"content words are compared with those of other concepts, but labels hold {concepts} alone")
     return found
 
 
@@ -182,6 +184,10 @@ def _principal(rows: Labeled) -> dict[str, np.ndarray]:
         own = rows.X[rows.codes == code]
         if len(own) < 2:
             raise ValueError(f"{concept!r} has one row, and so no principal component: give more, or leave 'PCA' out")
+        if (own == own[0]).all():
+            raise ValueError(
+                f"the rows of {concept!r} are all the same, and have no principal component: leave 'PCA' out"
+            )
         first = PCA(1, svd_solver="full").fit(own).components_[0].astype(np.float64)
         found[concept] = first * (1 if first @ difference >= 0 else -1)
     return _as_long(found, rows)

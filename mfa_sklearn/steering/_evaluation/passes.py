@@ -55,7 +55,8 @@ def next_slot(model: Any, tokens: Tensor, vocabulary: Vocabulary, context: Abstr
         for _ in range(LONGEST_PATH):
             log_prob = check_finite(read(tokens)).float().log_softmax(-1)
             first = log_prob if first is None else first
-            mass += (1 - mass[:, -1:]) * (log_prob.exp() @ member)
+            going = mass[:, -1:] <= _ENOUGH  # row by row: what is found must not depend on the rest of the batch
+            mass += torch.where(going, (1 - mass[:, -1:]) * (log_prob.exp() @ member), 0)
             if bool((mass[:, -1] > _ENOUGH).all()):
                 break
             best = log_prob.masked_fill(barred, -torch.inf).argmax(-1, keepdim=True)
