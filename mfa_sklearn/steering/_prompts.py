@@ -56,7 +56,8 @@ class Encoded(NamedTuple):
                 )
         if places and min(places) >= end:
             raise ValueError(
-                f"select names place {min(places)}, which is never reached: prompts and {n_new} new tokens end before {end}"
+                f"select names place {min(places)}, which is never reached: prompts and {n_new} new tokens end before "
+                f"{end}"
             )
 
 

@@ -263,8 +263,8 @@ def read_region_scores(scores: ArrayLike | Tensor, loadings: Tensor) -> Tensor:
     n_components, _, n_factors = loadings.shape
     if isinstance(scores, Mapping):
         raise TypeError(
-            f"z={scores!r} names factors of one component, and these are steps in {n_components} regions: give an array "
-            f"({n_components}, {n_factors}) of factor scores, as of concept_scores"
+            f"z={scores!r} names factors of one component, and these are steps in {n_components} regions: give an "
+            f"array ({n_components}, {n_factors}) of factor scores, as of concept_scores"
         )
     array = np.asarray(scores.detach().cpu() if isinstance(scores, Tensor) else scores)
     if array.dtype.kind not in "fiu":

@@ -145,7 +145,7 @@ def test_a_step_within_a_region_moves_its_factors_by_the_scores() -> None:
         (np.zeros((K, Q + 1)), ValueError, r"shape \(4, 3\).* each of the 4 regions, of 2 factor scores"),
         (np.full((K, Q), np.nan), ValueError, "NaN or infinity"),
         ([["a"] * Q] * K, TypeError, "must hold numbers"),
-        ({0: 1.0}, TypeError, "must hold numbers"),
+        ({0: 1.0}, TypeError, r"give an array \(4, 2\)"),
     ],
 )
 def test_scores_that_are_none_are_refused(scores: Any, error: type[Exception], match: str) -> None:
