@@ -78,7 +78,7 @@ def concept_regions(
     check_choice("weights", weights, _WEIGHTS)
     check_mixture(mfa)
     rows = as_rows(X, mfa)
-    counted = ConceptCounts(mfa, rows, labels, counts)
+    counted = ConceptCounts(mfa, rows, labels, counts, "concept_regions")
     scan(mfa, rows, counted)
     facts = association(counted.count)
     over = np.maximum(facts["llr"], 0)
