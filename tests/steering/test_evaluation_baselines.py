@@ -50,6 +50,9 @@ def test_content_rows_are_words_of_their_own_texts_concept() -> None:
 def test_a_probe_points_at_the_concept() -> None:
     direction = vector(baseline_arms(X, LABELS, names=["probe"]), "probe")
     assert direction @ [1, -0.5, -0.5] > 0.8 * np.linalg.norm(direction) * np.sqrt(1.5)
+    constant = np.hstack([X, np.full((N, 1), 10.0)])  # a column that does not vary says nothing
+    wide = baseline_arms(constant, LABELS, names=["probe"])["probe"].moves["river"](torch.zeros(1, 4).double(), 1.0)
+    np.testing.assert_allclose(wide[0], [*direction, 0], atol=0.02)  # as far as the solver goes
 
 
 def test_the_principal_component_is_that_of_the_concepts_rows() -> None:

@@ -77,6 +77,15 @@ def test_text_is_drawn_with_the_chances_given() -> None:
     assert drawn.tolist() == [[1, 1, 4], [0, 1, 3], [0, 4, 0]]
 
 
+def test_a_number_that_rounds_to_one_draws_no_impossible_token() -> None:
+    class Certain:
+        def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([0.5, 0.5, 0.0, 0.0]).log().expand(*tokens.shape, 4)
+
+    almost_one = torch.tensor([[np.nextafter(1.0, 0.0)]])
+    assert sampled(Certain(), torch.tensor([[0]]), almost_one, nullcontext()).tolist() == [[1]]
+
+
 def test_text_has_the_chains_frequencies() -> None:
     uniform = torch.as_tensor(np.random.default_rng(0).random((20_000, 2)))
     drawn = sampled(Scripted(), torch.zeros(20_000, 1, dtype=torch.long), uniform, nullcontext())

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from ..._base.checks import check_choice, check_count
@@ -171,7 +172,7 @@ def _as_long(directions: Mapping[str, np.ndarray], rows: Labeled) -> dict[str, n
 
 def _probes(rows: Labeled) -> dict[str, np.ndarray]:
     rows, found = rows.content, {}
-    scale = rows.X.std(0, dtype=np.float64) + np.finfo(float).tiny
+    scale = StandardScaler(with_mean=False).fit(rows.X).scale_  # 1 for a column that does not vary
     for code, concept in enumerate(rows.concepts):
         probe = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000)
         found[concept] = probe.fit(rows.X / scale, rows.codes == code).coef_[0] / scale

@@ -115,6 +115,8 @@ def sampled(model: Any, tokens: Tensor, uniform: Tensor, context: AbstractContex
         for step in range(uniform.shape[1]):
             reached = check_finite(read(tokens)).float().softmax(-1).cumsum(-1)
             threshold = uniform[:, step : step + 1].to(reached) * reached[:, -1:]
+            # A number just below 1 may round to 1, which is reached by no token.
+            threshold = threshold.minimum(reached[:, -1:].nextafter(torch.zeros_like(threshold)))
             drawn = torch.searchsorted(reached, threshold, right=True).clamp_max(reached.shape[1] - 1)
             tokens = torch.cat([tokens, drawn], dim=1)
     return tokens[:, -uniform.shape[1] :]
