@@ -120,6 +120,11 @@ def test_encoders_are_steered_and_do_not_write(tmp_path: Path, architecture: str
     torch.testing.assert_close(mine, theirs.logits("The cat", **MOVE, every_position=True), **CLOSE)
     with pytest.raises(ValueError, match="ForMaskedLM cannot generate: it fills gaps"):
         steerer.generate("The cat", **MOVE)
+    assert steerer.steered_ is not None
+    chosen = steerer.steered_.mask
+    with steerer.steer(**MOVE) as steered, torch.no_grad():  # where nobody said which tokens open and close the text
+        steerer.model(steerer.model.to_tokens("The cat"))
+    assert chosen[0, 1:-1].all() and not chosen[0, [0, -1]].any() and steered.mask.tolist() == chosen.tolist()
 
 
 # --- the model that was given
