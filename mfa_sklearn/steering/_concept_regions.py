@@ -42,8 +42,9 @@ def concept_regions(
     weights : {"ratio", "share", "purity"}, default="ratio"
         What the weights are: "ratio" gives the region's part in what sets the label apart, its log-likelihood ratio
         (as `interpret.top_concepts` has it) among those of all regions of the label, for `region_direction`; "share"
-        gives ``p(region | concept)``, the part of the label's rows that are of the region, for `nearest_region`;
-        "purity" gives ``p(concept | region)``, the part of the region's rows that have the label, for `Gate` and
+        gives ``p(region | concept)``, the part of the label's rows that are of the region, for `nearest_region`
+        (leave regions out that are hardly of the label, or most rows go to those); "purity" gives
+        ``p(concept | region)``, the part of the region's rows that have the label, for `Gate` and
         `reach_posterior`, which ask how much of the concept a row there is.
     counts : {"hard", "soft"}, default="hard"
         A row counts for its most probable component, or for every component by its posterior.
@@ -78,7 +79,7 @@ def concept_regions(
     check_choice("weights", weights, _WEIGHTS)
     check_mixture(mfa)
     rows = as_rows(X, mfa)
-    counted = ConceptCounts(mfa, rows, labels, counts)
+    counted = ConceptCounts(mfa, rows, labels, counts, "concept_regions")
     scan(mfa, rows, counted)
     facts = association(counted.count)
     over = np.maximum(facts["llr"], 0)

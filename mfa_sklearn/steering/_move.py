@@ -128,7 +128,7 @@ class Move:
             self._read_z(z)
         if method == "direction":
             self._directions = self._to_targets(z)
-        if alpha is None and (z is None or method == "within"):
+        if alpha is None and (z is None or method == "within" or self._is_directed_set):
             raise ValueError("nothing to do: give alpha (0.6 is usual), z or both; alpha=0 looks at the model as it is")
         self._check_reach(dtype)
         check_strength(method, self._alpha, self._targets, n_components)
@@ -276,11 +276,16 @@ class Move:
         if self._targets is None:
             self._steps = region_steps(loadings, read_region_scores(z, loadings))  # type: ignore[arg-type]
             return
-        if self._method == "direction" and self._targets.weights is not None:
+        if self._is_directed_set:
             return  # a part of the direction
         scores = read_scores(z, self._mixture.n_factors)
         if scores.any():
             self._offsets = subspace_offset(loadings[self._targets.components], scores)
+
+    @property
+    def _is_directed_set(self) -> bool:
+        """Whether `z` is a part of the direction, and alpha the strength of both."""
+        return self._method == "direction" and self._targets is not None and self._targets.weights is not None
 
     def _to_targets(self, z: Any) -> Tensor:
         """Directions (m, D): one to a set, or one to each of the components."""

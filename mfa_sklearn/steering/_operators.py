@@ -91,7 +91,8 @@ def as_density(mfa: FittedParameters | MFAParams | Density, device: torch.device
 def responsibilities(density: Density, x: Tensor) -> Tensor:
     """Posterior probabilities ``p(k | x)``, (..., K), of the components given rows (..., D), in double precision."""
     rows = x.detach().to(density.constant)
-    return log_joint(density, rows.reshape(-1, rows.shape[-1])).softmax(-1).reshape(*x.shape[:-1], -1)
+    posterior = log_joint(density, rows.reshape(-1, rows.shape[-1])).softmax(-1)
+    return posterior.reshape(*x.shape[:-1], posterior.shape[-1])
 
 
 def weighted_centroid(mfa: FittedParameters | MFAParams | Density, x: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class PositionTracker:
     known : iterable of TokenSequence
         Prompts of which more is known than their ids: which tokens are special, and who says them. They are found by
         their ids, wherever they are padded and however often they stand in a batch. Of others the beginning-of-text
-        token is special where it comes first.
+        token is special where it comes first, and with it the one that closes an encoder's text where that comes last.
 
     Attributes
     ----------
@@ -250,6 +250,8 @@ class PositionTracker:
         begins = [getattr(self._tokenizer, name, None) for name in ("bos_token_id", "cls_token_id")]
         special = np.zeros(len(ids), dtype=bool)
         special[:1] = bool(len(ids)) and int(ids[0]) in begins
+        if len(ids) > 1 and special[0]:  # an encoder's text is closed as well
+            special[-1] = int(ids[-1]) == getattr(self._tokenizer, "sep_token_id", None)
         return TokenSequence(ids, special)
 
     def _check_places(self, facts: TokenFacts) -> None:

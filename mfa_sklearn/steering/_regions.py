@@ -179,6 +179,8 @@ def read_weights(weights: Mapping[int, float] | ArrayLike | Tensor, n_components
         If there is no such region, a weight is negative or no number, or none is positive.
     """
     if isinstance(weights, Mapping):
+        if not weights:
+            raise ValueError(f"{name}={weights!r} is empty: give at least one region with its weight")
         full = np.zeros(n_components)
         for component, weight in weights.items():
             full[check_component(component, n_components)] = _weight(name, component, weight)
@@ -258,8 +260,13 @@ def read_region_scores(scores: ArrayLike | Tensor, loadings: Tensor) -> Tensor:
     ValueError, TypeError
         If they are not of that shape, or not finite numbers.
     """
-    array = np.asarray(scores.detach().cpu() if isinstance(scores, Tensor) else scores)
     n_components, _, n_factors = loadings.shape
+    if isinstance(scores, Mapping):
+        raise TypeError(
+            f"z={scores!r} names factors of one component, and these are steps in {n_components} regions: give an "
+            f"array ({n_components}, {n_factors}) of factor scores, as of concept_scores"
+        )
+    array = np.asarray(scores.detach().cpu() if isinstance(scores, Tensor) else scores)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"z={scores!r} must hold numbers: {n_components} regions of {n_factors} factor scores")
     if array.shape != (n_components, n_factors):

@@ -32,14 +32,17 @@ class MFASteerer:
 
     With `mu_k`, `W_k` of a component, an activation x becomes ::
 
-        x + alpha (mu_k - x)                centroid interpolation: alpha
-        x + W_k z                           local offset: z
-        x + alpha (mu_k - x) + W_k z        two-stage: alpha and z
-        x + alpha (T(x) - x)                transport (method="transport"), T the optimal-transport map from
-                                            the Gaussian of the source component to that of the target
+        x + alpha (mu_k - x) + W_k z        "centroid": towards a centroid with alpha, to a place inside with z
+        x + alpha d                         "direction": d from the mean of the mixture to a set of regions
+        x + alpha (mu_k - E[mu | x])        "difference": from the row's own region to the target
+        x + alpha (T(x) - x)                "transport": T the optimal-transport map from the Gaussian of the
+                                            source component to that of the target
+        x + alpha sum_k p(k | x) W_k z_k    "within": inside the region that it is in
+        the nearest y, p(target | y) >= alpha   "odds": as far as a probability asks for
 
-    `component` names the target; without one, the centroid is the mean of all centroids weighted by their
-    responsibility for x. For several prompts it may be a sequence, one component each.
+    `component` names the target: one, a weighted set of them, or for several prompts one each; without one, the
+    centroid is the mean of all centroids weighted by their responsibility for x. To begin with, take "direction" to
+    the regions of a concept (`concept_regions`) and a `Gate` that leaves alone what is there already.
 
     Parameters
     ----------

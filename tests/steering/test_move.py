@@ -131,6 +131,13 @@ def test_only_rows_that_the_gate_lets_through_move(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_gate_that_opens_for_no_row_leaves_all(kind: str) -> None:
+    x, shut = draws(make_params(), [0, 0]), Gate(list(range(K)), below=0.5)
+    for rows_, gate in ((x, shut), (x[:0], shut), (x[:0], None)):
+        assert torch.equal(make_move(kind, 0.6, gate=gate)(rows_, first(len(rows_))), rows_)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_norms_are_kept_if_asked_for(kind: str) -> None:
     x = draws(make_params(), list(range(K)) * 2)
     kept, free = (make_move(kind, 0.6, keep_norm=kept)(x, first(len(x))) for kept in (True, False))
@@ -232,7 +239,10 @@ BAD_MOVES = [
     ({"component": None, "alpha": 1, "method": "difference"}, ValueError, "needs a target"),
     ({"component": {9: 1.0}, "alpha": 1}, ValueError, "component=9"),
     ({"component": {1: -1.0}, "alpha": 1}, ValueError, "must be finite, not negative, and not all 0"),
-    ({"component": {}, "alpha": 1}, ValueError, "not all 0"),
+    ({"component": {}, "alpha": 1}, ValueError, "is empty: give at least one region"),
+    ({"component": {1: 0.0}, "alpha": 1}, ValueError, "not all 0"),
+    ({"component": SET, "z": SCORES, "method": "direction"}, ValueError, "nothing to do"),
+    ({"component": SET, "alpha": 1, "z": {0: 1.0}, "method": "direction"}, TypeError, r"give an array \(4, 2\)"),
     ({"component": 1, "alpha": 1, "z": SCORES, "method": "within"}, ValueError, "leave component= out"),
     ({"component": None, "alpha": 1, "method": "within"}, ValueError, "needs z"),
     ({"component": None, "z": SCORES, "method": "within"}, ValueError, "nothing to do"),
