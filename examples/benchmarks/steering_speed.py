@@ -1,6 +1,6 @@
 """What steering costs in time: generation with it beside the model's own, on the embedded model.
 
-    python examples/benchmarks/steering_speed.py          # both backends, one and 32 prompts: under a minute on one core
+    python examples/benchmarks/steering_speed.py          # both backends, one and 32 prompts: about a minute
     python examples/benchmarks/steering_speed.py --repeat 60 --only "centroid, all" "centroid, prompt"
 
 The embedded model is small (4 blocks of width 128), so what steering costs per token, whatever the model, shows as
