@@ -56,6 +56,11 @@ class Chooser:
         return any(part.verdicts is not None for part in (*self._either, *self._without))
 
     @property
+    def needs_roles(self) -> bool:
+        """Whether it has to know who says them."""
+        return any(part.roles is not None for part in (*self.selection.parts, *self.selection.exclusions))
+
+    @property
     def of_generated(self) -> bool | None:
         """What it says of every generated token, whichever it is; None where that depends on the token or its place."""
         either, without = ({part.of_generated for part in parts} for parts in (self._either, self._without))

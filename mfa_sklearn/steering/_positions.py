@@ -78,6 +78,7 @@ class PositionTracker:
 
     def __init__(self, selection: TokenSelection, tokenizer: Any = None, known: Iterable[TokenSequence] = ()) -> None:
         self._choose, self._tokenizer = Chooser(selection, tokenizer), tokenizer
+        self._places = selection.places
         self._known = {tuple(sequence.ids.tolist()): sequence for sequence in known}
         self._seen: Seen | None = None
         self._order: Tensor | None = None
@@ -203,6 +204,8 @@ class PositionTracker:
         """
         ids = encoded.ids.cpu()
         real = torch.ones(ids.shape, dtype=torch.bool) if encoded.mask is None else encoded.mask.bool().cpu()
+        if n_new and self._always and not self._choose.needs_roles:
+            return  # whatever the prompts are
         if self._choose(self._facts(ids, real)).any() or (n_new and _reaches(self._choose, min(encoded.lengths))):
             return
         some = "the prompt" if encoded.single else f"the {len(ids)} prompts"
@@ -312,8 +315,10 @@ class PositionTracker:
         return TokenSequence(ids, special)
 
     def _check_places(self, facts: TokenFacts) -> None:
+        if not self._places:
+            return
         shortest = int(min(facts.n_prompt, default=0))
-        for place in self._choose.selection.places:
+        for place in self._places:
             if place < -shortest:
                 raise ValueError(f"position {place} lies before the first of {shortest} prompt tokens")
 
