@@ -188,11 +188,10 @@ class Move:
     def _unscaled(self, x: Tensor, batch_row: Tensor) -> Tensor:
         if self._directions is not None:
             return self._directed(x, batch_row)
-        density = self._mixture.density(x.device)
         if self._steps is not None:
-            return step_within(density, x, self._steps, self._alpha)
+            return step_within(self._mixture.density(x.device), x, self._steps, self._alpha)
         if self._targets is None:
-            return two_stage(x, weighted_centroid(density, x), self._alpha, None)
+            return two_stage(x, weighted_centroid(self._mixture.density(x.device), x), self._alpha, None)
         if self._method == "odds":
             return self._to_odds(x, self._index(x, batch_row))
         ends, offsets = self._cast_of(x)

@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     """What a forward pass was called with, as far as it is known."""
 
     ids: Tensor | None  # (n, T) token ids of this pass
-    mask: Tensor | None  # (n, start + T) or (n, T), True where a token is real
+    mask: Tensor | None  # (n, start + T) or (n, T), True or not 0 where a token is real
     start: int  # columns that a cache holds already
 
 
@@ -148,7 +148,11 @@ class PositionTracker:
         if self._all_real:
             return bool(mask.all())
         known = self._last_real
-        return known is not None and torch.equal(mask[:, :-1], known.to(mask.device)) and bool(mask[:, -1].all())
+        return (
+            known is not None
+            and torch.equal(mask[:, :-1].bool(), known.to(mask.device).bool())
+            and bool(mask[:, -1].all())
+        )
 
     def select(self, n_rows: int, width: int) -> Tensor:
         """Tokens (n, T) of the pass under way that are to be steered, on the CPU.
@@ -220,7 +224,7 @@ class PositionTracker:
         seen, self._seen = self._seen, None
         if seen is None or seen.ids is None or seen.ids.shape != (n_rows, width):
             return None
-        return Seen(seen.ids.cpu().long(), None if seen.mask is None else seen.mask.cpu(), seen.start)
+        return Seen(seen.ids.cpu().long(), None if seen.mask is None else seen.mask.bool().cpu(), seen.start)
 
     def _continued(self, seen: Seen | None, n_rows: int, width: int) -> Progress | None:
         """The sequences in hand, if this pass goes on with them, in the order of its rows."""
@@ -363,6 +367,8 @@ def _followed_caches(tracker: PositionTracker) -> Iterator[Any]:
     followed: list[tuple[Any, Any]] = []
 
     def follow(cache: Any) -> None:
+        if cache is None or (followed and cache is followed[-1][0]):
+            return
         own = getattr(cache, "reorder_cache", None)
         if not callable(own) or any(cache is other for other, _ in followed):
             return
@@ -386,11 +392,16 @@ def _followed_caches(tracker: PositionTracker) -> Iterator[Any]:
 
 def read_call(args: Sequence[Any], kwargs: dict[str, Any]) -> Seen:
     """Token ids, attention mask and length of the cache from the arguments of a forward pass."""
-    given = (*(kwargs[name] for name in ("input_ids", "input", "tokens") if name in kwargs), *args[:1])
-    ids = next((g for g in given if isinstance(g, Tensor) and g.ndim == 2 and not g.is_floating_point()), None)
+    ids = kwargs.get("input_ids")
+    if not _is_ids(ids):
+        given = (kwargs.get("input"), kwargs.get("tokens"), *args[:1])
+        ids = next((some for some in given if _is_ids(some)), None)
     mask = kwargs.get("attention_mask")
-    mask = mask.bool() if isinstance(mask, Tensor) and mask.ndim == 2 else None
-    return Seen(ids, mask, _cached(kwargs))
+    return Seen(ids, mask if isinstance(mask, Tensor) and mask.ndim == 2 else None, _cached(kwargs))
+
+
+def _is_ids(given: Any) -> bool:
+    return isinstance(given, Tensor) and given.ndim == 2 and not given.is_floating_point()
 
 
 def _cached(kwargs: dict[str, Any]) -> int:
