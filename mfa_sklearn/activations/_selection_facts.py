@@ -118,6 +118,8 @@ class _Part:
         windowed = part.first is not None or part.last is not None
         if part.phase == "prompt" or (windowed and part.phase is None):
             return False
+        if part.at is not None and max(part.at) < 0:  # type: ignore[arg-type]
+            return False  # counted from the end of the prompt
         asks = self.verdicts is not None or part.roles is not None or part.at is not None
         return None if windowed or asks else True
 

@@ -295,10 +295,10 @@ class PositionTracker:
 
     def _facts(self, ids: Tensor, real: Tensor) -> TokenFacts:
         """Facts of whole prompts."""
-        known = [self._known_of(row[some].numpy()) for row, some in zip(ids, real, strict=True)]
+        where = real.numpy()
+        known = [self._known_of(row[some]) for row, some in zip(ids.numpy(), where, strict=True)]
         given = [sequence.roles for sequence in known if sequence.roles is not None]
         self._has_roles = len(given) == len(known)
-        where = real.numpy()
         special = np.zeros(where.shape, dtype=bool)
         special[where] = np.concatenate([sequence.special for sequence in known])
         roles = np.full(where.shape, "", dtype=object) if self._has_roles else None
