@@ -199,3 +199,17 @@ def test_steering_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     found = pd.read_csv(tmp_path / "at_cost.csv")
     assert set(found["effect"]) == {"share_next", "log_odds"} and set(found["cost"]) == {0.1, 0.5, 2.0}
     assert "difference of means (random)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_speed_of_steering_at_toy_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("transformer_lens")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import steering_speed
+
+    small = ["--every", "20", "--components", "6", "--prompts", "1", "2", "--new-tokens", "2", "--repeat", "2"]
+    table = steering_speed.main(small)
+    names = ["not steered", "centroid, all", "centroid, prompt", "direction, all", "direction, gate, all"]
+    assert set(names) <= set(table["setting"]) and (table["ratio"] > 0).all()
+    assert set(table["backend"]) == {"transformer_lens", "transformers"} and set(table["prompts"]) == {1, 2}
+    assert "ms per token" in capsys.readouterr().out

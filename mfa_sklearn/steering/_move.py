@@ -11,7 +11,6 @@ from torch import Tensor
 from .._base.checks import check_flag, warn_user
 from .._base.devices import without_autocast
 from ..mixture._model.density import Density
-from ._directions import add_direction
 from ._move_arguments import (
     check_method,
     check_strength,
@@ -60,23 +59,26 @@ class Mixture:
         self._densities: dict[torch.device, Density] = {}
         self._routes: dict[tuple[int, int], TransportMap] = {}
 
-    @torch.inference_mode(False)
     def density(self, device: torch.device) -> Density:
         """The mixture, ready to be evaluated on rows of `device`."""
         if device not in self._densities:
-            self._densities[device] = evaluable(self.params, device)
+            with torch.inference_mode(False):
+                self._densities[device] = evaluable(self.params, device)
         return self._densities[device]
 
-    @torch.inference_mode(False)
     def route(self, source: int, target: int) -> TransportMap:
         """The transport map between two components."""
         if (source, target) not in self._routes:
-            self._routes[source, target] = transport_map(self.params, source, target)
+            with torch.inference_mode(False):
+                self._routes[source, target] = transport_map(self.params, source, target)
         return self._routes[source, target]
 
 
 class Move:
     """One move of activations, checked when it is made and applied to rows (n, D) of any precision and device.
+
+    What goes out of the range that a model computes with is refused here (`checks_range`), and need not be looked at
+    again.
 
     Parameters
     ----------
@@ -101,6 +103,8 @@ class Move:
     keep_norm : bool, default=False
         Give a moved row the length it had.
     """
+
+    checks_range = True
 
     @torch.inference_mode(False)
     def __init__(
@@ -155,8 +159,12 @@ class Move:
         with without_autocast(x.device):
             if self._gate is None:
                 return check_range(self._moved(x, batch_row), x)
-            chosen, moved = self._gate.opens(self._mixture.density(x.device), x), x.clone()
-            moved[chosen] = check_range(self._moved(x[chosen], batch_row[chosen]), x[chosen])
+            is_open = self._gate.opens(self._mixture.density(x.device), x)
+            n_open = int(is_open.sum())
+            if n_open in (0, len(x)):  # as for one row, of a generated token, always
+                return check_range(self._moved(x, batch_row), x) if n_open else x
+            moved = x.clone()
+            moved[is_open] = check_range(self._moved(x[is_open], batch_row[is_open]), x[is_open])
             return moved
 
     def check_rows(self, n_rows: int) -> None:
@@ -180,15 +188,16 @@ class Move:
     def _unscaled(self, x: Tensor, batch_row: Tensor) -> Tensor:
         if self._directions is not None:
             return self._directed(x, batch_row)
-        density = self._mixture.density(x.device)
         if self._steps is not None:
-            return step_within(density, x, self._steps, self._alpha)
+            return step_within(self._mixture.density(x.device), x, self._steps, self._alpha)
         if self._targets is None:
-            return two_stage(x, weighted_centroid(density, x), self._alpha, None)
-        index = self._index(x, batch_row)
+            return two_stage(x, weighted_centroid(self._mixture.density(x.device), x), self._alpha, None)
         if self._method == "odds":
-            return self._to_odds(x, index)
-        means, offsets = self._cast_of(x, self._mixture.params.means[self._targets.components])
+            return self._to_odds(x, self._index(x, batch_row))
+        ends, offsets = self._cast_of(x)
+        if self._method == "centroid" and len(ends) == 1:
+            return two_stage(x, ends, self._alpha, offsets)  # one target for all rows: there is nothing to pick out
+        index = self._index(x, batch_row)
         offset = None if offsets is None else offsets[index]
         if self._alpha == 0:
             return shift(x, offset)
@@ -196,14 +205,15 @@ class Move:
             return shift(self._transported(x, index), offset)
         if self._method == "difference":
             return shift(self._differed(x, index), offset)
-        return two_stage(x, means[index], self._alpha, offset)
+        return two_stage(x, ends[index], self._alpha, offset)
 
     def _directed(self, x: Tensor, batch_row: Tensor) -> Tensor:
         """Along a direction, the same for all rows or for those of each prompt."""
-        assert self._directions is not None
-        directions, offsets = self._cast_of(x, self._directions)
-        index = self._of_prompt(batch_row)
-        return shift(add_direction(x, directions[index], self._alpha), None if offsets is None else offsets[index])
+        steps, offsets = self._cast_of(x)
+        if len(steps) > 1:
+            index = self._of_prompt(batch_row)
+            steps, offsets = steps[index], None if offsets is None else offsets[index]
+        return shift(x if self._alpha == 0 else x + steps, offsets)
 
     def _of_prompt(self, batch_row: Tensor) -> Tensor:
         """Which of the targets the rows of each prompt go to, (n,)."""
@@ -218,20 +228,26 @@ class Move:
             return torch.zeros_like(batch_row) if self._method == "odds" else nearest_of(self._set(x.device), x)
         return self._of_prompt(batch_row)
 
-    @torch.inference_mode(False)
     def _set(self, device: torch.device) -> Density:
         """The weighted set as a mixture of its own."""
         assert self._targets is not None and self._targets.weights is not None
         if device not in self._sets:
-            self._sets[device] = evaluable(restricted(self._mixture.params, self._targets.weights)[1], device)
+            with torch.inference_mode(False):
+                chosen = restricted(self._mixture.params, self._targets.weights)[1]
+                self._sets[device] = evaluable(chosen, device)
         return self._sets[device]
 
-    @torch.inference_mode(False)
-    def _cast_of(self, x: Tensor, ends: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Where rows go, and the offsets, in their precision and on their device; cast once."""
+    def _cast_of(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Where rows go, or by how much in a direction, and the offsets, in their precision and on their device."""
         key = (x.dtype, x.device)
         if key not in self._cast:
-            self._cast[key] = ends.to(x), None if self._offsets is None else self._offsets.to(x)
+            assert self._targets is not None
+            with torch.inference_mode(False):
+                if self._directions is not None:
+                    ends = self._alpha * self._directions.to(x)
+                else:
+                    ends = self._mixture.params.means[self._targets.components].to(x)
+                self._cast[key] = ends, None if self._offsets is None else self._offsets.to(x)
         return self._cast[key]
 
     def _differed(self, x: Tensor, index: Tensor) -> Tensor:

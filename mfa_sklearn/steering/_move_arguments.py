@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -180,6 +181,7 @@ def check_strength(method: str, alpha: float, targets: Targets | None, n_compone
         warn_user(f"alpha={alpha:g} is outside [0, 1] and goes {where}")
 
 
+@cache
 def largest(dtype: torch.dtype) -> float:
     """The largest activation that a model may go on with."""
     return min(float(torch.finfo(dtype).max), _FARTHEST)

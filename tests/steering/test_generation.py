@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture
 
 from mfa_sklearn.steering import MFASteerer
+from mfa_sklearn.steering._generation import known_options
 
 MOVE = {"component": 2, "alpha": ALPHA}
 REFUSED = [
@@ -218,3 +220,19 @@ def test_a_model_that_is_broken_is_told_from_a_move_that_is(llama: Pair, tmp_pat
         broken.bridge.original_model.model.embed_tokens.weight.fill_(float("inf"))
     with pytest.raises(ValueError, match="activations are not finite where they are to be moved"):
         broken.steerer.logits("The cat", component=1, alpha=0.5)
+
+
+def test_options_are_those_of_the_function_in_hand() -> None:
+    """They are looked up once for each function, and with it forgotten."""
+
+    class Own:
+        def generate(self, input: Any, top_k: int = 1) -> None:
+            """Writes."""
+
+    one, other = Own(), Own()
+    other.generate = lambda input, top_p=0.5: None  # type: ignore[method-assign,assignment,misc]
+    for _ in range(2):
+        assert known_options(one) == {"input", "top_k", "return_type"}
+        assert known_options(other) == {"input", "top_p", "return_type"}
+    assert known_options(SimpleNamespace(generate=lambda **options: None)) is None
+    assert known_options(SimpleNamespace()) is None

@@ -138,6 +138,16 @@ def test_a_gate_that_opens_for_no_row_leaves_all(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_row_alone_is_moved_by_the_gate_as_it_is_among_others(kind: str) -> None:
+    x = draws(make_params(), list(range(K)) * 2)
+    move = make_move(kind, 0.6, gate=GATE)
+    together = move(x, first(len(x)))
+    alone = torch.cat([move(row[None], first(1)) for row in x])
+    torch.testing.assert_close(alone, together)
+    assert torch.equal(alone == x, together == x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_norms_are_kept_if_asked_for(kind: str) -> None:
     x = draws(make_params(), list(range(K)) * 2)
     kept, free = (make_move(kind, 0.6, keep_norm=kept)(x, first(len(x))) for kept in (True, False))
