@@ -57,7 +57,6 @@ def settings(model: Any, mixture: MFA) -> dict[str, Steering]:
     found["own function, all"] = steer_with(model, lambda x: x + 0.1, LAYER)
     found["centroid, gate, all"] = steerer.steer(1, 0.3, gate=gate)
     found["direction, gate, all"] = steerer.steer(1, 0.5, method="direction", gate=gate)
-    found["difference, all"] = steerer.steer(1, 0.5, method="difference")
     return found
 
 

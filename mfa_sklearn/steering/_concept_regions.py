@@ -42,10 +42,9 @@ def concept_regions(
     weights : {"ratio", "share", "purity"}, default="ratio"
         What the weights are: "ratio" gives the region's part in what sets the label apart, its log-likelihood ratio
         (as `interpret.top_concepts` has it) among those of all regions of the label, for `region_direction`; "share"
-        gives ``p(region | concept)``, the part of the label's rows that are of the region, for `nearest_region`
-        (leave regions out that are hardly of the label, or most rows go to those); "purity" gives
-        ``p(concept | region)``, the part of the region's rows that have the label, for `Gate` and
-        `reach_posterior`, which ask how much of the concept a row there is.
+        gives ``p(region | concept)``, the part of the label's rows that are of the region, with which the direction is
+        a difference of means; "purity" gives ``p(concept | region)``, the part of the region's rows that have the
+        label, for `Gate`, which asks how much of the concept a row there is.
     counts : {"hard", "soft"}, default="hard"
         A row counts for its most probable component, or for every component by its posterior.
 
@@ -64,7 +63,7 @@ def concept_regions(
     See Also
     --------
     mfa_sklearn.interpret.concept_components : The one region that over-represents a label most.
-    region_direction, nearest_region, Gate, reach_posterior : What takes such weights.
+    region_direction, Gate : What takes such weights.
 
     Examples
     --------
@@ -123,7 +122,7 @@ def concept_scores(
 
     See Also
     --------
-    move_within : A step inside each row's region by such scores.
+    region_direction : A direction to such places in regions.
 
     Examples
     --------
