@@ -194,7 +194,7 @@ def test_steering_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     small = ["--every", "20", "--components", "8", "--factors", "1", "--layers", "1", "--prompts", "4"]
     arms = ["--arms", "difference of means", "kept", "--methods", "centroid", "--new-tokens", "0"]
     steering.main([*small, *arms, "--out", str(tmp_path)])
-    names = {f"layer_1_{effect}.png" for effect in ("share_next", "log_odds")}
+    names = {f"layer_1_prompt_{effect}.png" for effect in ("share_next", "log_odds")}
     assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "at_cost.csv", *names}
     found = pd.read_csv(tmp_path / "at_cost.csv")
     assert set(found["effect"]) == {"share_next", "log_odds"} and set(found["cost"]) == {0.1, 0.5, 2.0}
