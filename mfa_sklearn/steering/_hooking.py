@@ -12,11 +12,12 @@ from torch import Tensor
 
 from .._base.turns import ANOTHER_THREAD, Turn, turn_of
 from ..activations import TokenSelection
-from ._positions import PositionTracker, watch
+from ._positions import PositionTracker
 from ._prompts import Encoded
 from ._range import check_range
 from ._schedule import Schedule, scheduled
 from ._tables import SteeredTokens
+from ._watch import watch
 
 
 class RowMove(Protocol):
@@ -216,7 +217,7 @@ def hooked(
     report = SteeredTokens(model, runs)
     with turn_of(model).taken(as_block) as turn, ExitStack() as stack:
         for run in runs:
-            stack.enter_context(watch(model, run))  # type: ignore[arg-type]
+            stack.enter_context(watch(model, run))
         names = dict.fromkeys(part.hook_name for part in parts)
         hooks = [(name, _hook([run for run in runs if run.part.hook_name == name], turn)) for name in names]
         stack.enter_context(model.hooks(fwd_hooks=hooks))

@@ -12,7 +12,8 @@ from steerer_cases import ALPHA, CHOICES, LAYER, PROMPTS, RULES, D, Pair, Rule, 
 from mfa_sklearn import TokenSelection
 from mfa_sklearn.activations._selection import as_selection
 from mfa_sklearn.steering import MFASteerer
-from mfa_sklearn.steering._positions import PositionTracker, Seen, watch
+from mfa_sklearn.steering._positions import PositionTracker
+from mfa_sklearn.steering._watch import Seen, watch
 
 
 @pytest.mark.parametrize(
@@ -312,16 +313,6 @@ def test_tokens_of_which_more_is_asked_are_looked_at() -> None:
     for select in (TokenSelection(ids=4), TokenSelection() - {"x"}, TokenSelection(phase="generated", first=2)):
         tracker = PositionTracker(select, tokenizer=SimpleNamespace(convert_ids_to_tokens=str, decode=str))
         assert tracker._always is None
-
-
-def test_caches_are_let_go(llama: Pair) -> None:
-    from transformers import DynamicCache
-
-    cache, tracker = DynamicCache(), PositionTracker(TokenSelection())
-    with watch(llama.bridge, tracker), watch(llama.bridge, PositionTracker(TokenSelection())):
-        llama.bridge.original_model(llama.tokens("The cat"), past_key_values=cache)
-        assert "reorder_cache" in vars(cache)
-    assert "reorder_cache" not in vars(cache)
 
 
 NOTHING: list[tuple[Any, str]] = [
