@@ -55,6 +55,7 @@ METHODS: dict[str, tuple[str, tuple[float, ...], str]] = {
     "transport": ("transport", SHARES, "component"),
     "direction": ("direction", FACTORS, "component"),
     "gated direction to set": ("direction", FACTORS, "ratio"),
+    "direction to set, length kept": ("direction", FACTORS, "ratio"),
     "direction to set": ("direction", FACTORS, "ratio"),
     "direction into set": ("direction", FACTORS, "ratio and scores"),
     "direction to shares": ("direction", FACTORS, "share and scores"),
@@ -114,6 +115,8 @@ def region_arm(steerer: MFASteerer, mixture: MFA, X: Any, name: str) -> Arm:
     weights, _, scores = kind.partition(" and ")
     regions = concept_regions(mixture, X, weights=weights)
     options: dict[str, Any] = {}
+    if name.endswith("length kept"):
+        options["keep_norm"] = True
     if name.startswith("gated"):
         purity = concept_regions(mixture, X, weights="purity")
         options["gate"] = {concept: Gate(purity[concept], below=GATE) for concept in regions}
