@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mfa_sklearn.steering import steering_at_cost, summarize_steering
-from mfa_sklearn.steering._evaluation.summary import _interval
+from mfa_sklearn.steering._evaluation.summary import Curve, _interval
 
 
 def make_table(curves: dict[tuple[str, str, str], list[tuple[float, float, float]]], layer: int = 0) -> pd.DataFrame:
@@ -111,6 +111,68 @@ def test_summaries_are_medians_by_arm_and_strength() -> None:
     summary = summarize_steering(make_table(CURVES))
     assert summary[["arm", "strength"]].values.tolist()[:3] == [["none", 0.0], ["means", 1.0], ["means", 2.0]]
     assert summary.loc[1, "share_next"] == pytest.approx(np.median([0.2, 0.3, 0.2, 0.1]))
+    own = summarize_steering(make_table(CURVES).assign(lost=3.0, n_prompts=2, note="x"))
+    assert list(own.columns[-3:]) == ["share_next", "collateral", "lost"]
+
+
+# A cost of one's own, from -1 of the model as it is up to 4, and down below it again.
+VALLEY = {
+    ("means", "river", "choose"): [(1.0, 2.0, 0.2), (2.0, 4.0, 0.6), (4.0, -4.0, 0.5)],
+    ("means", "river", "judge"): [(1.0, 1.0, 0.3), (2.0, 3.0, 0.7), (4.0, -6.0, 0.4)],
+}
+
+
+def valley(level: float, rule: str) -> pd.Series:
+    table = make_table(VALLEY).rename(columns={"collateral": "nats lost", "share_next": "nearest"})
+    table.loc[table["arm"] == "none", "nats lost"] = -1.0
+    options = {"cost": "nats lost", "effect": "nearest", "against": None, "crossed": False}
+    return steering_at_cost(table, [level], rule=rule, **options).iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("level", "rule", "strength", "reached"),
+    [
+        (-1.0, "first", 0.0, 1),  # the model as it is
+        (0.5, "first", 0.5, 1),  # risen to, though fallen to again later
+        (-2.0, "first", 3.5, 1),  # fallen to
+        (5.0, "first", 4.0, 0),  # never
+        (-5.0, "first", 4.0, 0),
+        # .2 at 1; fallen to 3 again at 2.25, and there is more effect than at 1.5, where it rises to 3
+        (3.0, "most", 2.25, 1),
+        (-2.0, "most", 3.5, 1),  # 3.5 to 4 are allowed
+        (5.0, "most", 2.0, 0),  # all are allowed
+        (-5.0, "most", 4.0, 0),  # none is: the cheapest
+    ],
+)
+def test_a_cost_that_rises_and_falls(level: float, rule: str, strength: float, reached: int) -> None:
+    found = valley(level, rule)
+    assert found["strength"] == pytest.approx(strength) and found["reached"] == reached
+    judged = [0, 1, 2, 4]
+    assert found["value"] == pytest.approx(np.interp(strength, judged, [0.1, 0.3, 0.7, 0.4]))
+    assert found["paid"] == pytest.approx(np.interp(strength, judged, [-1, 1, 3, -6]))
+
+
+@pytest.mark.parametrize("rule", ["first", "most"])
+def test_rules_agree_with_a_search_of_a_fine_grid(rule: str) -> None:
+    rng = np.random.default_rng(0)
+    strength = np.array([0, *rng.uniform(0.1, 1, 6).cumsum()])
+    cost, gain = rng.normal(size=(2, 7))
+    curve = Curve(strength, cost, gain, effect=gain, paid=cost)
+    grid = np.linspace(0, strength[-1], 200_001)
+    costs, gains = np.interp(grid, strength, cost), np.interp(grid, strength, gain)
+    for level in np.linspace(cost.min() + 0.05, cost.max() - 0.05, 9):
+        found = curve.at(level, rule)
+        if rule == "first":
+            expected = grid[np.flatnonzero(np.diff(np.sign(costs - level)))[0]]
+            assert found.strength == pytest.approx(expected, abs=1e-4)
+        else:
+            assert found.effect == pytest.approx(gains[costs <= level].max(), abs=1e-4)
+            assert found.paid <= level + 1e-9
+
+
+def test_of_equal_effects_the_least_strength_is_chosen() -> None:
+    flat = Curve(np.arange(4.0), np.arange(4.0), np.array([0, 1.0, 1.0, 1.0]), np.zeros(4), np.zeros(4))
+    assert flat.at(2.5, "most").strength == 1
 
 
 @pytest.mark.parametrize(
@@ -125,7 +187,11 @@ def test_summaries_are_medians_by_arm_and_strength() -> None:
         ({"costs": []}, ValueError, "costs is empty"),
         ({"costs": [0]}, ValueError, "costs holds 0"),
         ({"costs": ["a"]}, ValueError, "costs holds 'a'"),
-        ({"cost": "kl"}, ValueError, "cost='kl' is unknown; choose one of 'collateral'"),
+        ({"cost": "kl"}, ValueError, "cost='kl' is unknown; choose one of 'share_next', 'collateral'"),
+        ({"cost": "arm"}, ValueError, "cost='arm' is unknown"),
+        ({"cost": "share_next", "costs": [np.inf]}, ValueError, "costs holds inf: give finite numbers"),
+        ({"rule": "last"}, ValueError, "rule='last' is unknown; choose one of 'first', 'most'"),
+        ({"table": make_table(CURVES).assign(collateral=np.nan)}, ValueError, "not a finite number on every line of"),
         ({"effect": "x"}, ValueError, "effect='x' is unknown"),
         ({"against": "x"}, ValueError, "against='x' is unknown; choose one of 'means', 'region'"),
         ({"crossed": "no"}, TypeError, "crossed='no' must be True or False"),
