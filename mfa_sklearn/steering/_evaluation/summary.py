@@ -104,8 +104,8 @@ def steering_at_cost(
     Raises
     ------
     TypeError, ValueError
-        If the table is none of `evaluate_steering`, lacks a half or what is asked for, if a cost is not known on some of
-        its lines, or an argument is out of range.
+        If the table is none of `evaluate_steering`, lacks a half or what is asked for, if the cost is not known on all
+        of its lines, or if an argument is out of range.
 
     References
     ----------
@@ -142,7 +142,7 @@ def steering_at_cost(
     for place, here in table.groupby(PLACE, sort=False):
         curves = {arm: _curves(here, arm, cost, effect, ways) for arm in arms if (here["arm"] == arm).any()}
         for level in asked:
-            points = {arm: {c: _mean_point(both, level, rule) for c, both in own.items()} for arm, own in curves.items()}
+            points = {a: {c: _mean_point(both, level, rule) for c, both in own.items()} for a, own in curves.items()}
             facts = dict(zip(PLACE, place, strict=True)) | {"cost": level}
             lines += [facts | line for line in _compared(points, against, n_drawn, seed)]
     return pandas.DataFrame(lines)
@@ -266,8 +266,8 @@ def measures_of(table: pd.DataFrame) -> list[str]:
 def _check_known(cost: str, values: Sequence[np.ndarray], arm: str, concept: str) -> None:
     if not np.isfinite(values).all():
         raise ValueError(
-            f"{cost!r} is not a finite number on every line of {arm!r} and {UNSTEERED!r} for {concept!r}, so no strength "
-            "can be chosen by it: measure it on all lines, or take another cost"
+            f"{cost!r} is not a finite number on every line of {arm!r} and {UNSTEERED!r} for {concept!r}, so no "
+            "strength can be chosen by it: measure it on all lines, or take another cost"
         )
 
 
