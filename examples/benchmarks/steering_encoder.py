@@ -56,9 +56,9 @@ Texts = tuple[list[str], np.ndarray]  # with the concept of each
 LAYER, LAST = 3, 5
 N_FIT, N_MEANS = 60, 20  # sentences of each concept that are fitted on, and those that class means are taken of
 MEANS = "difference of means"
-SHARES = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.8, 1.0)  # of the way to a region
-FACTORS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)  # of a step from region to region
-LENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)  # of a difference of means
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # of the way to a region
+FACTORS = (0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)  # of a step from region to region
+LENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0)  # of a difference of means
 COSTS = {"most": (0.0, 10.0, 20.0, 40.0), "first": (10.0, 20.0, 40.0)}
 FITS: dict[str, dict[str, Any]] = {"kept": {"annealing": 1}, "annealed": {}}
 SHOWN = ["arm", "value", "low", "high", "difference", "difference_low", "difference_high", "paid", "reached"]
@@ -135,24 +135,26 @@ class Encoder:
         tokenizer = model.tokenizer
         self.own = sorted({tokenizer.cls_token_id, tokenizer.sep_token_id})
         self._batch = tokenizer(list(texts), padding=True, return_tensors="pt")
-        self.rows = self._read(self._batch, LAYER)
+        self.rows = self._read(LAYER)
         real = self._batch["attention_mask"].bool()
         self._moved = real & ~torch.isin(self._batch["input_ids"], torch.tensor(self.own))
 
-    def _read(self, batch: Any, layer: int) -> torch.Tensor:
-        """A layer's output (n, T, D)."""
+    def _read(self, layer: int) -> torch.Tensor:
+        """A layer's output (n, T, D) for the neutral sentences."""
         read: list[torch.Tensor] = []
         hook = (f"blocks.{layer}.hook_resid_post", lambda value, hook: read.append(value))
         with torch.inference_mode(), self.model.hooks(fwd_hooks=[hook]):
-            self.model(batch["input_ids"], attention_mask=batch["attention_mask"], return_type=None)
+            self.model(self._batch["input_ids"], attention_mask=self._batch["attention_mask"], return_type=None)
         return read[0].clone()
 
+    @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings (n, d) of sentences: means of the last hidden state over all tokens, of length one."""
         found = []
         for start in range(0, len(texts), 64):
             batch = self.model.tokenizer(list(texts[start : start + 64]), padding=True, return_tensors="pt")
-            found.append(_pooled(self._read(batch, LAST), batch["attention_mask"]))
+            hidden = self.model.original_model.base_model(**batch).last_hidden_state  # without the head for words
+            found.append(_pooled(hidden, batch["attention_mask"]))
         return np.concatenate(found)
 
     @torch.inference_mode()
@@ -174,7 +176,7 @@ class Encoder:
         """That this is what steering the whole model gives."""
         select = TokenSelection() - TokenSelection(ids=self.own)
         with steer_with(self.model, lambda x: move(x, strength), LAYER, select=select):
-            whole = _pooled(self._read(self._batch, LAST), self._batch["attention_mask"])
+            whole = _pooled(self._read(LAST), self._batch["attention_mask"])
         np.testing.assert_allclose(self.steered(move, [strength])[0], whole, atol=1e-5)
 
 
@@ -252,6 +254,7 @@ def arms_of(X: Any, steerers: dict[str, tuple[MFASteerer, MFA]], seed: int) -> d
         if name in FITS:
             arms[f"difference, {name}"] = Arm.regions(steerer, best, FACTORS, "difference")
             arms[f"transport, {name}"] = Arm.regions(steerer, best, SHARES, "transport")
+        if name == "annealed":
             gates = {c: Gate(own, below=0.5) for c, own in concept_regions(mixture, X, weights="purity").items()}
             arms[f"direction gated, {name}"] = Arm.regions(steerer, regions, FACTORS, "direction", gate=gates)
     rng, zero, drawn = np.random.default_rng(seed), torch.zeros(1, X.shape[1]), {}
