@@ -218,7 +218,7 @@ def test_steering_of_the_encoder_in_its_quick_form(
     np.testing.assert_allclose(unsteered["lost"], 0, atol=1e-9)
     # Every sentence is nearest to one concept.
     np.testing.assert_allclose(unsteered.groupby("half")["nearest"].sum(), 1)
-    at = found[(found["rule"] == "most") & (found["cost"] == 40)].set_index("arm")["value"]
+    at = found[(found["rule"] == "most") & (found["cost"] == 20)].set_index("arm")["value"]
     assert at["random"] < at["difference of means"]
     assert {"centroid, k-means", "direction, kept", "direction gated, annealed"} <= set(at.index)
     assert "at a loss of at most 0 nats" in capsys.readouterr().out

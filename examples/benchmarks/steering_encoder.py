@@ -20,8 +20,9 @@ The cost is not monotone: half way between a sentence and a centroid there are n
 some. So arms are compared by the most effect that a loss of at most so much allows, which is fair to those that pass
 through a valley and to those that never leave it, and also where the loss is first as large.
 
-Figures are means over seeds (of k-means, the mixtures and random directions), then medians over concepts. Written to
-the folder: the tidy table for every seed, the comparisons, and a figure.
+Figures are means over seeds (of k-means, the mixtures and random directions) and over concepts, since medians would not
+tell of the few concepts that have no region. Written to the folder: the tidy table for every seed, the comparisons, and
+a figure, of medians.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ MEANS = "difference of means"
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # of the way to a region
 FACTORS = (0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)  # of a step from region to region
 LENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0)  # of a difference of means
-COSTS = {"most": (0.0, 10.0, 20.0, 40.0), "first": (10.0, 20.0, 40.0)}
+COSTS = {"most": (-100.0, -50.0, 0.0, 20.0), "first": (5.0, 20.0)}
 FITS: dict[str, dict[str, Any]] = {"kept": {"annealing": 1}, "annealed": {}}
 SHOWN = ["arm", "value", "low", "high", "difference", "difference_low", "difference_high", "paid", "reached"]
 PLACE = {"layer": LAYER, "site": "residual", "select": "all but special tokens"}
@@ -307,7 +308,7 @@ def report(table: pd.DataFrame, out: Path) -> None:
     keys = [*PLACE, "arm", "concept", "strength", "half"]
     means = table.groupby(keys, sort=False)[["nearest", "lost"]].mean().reset_index()
     found = {
-        rule: steering_at_cost(means, costs, cost="lost", effect="nearest", rule=rule, against=MEANS)
+        rule: steering_at_cost(means, costs, cost="lost", effect="nearest", rule=rule, against=MEANS, average="mean")
         for rule, costs in COSTS.items()
     }
     pd.concat(found, names=["rule"]).reset_index(level=0).to_csv(out / "at_cost.csv", index=False)

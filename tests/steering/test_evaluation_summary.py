@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import bootstrap
 
 from mfa_sklearn.steering import steering_at_cost, summarize_steering
-from mfa_sklearn.steering._evaluation.summary import Curve, _interval
+from mfa_sklearn.steering._evaluation.summary import Curve, Resample
 
 
 def make_table(curves: dict[tuple[str, str, str], list[tuple[float, float, float]]], layer: int = 0) -> pd.DataFrame:
@@ -76,14 +77,32 @@ def test_intervals_cover_the_median_of_a_population() -> None:
     """Of 60 concepts drawn from a uniform distribution, 95 % intervals hold its median in about 95 % of cases."""
     held = []
     for seed in range(200):
-        line = _interval("value", "", np.random.default_rng(seed).uniform(0, 1, 60), 500, seed)
+        line = Resample(500, seed).interval("value", "", np.random.default_rng(seed).uniform(0, 1, 60))
         held.append(line["low"] <= 0.5 <= line["high"])
     assert 0.9 <= np.mean(held) <= 0.99
 
 
 def test_what_is_not_defined_is_left_out() -> None:
-    assert _interval("value", "", np.array([1.0, np.nan]), 10, 0) == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert np.isnan(list(_interval("value", "", np.array([np.nan]), 10, 0).values())).all()
+    resample = Resample(10, 0)
+    assert resample.interval("value", "", np.array([1.0, np.nan])) == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert np.isnan(list(resample.interval("value", "", np.array([np.nan])).values())).all()
+
+
+def test_means_in_place_of_medians() -> None:
+    """Against the bootstrap of scipy; three concepts, so that the two differ."""
+    values = np.array([0.0, 0.1, 0.9])
+    found = Resample(4000, 0, "mean").interval("value", "", values)
+    expected = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    assert found["value"] == pytest.approx(1 / 3)
+    np.testing.assert_allclose([found["low"], found["high"]], expected, atol=0.04)
+    curves = {(arm, c, half): own for (arm, c, half), own in CURVES.items() if arm == "means"}
+    more = {("means", "coast", half): [(1.0, 1.0, 0.0), (2.0, 2.0, 0.0)] for half in ("choose", "judge")}
+    [line] = steering_at_cost(make_table(curves | more), [1.0], average="mean", crossed=False, against=None).to_dict(
+        "records"
+    )
+    assert line["value"] == pytest.approx((0.4 + 0.7 + 0.0) / 3)
+    assert line["paid"] == pytest.approx((1.5 + 0.6 + 1.0) / 3)
+    assert line["strength"] == pytest.approx((1.5 + 2 + 1) / 3)
 
 
 def test_places_stand_apart_and_other_measures_are_read_off() -> None:
@@ -190,6 +209,7 @@ def test_of_equal_effects_the_least_strength_is_chosen() -> None:
         ({"cost": "kl"}, ValueError, "cost='kl' is unknown; choose one of 'share_next', 'collateral'"),
         ({"cost": "arm"}, ValueError, "cost='arm' is unknown"),
         ({"cost": "share_next", "costs": [np.inf]}, ValueError, "costs holds inf: give finite numbers"),
+        ({"average": "mode"}, ValueError, "average='mode' is unknown; choose one of 'median', 'mean'"),
         ({"rule": "last"}, ValueError, "rule='last' is unknown; choose one of 'first', 'most'"),
         ({"table": make_table(CURVES).assign(collateral=np.nan)}, ValueError, "not a finite number on every line of"),
         ({"effect": "x"}, ValueError, "effect='x' is unknown"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _KEYS = [*PLACE, "arm", "concept", "strength", "half"]
 _DIVERGENCES = ("kl", "collateral")  # never below 0, where the model as it is stands
 _RULES = ("first", "most")
+_AVERAGES: dict[str, Callable[..., Any]] = {"median": np.median, "mean": np.mean}
 _TAIL = 0.025  # of resamples, left out at either end of an interval
 
 
@@ -50,6 +51,7 @@ def steering_at_cost(
     effect: str = "share_next",
     rule: str = "first",
     against: str | None = "difference of means",
+    average: str = "median",
     crossed: bool = True,
     n_resamples: int = 1000,
     random_state: int = 0,
@@ -85,6 +87,8 @@ def steering_at_cost(
     rule : {"first", "most"}, default="first"
     against : str or None, default="difference of means"
         The arm that all are compared with, concept by concept.
+    average : {"median", "mean"}, default="median"
+        Over the concepts. A mean also tells of the few that an arm fails with, where for most it does all that it can.
     crossed : bool, default=True
         False chooses on "choose" and judges on "judge" alone, for the figures of a setting that is to be kept.
     n_resamples : int, default=1000
@@ -94,12 +98,12 @@ def steering_at_cost(
     Returns
     -------
     pandas.DataFrame
-        A line per layer, site, select, cost and arm, with the columns n_concepts; value, low, high: the median effect
-        over the concepts and its interval; difference, difference_low, difference_high: the median over the concepts
-        of the effect less that of `against`, over the concepts that both have; paid: the median cost on "judge";
-        strength: the median chosen; reached: the share of concepts for which the cost was reached on "choose", at any
+        A line per layer, site, select, cost and arm, with the columns n_concepts; value, low, high: the average effect
+        over the concepts and its interval; difference, difference_low, difference_high: the average over the concepts
+        that both have of the effect less that of `against`; paid: the average cost on "judge"; strength: the average
+        chosen; reached: the share of concepts for which the cost was reached on "choose", at any
         strength.
-        Intervals are the middle 95 % of medians of concepts drawn with replacement (the percentile bootstrap).
+        Intervals are the middle 95 % of averages of concepts drawn with replacement (the percentile bootstrap).
 
     Raises
     ------
@@ -133,10 +137,11 @@ def steering_at_cost(
         check_choice(name, value, known)
     asked = _checked_costs(costs, cost)
     check_choice("rule", rule, _RULES)
+    check_choice("average", average, list(_AVERAGES))
     arms = [arm for arm in dict.fromkeys(table["arm"]) if arm != UNSTEERED]
     if against is not None:
         check_choice("against", against, arms)
-    n_drawn, seed = check_count("n_resamples", n_resamples), check_seed(random_state)
+    resample = Resample(check_count("n_resamples", n_resamples), check_seed(random_state), average)
     ways = [HALVES, HALVES[::-1]] if check_flag("crossed", crossed) else [HALVES]
     lines = []
     for place, here in table.groupby(PLACE, sort=False):
@@ -144,7 +149,7 @@ def steering_at_cost(
         for level in asked:
             points = {a: {c: _mean_point(both, level, rule) for c, both in own.items()} for a, own in curves.items()}
             facts = dict(zip(PLACE, place, strict=True)) | {"cost": level}
-            lines += [facts | line for line in _compared(points, against, n_drawn, seed)]
+            lines += [facts | line for line in _compared(points, against, resample)]
     return pandas.DataFrame(lines)
 
 
@@ -220,29 +225,40 @@ def _curves(
     return found
 
 
-def _compared(points: dict[str, dict[str, Point]], against: str | None, n_drawn: int, seed: int | None) -> list[dict]:
+class Resample(NamedTuple):
+    """How concepts are averaged, and how the interval of their average is found."""
+
+    n_drawn: int
+    seed: int | None
+    average: str = "median"
+
+    def of(self, values: np.ndarray) -> float:
+        """The average."""
+        return float(_AVERAGES[self.average](values))
+
+    def interval(self, name: str, prefix: str, values: np.ndarray) -> dict[str, float]:
+        """The average and the percentiles of those of resamples, without what is not defined."""
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return dict.fromkeys((name, f"{prefix}low", f"{prefix}high"), float("nan"))
+        drawn = np.random.default_rng(self.seed).integers(len(values), size=(self.n_drawn, len(values)))
+        low, high = np.quantile(_AVERAGES[self.average](values[drawn], axis=1), [_TAIL, 1 - _TAIL])
+        return {name: self.of(values), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+
+
+def _compared(points: dict[str, dict[str, Point]], against: str | None, resample: Resample) -> list[dict]:
     """A line for each arm."""
     lines = []
     for arm, own in points.items():
         effect = np.array([point.effect for point in own.values()])
-        line = {"arm": arm, "n_concepts": len(own), **_interval("value", "", effect, n_drawn, seed)}
+        line = {"arm": arm, "n_concepts": len(own), **resample.interval("value", "", effect)}
         if against is not None:
             other = points.get(against, {})
             pairs = np.array([own[concept].effect - other[concept].effect for concept in own if concept in other])
-            line |= _interval("difference", "difference_", pairs, n_drawn, seed)
-        line["paid"], line["strength"] = (float(np.median([p[i] for p in own.values()])) for i in (2, 0))
+            line |= resample.interval("difference", "difference_", pairs)
+        line["paid"], line["strength"] = (resample.of(np.array([p[i] for p in own.values()])) for i in (2, 0))
         lines.append(line | {"reached": float(np.mean([point.reached for point in own.values()]))})
     return lines
-
-
-def _interval(name: str, prefix: str, values: np.ndarray, n_drawn: int, seed: int | None) -> dict[str, float]:
-    """The median and the percentiles of those of resamples, without what is not defined."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return dict.fromkeys((name, f"{prefix}low", f"{prefix}high"), float("nan"))
-    drawn = np.random.default_rng(seed).integers(len(values), size=(n_drawn, len(values)))
-    low, high = np.quantile(np.median(values[drawn], axis=1), [_TAIL, 1 - _TAIL])
-    return {name: float(np.median(values)), f"{prefix}low": float(low), f"{prefix}high": float(high)}
 
 
 def check_table(table: Any) -> None:
