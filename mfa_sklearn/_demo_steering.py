@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,31 +10,58 @@ import numpy as np
 from ._demo_regions import LAYER, SEED, Fitted
 from ._demo_report import Report
 from .interpret import top_tokens
-from .steering import NEUTRAL_PROMPTS, Arm, MFASteerer, evaluate_steering
+from .steering import (
+    NEUTRAL_PROMPTS,
+    Arm,
+    Gate,
+    MFASteerer,
+    baseline_arms,
+    concept_regions,
+    evaluate_steering,
+)
 
-# Where, how hard and on which tokens to steer: of the settings that leave text fluent, the one that moves it furthest;
-# the other half of the neutral prompts chose it.
-ALPHA = 1.0
-# For the next token alone less is better: the model should still know which word it has to follow.
-LOGIT_ALPHA = 0.6
-SELECT = "prompt"
-PROMPTS = NEUTRAL_PROMPTS[1:20:2]
+# How far to steer, and on which tokens, those excepted that are of the concept already: of the settings that leave text
+# likely the one that moves it furthest. examples/benchmarks/steering.py chose it on the neutral prompts that are not
+# used here, and likewise what difference of means is shown with.
+ALPHA, SELECT, SURE = 1.5, "all", 0.5
+MEANS_ALPHA, MEANS_SELECT = 3.0, "prompt"
+# For the next token alone: to the centroid of one region, some of the way.
+LOGIT_ALPHA, LOGIT_SELECT = 0.6, "prompt"
+PROMPTS = NEUTRAL_PROMPTS[:20]
 N_STEERED = 8
 
 
+class Moves:
+    """What steers to each concept: the way to its regions, for tokens that are not of them already."""
+
+    def __init__(self, fitted: Fitted, shown: Any) -> None:
+        regions, purity = (concept_regions(fitted.mfa, fitted.train, weights=kind) for kind in ("ratio", "purity"))
+        self.regions = {concept: regions[concept] for concept in shown.index}
+        self.gates = {concept: Gate(purity[concept], below=SURE) for concept in shown.index}
+
+    def of(self, concept: str) -> dict[str, Any]:
+        """What `MFASteerer.steer` takes."""
+        move = {"component": self.regions[concept], "alpha": ALPHA, "method": "direction", "select": SELECT}
+        return move | {"gate": self.gates[concept]}
+
+    def arm(self, steerer: MFASteerer) -> Arm:
+        """What `evaluate_steering` takes."""
+        return Arm.regions(steerer, self.regions, [ALPHA], "direction", gate=self.gates)
+
+
 def steer(report: Report, fitted: Fitted, shown: Any) -> None:
-    """Move the model's activations to a concept's region, and look at what it says."""
-    steerer = MFASteerer(fitted.pipeline[0].load(), fitted.mfa)
-    with report.stage(f"Steering: layer {LAYER}, alpha {ALPHA}, select {SELECT!r}"):
+    """Move the model's activations to a concept's regions, and look at what it says."""
+    steerer, moves = MFASteerer(fitted.pipeline[0].load(), fitted.mfa), Moves(fitted, shown)
+    with report.stage(f"Steering: layer {LAYER}"):
         steer_logits(report, fitted, steerer, shown)
-        steer_shares(report, steerer, shown, fitted.words)
-        steer_texts(report, steerer, shown)
+        steer_shares(report, fitted, steerer, moves)
+        steer_texts(report, steerer, moves, fitted.words)
 
 
 def steer_logits(report: Report, fitted: Fitted, steerer: MFASteerer, shown: Any) -> None:
     """Which tokens a move promotes: first to a region, then to a place inside it."""
     concept, component = shown.index[0], int(shown["component"].iloc[0])
-    move: dict[str, Any] = {"component": component, "alpha": LOGIT_ALPHA, "select": SELECT}
+    move: dict[str, Any] = {"component": component, "alpha": LOGIT_ALPHA, "select": LOGIT_SELECT}
     centroid = steerer.logit_diff(PROMPTS[0], top_k=8, **move)
     token, place = place_inside(fitted, component)
     two_stage = steerer.logit_diff(PROMPTS[0], top_k=8, z=place, **move)
@@ -59,34 +87,56 @@ def _changes(table: Any) -> str:
     return "   ".join(f"{token.strip()} {change:+.1f}" for token, change in pairs)
 
 
-def steer_shares(report: Report, steerer: MFASteerer, shown: Any, words: dict[str, list[str]]) -> None:
-    """The share of a concept's words among all concepts' words, before and after."""
-    components = shown["component"].astype(int).to_dict()
-    shifts = np.random.default_rng(SEED).integers(1, steerer.n_components, size=len(components))
-    pairs = zip(components.items(), shifts, strict=True)
-    others = {concept: int((own + shift) % steerer.n_components) for (concept, own), shift in pairs}
-    names = {"none": "not steered", "random": "steered to a random region", "concept": "steered to its region"}
-    arms = {"random": Arm.regions(steerer, others, [ALPHA]), "concept": Arm.regions(steerer, components, [ALPHA])}
-    found = evaluate_steering(steerer, arms, words, PROMPTS, select=SELECT, controls=())
+def steer_shares(report: Report, fitted: Fitted, steerer: MFASteerer, moves: Moves) -> None:
+    """The share of a concept's words among all concepts' words, before and after, and how likely the text is."""
+    import pandas as pd
+
+    ours, theirs = "to its regions", "difference of means"
+    means = baseline_arms(fitted.train, names=[theirs], strengths=[MEANS_ALPHA], random_state=SEED)
+    means[theirs] = Arm({concept: means[theirs].moves[concept] for concept in moves.regions}, [MEANS_ALPHA])
+    runs: list[tuple[dict[str, Arm], dict[str, Any]]] = [
+        ({ours: moves.arm(steerer)}, {"select": SELECT, "controlled": [ours]}),
+        (means, {"select": MEANS_SELECT, "controls": ()}),
+    ]
+    found = pd.concat([evaluate_steering(steerer, arms, fitted.words, PROMPTS, **how) for arms, how in runs])
     report.keep("steering.csv", found)
-    columns = ["share_next", "share_generated"]
+    columns = ["share_next", "share_generated", "log_prob"]
     medians = found.groupby(["arm", "concept"])[columns].mean().groupby("arm").median()
-    report.say(f"\n   Share of a concept's words among all concepts' words, median of {len(components)} concepts:\n")
-    lines = {name: [f"{medians.loc[arm, column]:.1%}" for column in columns] for arm, name in names.items()}
-    report.table(["next content word", "20 tokens of text"], lines)
+    report.say("\n   Share of a concept's words among all concepts' words, and log probability of the text, in nats a")
+    report.say(
+        f"   token, to the model unsteered; medians of {len(moves.regions)} concepts, {len(PROMPTS)} prompts each:\n"
+    )
+    names = {"none": "not steered", f"{ours} (random)": "as far in a random direction"}
+    names |= {f"{ours} (foreign)": "as far to another concept", theirs: f"{theirs}, prompt", ours: ours}
+    lines = {}
+    for arm, name in names.items():
+        share_next, share_generated, log_prob = medians.loc[arm, columns]
+        lines[name] = [f"{share_next:.1%}", f"{share_generated:.1%}", f"{log_prob:.2f}"]
+    report.table(["next content word", "20 tokens of text", "log probability"], lines)
 
 
-def steer_texts(report: Report, steerer: MFASteerer, shown: Any) -> None:
-    """What the model writes, before and after."""
+def steer_texts(report: Report, steerer: MFASteerer, moves: Moves, words: dict[str, list[str]]) -> None:
+    """What the model writes, before and after, and whether it is about the concept."""
     import pandas as pd
 
     lines = []
-    for number, (concept, component) in enumerate(shown["component"].head(N_STEERED).items()):
-        prompt = PROMPTS[number % len(PROMPTS)]
+    for number, concept in enumerate(list(moves.regions)[:N_STEERED]):
+        prompt = PROMPTS[number]
         sampling: dict[str, Any] = {"max_new_tokens": 20, "random_state": SEED + number}
-        move: dict[str, Any] = {"component": int(component), "alpha": ALPHA, "select": SELECT}
         before = steerer.generate(prompt, alpha=0.0, **sampling)
-        after = steerer.generate(prompt, **move, **sampling)
-        lines.append({"concept": concept, "component": component, "before": before, "after": after})
-        report.say(f"\n   to {concept} (region {component})\n     before: {before}\n     after:  {after}")
+        after = steerer.generate(prompt, **moves.of(concept), **sampling)
+        found = about(str(after)[len(prompt) :], words)
+        lines.append({"concept": concept, "before": before, "after": after, "about": found})
+        report.say(f"\n   to {concept}\n     before: {before}\n     after:  {after}")
+    reached = sum(line["about"] == line["concept"] for line in lines)
+    report.say(f"\n   {reached} of {len(lines)} have more words of their concept than of any other.")
     report.keep("generated.csv", pd.DataFrame(lines))
+
+
+def about(text: str, words: dict[str, list[str]]) -> str | None:
+    """The concept with the most words in a text, if there is one."""
+    found = re.findall(r"[^\W\d_]+", text.lower())
+    counts = {concept: sum(word in own for word in found) for concept, own in words.items()}
+    most = max(counts.values())
+    best = [concept for concept, count in counts.items() if count == most]
+    return best[0] if most and len(best) == 1 else None

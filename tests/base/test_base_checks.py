@@ -42,7 +42,7 @@ def in_the_demo() -> None:
 
 PANDAS: dict[str, Callable[[], object]] = {
     "to_frame": lambda: ActivationArray(np.eye(2)).to_frame(),
-    "SteeredTokens.to_frame": lambda: SteeredTokens(None, SimpleNamespace(sequence=None)).to_frame(),
+    "SteeredTokens.to_frame": lambda: SteeredTokens(None, []).to_frame(),
     "evaluate_steering": lambda: evaluate_steering(SimpleNamespace(), {}, {}),
     "top_tokens": lambda: top_tokens(EXACT, X),
     "top_concepts": lambda: top_concepts(EXACT, X),
