@@ -13,6 +13,7 @@ from typing import Any
 from . import __version__, _cli_evaluate, _cli_export
 from ._base.sites import SITES
 from ._base.words import one_line
+from ._cli_select import add_select
 from ._cli_shell import PROGRAM
 
 _DEVICE = "where to compute: auto (a GPU where there is one), cpu, cuda, ..."
@@ -178,9 +179,7 @@ def _add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--text-column", metavar="NAME", help="column of the texts, if it is not prompt, text or sentence")
     add("--label-column", metavar="NAME", help="column of the labels, if it is not label or concept")
-    add("--select", nargs="+", metavar="TOKEN", help="rows of these tokens only, blanks included, as '.' or ' cat'")
-    add("--select-first", type=int, metavar="N", help="rows of the first N tokens of each text only")
-    add("--select-last", type=int, metavar="N", help="rows of the last N tokens of each text only")
+    add_select(parser, "tokens that are rows")
     add(
         "--max-norm-ratio",
         type=float,
@@ -366,12 +365,7 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
         metavar="J=VALUE",
         help="a place inside the component: scores of its factors in standard deviations, as in 0=20 8=-10",
     )
-    add(
-        "--select",
-        choices=("all", "prompt", "generated", "last"),
-        default="all",
-        help="which tokens to move: all, the prompt's, those that are written, or the prompt's last",
-    )
+    add_select(parser, "tokens to move")
     add(
         "--method",
         choices=("centroid", "direction", "transport"),

@@ -20,6 +20,7 @@ from ._cli_evaluate import evaluate
 from ._cli_export import export, factor_scores
 from ._cli_files import PICTURES, as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
 from ._cli_parser import make_parser
+from ._cli_select import selection_of
 from ._cli_shell import lenient_output, run, say
 
 
@@ -70,7 +71,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _extract(arguments: argparse.Namespace) -> None:
-    from .activations import ActivationExtractor, TokenSelection
+    from .activations import ActivationExtractor
     from .datasets import read_texts
 
     data = read_texts(arguments.texts, text_column=arguments.text_column, label_column=arguments.label_column)
@@ -79,7 +80,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         model=arguments.model,
         layer=arguments.layer,
         site=arguments.site,
-        select=TokenSelection(strings=arguments.select, first=arguments.select_first, last=arguments.select_last),
+        select=selection_of(arguments),
         max_norm_ratio=arguments.max_norm_ratio,
         batch_size=arguments.batch_size,
         max_length=arguments.max_length,
@@ -184,7 +185,10 @@ def _steer(arguments: argparse.Namespace) -> None:
 
     output = output_file(arguments, (".csv",))
     check_count("--generate", arguments.generate, least=0)
-    z = factor_scores(arguments.z)
+    z, select = factor_scores(arguments.z), selection_of(arguments)
+    has_table = select.phase != "generated"  # else nothing is moved before the next token
+    if not has_table and (output or not arguments.generate):
+        raise ValueError("--select generated moves what is written: give --generate, and no --output for a table")
     mfa = read_mixture(arguments.mixture)
     source = mfa.source_ or {}
     if not (arguments.model or source.get("model")):
@@ -196,14 +200,15 @@ def _steer(arguments: argparse.Namespace) -> None:
     model = load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
     steerer = MFASteerer(model, mfa, arguments.layer, check_source=not arguments.no_source_check)
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": z}
-    move |= {"select": arguments.select, "method": arguments.method}
-    table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
-    give(table, output, lambda found: as_text(found, "%.3f"))
+    move |= {"select": select, "method": arguments.method}
+    if has_table:
+        table = steerer.logit_diff(arguments.prompt, top_k=arguments.top_k, **move)
+        give(table, output, lambda found: as_text(found, "%.3f"))
     if arguments.generate:
-        sampling = {"max_new_tokens": arguments.generate, "random_state": arguments.random_state}
         say("")
-        say(f"before: {visible(steerer.generate(arguments.prompt, alpha=0.0, **sampling))}")
-        say(f" after: {visible(steerer.generate(arguments.prompt, **move, **sampling))}")
+        sampling = {"max_new_tokens": arguments.generate, "random_state": arguments.random_state}
+        for name, options in (("before", {"alpha": 0.0}), (" after", move)):
+            say(f"{name}: {visible(steerer.generate(arguments.prompt, **options, **sampling))}")
 
 
 _COMMANDS = {

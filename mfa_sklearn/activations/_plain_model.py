@@ -212,6 +212,7 @@ class PlainModel:
         top_p: float | None = None,
         repetition_penalty: float = 1.0,
         num_beams: int = 1,
+        num_return_sequences: int = 1,
         length_penalty: float = 1.0,
         stop_at_eos: bool = True,
         eos_token_id: int | list[int] | None = None,
@@ -235,6 +236,8 @@ class PlainModel:
             As of transformers; without `top_k` and `top_p` all tokens are drawn from.
         num_beams : int, default=1
             Continuations that are followed at once, of which the best is returned; with `do_sample` they are drawn.
+        num_return_sequences : int, default=1
+            Continuations of each prompt, side by side: the best of the beams, or as many draws.
         length_penalty : float, default=1.0
             Of beams.
         stop_at_eos : bool, default=True
@@ -263,6 +266,7 @@ class PlainModel:
             top_p=1.0 if top_p is None else float(top_p),
             repetition_penalty=float(repetition_penalty),
             num_beams=check_count("num_beams", num_beams),
+            num_return_sequences=check_count("num_return_sequences", num_return_sequences),
             length_penalty=float(length_penalty),
             max_new_tokens=check_count("max_new_tokens", max_new_tokens),
             eos_token_id=ends,
@@ -274,12 +278,12 @@ class PlainModel:
         if return_type == "tokens" or (return_type == "input" and not is_text):
             return written
         texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
-        return texts[0] if isinstance(input, str) else texts
+        return texts[0] if isinstance(input, str) and len(texts) == 1 else texts
 
     def _ends(self, stop_at_eos: bool, eos_token_id: Any) -> tuple[list[int], int]:
         """Tokens that end a text, and the one that fills a row behind its end."""
         if not stop_at_eos:
-            return [], 0
+            return [], 1  # nothing is filled; beams would look for an end in place of 0
         own = getattr(self.tokenizer, "eos_token_id", None)
         known = (eos_token_id, self._facts["eos_token_id"], own)
         given: Any = next((ids for ids in known if ids is not None), [])

@@ -55,6 +55,19 @@ class Chooser:
         """Whether it has to know which tokens these are."""
         return any(part.verdicts is not None for part in (*self._either, *self._without))
 
+    @property
+    def needs_roles(self) -> bool:
+        """Whether it has to know who says them."""
+        return any(part.roles is not None for part in (*self.selection.parts, *self.selection.exclusions))
+
+    @property
+    def of_generated(self) -> bool | None:
+        """What it says of every generated token, whichever it is; None where that depends on the token or its place."""
+        either, without = ({part.of_generated for part in parts} for parts in (self._either, self._without))
+        if True in without or either == {False}:
+            return False
+        return True if True in either and without <= {False} else None
+
     def __call__(self, facts: TokenFacts) -> np.ndarray:
         """Which tokens are chosen, (n, S).
 
@@ -97,6 +110,18 @@ class _Part:
         if part.roles is not None:
             chosen &= np.isin(_roles(facts), list(part.roles))
         return chosen if self._takes_special else chosen & ~facts.special
+
+    @property
+    def of_generated(self) -> bool | None:
+        """As of `Chooser`."""
+        part = self._part
+        windowed = part.first is not None or part.last is not None
+        if part.phase == "prompt" or (windowed and part.phase is None):
+            return False
+        if part.at is not None and max(part.at) < 0:  # type: ignore[arg-type]
+            return False  # counted from the end of the prompt
+        asks = self.verdicts is not None or part.roles is not None or part.at is not None
+        return None if windowed or asks else True
 
     @property
     def _takes_special(self) -> bool:

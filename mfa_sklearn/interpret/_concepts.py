@@ -128,7 +128,7 @@ def concept_components(
     """
     check_mixture(mfa)
     X = as_rows(activations, mfa)
-    counted = ConceptCounts(mfa, X, labels, counts)
+    counted = ConceptCounts(mfa, X, labels, counts, "concept_components")
     scan(mfa, X, counted)
     return counted.by_concept()
 
@@ -169,15 +169,25 @@ def log_likelihood_ratio(count: np.ndarray, size: np.ndarray, frequency: np.ndar
 
 
 class ConceptCounts:
-    """Accumulates how many rows of each label each component has; see `top_concepts` for the parameters."""
+    """Accumulates how many rows of each label each component has; see `top_concepts` for the parameters.
+
+    `asker` is the function that messages name.
+    """
 
     dense = False
 
-    def __init__(self, mfa: MFA, activations: Any, labels: ArrayLike | None = None, counts: str = "hard") -> None:
+    def __init__(
+        self,
+        mfa: MFA,
+        activations: Any,
+        labels: ArrayLike | None = None,
+        counts: str = "hard",
+        asker: str = "top_concepts",
+    ) -> None:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
-        values = required_fact(activations, "labels", labels, "top_concepts")
-        self._codes, self.labels = numbered("labels", values, "top_concepts", sort=True, missing=True)
+        values = required_fact(activations, "labels", labels, asker)
+        self._codes, self.labels = numbered("labels", values, asker, sort=True, missing=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")
         self._soft = counts == "soft"

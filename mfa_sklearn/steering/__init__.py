@@ -16,9 +16,8 @@ from ._evaluation import (
     summarize_steering,
 )
 from ._export import SavedMaps, load_affine, save_affine
-from ._odds import Reached, posterior_log_odds, reach_posterior
 from ._operators import interpolate, shift, subspace_offset, two_stage, weighted_centroid
-from ._regions import Gate, keep_norm, move_within, nearest_region, opens, region_difference, region_direction
+from ._regions import Gate, keep_norm, opens, region_direction
 from ._steerer import MFASteerer
 from ._steering import Steering, steer_with
 from ._tables import SteeredTokens
@@ -31,7 +30,6 @@ __all__ = [
     "Comparison",
     "Gate",
     "MFASteerer",
-    "Reached",
     "SavedMaps",
     "SteeredTokens",
     "Steering",
@@ -49,15 +47,10 @@ __all__ = [
     "interpolate",
     "keep_norm",
     "load_affine",
-    "move_within",
-    "nearest_region",
     "opens",
-    "posterior_log_odds",
     "principal_direction",
     "probe_direction",
     "random_direction",
-    "reach_posterior",
-    "region_difference",
     "region_direction",
     "save_affine",
     "save_control_vector",

@@ -81,8 +81,7 @@ class Comparison:
         """
         rows = []
         for number, prompt in enumerate(self.prompts):
-            texts = [texts[number] for _, texts in self._columns.values()]
-            rows.append((prompt, [("", text.new) for text in texts]))
+            rows.append((prompt, [texts[number].new for _, texts in self._columns.values()]))
         return table_html(["prompt", *self.steerings], rows)
 
     def _repr_html_(self) -> str:

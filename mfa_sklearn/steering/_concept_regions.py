@@ -42,9 +42,9 @@ def concept_regions(
     weights : {"ratio", "share", "purity"}, default="ratio"
         What the weights are: "ratio" gives the region's part in what sets the label apart, its log-likelihood ratio
         (as `interpret.top_concepts` has it) among those of all regions of the label, for `region_direction`; "share"
-        gives ``p(region | concept)``, the part of the label's rows that are of the region, for `nearest_region`;
-        "purity" gives ``p(concept | region)``, the part of the region's rows that have the label, for `Gate` and
-        `reach_posterior`, which ask how much of the concept a row there is.
+        gives ``p(region | concept)``, the part of the label's rows that are of the region, with which the direction is
+        a difference of means; "purity" gives ``p(concept | region)``, the part of the region's rows that have the
+        label, for `Gate`, which asks how much of the concept a row there is.
     counts : {"hard", "soft"}, default="hard"
         A row counts for its most probable component, or for every component by its posterior.
 
@@ -63,7 +63,7 @@ def concept_regions(
     See Also
     --------
     mfa_sklearn.interpret.concept_components : The one region that over-represents a label most.
-    region_direction, nearest_region, Gate, reach_posterior : What takes such weights.
+    region_direction, Gate : What takes such weights.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def concept_regions(
     check_choice("weights", weights, _WEIGHTS)
     check_mixture(mfa)
     rows = as_rows(X, mfa)
-    counted = ConceptCounts(mfa, rows, labels, counts)
+    counted = ConceptCounts(mfa, rows, labels, counts, "concept_regions")
     scan(mfa, rows, counted)
     facts = association(counted.count)
     over = np.maximum(facts["llr"], 0)
@@ -122,7 +122,7 @@ def concept_scores(
 
     See Also
     --------
-    move_within : A step inside each row's region by such scores.
+    region_direction : A direction to such places in regions.
 
     Examples
     --------

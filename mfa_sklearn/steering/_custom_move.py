@@ -54,7 +54,10 @@ def as_move(move: Any) -> Any:
         If it is no function.
     """
     if not callable(move):
-        raise TypeError(f"move={move!r} must be a function of rows, a tensor (n, D), that gives as many rows moved")
+        raise TypeError(
+            f"move={_short(move)} must be a function of rows, a tensor (n, D), that gives as many rows moved; a "
+            "direction d is added by lambda x: x + 4 * d"
+        )
     return move if hasattr(move, "is_nothing") and hasattr(move, "check_rows") else CustomMove(move)
 
 

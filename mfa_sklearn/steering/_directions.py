@@ -121,7 +121,7 @@ def principal_direction(X: ArrayLike, is_concept: ArrayLike) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        As of `difference_of_means`, or if the concept has a single row.
+        As of `difference_of_means`, or if the concept's rows are one, or all the same.
 
     Examples
     --------
@@ -132,6 +132,10 @@ def principal_direction(X: ArrayLike, is_concept: ArrayLike) -> np.ndarray:
     rows, concept = _labeled(X, is_concept)
     if concept.sum() < 2:
         raise ValueError("a principal component takes two rows of the concept at least, and there is one")
+    if (rows[concept] == rows[concept][0]).all():
+        raise ValueError(
+            f"the {int(concept.sum())} rows of the concept are all the same: they have no principal component"
+        )
     delta = rows[concept].mean(0) - rows[~concept].mean(0)
     axis = PCA(1, svd_solver="full").fit(rows[concept]).components_[0]
     return axis * np.linalg.norm(delta) * (1.0 if axis @ delta >= 0 else -1.0)

@@ -135,7 +135,10 @@ def save_affine(
 def _check_maps(maps: Mapping[int, AffineMap]) -> int:
     """The width of the maps, if they are maps and fit together."""
     if not isinstance(maps, Mapping) or not all(isinstance(map_, AffineMap) for map_ in maps.values()):
-        raise TypeError(f"maps={maps!r} must be a dict of layer to AffineMap, as in {{4: affine_map(mfa, 20, 0.6)}}")
+        kinds = {layer: type(map_).__name__ for layer, map_ in maps.items()} if isinstance(maps, Mapping) else maps
+        raise TypeError(
+            f"maps must be a dict of layer to AffineMap, as in {{4: affine_map(mfa, 20, 0.6)}}, got {kinds!r}"
+        )
     check_layer_numbers(maps, "maps")
     widths = {layer: len(map_.bias) for layer, map_ in maps.items()}
     if len(set(widths.values())) > 1:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from ._prompts import Encoded
 
 RETURN_TYPES = ("input", "str", "tokens")
 _COLDEST = 1e-3
+# What `generate` functions take, which does not change.
+_KNOWN: WeakKeyDictionary[Any, set[str] | None] = WeakKeyDictionary()
 _FLAGS = {"do_sample", "prepend_bos", "stop_at_eos", "use_past_kv_cache", "verbose"}
 _NOT_HERE = {
     "input": "prompts go first, without a name",
@@ -77,11 +80,22 @@ def check_options(model: Any, options: Mapping[str, Any]) -> None:
 
 def known_options(model: Any) -> set[str] | None:
     """Names that a model's `generate` takes; None if it does not say."""
+    generate = getattr(model, "generate", None)
+    function = getattr(generate, "__func__", generate)
     try:
-        parameters = inspect.signature(model.generate).parameters.values()
+        if function not in _KNOWN:
+            _KNOWN[function] = _parameters_of(function)
+        return _KNOWN[function]
+    except TypeError:  # no hash, or no weak reference to it
+        return _parameters_of(function)
+
+
+def _parameters_of(function: Any) -> set[str] | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
-    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - {"self"}
     return (named | {"return_type"}) if named else None
 
 

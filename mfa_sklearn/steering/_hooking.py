@@ -12,11 +12,12 @@ from torch import Tensor
 
 from .._base.turns import ANOTHER_THREAD, Turn, turn_of
 from ..activations import TokenSelection
-from ._positions import PositionTracker, watch
+from ._positions import PositionTracker
 from ._prompts import Encoded
 from ._range import check_range
 from ._schedule import Schedule, scheduled
 from ._tables import SteeredTokens
+from ._watch import watch
 
 
 class RowMove(Protocol):
@@ -65,10 +66,9 @@ class Run:
     def __init__(self, model: Any, part: Part, encoded: Encoded | None) -> None:
         self.part, self.tracker = part, part.tracker(model, encoded)
         self._n_prompts = None if encoded is None else len(encoded.lengths)
-        self._width = 0  # of the pass under way
-        self._moves: list[Tensor] = []  # how far tokens were moved, (n, T) of one pass after the other
-        self._order: Tensor | None = None  # which rows of the pass before the coming one goes on with
-        self._known = 0  # of how many columns these tell
+        self._distances = _Distances()
+        self._rows: tuple[tuple[Any, ...], Tensor] | None = None  # which prompts the rows of a pass are of
+        self._is_checked = part.schedule is None and getattr(part.move, "checks_range", False)
 
     def expect(self, seen: Any) -> None:
         """Take note of what the coming forward pass is called with."""
@@ -77,68 +77,111 @@ class Run:
     def reorder(self, rows: Tensor) -> None:
         """Take note that in the coming pass each row goes on with what another has written, `rows` (n,)."""
         self.tracker.reorder(rows)
-        self._order = rows if self._order is None else self._order[rows]
+        self._distances.reorder(rows)
+
+    @property
+    def distances(self) -> Tensor | None:
+        """How far the tokens of the sequence were moved, (n, S); None before the first pass."""
+        return self._distances.joined()
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Activations (n, T, D) with the chosen ones moved; the same tensor where there is nothing to move."""
-        n_rows, self._width = activation.shape[:2]
-        move, per_prompt = self.part.move, self._rows_per_prompt(n_rows)
-        move.check_rows(n_rows // per_prompt)
-        chosen = self.tracker.select(n_rows, self._width).numpy()  # on the CPU: no device is waited for
-        n_chosen = 0 if move.is_nothing else int(np.count_nonzero(chosen))
-        if not n_chosen:
-            self._note(activation.new_zeros(n_rows, self._width, dtype=torch.float32))
-            return activation
-        if n_chosen < chosen.size:
+        n_rows, width = activation.shape[:2]
+        per_prompt = self._rows_per_prompt(n_rows)
+        self.part.move.check_rows(n_rows // per_prompt)
+        chosen = self._chosen(n_rows, width)
+        moved, distance = activation, None
+        if isinstance(chosen, np.ndarray):
             row, column = (torch.from_numpy(index).to(activation.device) for index in chosen.nonzero())
-            moved, distance = self._moved(activation[row, column], chosen, row, per_prompt)
-            unmoved = activation.new_zeros(n_rows, self._width, dtype=torch.float32)
-            self._note(unmoved.index_put((row, column), distance))
-            return activation.index_put((row, column), moved)
-        # All, as at nearly every generated token: there is nothing to pick out.
-        row = torch.arange(n_rows, device=activation.device).repeat_interleave(self._width)
-        moved, distance = self._moved(activation.reshape(n_chosen, -1), chosen, row, per_prompt)
-        self._note(distance.view(n_rows, self._width))
-        return moved.view_as(activation)
+            found, far = self._moved(activation[row, column], row // per_prompt, chosen)
+            moved = activation.index_put((row, column), found)
+            distance = far.new_zeros(n_rows, width).index_put((row, column), far)
+        elif chosen:
+            rows = activation.reshape(n_rows * width, activation.shape[2])
+            found, far = self._moved(rows, self._prompts_of(n_rows, width, per_prompt, rows.device), None)
+            moved, distance = found.view_as(activation), far.view(n_rows, width)
+        self._distances.note(distance, n_rows, width, self.tracker.n_read, self.tracker.in_prompt)
+        return moved
 
-    def _moved(self, x: Tensor, chosen: np.ndarray, row: Tensor, per_prompt: int) -> tuple[Tensor, Tensor]:
-        """The chosen activations (m, D), of rows (m,) of the batch, moved, and how far each of them was, (m,)."""
-        moved = self.part.move(x, row if per_prompt == 1 else row // per_prompt)
+    def _chosen(self, n_rows: int, width: int) -> bool | np.ndarray:
+        """Which tokens (n, T) of the pass under way are to be moved; True for all and False for none."""
+        chosen = self.tracker.choose(n_rows, width)  # on the CPU: no device is waited for
+        if self.part.move.is_nothing:
+            return False
+        if isinstance(chosen, bool):
+            return chosen
+        found = chosen.numpy()
+        n_found = int(np.count_nonzero(found))
+        return found if 0 < n_found < found.size else n_found > 0
+
+    def _moved(self, x: Tensor, prompt: Tensor, chosen: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        """The chosen activations (m, D), of prompts (m,), moved, and how far each of them was, (m,)."""
+        moved = self.part.move(x, prompt)
         if self.part.schedule is not None:
-            steps = self.tracker.generated_step()[torch.from_numpy(chosen)]
+            steps = self.tracker.generated_step()
+            steps = steps.reshape(-1) if chosen is None else steps[torch.from_numpy(chosen)]
             moved = scheduled(x, moved, self.part.schedule.factors(steps).to(x.device))
-        check_range(moved, x)
+        if not self._is_checked:
+            check_range(moved, x)
         difference = moved - x
         if difference.requires_grad:
             difference = difference.detach()
         return moved, torch.linalg.vector_norm(difference, dim=1, dtype=torch.float32)
 
-    @property
-    def distances(self) -> Tensor | None:
-        """How far the tokens of the sequence were moved, (n, S); None before the first pass."""
-        return torch.cat(self._moves, dim=1) if self._moves else None
+    def _prompts_of(self, n_rows: int, width: int, per_prompt: int, device: torch.device) -> Tensor:
+        """Which prompt each token of the pass is of, (n T,)."""
+        key = (n_rows, width, per_prompt, device)
+        if self._rows is None or self._rows[0] != key:  # the same from one generated token to the next
+            rows = torch.arange(n_rows, device=device) // per_prompt
+            self._rows = key, rows.repeat_interleave(width)
+        return self._rows[1]
 
     def _rows_per_prompt(self, n_rows: int) -> int:
         known = self._n_prompts
         return n_rows // known if known and n_rows % known == 0 else 1
 
-    def _note(self, distance: Tensor) -> None:
-        """Take note of how far the tokens of the pass under way, (n, T), were moved."""
-        sequence = self.tracker.sequence
-        assert sequence is not None
+
+class _Distances:
+    """How far the tokens of a sequence were moved, one pass after the other."""
+
+    def __init__(self) -> None:
+        self._passes: list[Tensor | int] = []  # (n, T), or so many columns in which nothing was moved
+        self._n_rows = self._n_known = 0
+        self._order: Tensor | None = None  # which rows of the pass before the coming one goes on with
+
+    def reorder(self, rows: Tensor) -> None:
+        """As of `Run`."""
+        self._order = rows if self._order is None else self._order[rows]
+
+    def note(self, distance: Tensor | None, n_rows: int, width: int, n_read: int, in_prompt: bool) -> None:
+        """Take note of a pass (n, T), None where nothing was moved, after which `n_read` columns are read."""
         order, self._order = self._order, None
-        if order is not None and len(order) == len(distance):
-            self._moves = [part[order.to(part.device)] if len(part) == len(order) else part for part in self._moves]
-        start = sequence.real.shape[1] - self._width
-        if sequence.prompt_width == sequence.real.shape[1]:
-            self._moves = []
-            self._known = 0
-        if self._known > start:
-            self._moves = [torch.cat(self._moves, dim=1)[:, :start]]
-        elif self._known < start:
-            self._moves.append(distance.new_zeros(len(distance), start - self._known))
-        self._moves.append(distance)
-        self._known = sequence.real.shape[1]
+        if order is not None and len(order) == n_rows:
+            self._passes = [_reordered(part, order) for part in self._passes]
+        start, self._n_rows = n_read - width, n_rows
+        if in_prompt:
+            self._passes, self._n_known = [], 0
+        if self._n_known > start:
+            known = self.joined()
+            self._passes = [] if known is None else [known[:, :start]]
+        elif self._n_known < start:
+            self._passes.append(start - self._n_known)
+        self._passes.append(width if distance is None else distance)
+        self._n_known = n_read
+
+    def joined(self) -> Tensor | None:
+        """Of all columns, (n, S); None before the first pass."""
+        moved = [part for part in self._passes if isinstance(part, Tensor)]
+        device = moved[0].device if moved else None
+        filled = [
+            part if isinstance(part, Tensor) else torch.zeros(self._n_rows, part, device=device, dtype=torch.float32)
+            for part in self._passes
+        ]
+        return torch.cat(filled, dim=1) if filled else None
+
+
+def _reordered(part: Tensor | int, order: Tensor) -> Tensor | int:
+    return part[order.to(part.device)] if isinstance(part, Tensor) and len(part) == len(order) else part
 
 
 @contextmanager
@@ -174,7 +217,7 @@ def hooked(
     report = SteeredTokens(model, runs)
     with turn_of(model).taken(as_block) as turn, ExitStack() as stack:
         for run in runs:
-            stack.enter_context(watch(model, run))  # type: ignore[arg-type]
+            stack.enter_context(watch(model, run))
         names = dict.fromkeys(part.hook_name for part in parts)
         hooks = [(name, _hook([run for run in runs if run.part.hook_name == name], turn)) for name in names]
         stack.enter_context(model.hooks(fwd_hooks=hooks))

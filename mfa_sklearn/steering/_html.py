@@ -35,13 +35,12 @@ def tokens_html(rows: Sequence[tuple[str, Sequence[Token]]], legend: str) -> str
     return f'<div style="{_BOX}">{"".join(lines)}<div style="{_FAINT}">{_escaped(legend)}</div></div>'
 
 
-def table_html(head: Sequence[str], rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
-    """A table whose rows have a name and cells in two parts, the first of them faint."""
+def table_html(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A table whose rows have a name and cells."""
     titles = "".join(f'<th style="{_LINE}">{_escaped(title)}</th>' for title in head)
     lines = []
     for name, cells in rows:
-        inner = [f'<span style="{_FAINT}">{_escaped(given)}</span>{_escaped(new)}' for given, new in cells]
-        columns = "".join(f'<td style="{_LINE};white-space:pre-wrap">{cell}</td>' for cell in inner)
+        columns = "".join(f'<td style="{_LINE};white-space:pre-wrap">{_escaped(cell)}</td>' for cell in cells)
         lines.append(f'<tr><th style="{_LINE}">{_escaped(name)}</th>{columns}</tr>')
     body = f"<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody>"
     return f'<table style="border-collapse:collapse;overflow-wrap:anywhere">{body}</table>'

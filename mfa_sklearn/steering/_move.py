@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .._base.checks import check_flag, warn_user
+from .._base.checks import check_flag
 from .._base.devices import without_autocast
 from ..mixture._model.density import Density
-from ._directions import add_direction
 from ._move_arguments import (
     check_method,
     check_strength,
@@ -21,22 +20,10 @@ from ._move_arguments import (
     read_scores,
     read_targets,
 )
-from ._odds import reach_posterior
 from ._operators import evaluable, responsibilities, shift, subspace_offset, two_stage, weighted_centroid
 from ._parameters import FittedParameters, read_params
 from ._range import check_range
-from ._regions import (
-    Gate,
-    check_gate,
-    keep_norm,
-    nearest_of,
-    read_region_scores,
-    region_difference,
-    region_direction,
-    region_steps,
-    restricted,
-    step_within,
-)
+from ._regions import Gate, check_gate, keep_norm, region_direction
 from ._transport import TransportMap, transport, transport_map
 
 if TYPE_CHECKING:
@@ -60,38 +47,39 @@ class Mixture:
         self._densities: dict[torch.device, Density] = {}
         self._routes: dict[tuple[int, int], TransportMap] = {}
 
-    @torch.inference_mode(False)
     def density(self, device: torch.device) -> Density:
         """The mixture, ready to be evaluated on rows of `device`."""
         if device not in self._densities:
-            self._densities[device] = evaluable(self.params, device)
+            with torch.inference_mode(False):
+                self._densities[device] = evaluable(self.params, device)
         return self._densities[device]
 
-    @torch.inference_mode(False)
     def route(self, source: int, target: int) -> TransportMap:
         """The transport map between two components."""
         if (source, target) not in self._routes:
-            self._routes[source, target] = transport_map(self.params, source, target)
+            with torch.inference_mode(False):
+                self._routes[source, target] = transport_map(self.params, source, target)
         return self._routes[source, target]
 
 
 class Move:
     """One move of activations, checked when it is made and applied to rows (n, D) of any precision and device.
 
+    What goes out of the range that a model computes with is refused here (`checks_range`), and need not be looked at
+    again.
+
     Parameters
     ----------
     mixture : Mixture
     component : int, sequence of int, dict of int to float, or None
-        The target: one for all rows, one per prompt, or a weighted set, of which each row goes to the one that suits it
-        (`nearest_region`). With "odds" the numbers of a dict are memberships in [0, 1]. None takes the mean of all
+        The target: one for all rows, one per prompt, or, for "direction", a weighted set. None takes the mean of all
         centroids under the row's posterior.
     alpha : float, or None for 0
-        Strength; with "odds" the probability to be reached. 0 changes nothing, to the bit.
+        Strength. 0 changes nothing, to the bit.
     z : dict of int to float, vector of length q, or None
-        Factor scores of the step ``W_k z`` in the target; with "within", and with "direction" to a set, an array (K, q)
-        of scores for each region.
-    method : {"centroid", "direction", "transport", "difference", "within", "odds"}
-        See `two_stage`, `region_direction`, `transport`, `region_difference`, `move_within` and `reach_posterior`.
+        Factor scores of the step ``W_k z`` in the target; for a set an array (K, q) of scores for each region.
+    method : {"centroid", "direction", "transport"}
+        See `two_stage`, `region_direction` and `transport`.
     source : int or None
         Where transport starts from; None takes each activation's most responsible component.
     dtype : torch.dtype
@@ -101,6 +89,8 @@ class Move:
     keep_norm : bool, default=False
         Give a moved row the length it had.
     """
+
+    checks_range = True
 
     @torch.inference_mode(False)
     def __init__(
@@ -121,23 +111,21 @@ class Move:
         self._targets = read_targets(component, n_components)
         self._alpha = read_alpha(0.0 if alpha is None else alpha)
         check_method(method, source, z, self._targets)
-        self._steps: Tensor | None = None
         self._offsets: Tensor | None = None
         self._directions: Tensor | None = None
         if z is not None:
             self._read_z(z)
         if method == "direction":
             self._directions = self._to_targets(z)
-        if alpha is None and (z is None or method == "within"):
+        if alpha is None and (z is None or self._is_to_set):
             raise ValueError("nothing to do: give alpha (0.6 is usual), z or both; alpha=0 looks at the model as it is")
         self._check_reach(dtype)
-        check_strength(method, self._alpha, self._targets, n_components)
+        check_strength(method, self._alpha)
         self._source = None if source is None else int(read_components(source, n_components, "source")[0])
         self._gate = None if gate is None else check_gate(gate, n_components)
         self._keep_norm = check_flag("keep_norm", keep_norm)
         self._rows_per_prompt = 1
         self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor | None]] = {}
-        self._sets: dict[torch.device, Density] = {}
 
     @property
     def is_nothing(self) -> bool:
@@ -155,8 +143,12 @@ class Move:
         with without_autocast(x.device):
             if self._gate is None:
                 return check_range(self._moved(x, batch_row), x)
-            chosen, moved = self._gate.opens(self._mixture.density(x.device), x), x.clone()
-            moved[chosen] = check_range(self._moved(x[chosen], batch_row[chosen]), x[chosen])
+            is_open = self._gate.opens(self._mixture.density(x.device), x)
+            n_open = int(is_open.sum())
+            if n_open in (0, len(x)):  # as for one row, of a generated token, always
+                return check_range(self._moved(x, batch_row), x) if n_open else x
+            moved = x.clone()
+            moved[is_open] = check_range(self._moved(x[is_open], batch_row[is_open]), x[is_open])
             return moved
 
     def check_rows(self, n_rows: int) -> None:
@@ -180,81 +172,42 @@ class Move:
     def _unscaled(self, x: Tensor, batch_row: Tensor) -> Tensor:
         if self._directions is not None:
             return self._directed(x, batch_row)
-        density = self._mixture.density(x.device)
-        if self._steps is not None:
-            return step_within(density, x, self._steps, self._alpha)
         if self._targets is None:
-            return two_stage(x, weighted_centroid(density, x), self._alpha, None)
-        index = self._index(x, batch_row)
-        if self._method == "odds":
-            return self._to_odds(x, index)
-        means, offsets = self._cast_of(x, self._mixture.params.means[self._targets.components])
+            return two_stage(x, weighted_centroid(self._mixture.density(x.device), x), self._alpha, None)
+        ends, offsets = self._cast_of(x)
+        if self._method == "centroid" and len(ends) == 1:
+            return two_stage(x, ends, self._alpha, offsets)  # one target for all rows: there is nothing to pick out
+        index = self._of_prompt(batch_row)
         offset = None if offsets is None else offsets[index]
-        if self._alpha == 0:
-            return shift(x, offset)
         if self._method == "transport":
-            return shift(self._transported(x, index), offset)
-        if self._method == "difference":
-            return shift(self._differed(x, index), offset)
-        return two_stage(x, means[index], self._alpha, offset)
+            return shift(self._transported(x, index) if self._alpha else x, offset)
+        return two_stage(x, ends[index], self._alpha, offset)
 
     def _directed(self, x: Tensor, batch_row: Tensor) -> Tensor:
         """Along a direction, the same for all rows or for those of each prompt."""
-        assert self._directions is not None
-        directions, offsets = self._cast_of(x, self._directions)
-        index = self._of_prompt(batch_row)
-        return shift(add_direction(x, directions[index], self._alpha), None if offsets is None else offsets[index])
+        steps, offsets = self._cast_of(x)
+        if len(steps) > 1:
+            index = self._of_prompt(batch_row)
+            steps, offsets = steps[index], None if offsets is None else offsets[index]
+        return shift(x if self._alpha == 0 else x + steps, offsets)
 
     def _of_prompt(self, batch_row: Tensor) -> Tensor:
         """Which of the targets the rows of each prompt go to, (n,)."""
         assert self._targets is not None
         return torch.zeros_like(batch_row) if self._targets.n_prompts is None else batch_row // self._rows_per_prompt
 
-    def _index(self, x: Tensor, batch_row: Tensor) -> Tensor:
-        """Which of the targets each row goes to, (n,)."""
-        assert self._targets is not None
-        if self._targets.weights is not None:
-            # All of a set share their memberships.
-            return torch.zeros_like(batch_row) if self._method == "odds" else nearest_of(self._set(x.device), x)
-        return self._of_prompt(batch_row)
-
-    @torch.inference_mode(False)
-    def _set(self, device: torch.device) -> Density:
-        """The weighted set as a mixture of its own."""
-        assert self._targets is not None and self._targets.weights is not None
-        if device not in self._sets:
-            self._sets[device] = evaluable(restricted(self._mixture.params, self._targets.weights)[1], device)
-        return self._sets[device]
-
-    @torch.inference_mode(False)
-    def _cast_of(self, x: Tensor, ends: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Where rows go, and the offsets, in their precision and on their device; cast once."""
+    def _cast_of(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Where rows go, or by how much in a direction, and the offsets, in their precision and on their device."""
         key = (x.dtype, x.device)
         if key not in self._cast:
-            self._cast[key] = ends.to(x), None if self._offsets is None else self._offsets.to(x)
+            assert self._targets is not None
+            with torch.inference_mode(False):
+                if self._directions is not None:
+                    ends = self._alpha * self._directions.to(x)
+                else:
+                    ends = self._mixture.params.means[self._targets.components].to(x)
+                self._cast[key] = ends, None if self._offsets is None else self._offsets.to(x)
         return self._cast[key]
-
-    def _differed(self, x: Tensor, index: Tensor) -> Tensor:
-        assert self._targets is not None
-        density = self._mixture.density(x.device)
-        means = density.params.means
-        target = means[self._targets.components.to(means.device)[index.to(means.device)]]
-        return region_difference(x, target, responsibilities(density, x) @ means, self._alpha)
-
-    def _to_odds(self, x: Tensor, index: Tensor) -> Tensor:
-        assert self._targets is not None
-        density, moved, n_short = self._mixture.density(x.device), x.clone(), 0
-        for number in index.unique().tolist():
-            rows = index == number
-            memberships = self._targets.memberships(self._mixture.n_components)[number]
-            moved[rows], reached = reach_posterior(density, x[rows], memberships, self._alpha)
-            n_short += int((~reached).sum())
-        if n_short:
-            warn_user(
-                f"a probability of {self._alpha:g} was not reached by {n_short} of {len(x)} activations, which went to "
-                "where it was largest: give a smaller alpha, or a larger set of components"
-            )
-        return moved
 
     def _transported(self, x: Tensor, index: Tensor) -> Tensor:
         assert self._targets is not None
@@ -271,16 +224,18 @@ class Move:
         return moved
 
     def _read_z(self, z: Mapping[int, float] | ArrayLike) -> None:
-        """Steps (K, D) within regions, or offsets (m, D) of the targets."""
-        loadings = self._mixture.params.loadings
-        if self._targets is None:
-            self._steps = region_steps(loadings, read_region_scores(z, loadings))  # type: ignore[arg-type]
+        """Offsets (m, D) of the targets; for a set they are a part of the direction."""
+        if self._targets is None or self._is_to_set:
             return
-        if self._method == "direction" and self._targets.weights is not None:
-            return  # a part of the direction
+        loadings = self._mixture.params.loadings
         scores = read_scores(z, self._mixture.n_factors)
         if scores.any():
             self._offsets = subspace_offset(loadings[self._targets.components], scores)
+
+    @property
+    def _is_to_set(self) -> bool:
+        """Whether `z` is a part of the direction, and alpha the strength of both."""
+        return self._targets is not None and self._targets.weights is not None
 
     def _to_targets(self, z: Any) -> Tensor:
         """Directions (m, D): one to a set, or one to each of the components."""
@@ -294,11 +249,9 @@ class Move:
     def _check_reach(self, dtype: torch.dtype) -> None:
         """Refuse what no activation could be moved by."""
         means = self._mixture.params.means
-        parts = {"within": self._steps, "difference": 2 * means, "odds": None, "direction": self._directions}
         aims = means if self._targets is None else means[self._targets.components]
-        farthest, offset = (
-            0.0 if part is None else float(part.abs().max()) for part in (parts.get(self._method, aims), self._offsets)
-        )
+        parts = (aims if self._directions is None else self._directions, self._offsets)
+        farthest, offset = (0.0 if part is None else float(part.abs().max()) for part in parts)
         reach, limit = abs(self._alpha) * farthest + offset, largest(dtype)
         if not reach <= limit:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,13 +12,12 @@ import torch
 from torch import Tensor
 
 from .._base.checks import check_choice, warn_user
-from ._odds import read_memberships, read_probability
 from ._regions import read_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-METHODS = ("centroid", "direction", "transport", "difference", "within", "odds")
+METHODS = ("centroid", "direction", "transport")
 # Norms take squares of activations, which have to be finite as well.
 _FARTHEST = 1e15
 
@@ -26,18 +26,12 @@ class Targets(NamedTuple):
     """The components that rows go to."""
 
     components: Tensor  # (m,)  one for all rows, one per prompt, or those of a set
-    weights: Tensor | None = None  # (K,)  of the set, of which each row takes the one that suits it
+    weights: Tensor | None = None  # (K,)  of the set
 
     @property
     def n_prompts(self) -> int | None:
         """How many prompts there must be; None where any number will do."""
         return len(self.components) if self.weights is None and len(self.components) > 1 else None
-
-    def memberships(self, n_components: int) -> list[Tensor]:
-        """What "odds" brings rows to: memberships (K,) for the set, or for each of the components."""
-        if self.weights is not None:
-            return [read_memberships(self.weights, n_components)]
-        return list(torch.eye(n_components, dtype=torch.float64)[self.components])
 
 
 def read_targets(component: Any, n_components: int) -> Targets | None:
@@ -148,30 +142,21 @@ def check_method(method: str, source: Any, z: Any, targets: Targets | None) -> N
     check_choice("method", method, METHODS)
     if source is not None and method != "transport":
         raise ValueError(f"source= belongs to method='transport'; method={method!r} has no source")
-    if method == "within":
-        if targets is not None:
-            raise ValueError("method='within' moves rows in the regions they are of: leave component= out")
-        if z is None:
-            raise ValueError("method='within' needs z, factor scores (K, q) for each region: see concept_scores")
-        return
+    if targets is not None and targets.weights is not None and method != "direction":
+        raise ValueError(f"method={method!r} goes to one region: give component=K, or method='direction' for a set")
     if targets is None and method != "centroid":
         raise ValueError(f"method={method!r} needs a target: give component=")
     if targets is None and z is not None:
         raise ValueError("z is in the coordinates of one component: give component=")
-    if method == "odds" and z is not None:
-        raise ValueError("method='odds' goes to where the odds are those asked for, and no farther: leave z out")
 
 
-def check_strength(method: str, alpha: float, targets: Targets | None, n_components: int) -> None:
+def check_strength(method: str, alpha: float) -> None:
     """Refuse a strength that a method is not defined for, and warn of centroids that are overshot.
 
     Raises
     ------
     ValueError
     """
-    if method == "odds" and targets is not None:
-        for memberships in targets.memberships(n_components):
-            read_probability(alpha, memberships, "alpha")
     inside = 0 <= alpha <= 1
     if method == "transport" and not inside:
         raise ValueError(f"alpha={alpha} is outside [0, 1], where transport is defined")
@@ -180,6 +165,7 @@ def check_strength(method: str, alpha: float, targets: Targets | None, n_compone
         warn_user(f"alpha={alpha:g} is outside [0, 1] and goes {where}")
 
 
+@cache
 def largest(dtype: torch.dtype) -> float:
     """The largest activation that a model may go on with."""
     return min(float(torch.finfo(dtype).max), _FARTHEST)

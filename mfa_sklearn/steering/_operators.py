@@ -4,9 +4,7 @@
     local       x + W_k z
     two-stage   x + a (mu_k - x) + W_k z
 
-Other modules have the moves that take more: `_transport`; `_regions`, with what a row is within its region kept, to the
-one of several regions that suits it, within its own; `_odds`, until a concept is as probable as asked for;
-`_directions`, the same step for every row.
+Other modules have the moves that take more: `_transport`; `_regions` and `_directions`, the same step for every row.
 
 Rows are ``(..., D)`` in any floating precision on any device; what moves them is cast to theirs. A move of size nothing
 (``a = 0``, ``z = 0``) returns its input, the same bits.
@@ -91,7 +89,8 @@ def as_density(mfa: FittedParameters | MFAParams | Density, device: torch.device
 def responsibilities(density: Density, x: Tensor) -> Tensor:
     """Posterior probabilities ``p(k | x)``, (..., K), of the components given rows (..., D), in double precision."""
     rows = x.detach().to(density.constant)
-    return log_joint(density, rows.reshape(-1, rows.shape[-1])).softmax(-1).reshape(*x.shape[:-1], -1)
+    posterior = log_joint(density, rows.reshape(-1, rows.shape[-1])).softmax(-1)
+    return posterior.reshape(*x.shape[:-1], posterior.shape[-1])
 
 
 def weighted_centroid(mfa: FittedParameters | MFAParams | Density, x: Tensor) -> Tensor:

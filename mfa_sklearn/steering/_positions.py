@@ -14,9 +14,7 @@ shape: same rows and one column, or one column more, continues.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from threading import get_ident
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,17 +25,10 @@ from ..activations._selection import TokenSelection
 from ..activations._selection_facts import Chooser, TokenFacts
 from ..activations._tokenize import TokenSequence
 from ._prompts import Encoded
+from ._watch import Seen
 
 # Who says, in a chat, what the model writes.
 WRITER = "assistant"
-
-
-class Seen(NamedTuple):
-    """What a forward pass was called with, as far as it is known."""
-
-    ids: Tensor | None  # (n, T) token ids of this pass
-    mask: Tensor | None  # (n, start + T) or (n, T), True where a token is real
-    start: int  # columns that a cache holds already
 
 
 class Progress(NamedTuple):
@@ -65,23 +56,51 @@ class PositionTracker:
     known : iterable of TokenSequence
         Prompts of which more is known than their ids: which tokens are special, and who says them. They are found by
         their ids, wherever they are padded and however often they stand in a batch. Of others the beginning-of-text
-        token is special where it comes first.
+        token is special where it comes first, and with it the one that closes an encoder's text where that comes last.
 
     Attributes
     ----------
     sequence : Progress or None
-        The sequences in hand, as the last pass read them. Under beams the rows are those of the beams that are still
-        written, each with its own history, in the order of the model's batch: the prompts', with the beams of each one
-        after the other. Those that are finished, or were left, are no longer there.
+        The sequences in hand, as the last pass read them, put together when they are asked for. Under beams the rows
+        are those of the beams that are still written, each with its own history, in the order of the model's batch: the
+        prompts', with the beams of each one after the other. Those that are finished, or were left, are no longer
+        there.
     """
 
     def __init__(self, selection: TokenSelection, tokenizer: Any = None, known: Iterable[TokenSequence] = ()) -> None:
         self._choose, self._tokenizer = Chooser(selection, tokenizer), tokenizer
+        self._places = selection.places
         self._known = {tuple(sequence.ids.tolist()): sequence for sequence in known}
         self._seen: Seen | None = None
         self._order: Tensor | None = None
         self._start, self._has_roles, self._n_passes, self._found = 0, False, 0, False
-        self.sequence: Progress | None = None
+        self._sequence: Progress | None = None
+        # Generated tokens of which all that is asked is known before: their ids (n, 1), not yet a part of the sequence.
+        self._always, self._more = self._choose.of_generated, list[Tensor]()
+        self._last_real: Tensor | None = None  # of all columns, where the last pass told it
+        self._all_real = False
+
+    @property
+    def sequence(self) -> Progress | None:
+        """The sequences in hand."""
+        if self._more and self._sequence is not None:
+            ids, real, prompt_width, steered = self._sequence
+            more = torch.cat(self._more, dim=1).cpu().long()
+            ids = more if ids is None else torch.cat([ids, more], dim=1)
+            real = torch.nn.functional.pad(real, (0, more.shape[1]), value=True)
+            steered = torch.nn.functional.pad(steered, (0, more.shape[1]), value=bool(self._always))
+            self._sequence, self._more = Progress(ids, real, prompt_width, steered), []
+        return self._sequence
+
+    @property
+    def n_read(self) -> int:
+        """Columns of the sequences in hand."""
+        return 0 if self._sequence is None else self._sequence.real.shape[1] + len(self._more)
+
+    @property
+    def in_prompt(self) -> bool:
+        """Whether all columns of the sequences in hand are those of the prompts."""
+        return self._sequence is not None and self._sequence.prompt_width == self.n_read
 
     def expect(self, seen: Seen) -> None:
         """Take note of what the coming forward pass is called with."""
@@ -90,6 +109,41 @@ class PositionTracker:
     def reorder(self, rows: Tensor) -> None:
         """Take note that in the coming pass each row goes on with what another has written, `rows` (n,)."""
         self._order = rows.cpu() if self._order is None else self._order[rows.cpu()]
+
+    def choose(self, n_rows: int, width: int) -> bool | Tensor:
+        """As `select`; but one word, True for all or False for none, where a generated token need not be looked at."""
+        if width != 1 or not self._goes_on(n_rows):
+            return self.select(n_rows, width)
+        assert self._seen is not None and self._seen.ids is not None and self._always is not None
+        self._start, self._last_real = self.n_read, self._seen.mask
+        self._more.append(self._seen.ids.clone())  # a slice of the ids would keep all of them
+        self._seen = None
+        self._n_passes += 1
+        self._found = self._found or self._always
+        return self._always
+
+    def _goes_on(self, n_rows: int) -> bool:
+        """Whether the pass under way reads one more token for every row in hand, and no more need be known of it."""
+        seen, earlier = self._seen, self._sequence
+        if self._always is None or seen is None or seen.ids is None or earlier is None or earlier.ids is None:
+            return False
+        if self._order is not None or len(earlier.real) != n_rows or seen.ids.shape != (n_rows, 1):
+            return False
+        width, mask = self.n_read, seen.mask
+        if width != seen.start:
+            return False
+        if mask is None:
+            return True
+        if mask.shape != (n_rows, width + 1):
+            return False
+        if self._all_real:
+            return bool(mask.all())
+        known = self._last_real
+        return (
+            known is not None
+            and torch.equal(mask[:, :-1].bool(), known.to(mask.device).bool())
+            and bool(mask[:, -1].all())
+        )
 
     def select(self, n_rows: int, width: int) -> Tensor:
         """Tokens (n, T) of the pass under way that are to be steered, on the CPU.
@@ -108,7 +162,8 @@ class PositionTracker:
         before = earlier.steered if earlier else torch.zeros((n_rows, 0), dtype=torch.bool)
         chosen = torch.cat([before, self._chosen(ids, real, prompt_width, before.shape[1])], dim=1)
         steered = chosen if earlier else torch.cat([torch.zeros_like(chosen[:, :start]), chosen[:, start:]], dim=1)
-        self.sequence, self._start = Progress(ids, real, prompt_width, steered), start
+        self._sequence, self._more, self._start = Progress(ids, real, prompt_width, steered), [], start
+        self._last_real, self._all_real = real, bool(real.all())
         self._n_passes += 1
         self._found = self._found or bool(chosen[:, start:].any())
         return chosen[:, start:]
@@ -144,6 +199,8 @@ class PositionTracker:
         """
         ids = encoded.ids.cpu()
         real = torch.ones(ids.shape, dtype=torch.bool) if encoded.mask is None else encoded.mask.bool().cpu()
+        if n_new and self._always and not self._choose.needs_roles:
+            return  # whatever the prompts are
         if self._choose(self._facts(ids, real)).any() or (n_new and _reaches(self._choose, min(encoded.lengths))):
             return
         some = "the prompt" if encoded.single else f"the {len(ids)} prompts"
@@ -158,7 +215,7 @@ class PositionTracker:
         seen, self._seen = self._seen, None
         if seen is None or seen.ids is None or seen.ids.shape != (n_rows, width):
             return None
-        return Seen(seen.ids.cpu().long(), None if seen.mask is None else seen.mask.cpu(), seen.start)
+        return Seen(seen.ids.cpu().long(), None if seen.mask is None else seen.mask.bool().cpu(), seen.start)
 
     def _continued(self, seen: Seen | None, n_rows: int, width: int) -> Progress | None:
         """The sequences in hand, if this pass goes on with them, in the order of its rows."""
@@ -229,10 +286,10 @@ class PositionTracker:
 
     def _facts(self, ids: Tensor, real: Tensor) -> TokenFacts:
         """Facts of whole prompts."""
-        known = [self._known_of(row[some].numpy()) for row, some in zip(ids, real, strict=True)]
+        where = real.numpy()
+        known = [self._known_of(row[some]) for row, some in zip(ids.numpy(), where, strict=True)]
         given = [sequence.roles for sequence in known if sequence.roles is not None]
         self._has_roles = len(given) == len(known)
-        where = real.numpy()
         special = np.zeros(where.shape, dtype=bool)
         special[where] = np.concatenate([sequence.special for sequence in known])
         roles = np.full(where.shape, "", dtype=object) if self._has_roles else None
@@ -250,11 +307,15 @@ class PositionTracker:
         begins = [getattr(self._tokenizer, name, None) for name in ("bos_token_id", "cls_token_id")]
         special = np.zeros(len(ids), dtype=bool)
         special[:1] = bool(len(ids)) and int(ids[0]) in begins
+        if len(ids) > 1 and special[0]:  # an encoder's text is closed as well
+            special[-1] = int(ids[-1]) == getattr(self._tokenizer, "sep_token_id", None)
         return TokenSequence(ids, special)
 
     def _check_places(self, facts: TokenFacts) -> None:
+        if not self._places:
+            return
         shortest = int(min(facts.n_prompt, default=0))
-        for place in self._choose.selection.places:
+        for place in self._places:
             if place < -shortest:
                 raise ValueError(f"position {place} lies before the first of {shortest} prompt tokens")
 
@@ -268,70 +329,3 @@ def _reaches(choose: Chooser, shortest: int) -> bool:
         if part.at is None or max(part.at) >= shortest:  # type: ignore[arg-type]
             return True
     return False
-
-
-@contextmanager
-def watch(model: Any, tracker: PositionTracker) -> Iterator[None]:
-    """Tell the tracker of every forward pass of the torch module that a hookable model wraps, or is."""
-    module = getattr(model, "original_model", model)
-    if not isinstance(module, torch.nn.Module):
-        yield
-        return
-
-    thread = get_ident()
-    with _followed_caches(tracker) as follow:
-
-        def before(_: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-            if get_ident() == thread:  # a pass of another thread is none of this sequence
-                tracker.expect(read_call(args, kwargs))
-                follow(kwargs.get("past_key_values"))
-
-        handle = module.register_forward_pre_hook(before, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-
-@contextmanager
-def _followed_caches(tracker: PositionTracker) -> Iterator[Any]:
-    """Tell the tracker when rows of a cache change places, as they do under beams; caches are let go at the end."""
-    followed: list[tuple[Any, Any]] = []
-
-    def follow(cache: Any) -> None:
-        own = getattr(cache, "reorder_cache", None)
-        if not callable(own) or any(cache is other for other, _ in followed):
-            return
-
-        def reorder_cache(rows: Tensor) -> Any:
-            tracker.reorder(rows)
-            return own(rows)
-
-        followed.append((cache, vars(cache).get("reorder_cache")))
-        cache.reorder_cache = reorder_cache
-
-    try:
-        yield follow
-    finally:
-        for cache, earlier in followed:
-            if earlier is None:
-                del cache.reorder_cache
-            else:
-                cache.reorder_cache = earlier
-
-
-def read_call(args: Sequence[Any], kwargs: dict[str, Any]) -> Seen:
-    """Token ids, attention mask and length of the cache from the arguments of a forward pass."""
-    given = [kwargs.get(name) for name in ("input_ids", "input", "tokens")] + list(args[:1])
-    ids = next((g for g in given if isinstance(g, Tensor) and g.ndim == 2 and not g.is_floating_point()), None)
-    mask = kwargs.get("attention_mask")
-    mask = mask.bool() if isinstance(mask, Tensor) and mask.ndim == 2 else None
-    return Seen(ids, mask, _cached(kwargs))
-
-
-def _cached(kwargs: dict[str, Any]) -> int:
-    place = kwargs.get("cache_position")
-    if isinstance(place, Tensor) and place.numel():
-        return int(place.reshape(-1)[0])
-    length = getattr(kwargs.get("past_key_values"), "get_seq_length", None)
-    return int(length()) if callable(length) else 0

@@ -46,14 +46,18 @@ class Encoded(NamedTuple):
         )
 
     def check_places(self, places: Sequence[int], n_new: int = 0) -> None:
-        """Refuse positions that lie outside a prompt, or all of them beyond what is written behind it."""
+        """Refuse places that lie outside a prompt, or all of them beyond what is written behind it."""
         shortest, end = min(self.lengths), max(self.lengths) + n_new
         for place in places:
             if place < -shortest or (place >= shortest and not n_new):
-                raise ValueError(f"position {place} lies outside a prompt of {shortest} tokens")
+                raise ValueError(
+                    f"select names place {place}, outside a prompt of {shortest} tokens: give places from {-shortest} "
+                    f"to {shortest - 1}"
+                )
         if places and min(places) >= end:
             raise ValueError(
-                f"position {min(places)} is never reached: prompts and {n_new} new tokens end before {end}"
+                f"select names place {min(places)}, which is never reached: prompts and {n_new} new tokens end before "
+                f"{end}"
             )
 
 

@@ -17,7 +17,8 @@ def check_range(moved: Tensor, x: Tensor) -> Tensor:
         If one is too large or not a number; the message tells a move that went too far from rows that were so before.
     """
     limit = largest(x.dtype)
-    if moved.numel() and not float(torch.linalg.vector_norm(moved.detach(), torch.inf)) <= limit:
+    seen = moved.detach() if moved.requires_grad else moved
+    if moved.numel() and not float(torch.linalg.vector_norm(seen, torch.inf)) <= limit:
         whose = f"were moved beyond the {limit:.2g} that it can compute with: give a smaller alpha or z"
         if not bool(x.detach().isfinite().all()):
             whose = "are not finite where they are to be moved: load it in float32 or bfloat16"

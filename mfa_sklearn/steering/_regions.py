@@ -1,9 +1,6 @@
-"""Moves that follow the regions of a mixture, as pure functions of torch tensors.
+"""Moves to sets of regions of a mixture and what bounds them, as pure functions of torch tensors.
 
-    difference  x + a (mu_k - E[mu | x])                E[mu | x] = sum_k p(k | x) mu_k
-    set         a row's own target: argmax_k log v_k + log N(x; mu_k, Psi_k + W_k W_k^T), over weights v_k
     direction   x + a d                                 d = sum_k v_k (mu_k + W_k z_k) - sum_k pi_k mu_k
-    within      x + a sum_k p(k | x) W_k z_k
     gate        only rows for which sum_k c_k p(k | x) lies within bounds, over memberships c_k in [0, 1]
     norm        y |x| / |y|
 
@@ -22,45 +19,13 @@ from torch import Tensor
 
 from .._base.checks import check_component
 from .._base.devices import to_tensor
-from ..mixture._model.density import Density, log_joint
+from ..mixture._model.density import Density
 from ..mixture._model.params import MFAParams
-from ._operators import as_density, evaluable, responsibilities
+from ._operators import as_density, responsibilities
 from ._parameters import FittedParameters, read_params
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-
-def region_difference(x: Tensor, target: Tensor, expected: Tensor, alpha: float) -> Tensor:
-    """Rows ``x + alpha (mu_k - E[mu | x])``: from the region they are in to another, and there what they were here.
-
-    A move to the centroid, ``x + alpha (mu_k - x)``, takes a row's place within its region away with the rest; this
-    one leaves the row's deviation ``x - E[mu | x]`` as it is. For rows that are surely of one region it is a difference
-    of two centroids, the counterpart of a difference of means with the row's own region in place of the mean of all
-    rows; rows of the target stay where they are.
-
-    Parameters
-    ----------
-    x : Tensor (..., D)
-    target : Tensor broadcastable to (..., D)
-        The mean of the region to go to.
-    expected : Tensor broadcastable to (..., D)
-        ``E[mu | x]``, as of `weighted_centroid`.
-    alpha : float
-        0 leaves the rows, the same bits; 1 replaces the one mean by the other.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from mfa_sklearn import MFA
-    >>> from mfa_sklearn.steering import region_difference, weighted_centroid
-    >>> mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [90.0, 0.0]], [[[1.0], [0.0]]] * 2, [1.0, 1.0])
-    >>> x = torch.tensor([[1.0, 2.0], [91.0, 2.0]])
-    >>> region_difference(x, torch.tensor([90.0, 0.0]), weighted_centroid(mfa, x), alpha=1.0)
-    tensor([[91.,  2.],
-            [91.,  2.]])
-    """
-    return x if alpha == 0 else x + (alpha * (target.to(expected) - expected)).to(x)
 
 
 def region_direction(
@@ -93,7 +58,8 @@ def region_direction(
     Raises
     ------
     ValueError, TypeError
-        As of `nearest_region` and `move_within`.
+        If there is no such region, a weight is negative or no number, none is positive, or `scores` are not K x q
+        finite numbers.
 
     See Also
     --------
@@ -115,61 +81,6 @@ def region_direction(
     return ((share / share.sum()) @ ends - params.log_weights.exp().to(ends) @ params.means).double()
 
 
-def nearest_region(
-    mfa: FittedParameters | MFAParams, x: Tensor, weights: Mapping[int, float] | ArrayLike | Tensor
-) -> Tensor:
-    """Of a weighted set of regions the one that suits each row best.
-
-    The one that a row most probably belongs to, if it is of one of them: ::
-
-        argmax_k  log v_k + log N(x; mu_k, Psi_k + W_k W_k^T)
-
-    With ``v_k = p(region k | concept)``, as of `concept_regions`, that is Bayes' rule within the concept.
-
-    Parameters
-    ----------
-    mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
-    x : Tensor (n, D)
-    weights : dict of region to weight, or (K,) numbers
-        What v is: not negative, on any scale. Regions of weight 0, and those not in the dict, are not of the set.
-
-    Returns
-    -------
-    Tensor (n,) of int
-        Numbers of regions, all of which have a weight.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there is no such region, a weight is negative or no number, or none is positive.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from mfa_sklearn import MFA
-    >>> from mfa_sklearn.steering import nearest_region
-    >>> mfa = MFA.from_params([0.4, 0.3, 0.3], [[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]], [[[1.0], [0.0]]] * 3, [1.0, 1.0])
-    >>> nearest_region(mfa, torch.tensor([[1.0, 0.0], [0.0, 3.0]]), {1: 0.7, 2: 0.3})
-    tensor([1, 2])
-    """
-    params = read_params(mfa)
-    regions, chosen = restricted(params, read_weights(weights, len(params.means)))
-    return regions.to(x.device)[nearest_of(evaluable(chosen, x.device), x)]
-
-
-def restricted(params: MFAParams, weights: Tensor) -> tuple[Tensor, MFAParams]:
-    """The regions of a set (s,), and the mixture of these alone with weights (K,) for its own."""
-    regions = weights.nonzero()[:, 0]
-    log_weights, means, loadings, noise = params
-    noise = noise if len(noise) == 1 else noise[regions]
-    return regions, MFAParams(weights[regions].log().to(log_weights), means[regions], loadings[regions], noise)
-
-
-def nearest_of(density: Density, x: Tensor) -> Tensor:
-    """The component with the largest joint density of each row (n, D); rows that are not finite get the first."""
-    return log_joint(density, x.detach().to(density.constant)).argmax(-1).to(x.device)
-
-
 def read_weights(weights: Mapping[int, float] | ArrayLike | Tensor, n_components: int, name: str = "weights") -> Tensor:
     """Weights (K,) of regions, in double precision, from a dict of some of them or from all.
 
@@ -179,6 +90,8 @@ def read_weights(weights: Mapping[int, float] | ArrayLike | Tensor, n_components
         If there is no such region, a weight is negative or no number, or none is positive.
     """
     if isinstance(weights, Mapping):
+        if not weights:
+            raise ValueError(f"{name}={weights!r} is empty: give at least one region with its weight")
         full = np.zeros(n_components)
         for component, weight in weights.items():
             full[check_component(component, n_components)] = _weight(name, component, weight)
@@ -206,50 +119,6 @@ def region_steps(loadings: Tensor, scores: Tensor) -> Tensor:
     return (loadings @ scores.to(loadings)[..., None])[..., 0]
 
 
-def move_within(
-    mfa: FittedParameters | MFAParams | Density, x: Tensor, scores: ArrayLike | Tensor, alpha: float
-) -> Tensor:
-    """Rows ``x + alpha sum_k p(k | x) W_k z_k``: a step inside the region that each is in.
-
-    A row stays in its region and goes to another place there. With the mean scores of a concept,
-    ``z_k = E[z | k, concept]`` as of `concept_scores`, it goes where the concept's rows are in that region; with 1 for
-    one factor of one region, along that factor.
-
-    Parameters
-    ----------
-    mfa : MFA, or another object with `weights_`, `means_`, `loadings_` and `noise_variance_`
-    x : Tensor (..., D)
-    scores : (K, q) numbers
-        Factor scores, in standard deviations of each region; 0 for regions whose rows are to stay.
-    alpha : float
-        0 leaves the rows, the same bits.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `scores` are not K x q finite numbers.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from mfa_sklearn import MFA
-    >>> from mfa_sklearn.steering import move_within
-    >>> loadings = [[[1.0], [0.0]], [[0.0], [2.0]]]
-    >>> mfa = MFA.from_params([0.5, 0.5], [[0.0, 0.0], [90.0, 0.0]], loadings, [1.0, 1.0])
-    >>> move_within(mfa, torch.tensor([[0.0, 0.0], [90.0, 0.0]]), [[1.0], [1.0]], alpha=0.5)
-    tensor([[ 0.5000,  0.0000],
-            [90.0000,  1.0000]])
-    """
-    density = as_density(mfa, x.device)
-    steps = region_steps(density.params.loadings, read_region_scores(scores, density.params.loadings))
-    return step_within(density, x, steps, alpha)
-
-
-def step_within(density: Density, x: Tensor, steps: Tensor, alpha: float) -> Tensor:
-    """Rows ``x + alpha sum_k p(k | x) step_k``, with steps (K, D) as of `region_steps`."""
-    return x if alpha == 0 else x + (alpha * (responsibilities(density, x) @ steps.to(density.constant))).to(x)
-
-
 def read_region_scores(scores: ArrayLike | Tensor, loadings: Tensor) -> Tensor:
     """Factor scores (K, q) beside loadings (K, D, q).
 
@@ -258,13 +127,18 @@ def read_region_scores(scores: ArrayLike | Tensor, loadings: Tensor) -> Tensor:
     ValueError, TypeError
         If they are not of that shape, or not finite numbers.
     """
-    array = np.asarray(scores.detach().cpu() if isinstance(scores, Tensor) else scores)
     n_components, _, n_factors = loadings.shape
+    if isinstance(scores, Mapping):
+        raise TypeError(
+            f"z={scores!r} names factors of one component, and these are steps in {n_components} regions: give an "
+            f"array ({n_components}, {n_factors}) of factor scores, as of concept_scores"
+        )
+    array = np.asarray(scores.detach().cpu() if isinstance(scores, Tensor) else scores)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"z={scores!r} must hold numbers: {n_components} regions of {n_factors} factor scores")
     if array.shape != (n_components, n_factors):
         raise ValueError(
-            f"z has shape {array.shape}; within regions it has a row for each of the {n_components} regions, of "
+            f"z has shape {array.shape}; for a set it has a row for each of the {n_components} regions, of "
             f"{n_factors} factor scores"
         )
     if not np.isfinite(array).all():

@@ -32,14 +32,14 @@ class MFASteerer:
 
     With `mu_k`, `W_k` of a component, an activation x becomes ::
 
-        x + alpha (mu_k - x)                centroid interpolation: alpha
-        x + W_k z                           local offset: z
-        x + alpha (mu_k - x) + W_k z        two-stage: alpha and z
-        x + alpha (T(x) - x)                transport (method="transport"), T the optimal-transport map from
-                                            the Gaussian of the source component to that of the target
+        x + alpha (mu_k - x) + W_k z        "centroid": towards a centroid with alpha, to a place inside with z
+        x + alpha d                         "direction": d from the mean of the mixture to a set of regions
+        x + alpha (T(x) - x)                "transport": T the optimal-transport map from the Gaussian of the
+                                            source component to that of the target
 
-    `component` names the target; without one, the centroid is the mean of all centroids weighted by their
-    responsibility for x. For several prompts it may be a sequence, one component each.
+    `component` names the target: one, for "direction" also a weighted set, or for several prompts one each; without
+    one, the centroid is the mean of all centroids weighted by their responsibility for x. To begin with, take
+    "direction" to the regions of a concept (`concept_regions`) and a `Gate` that leaves alone what is there already.
 
     Parameters
     ----------
@@ -169,24 +169,22 @@ class MFASteerer:
         Parameters
         ----------
         component : int, sequence of int, dict of int to float, or None
-            The target; one for all prompts, one per prompt of the batch, or a weighted set, of which each activation
-            goes to the one that suits it ("direction" goes to their weighted mean). None takes the centroid weighted by
-            the components' responsibilities for each activation.
+            The target; one for all prompts, one per prompt of the batch, or, for "direction", a weighted set. None
+            takes the centroid weighted by the components' responsibilities for each activation.
         alpha : float, optional
             How far to go: 0 changes nothing, to the bit; 1 goes all the way. The paper's examples use 0.6 of the way to
-            a centroid; outside [0, 1] that move goes away from it or past it, with a warning. With "odds" the
-            probability of the component to be reached.
+            a centroid; outside [0, 1] that move goes away from it or past it, with a warning.
         z : dict of int to float, or vector of length q, optional
-            Factor scores of the local offset `W_k z`, in standard deviations of the component; with "within", and with
-            "direction" to a set, an array (K, q) of scores for each region.
+            Factor scores of the local offset `W_k z`, in standard deviations of the component; for a set an array
+            (K, q) of scores for each region.
         select : TokenSelection or a short form of one, default="all"
             Tokens whose activations are moved: "all", "prompt", "generated", "last" (of the prompt), places, a set of
             token strings, a function of one, or a `TokenSelection`. The beginning-of-text token is left alone unless
             that names it or has ``special=True``: it attracts attention with a norm far from all others', the extractor
             leaves it out of what the mixture is fitted on, and moving it can derail a model; the paper's reference
             implementation moves it.
-        method : {"centroid", "direction", "transport", "difference", "within", "odds"}, default="centroid"
-            See `two_stage`, `region_direction`, `transport`, `region_difference`, `move_within`, `reach_posterior`.
+        method : {"centroid", "direction", "transport"}, default="centroid"
+            See `two_stage`, `region_direction` and `transport`.
         source : int, optional
             The component that transport starts from, whatever the activation; by default each activation's most
             responsible one.

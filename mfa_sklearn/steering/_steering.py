@@ -168,7 +168,7 @@ class Steering(AbstractContextManager[SteeredTokens]):
         Raises
         ------
         ValueError
-            If a prompt is empty or longer than the model's context, a position lies outside a prompt, or the
+            If a prompt is empty or longer than the model's context, a place selected lies outside a prompt, or the
             activations are moved so far that the logits are not numbers.
         """
         check_flag("every_position", every_position)

@@ -334,3 +334,37 @@ def test_a_function_that_changes_its_mind_is_refused(reader: ActivationExtractor
     ):
         keeper.extract_to(tmp_path / "store", SENTENCES)
     assert not (tmp_path / "store").exists()
+
+
+CONSTANT: list[tuple[Any, bool | None]] = [
+    ("all", True),
+    ("generated", True),
+    (TokenSelection(special=True), True),
+    (TokenSelection(ids=1) | "generated", True),
+    (TokenSelection() - "prompt", True),
+    ("prompt", False),
+    ("last", False),
+    (TokenSelection(first=3), False),
+    (TokenSelection(phase="prompt", ids=[1, 2]), False),
+    (TokenSelection() - "generated", False),
+    (TokenSelection(ids=1) - "generated", False),
+    (TokenSelection(at=[-1, -3]), False),
+    (TokenSelection(phase="generated", first=2), None),
+    (TokenSelection(ids=[1, 2]), None),
+    (TokenSelection() - TokenSelection(ids=1), None),
+    (TokenSelection(at=[-1, 7]), None),
+    (TokenSelection(roles="assistant"), None),
+]
+
+
+@pytest.mark.parametrize(("select", "expected"), CONSTANT)
+def test_what_is_the_same_for_every_generated_token(select: Any, expected: bool | None) -> None:
+    choose = Chooser(as_selection(select), None)
+    assert choose.of_generated is expected
+    if expected is None:
+        return
+    ids, real = np.arange(12).reshape(2, 6), np.ones((2, 6), dtype=bool)
+    real[0, 3] = False
+    place, roles = 4 + real.cumsum(axis=1), np.full((2, 6), "assistant")
+    facts = TokenFacts(ids, real, place, np.array([4, 3]), np.zeros_like(real), roles)
+    assert np.array_equal(choose(facts), real & expected)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mfa_sklearn._base import turns
-from mfa_sklearn._base.turns import turn_of
+from mfa_sklearn._base.turns import running, turn_of
 
 
 def test_a_turn_is_taken_again_by_its_thread_and_given_back() -> None:
@@ -63,3 +64,16 @@ def test_a_block_in_which_nothing_runs_is_not_waited_for(monkeypatch: pytest.Mon
         pool.submit(other).result()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(other).result()
+
+
+def test_every_part_in_training_is_put_back_and_only_those() -> None:
+    shared = torch.nn.Linear(1, 1)
+    model = torch.nn.Sequential(shared, torch.nn.Sequential(torch.nn.Dropout(), shared), torch.nn.ReLU())
+    model.eval()
+    model[1][0].train()
+    model.add_module("none", None)
+    holder = SimpleNamespace(original_model=model, modules=lambda: iter([model, shared]))
+    for top in (model, holder):
+        with running(top):
+            assert not any(part.training for part in model.modules())
+        assert [part for part in model.modules() if part.training] == [model[1][0]]

@@ -87,6 +87,7 @@ def test_a_fitted_mixture_and_annotated_rows_will_do() -> None:
 )
 def test_labels_that_are_none_are_refused(function: Any, labels: Any, match: str) -> None:
     mfa, X, _ = labeled()
+    match = match.replace("needs", f"{function.__name__} needs")
     with pytest.raises(ValueError, match=match):
         function(mfa, np.asarray(X), labels)
 

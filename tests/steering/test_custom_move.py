@@ -49,7 +49,7 @@ def test_what_is_no_function_is_refused() -> None:
 
 def test_moves_of_a_mixture_in_words() -> None:
     assert in_words(2, 0.6, None, "centroid") == "component 2, alpha 0.6"
-    assert in_words(None, None, torch.ones(2), "within") == "all components, within, z [1.0, 1.0]"
+    assert in_words(None, None, torch.ones(2), "direction") == "all components, direction, z [1.0, 1.0]"
     assert in_words(np.arange(99), 1, None, "transport").startswith("component [0, 1, 2, ")
 
 

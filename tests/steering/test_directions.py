@@ -104,3 +104,8 @@ def test_labels_that_are_none_are_refused(direction: Any, asked: dict, error: ty
 def test_a_single_row_has_no_principal_direction() -> None:
     with pytest.raises(ValueError, match="two rows of the concept"):
         principal_direction(np.eye(3), [True, False, False])
+
+
+def test_rows_that_are_all_the_same_have_no_principal_direction() -> None:
+    with pytest.raises(ValueError, match="the 2 rows of the concept are all the same"):
+        principal_direction([[0.0, 1.0], [2.0, 2.0], [2.0, 2.0]], [False, True, True])

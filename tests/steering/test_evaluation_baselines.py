@@ -50,6 +50,9 @@ def test_content_rows_are_words_of_their_own_texts_concept() -> None:
 def test_a_probe_points_at_the_concept() -> None:
     direction = vector(baseline_arms(X, LABELS, names=["probe"]), "probe")
     assert direction @ [1, -0.5, -0.5] > 0.8 * np.linalg.norm(direction) * np.sqrt(1.5)
+    constant = np.hstack([X, np.full((N, 1), 10.0)])  # a column that does not vary says nothing
+    wide = baseline_arms(constant, LABELS, names=["probe"])["probe"].moves["river"](torch.zeros(1, 4).double(), 1.0)
+    np.testing.assert_allclose(wide[0], [*direction, 0], atol=0.02)  # as far as the solver goes
 
 
 def test_the_principal_component_is_that_of_the_concepts_rows() -> None:
@@ -88,6 +91,12 @@ def test_activations_carry_labels_and_tokens_and_rows_without_a_label_are_others
         ({"words": WORDS}, ValueError, "the rows have no tokens"),
         ({"words": WORDS, "tokens": TOKENS}, ValueError, r"no row is a content word of \['court'\]"),
         ({"labels": np.where(np.arange(N) == 0, "sea", LABELS)}, ValueError, "'sea' has one row"),
+        ({"X": np.ones((N, 3)), "names": ["PCA"]}, ValueError, "'court' are all the same"),
+        (
+            {"labels": np.where(LABELS == "river", LABELS, None), "words": WORDS, "tokens": TOKENS},
+            ValueError,
+            r"labels hold \['river'\] alone",
+        ),
         ({"X": np.where(np.eye(N, 3) == 1, np.nan, X)}, ValueError, "contains NaN"),
         ({"names": "probe"}, TypeError, r"pass \['probe'\]"),
         ({"names": ["mean"]}, ValueError, "names='mean' is unknown"),

@@ -57,6 +57,15 @@ def test_it_draws_where_it_is_told_and_what_is_asked() -> None:
     assert display.ax_ is ax and display.figure_ is ax.figure and list(display.lines_) == ["arm_1$"]
 
 
+def test_columns_of_ones_own_have_linear_axes_and_their_names() -> None:
+    table = make_table().rename(columns={"collateral": "nats $lost$", "share_next": "nearest"})
+    display = SteeringDisplay.from_table(table, x="nats $lost$", y="nearest")
+    assert display.ax_.get_xscale() == display.ax_.get_yscale() == "linear"
+    assert display.ax_.get_ylabel() == "nearest"
+    assert not display.ax_.xaxis.label.get_parse_math()  # a name is no formula
+    display.figure_.canvas.draw()
+
+
 @pytest.mark.parametrize(
     ("given", "match"),
     [

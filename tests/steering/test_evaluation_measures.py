@@ -43,6 +43,17 @@ def test_what_cannot_happen_adds_nothing() -> None:
     assert float(divergence(q, p)) == math.inf
 
 
+def test_small_divergences_are_told_from_none_in_single_precision() -> None:
+    scores = torch.as_tensor(np.random.default_rng(0).normal(size=(2, 1, 50_000)))
+    p, q = scores[0].log_softmax(-1), (scores[0] + 1e-3 * scores[1]).log_softmax(-1)
+    expected = scipy_entropy(p.exp(), q.exp(), axis=1)
+    np.testing.assert_allclose(divergence(p.float(), q.float()), expected, rtol=2e-3)
+    assert 1e-7 < float(expected[0]) < 1e-6
+    # The probability of a token may be too small for single precision on either side.
+    one, other = torch.tensor([[-100.0, 0.0]]), torch.tensor([[0.0, -100.0]])
+    assert float(divergence(one, other)) == pytest.approx(100)
+
+
 def test_collateral_leaves_out_what_happens_among_content_words(pair: tuple[np.ndarray, np.ndarray]) -> None:
     """Sums by hand: with all content words as one, and none of the words' own changes."""
     p, q = pair

@@ -48,6 +48,15 @@ def test_the_next_slot_is_the_first_content_word_along_the_likeliest_other_words
     np.testing.assert_allclose(slot.mass, [[any_word, bank, any_word], [any_2, bank_2, any_2]], rtol=1e-6)
 
 
+def test_what_a_row_finds_does_not_depend_on_the_rest_of_the_batch(monkeypatch: Any) -> None:
+    monkeypatch.setattr("mfa_sklearn.steering._evaluation.passes._ENOUGH", 0.3)
+    of_token = torch.tensor([[0, 0], [0, 0], [1, 0], [1, 1], [0, 0]], dtype=torch.bool)
+    vocabulary: Any = SimpleNamespace(of_token=of_token, is_content=of_token.any(1))
+    chain = torch.tensor([[0], [1], [3]])  # whose first content words have .45, .30 and .40
+    alone = [next_slot(Scripted(), row[None], vocabulary, nullcontext()).mass[0] for row in chain]
+    np.testing.assert_array_equal(next_slot(Scripted(), chain, vocabulary, nullcontext()).mass, alone)
+
+
 def test_a_cache_changes_nothing(model: Any) -> None:
     vocabulary, tokens = read_vocabulary(model, WORDS), model.to_tokens("It rained")
 
@@ -66,6 +75,15 @@ def test_text_is_drawn_with_the_chances_given() -> None:
     uniform = torch.tensor([[0.45, 0.55, 0.999], [0.0999, 0.1001, 0.75], [0.0, 0.99, 0.0]])
     drawn = sampled(Scripted(), torch.tensor([[0], [0], [1]]), uniform, nullcontext())
     assert drawn.tolist() == [[1, 1, 4], [0, 1, 3], [0, 4, 0]]
+
+
+def test_a_number_that_rounds_to_one_draws_no_impossible_token() -> None:
+    class Certain:
+        def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([0.5, 0.5, 0.0, 0.0]).log().expand(*tokens.shape, 4)
+
+    almost_one = torch.tensor([[np.nextafter(1.0, 0.0)]])
+    assert sampled(Certain(), torch.tensor([[0]]), almost_one, nullcontext()).tolist() == [[1]]
 
 
 def test_text_has_the_chains_frequencies() -> None:

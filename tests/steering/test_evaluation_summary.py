@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import bootstrap
 
 from mfa_sklearn.steering import steering_at_cost, summarize_steering
-from mfa_sklearn.steering._evaluation.summary import _interval
+from mfa_sklearn.steering._evaluation.summary import Curve, Resample
 
 
 def make_table(curves: dict[tuple[str, str, str], list[tuple[float, float, float]]], layer: int = 0) -> pd.DataFrame:
@@ -76,14 +77,32 @@ def test_intervals_cover_the_median_of_a_population() -> None:
     """Of 60 concepts drawn from a uniform distribution, 95 % intervals hold its median in about 95 % of cases."""
     held = []
     for seed in range(200):
-        line = _interval("value", "", np.random.default_rng(seed).uniform(0, 1, 60), 500, seed)
+        line = Resample(500, seed).interval("value", "", np.random.default_rng(seed).uniform(0, 1, 60))
         held.append(line["low"] <= 0.5 <= line["high"])
     assert 0.9 <= np.mean(held) <= 0.99
 
 
 def test_what_is_not_defined_is_left_out() -> None:
-    assert _interval("value", "", np.array([1.0, np.nan]), 10, 0) == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert np.isnan(list(_interval("value", "", np.array([np.nan]), 10, 0).values())).all()
+    resample = Resample(10, 0)
+    assert resample.interval("value", "", np.array([1.0, np.nan])) == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert np.isnan(list(resample.interval("value", "", np.array([np.nan])).values())).all()
+
+
+def test_means_in_place_of_medians() -> None:
+    """Against the bootstrap of scipy; three concepts, so that the two differ."""
+    values = np.array([0.0, 0.1, 0.9])
+    found = Resample(4000, 0, "mean").interval("value", "", values)
+    expected = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    assert found["value"] == pytest.approx(1 / 3)
+    np.testing.assert_allclose([found["low"], found["high"]], expected, atol=0.04)
+    curves = {(arm, c, half): own for (arm, c, half), own in CURVES.items() if arm == "means"}
+    more = {("means", "coast", half): [(1.0, 1.0, 0.0), (2.0, 2.0, 0.0)] for half in ("choose", "judge")}
+    [line] = steering_at_cost(make_table(curves | more), [1.0], average="mean", crossed=False, against=None).to_dict(
+        "records"
+    )
+    assert line["value"] == pytest.approx((0.4 + 0.7 + 0.0) / 3)
+    assert line["paid"] == pytest.approx((1.5 + 0.6 + 1.0) / 3)
+    assert line["strength"] == pytest.approx((1.5 + 2 + 1) / 3)
 
 
 def test_places_stand_apart_and_other_measures_are_read_off() -> None:
@@ -111,6 +130,68 @@ def test_summaries_are_medians_by_arm_and_strength() -> None:
     summary = summarize_steering(make_table(CURVES))
     assert summary[["arm", "strength"]].values.tolist()[:3] == [["none", 0.0], ["means", 1.0], ["means", 2.0]]
     assert summary.loc[1, "share_next"] == pytest.approx(np.median([0.2, 0.3, 0.2, 0.1]))
+    own = summarize_steering(make_table(CURVES).assign(lost=3.0, n_prompts=2, note="x"))
+    assert list(own.columns[-3:]) == ["share_next", "collateral", "lost"]
+
+
+# A cost of one's own, from -1 of the model as it is up to 4, and down below it again.
+VALLEY = {
+    ("means", "river", "choose"): [(1.0, 2.0, 0.2), (2.0, 4.0, 0.6), (4.0, -4.0, 0.5)],
+    ("means", "river", "judge"): [(1.0, 1.0, 0.3), (2.0, 3.0, 0.7), (4.0, -6.0, 0.4)],
+}
+
+
+def valley(level: float, rule: str) -> pd.Series:
+    table = make_table(VALLEY).rename(columns={"collateral": "nats lost", "share_next": "nearest"})
+    table.loc[table["arm"] == "none", "nats lost"] = -1.0
+    options = {"cost": "nats lost", "effect": "nearest", "against": None, "crossed": False}
+    return steering_at_cost(table, [level], rule=rule, **options).iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("level", "rule", "strength", "reached"),
+    [
+        (-1.0, "first", 0.0, 1),  # the model as it is
+        (0.5, "first", 0.5, 1),  # risen to, though fallen to again later
+        (-2.0, "first", 3.5, 1),  # fallen to
+        (5.0, "first", 4.0, 0),  # never
+        (-5.0, "first", 4.0, 0),
+        # .2 at 1; fallen to 3 again at 2.25, and there is more effect than at 1.5, where it rises to 3
+        (3.0, "most", 2.25, 1),
+        (-2.0, "most", 3.5, 1),  # 3.5 to 4 are allowed
+        (5.0, "most", 2.0, 0),  # all are allowed
+        (-5.0, "most", 4.0, 0),  # none is: the cheapest
+    ],
+)
+def test_a_cost_that_rises_and_falls(level: float, rule: str, strength: float, reached: int) -> None:
+    found = valley(level, rule)
+    assert found["strength"] == pytest.approx(strength) and found["reached"] == reached
+    judged = [0, 1, 2, 4]
+    assert found["value"] == pytest.approx(np.interp(strength, judged, [0.1, 0.3, 0.7, 0.4]))
+    assert found["paid"] == pytest.approx(np.interp(strength, judged, [-1, 1, 3, -6]))
+
+
+@pytest.mark.parametrize("rule", ["first", "most"])
+def test_rules_agree_with_a_search_of_a_fine_grid(rule: str) -> None:
+    rng = np.random.default_rng(0)
+    strength = np.array([0, *rng.uniform(0.1, 1, 6).cumsum()])
+    cost, gain = rng.normal(size=(2, 7))
+    curve = Curve(strength, cost, gain, effect=gain, paid=cost)
+    grid = np.linspace(0, strength[-1], 200_001)
+    costs, gains = np.interp(grid, strength, cost), np.interp(grid, strength, gain)
+    for level in np.linspace(cost.min() + 0.05, cost.max() - 0.05, 9):
+        found = curve.at(level, rule)
+        if rule == "first":
+            expected = grid[np.flatnonzero(np.diff(np.sign(costs - level)))[0]]
+            assert found.strength == pytest.approx(expected, abs=1e-4)
+        else:
+            assert found.effect == pytest.approx(gains[costs <= level].max(), abs=1e-4)
+            assert found.paid <= level + 1e-9
+
+
+def test_of_equal_effects_the_least_strength_is_chosen() -> None:
+    flat = Curve(np.arange(4.0), np.arange(4.0), np.array([0, 1.0, 1.0, 1.0]), np.zeros(4), np.zeros(4))
+    assert flat.at(2.5, "most").strength == 1
 
 
 @pytest.mark.parametrize(
@@ -125,7 +206,12 @@ def test_summaries_are_medians_by_arm_and_strength() -> None:
         ({"costs": []}, ValueError, "costs is empty"),
         ({"costs": [0]}, ValueError, "costs holds 0"),
         ({"costs": ["a"]}, ValueError, "costs holds 'a'"),
-        ({"cost": "kl"}, ValueError, "cost='kl' is unknown; choose one of 'collateral'"),
+        ({"cost": "kl"}, ValueError, "cost='kl' is unknown; choose one of 'share_next', 'collateral'"),
+        ({"cost": "arm"}, ValueError, "cost='arm' is unknown"),
+        ({"cost": "share_next", "costs": [np.inf]}, ValueError, "costs holds inf: give finite numbers"),
+        ({"average": "mode"}, ValueError, "average='mode' is unknown; choose one of 'median', 'mean'"),
+        ({"rule": "last"}, ValueError, "rule='last' is unknown; choose one of 'first', 'most'"),
+        ({"table": make_table(CURVES).assign(collateral=np.nan)}, ValueError, "not a finite number on every line of"),
         ({"effect": "x"}, ValueError, "effect='x' is unknown"),
         ({"against": "x"}, ValueError, "against='x' is unknown; choose one of 'means', 'region'"),
         ({"crossed": "no"}, TypeError, "crossed='no' must be True or False"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from steerer_cases import ALPHA, PROMPTS, Pair, make_mixture
 
 from mfa_sklearn.steering import MFASteerer
+from mfa_sklearn.steering._generation import known_options
 
 MOVE = {"component": 2, "alpha": ALPHA}
 REFUSED = [
@@ -41,8 +43,8 @@ REFUSED = [
     ({"random_state": -1}, ValueError, "random_state=-1 must be at least 0"),
     ({"random_state": 2**70}, ValueError, r"random_state=\d+ must be below 2\*\*32"),
     ({"attention_mask": torch.ones(1, 3)}, TypeError, "attention_mask belongs to token ids"),
-    ({"select": -4}, ValueError, "position -4 lies outside a prompt of 3 tokens"),
-    ({"select": [30]}, ValueError, "position 30 is never reached"),
+    ({"select": -4}, ValueError, "place -4, outside a prompt of 3 tokens"),
+    ({"select": [30]}, ValueError, "place 30, which is never reached"),
     ({"component": [1, 2]}, ValueError, "2 components were given for a batch of 1"),
     ({"component": 99, "alpha": None}, ValueError, "component=99 is out of range"),
     ({"alpha": None}, ValueError, r"nothing to do: give alpha \(0.6 is usual\)"),
@@ -218,3 +220,19 @@ def test_a_model_that_is_broken_is_told_from_a_move_that_is(llama: Pair, tmp_pat
         broken.bridge.original_model.model.embed_tokens.weight.fill_(float("inf"))
     with pytest.raises(ValueError, match="activations are not finite where they are to be moved"):
         broken.steerer.logits("The cat", component=1, alpha=0.5)
+
+
+def test_options_are_those_of_the_function_in_hand() -> None:
+    """They are looked up once for each function, and with it forgotten."""
+
+    class Own:
+        def generate(self, input: Any, top_k: int = 1) -> None:
+            """Writes."""
+
+    one, other = Own(), Own()
+    other.generate = lambda input, top_p=0.5: None  # type: ignore[method-assign,assignment,misc]
+    for _ in range(2):
+        assert known_options(one) == {"input", "top_k", "return_type"}
+        assert known_options(other) == {"input", "top_p", "return_type"}
+    assert known_options(SimpleNamespace(generate=lambda **options: None)) is None
+    assert known_options(SimpleNamespace()) is None

@@ -12,6 +12,7 @@ from steerer_cases import LAYER, PROMPTS, Pair, make_mixture
 from torch import Tensor
 
 from mfa_sklearn.steering import MFASteerer, Steering, steer_with
+from mfa_sklearn.steering._positions import PositionTracker
 
 
 def n_hooks(model: Any) -> int:
@@ -161,6 +162,27 @@ def beams(pair: Pair) -> Any:
             return model(input, max_new_tokens=max_new_tokens, use_cache=use_cache, pad_token_id=2, **given)
 
     return Beams()
+
+
+@pytest.mark.parametrize("select", ["all", "prompt", "generated"])
+@pytest.mark.parametrize("schedule", [None, [0.5, 2.0]])
+def test_tokens_that_need_not_be_looked_at_are_moved_and_reported_as_others(
+    pair: Pair, select: str, schedule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one, as all are where the selection depends on the token."""
+    steering = pair.steerer.steer(2, 0.3, select=select, schedule=schedule)
+    found = []
+    for prompts in (PROMPTS, PROMPTS[0]):
+        for _ in range(2):
+            written = steering.generate(prompts, 5, do_sample=False, stop_at_eos=False, return_type="tokens")
+            assert steering.report_ is not None
+            table = steering.report_.to_frame()
+            found.append((written.tolist(), table.drop(columns="distance"), table["distance"].to_numpy()))
+            monkeypatch.setattr(PositionTracker, "choose", PositionTracker.select)
+        monkeypatch.undo()
+    for quick, slow in (found[:2], found[2:]):
+        assert quick[0] == slow[0] and quick[1].equals(slow[1])
+        np.testing.assert_allclose(quick[2], slow[2], rtol=1e-6)
 
 
 def test_a_block_in_which_nothing_was_steered_is_an_error(llama: Pair) -> None:

@@ -10,15 +10,7 @@ import pytest
 import torch
 from move_cases import D, K, Q, as_mfa, draws, make_params, rows
 
-from mfa_sklearn.steering import (
-    Gate,
-    _transport,
-    move_within,
-    nearest_region,
-    opens,
-    reach_posterior,
-    region_difference,
-)
+from mfa_sklearn.steering import Gate, _transport, opens
 from mfa_sklearn.steering import _operators as ops
 from mfa_sklearn.steering._move import Mixture, Move
 
@@ -28,17 +20,10 @@ SET = {1: 0.6, 3: 0.4}
 KINDS: dict[str, tuple[str, Any, Any]] = {
     "centroid": ("centroid", 1, None),
     "weighted centroid": ("centroid", None, None),
-    "centroid of a set": ("centroid", SET, None),
     "direction": ("direction", 1, None),
     "direction to a set": ("direction", SET, None),
     "direction into a set": ("direction", SET, SCORES),
     "transport": ("transport", 1, None),
-    "transport to a set": ("transport", SET, None),
-    "difference": ("difference", 1, None),
-    "difference to a set": ("difference", SET, None),
-    "within": ("within", None, SCORES),
-    "odds": ("odds", 1, None),
-    "odds of a set": ("odds", {1: 1.0, 3: 0.9}, None),
 }
 GATE = Gate([0, 2], at_least=0.5)
 
@@ -58,7 +43,7 @@ def first(n: int) -> torch.Tensor:
 def test_nothing_asked_for_changes_no_bit(kind: str, options: dict) -> None:
     x = torch.cat([rows(dtype=torch.float32), torch.full((1, D), -0.0)])
     whole = KINDS[kind][1] is None or kind.startswith("direction ")  # z is of all regions
-    z = {} if KINDS[kind][0] in ("within", "odds") or whole else {"z": np.zeros(Q)}
+    z = {} if whole else {"z": np.zeros(Q)}
     move = make_move(kind, 0.0, **options, **z)
     moved = move(x, torch.arange(len(x)))
     assert moved.numpy().tobytes() == x.numpy().tobytes()
@@ -91,34 +76,6 @@ def test_a_local_step_is_added_in_the_precision_of_the_activations(method: str) 
     torch.testing.assert_close(move(x, first(5)).double(), move(x.double(), first(5)), atol=0.15, rtol=0.15)
 
 
-def test_the_difference_is_taken_to_the_target_with_the_step_there() -> None:
-    params, x, z = make_params(), rows(20), np.array([1.0, -2.0])
-    moved = make_move("difference", 0.7, z=z)(x, first(20))
-    expected = region_difference(x, params.means[1], ops.weighted_centroid(params, x), 0.7)
-    torch.testing.assert_close(moved, expected + params.loadings[1] @ torch.as_tensor(z))
-
-
-@pytest.mark.parametrize("method", ["centroid", "difference", "transport"])
-@pytest.mark.parametrize("alpha", [0.0, 0.5])
-def test_each_row_goes_to_the_region_of_the_set_that_suits_it(method: str, alpha: float) -> None:
-    params, x, z = make_params("component"), rows(60), [0.5, 1.0]
-    mixture = Mixture(as_mfa(params))
-    moved = Move(mixture, SET, alpha, z, method, None)(x, first(60))
-    own = nearest_region(params, x, SET)
-    assert set(own.tolist()) == set(SET)
-    for k in SET:
-        alone = Move(mixture, k, alpha, z, method, None)(x[own == k], first(int((own == k).sum())))
-        torch.testing.assert_close(moved[own == k], alone)
-
-
-def test_a_step_within_regions_and_odds_are_the_functions_of_their_names() -> None:
-    params, x = make_params(), rows(20)
-    torch.testing.assert_close(make_move("within", -0.4)(x, first(20)), move_within(params, x, SCORES, -0.4))
-    for kind, memberships in (("odds", {1: 1.0}), ("odds of a set", {1: 1.0, 3: 0.9})):
-        expected = reach_posterior(params, x, memberships, 0.8).moved
-        torch.testing.assert_close(make_move(kind, 0.8)(x, first(20)), expected)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_rows_that_the_gate_lets_through_move(kind: str) -> None:
     params = make_params()
@@ -131,6 +88,23 @@ def test_only_rows_that_the_gate_lets_through_move(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_gate_that_opens_for_no_row_leaves_all(kind: str) -> None:
+    x, shut = draws(make_params(), [0, 0]), Gate(list(range(K)), below=0.5)
+    for rows_, gate in ((x, shut), (x[:0], shut), (x[:0], None)):
+        assert torch.equal(make_move(kind, 0.6, gate=gate)(rows_, first(len(rows_))), rows_)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_alone_is_moved_by_the_gate_as_it_is_among_others(kind: str) -> None:
+    x = draws(make_params(), list(range(K)) * 2)
+    move = make_move(kind, 0.6, gate=GATE)
+    together = move(x, first(len(x)))
+    alone = torch.cat([move(row[None], first(1)) for row in x])
+    torch.testing.assert_close(alone, together)
+    assert torch.equal(alone == x, together == x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_norms_are_kept_if_asked_for(kind: str) -> None:
     x = draws(make_params(), list(range(K)) * 2)
     kept, free = (make_move(kind, 0.6, keep_norm=kept)(x, first(len(x))) for kept in (True, False))
@@ -138,7 +112,7 @@ def test_norms_are_kept_if_asked_for(kind: str) -> None:
     torch.testing.assert_close(kept / kept.norm(dim=1, keepdim=True), free / free.norm(dim=1, keepdim=True))
 
 
-@pytest.mark.parametrize("method", ["centroid", "difference", "transport", "odds"])
+@pytest.mark.parametrize("method", ["centroid", "direction", "transport"])
 def test_beams_belong_to_their_prompts(method: str) -> None:
     """Three prompts of two rows each: rows 0 and 1 are of the first."""
     mixture, x = Mixture(as_mfa(make_params())), rows(12)
@@ -167,13 +141,6 @@ def test_batches_of_other_prompts_than_components_are_refused() -> None:
     for kind in KINDS:
         make_move(kind, 0.5).check_rows(3)
         make_move(kind, 0.5).check_prompts(3)
-
-
-def test_odds_that_no_row_reaches_are_told() -> None:
-    params = make_params()
-    params = params._replace(means=params.means[[0] * K], loadings=params.loadings[[0] * K])
-    with pytest.warns(UserWarning, match=r"a probability of 0.99 was not reached by 5 of 5 activations"):
-        make_move("odds", 0.99, params)(rows(), first(5))
 
 
 def test_transport_starts_from_the_most_responsible_component_of_each_row() -> None:
@@ -224,25 +191,16 @@ BAD_MOVES = [
     ({"component": None, "alpha": 1, "method": "transport"}, ValueError, "needs a target"),
     ({"component": 1, "alpha": 1.5, "method": "transport"}, ValueError, r"outside \[0, 1\]"),
     ({"component": 1, "alpha": 1, "method": "transport", "source": 9}, ValueError, "source=9"),
-    (
-        {"component": 1, "alpha": 1, "method": "difference", "source": 0},
-        ValueError,
-        "method='difference' has no source",
-    ),
-    ({"component": None, "alpha": 1, "method": "difference"}, ValueError, "needs a target"),
+    ({"component": 1, "alpha": 1, "method": "direction", "source": 0}, ValueError, "method='direction' has no source"),
+    ({"component": None, "alpha": 1, "method": "direction"}, ValueError, "needs a target"),
+    ({"component": SET, "alpha": 1}, ValueError, "method='centroid' goes to one region: .* method='direction'"),
+    ({"component": SET, "alpha": 1, "method": "transport"}, ValueError, "method='transport' goes to one region"),
     ({"component": {9: 1.0}, "alpha": 1}, ValueError, "component=9"),
     ({"component": {1: -1.0}, "alpha": 1}, ValueError, "must be finite, not negative, and not all 0"),
-    ({"component": {}, "alpha": 1}, ValueError, "not all 0"),
-    ({"component": 1, "alpha": 1, "z": SCORES, "method": "within"}, ValueError, "leave component= out"),
-    ({"component": None, "alpha": 1, "method": "within"}, ValueError, "needs z"),
-    ({"component": None, "z": SCORES, "method": "within"}, ValueError, "nothing to do"),
-    ({"component": None, "alpha": 1, "z": [1.0, 0], "method": "within"}, ValueError, r"z has shape \(2,\)"),
-    ({"component": None, "alpha": 0.5, "method": "odds"}, ValueError, "needs a target"),
-    ({"component": 1, "alpha": 0.5, "z": [1.0, 0], "method": "odds"}, ValueError, "leave z out"),
-    ({"component": 1, "alpha": 1, "method": "odds"}, ValueError, r"alpha=1 must lie in \[0, 1\)"),
-    ({"component": [1, 2], "alpha": -0.5, "method": "odds"}, ValueError, "alpha=-0.5 must lie in"),
-    ({"component": {1: 0.3, 2: 0.6}, "alpha": 0.7, "method": "odds"}, ValueError, "alpha=0.7 is out of reach"),
-    ({"component": {1: 3.0}, "alpha": 0.7, "method": "odds"}, ValueError, r"must lie in \[0, 1\]"),
+    ({"component": {}, "alpha": 1}, ValueError, "is empty: give at least one region"),
+    ({"component": {1: 0.0}, "alpha": 1}, ValueError, "not all 0"),
+    ({"component": SET, "z": SCORES, "method": "direction"}, ValueError, "nothing to do"),
+    ({"component": SET, "alpha": 1, "z": {0: 1.0}, "method": "direction"}, TypeError, r"give an array \(4, 2\)"),
     ({"component": 1, "alpha": 1, "gate": Gate(9, below=0.5)}, ValueError, "component=9"),
     ({"component": 1, "alpha": 1, "gate": 3}, TypeError, "gate=3 must be a Gate"),
     ({"component": 1, "alpha": 1, "keep_norm": "no"}, TypeError, "keep_norm='no'"),
@@ -293,8 +251,8 @@ def test_a_move_towards_the_centroid_is_not(alpha: float) -> None:
         ({"z": {0: "a"}}, TypeError, r"z\[0\]='a' must be a finite number"),
         ({"z": ["a", "b"]}, TypeError, "must hold numbers"),
         ({"z": {0: 1e5}, "dtype": torch.float16}, ValueError, r"beyond the 6.6e\+04"),
-        ({"alpha": 1e300, "method": "difference"}, ValueError, r"beyond the 1e\+15"),
-        ({"alpha": 1e300, "component": None, "z": SCORES, "method": "within"}, ValueError, r"beyond the 1e\+15"),
+        ({"alpha": 1e300, "method": "direction"}, ValueError, r"beyond the 1e\+15"),
+        ({"alpha": 1.0, "component": SET, "z": 1e39 * SCORES, "method": "direction"}, ValueError, r"beyond the 1e\+15"),
     ],
 )
 def test_numbers_that_no_model_computes_with(asked: dict, error: type[Exception], match: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from steerer_cases import ALPHA, CHOICES, LAYER, PROMPTS, RULES, D, Pair, Rule, bos, make_mixture
 
 from mfa_sklearn import TokenSelection
+from mfa_sklearn.activations._selection import as_selection
 from mfa_sklearn.steering import MFASteerer
-from mfa_sklearn.steering._positions import PositionTracker, watch
+from mfa_sklearn.steering._positions import PositionTracker
+from mfa_sklearn.steering._watch import Seen, watch
 
 
 @pytest.mark.parametrize(
@@ -268,14 +271,48 @@ def test_generated_tokens_are_counted_from_one(llama: Pair, use_cache: bool) -> 
     assert steps == expected
 
 
-def test_caches_are_let_go(llama: Pair) -> None:
-    from transformers import DynamicCache
+def passes(kind: str) -> list[tuple[Seen, bool]]:
+    """Forward passes, and whether the token of each need not be looked at."""
+    generator, width = torch.Generator().manual_seed(0), 5
+    real = torch.ones(2, width, dtype=torch.long)
+    if kind in ("padded", "taken back"):
+        real[1, :2] = 0
+    found = [(Seen(torch.randint(3, 9, (2, width), generator=generator), real, 0), False)]
+    for step in range(4):
+        more = torch.ones(2, 1, dtype=torch.long)
+        more[0] = int(not (kind == "taken back" and step == 1))  # a row that has ended
+        real, ids = torch.cat([real, more], dim=1), torch.randint(3, 9, (2, 1), generator=generator)
+        mask = None if kind == "no mask" or (kind == "mask at times" and step % 2) else real
+        found.append((Seen(ids, mask, width + step), kind != "taken back" or step != 1))
+    other = Seen(torch.randint(3, 9, (2, 4), generator=generator), None, 0)
+    return [*found, (other, False), (Seen(other.ids[:, :1], None, 4), True)]  # type: ignore[index]
 
-    cache, tracker = DynamicCache(), PositionTracker(TokenSelection())
-    with watch(llama.bridge, tracker), watch(llama.bridge, PositionTracker(TokenSelection())):
-        llama.bridge.original_model(llama.tokens("The cat"), past_key_values=cache)
-        assert "reorder_cache" in vars(cache)
-    assert "reorder_cache" not in vars(cache)
+
+@pytest.mark.parametrize("select", ["all", "prompt", "generated"])
+@pytest.mark.parametrize("kind", ["plain", "no mask", "mask at times", "padded", "taken back"])
+@pytest.mark.parametrize("order", [None, [1, 0]])
+def test_tokens_that_need_not_be_looked_at_are_chosen_as_others(select: str, kind: str, order: Any) -> None:
+    quick, slow = (PositionTracker(as_selection(select)) for _ in range(2))
+    for number, (seen, is_known) in enumerate(passes(kind)):
+        for tracker in (quick, slow):
+            tracker.expect(seen)
+            if order is not None and number == 3:
+                tracker.reorder(torch.tensor(order))
+        shape = seen.ids.shape  # type: ignore[union-attr]
+        chosen, expected = quick.choose(*shape), slow.select(*shape)
+        assert isinstance(chosen, bool) == (is_known and (order is None or number != 3))
+        assert torch.equal(torch.as_tensor(chosen).expand(shape), expected)
+        assert quick.n_read == slow.n_read and quick.in_prompt == slow.in_prompt
+        if number % 2 or number > 4:  # put together after one pass and after several
+            assert torch.equal(quick.generated_step(), slow.generated_step())
+            for one, other in zip(quick.sequence, slow.sequence, strict=True):  # type: ignore[arg-type]
+                assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+
+
+def test_tokens_of_which_more_is_asked_are_looked_at() -> None:
+    for select in (TokenSelection(ids=4), TokenSelection() - {"x"}, TokenSelection(phase="generated", first=2)):
+        tracker = PositionTracker(select, tokenizer=SimpleNamespace(convert_ids_to_tokens=str, decode=str))
+        assert tracker._always is None
 
 
 NOTHING: list[tuple[Any, str]] = [

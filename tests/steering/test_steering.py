@@ -153,7 +153,7 @@ def test_gates_and_norms_reach_the_move(llama: Pair) -> None:
     assert closed.report_.mask.any() and not closed.report_.distances.any()
     name, seen = llama.steerer.hook_name, []
     look = [llama.bridge.hooks(fwd_hooks=[(name, lambda x, hook: seen.append(x.norm(dim=-1)))]) for _ in range(2)]
-    with look[0], llama.steerer.steer({1: 0.5, 2: 0.5}, 0.8, method="difference", keep_norm=True) as steered, look[1]:
+    with look[0], llama.steerer.steer({1: 0.5, 2: 0.5}, 0.8, method="direction", keep_norm=True) as steered, look[1]:
         llama.bridge(llama.tokens("The cat"))
     torch.testing.assert_close(*seen, atol=1e-4, rtol=1e-5)
     assert (steered.distances[0, 1:] > 0.1).all()

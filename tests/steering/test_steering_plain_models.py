@@ -83,6 +83,19 @@ def test_beams_are_steered(pair: Pair, plain: MFASteerer) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_several_continuations_of_a_prompt_stand_side_by_side(plain_llama: MFASteerer) -> None:
+    options: dict[str, Any] = {"max_new_tokens": 4, "stop_at_eos": False, "num_return_sequences": 2, "random_state": 0}
+    texts = plain_llama.generate(["The cat", "Two boats"], 1, 0.6, **options)
+    assert [text[:7] for text in texts] == ["The cat", "The cat", "Two boa", "Two boa"]
+    assert plain_llama.steered_ is not None and plain_llama.steered_.mask[:, 1:].all()
+    alone = plain_llama.generate("The cat", 1, 0.6, **options)
+    assert isinstance(alone, list) and len(set(alone)) == 2
+    ids = plain_llama.model.to_tokens("The cat")
+    best = plain_llama.generate(ids, 1, 0.6, num_beams=2, do_sample=False, **options)
+    top = plain_llama.generate(ids, 1, 0.6, num_beams=2, do_sample=False, **options | {"num_return_sequences": 1})
+    assert best.shape == (2, top.shape[1]) and torch.equal(best[:1], top)
+
+
 def test_reconstruction_losses_are_those_of_a_bridge(pair: Pair) -> None:
     def halved(rows: np.ndarray) -> np.ndarray:
         return rows / 2
@@ -107,6 +120,11 @@ def test_encoders_are_steered_and_do_not_write(tmp_path: Path, architecture: str
     torch.testing.assert_close(mine, theirs.logits("The cat", **MOVE, every_position=True), **CLOSE)
     with pytest.raises(ValueError, match="ForMaskedLM cannot generate: it fills gaps"):
         steerer.generate("The cat", **MOVE)
+    assert steerer.steered_ is not None
+    chosen = steerer.steered_.mask
+    with steerer.steer(**MOVE) as steered, torch.no_grad():  # where nobody said which tokens open and close the text
+        steerer.model(steerer.model.to_tokens("The cat"))
+    assert chosen[0, 1:-1].all() and not chosen[0, [0, -1]].any() and steered.mask.tolist() == chosen.tolist()
 
 
 # --- the model that was given

@@ -89,7 +89,7 @@ def test_a_block_that_waits_for_its_own_threads_ends_in_an_error(llama: Pair, mo
 def test_a_thread_that_fails_gives_the_model_back(llama: Pair) -> None:
     before = n_hooks(llama.bridge)
     with ThreadPoolExecutor(1) as pool:
-        with pytest.raises(ValueError, match="position -4 lies outside"):
+        with pytest.raises(ValueError, match="place -4, outside a prompt"):
             pool.submit(lambda: llama.steerer.logits("The cat", 1, 1.0, select=-4)).result()
         with pytest.raises(KeyError):
             pool.submit(fail_inside, llama.steerer).result()

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from ..._base.checks import check_choice, check_count
@@ -148,6 +149,8 @@ def _content(tokens: Any, codes: np.ndarray, concepts: list[str], words: Mapping
     missing = [concept for code, concept in enumerate(concepts) if not (found & (codes == code)).any()]
     if missing:
         raise ValueError(f"no row is a content word of {missing}: give words that occur, or no words at all")
+    if len(concepts) == 1:
+        raise ValueError(f"content words are compared with those of other concepts, but labels hold {concepts} alone")
     return found
 
 
@@ -169,7 +172,7 @@ def _as_long(directions: Mapping[str, np.ndarray], rows: Labeled) -> dict[str, n
 
 def _probes(rows: Labeled) -> dict[str, np.ndarray]:
     rows, found = rows.content, {}
-    scale = rows.X.std(0, dtype=np.float64) + np.finfo(float).tiny
+    scale = StandardScaler(with_mean=False).fit(rows.X).scale_  # 1 for a column that does not vary
     for code, concept in enumerate(rows.concepts):
         probe = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000)
         found[concept] = probe.fit(rows.X / scale, rows.codes == code).coef_[0] / scale
@@ -182,6 +185,10 @@ def _principal(rows: Labeled) -> dict[str, np.ndarray]:
         own = rows.X[rows.codes == code]
         if len(own) < 2:
             raise ValueError(f"{concept!r} has one row, and so no principal component: give more, or leave 'PCA' out")
+        if (own == own[0]).all():
+            raise ValueError(
+                f"the rows of {concept!r} are all the same, and have no principal component: leave 'PCA' out"
+            )
         first = PCA(1, svd_solver="full").fit(own).components_[0].astype(np.float64)
         found[concept] = first * (1 if first @ difference >= 0 else -1)
     return _as_long(found, rows)

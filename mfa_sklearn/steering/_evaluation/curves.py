@@ -11,8 +11,7 @@ import numpy as np
 from ..._base.checks import check_choice, check_flag, import_optional
 from ..._base.words import visible
 from .prompts import HALVES
-from .summary import check_table
-from .sweep import RATIOS
+from .summary import check_table, measures_of
 from .table import PLACE, UNSTEERED
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class SteeringDisplay:
     table : pandas.DataFrame
         What `evaluate_steering` returns, of one layer, site and selection of tokens.
     x, y : str
-        Measures of the table.
+        Measures of the table, or any other columns of numbers. Divergences have logarithmic axes.
     half : {"judge", "choose"}, default="judge"
 
     Attributes
@@ -160,8 +159,8 @@ class SteeringDisplay:
         for measure, set_scale in ((self.x, ax.set_xscale), (self.y, ax.set_yscale)):
             if measure in _ON_LOG_AXES:
                 set_scale("log")
-        ax.set_xlabel(LABELS[self.x])
-        ax.set_ylabel(LABELS[self.y])
+        ax.set_xlabel(LABELS.get(self.x, visible(self.x)), parse_math=False)
+        ax.set_ylabel(LABELS.get(self.y, visible(self.y)), parse_math=False)
         ax.grid(True, alpha=0.25, linewidth=0.5)
         place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if beside else {"loc": "best"}
         ax.legend(fontsize="small", handlelength=3.6, frameon=not beside, **place)
@@ -169,7 +168,7 @@ class SteeringDisplay:
     def _checked(self, arms: Sequence[str] | None) -> tuple[pd.DataFrame, list[str]]:
         """The lines to draw and the arms among them."""
         check_table(self.table)
-        measures = [name for name in RATIOS if name in self.table]
+        measures = measures_of(self.table)
         for name, value, known in (("x", self.x, measures), ("y", self.y, measures), ("half", self.half, HALVES)):
             check_choice(name, value, known)
         places = self.table[PLACE].drop_duplicates().to_dict("records")

@@ -156,7 +156,6 @@ def evaluate_steering(
     """
     pandas = import_optional("pandas", "evaluate_steering")
     check_writes(steerer.model)
-    check_writes(steerer.model)
     seed = check_seed(random_state)
     width = n_features(steerer)
     arms = with_controls(_checked_arms(arms), controls, controlled, width, seed)

@@ -55,7 +55,8 @@ def next_slot(model: Any, tokens: Tensor, vocabulary: Vocabulary, context: Abstr
         for _ in range(LONGEST_PATH):
             log_prob = check_finite(read(tokens)).float().log_softmax(-1)
             first = log_prob if first is None else first
-            mass += (1 - mass[:, -1:]) * (log_prob.exp() @ member)
+            going = mass[:, -1:] <= _ENOUGH  # row by row: what is found must not depend on the rest of the batch
+            mass += torch.where(going, (1 - mass[:, -1:]) * (log_prob.exp() @ member), 0)
             if bool((mass[:, -1] > _ENOUGH).all()):
                 break
             best = log_prob.masked_fill(barred, -torch.inf).argmax(-1, keepdim=True)
@@ -114,6 +115,8 @@ def sampled(model: Any, tokens: Tensor, uniform: Tensor, context: AbstractContex
         for step in range(uniform.shape[1]):
             reached = check_finite(read(tokens)).float().softmax(-1).cumsum(-1)
             threshold = uniform[:, step : step + 1].to(reached) * reached[:, -1:]
+            # A number just below 1 may round to 1, which is reached by no token.
+            threshold = threshold.minimum(reached[:, -1:].nextafter(torch.zeros_like(threshold)))
             drawn = torch.searchsorted(reached, threshold, right=True).clamp_max(reached.shape[1] - 1)
             tokens = torch.cat([tokens, drawn], dim=1)
     return tokens[:, -uniform.shape[1] :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEYS = [*PLACE, "arm", "concept", "strength", "half"]
+_DIVERGENCES = ("kl", "collateral")  # never below 0, where the model as it is stands
+_RULES = ("first", "most")
+_AVERAGES: dict[str, Callable[..., Any]] = {"median": np.median, "mean": np.mean}
 _TAIL = 0.025  # of resamples, left out at either end of an interval
 
 
@@ -27,7 +30,8 @@ def summarize_steering(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `evaluate_steering`; several may be concatenated (layers, selections of tokens).
+        Of `evaluate_steering`; several may be concatenated (layers, selections of tokens), and columns of one's own
+        may be among its measures.
 
     Returns
     -------
@@ -35,7 +39,7 @@ def summarize_steering(table: pd.DataFrame) -> pd.DataFrame:
         A line per layer, site, select, arm and strength, in the table's order, with the medians of its measures.
     """
     check_table(table)
-    measures = [name for name in RATIOS if name in table]
+    measures = measures_of(table)
     return table.groupby([*PLACE, "arm", "strength"], sort=False)[measures].median().reset_index()
 
 
@@ -45,30 +49,46 @@ def steering_at_cost(
     *,
     cost: str = "collateral",
     effect: str = "share_next",
+    rule: str = "first",
     against: str | None = "difference of means",
+    average: str = "median",
     crossed: bool = True,
     n_resamples: int = 1000,
     random_state: int = 0,
 ) -> pd.DataFrame:
     """The effect of each arm where all cost the same.
 
-    For every concept the strength is chosen on the half of the prompts called "choose": the least at which the cost
-    first reaches what is asked, by linear interpolation between the strengths tried (and 0, which costs nothing). Where
-    not even the strongest costs so much, the strongest is taken. Effect and cost are then read off the half called
-    "judge", at that strength, by interpolation as well. And the other way round: what is reported of a concept is the
-    mean of the two, as prompts differ in what they cost, and no split makes the halves quite alike.
+    For every concept the strength is chosen on the half of the prompts called "choose", along the line through the
+    strengths tried and, at 0, the model as it is. Effect and cost are then read off the half called "judge", at that
+    strength, by linear interpolation as well. And the other way round: what is reported of a concept is the mean of the
+    two, as prompts differ in what they cost, and no split makes the halves quite alike.
+
+    Which strength has a cost is plain where costs grow with strength. Where they rise and fall again, there are two
+    fair readings, and `rule` says which:
+
+    * "first": the least strength at which the cost comes to what is asked, from that of the model as it is: rises to
+      it, or falls to it, as a log probability does. Where it never comes to it, the strongest is taken.
+    * "most": the strength with the largest effect, on "choose", among all that cost no more than what is asked. Where
+      all cost more, the cheapest is taken.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `evaluate_steering`; several may be concatenated (layers, selections of tokens).
+        Of `evaluate_steering`; several may be concatenated (layers, selections of tokens). Any other table with the
+        columns layer, site, select, arm, concept, strength and half will do, whose arm "none" is the model as it is, at
+        strength 0.
     costs : sequence of float
-        Above 0.
-    cost : {"collateral", "kl"}, default="collateral"
+        Of a divergence above 0, of any other cost any numbers.
+    cost : str, default="collateral"
+        Any measure of the table, or column of numbers; with ``rule="most"`` one of which less is better.
     effect : str, default="share_next"
-        Any measure of the table, also another cost: "log_prob" says how likely the text is at the same setting.
+        As `cost`; with ``rule="most"`` one of which more is better. Else it may be another cost: "log_prob" says how
+        likely the text is at the same setting.
+    rule : {"first", "most"}, default="first"
     against : str or None, default="difference of means"
         The arm that all are compared with, concept by concept.
+    average : {"median", "mean"}, default="median"
+        Over the concepts. A mean also tells of the few that an arm fails with, where for most it does all that it can.
     crossed : bool, default=True
         False chooses on "choose" and judges on "judge" alone, for the figures of a setting that is to be kept.
     n_resamples : int, default=1000
@@ -78,16 +98,18 @@ def steering_at_cost(
     Returns
     -------
     pandas.DataFrame
-        A line per layer, site, select, cost and arm, with the columns n_concepts; value, low, high: the median effect
-        over the concepts and its interval; difference, difference_low, difference_high: the median over the concepts
-        of the effect less that of `against`, over the concepts that both have; paid: the median cost on "judge";
-        strength: the median chosen; reached: the share of concepts for which the cost was reached on "choose".
-        Intervals are the middle 95 % of medians of concepts drawn with replacement (the percentile bootstrap).
+        A line per layer, site, select, cost and arm, with the columns n_concepts; value, low, high: the average effect
+        over the concepts and its interval; difference, difference_low, difference_high: the average over the concepts
+        that both have of the effect less that of `against`; paid: the average cost on "judge"; strength: the average
+        chosen; reached: the share of concepts for which the cost was reached on "choose", at any
+        strength.
+        Intervals are the middle 95 % of averages of concepts drawn with replacement (the percentile bootstrap).
 
     Raises
     ------
     TypeError, ValueError
-        If the table is none of `evaluate_steering`, lacks a half or what is asked for, or an argument is out of range.
+        If the table is none of `evaluate_steering`, lacks a half or what is asked for, if the cost is not known on all
+        of its lines, or if an argument is out of range.
 
     References
     ----------
@@ -111,21 +133,23 @@ def steering_at_cost(
     """
     pandas = import_optional("pandas", "steering_at_cost")
     check_table(table)
-    asked = _checked_costs(costs)
-    check_choice("cost", cost, [name for name in ("collateral", "kl") if name in table])
-    check_choice("effect", effect, [name for name in RATIOS if name in table])
+    for name, value, known in (("cost", cost, measures_of(table)), ("effect", effect, measures_of(table))):
+        check_choice(name, value, known)
+    asked = _checked_costs(costs, cost)
+    check_choice("rule", rule, _RULES)
+    check_choice("average", average, list(_AVERAGES))
     arms = [arm for arm in dict.fromkeys(table["arm"]) if arm != UNSTEERED]
     if against is not None:
         check_choice("against", against, arms)
-    n_drawn, seed = check_count("n_resamples", n_resamples), check_seed(random_state)
+    resample = Resample(check_count("n_resamples", n_resamples), check_seed(random_state), average)
     ways = [HALVES, HALVES[::-1]] if check_flag("crossed", crossed) else [HALVES]
     lines = []
     for place, here in table.groupby(PLACE, sort=False):
         curves = {arm: _curves(here, arm, cost, effect, ways) for arm in arms if (here["arm"] == arm).any()}
         for level in asked:
-            points = {arm: {c: _mean_point(both, level) for c, both in own.items()} for arm, own in curves.items()}
+            points = {a: {c: _mean_point(both, level, rule) for c, both in own.items()} for a, own in curves.items()}
             facts = dict(zip(PLACE, place, strict=True)) | {"cost": level}
-            lines += [facts | line for line in _compared(points, against, n_drawn, seed)]
+            lines += [facts | line for line in _compared(points, against, resample)]
     return pandas.DataFrame(lines)
 
 
@@ -143,23 +167,41 @@ class Curve(NamedTuple):
 
     strength: np.ndarray
     cost: np.ndarray  # on the half that chooses
+    gain: np.ndarray  # the effect on the half that chooses
     effect: np.ndarray  # on the half that judges
     paid: np.ndarray  # the cost on the half that judges
 
-    def at(self, level: float) -> Point:
-        """Where the cost first reaches a level, or at the strongest."""
-        reached = float((self.cost >= level).any())
-        strength = float(self.strength[-1])
-        if reached:
-            end = int((self.cost >= level).argmax())
-            strength = float(np.interp(level, self.cost[end - 1 : end + 1], self.strength[end - 1 : end + 1]))
+    def at(self, level: float, rule: str) -> Point:
+        """What is judged at the strength that a rule chooses for a level of cost."""
+        meets = self._meets(level)
+        strength = self._most(level, meets) if rule == "most" else self._first(meets)
         effect, paid = (float(np.interp(strength, self.strength, part)) for part in (self.effect, self.paid))
-        return Point(strength, effect, paid, reached)
+        return Point(strength, effect, paid, float(len(meets) > 0))
+
+    def _meets(self, level: float) -> np.ndarray:
+        """All strengths at which the line through the costs comes to a level, ascending."""
+        above = self.cost - level
+        start, end = above[:-1], above[1:]
+        inside = np.flatnonzero(start * end < 0)
+        share = start[inside] / (start[inside] - end[inside])
+        between = self.strength[inside] + share * np.diff(self.strength)[inside]
+        return np.sort(np.concatenate([self.strength[above == 0], between]))
+
+    def _first(self, meets: np.ndarray) -> float:
+        return float(meets[0] if len(meets) else self.strength[-1])
+
+    def _most(self, level: float, meets: np.ndarray) -> float:
+        allowed = np.concatenate([self.strength[self.cost <= level], meets])
+        if not len(allowed):
+            return float(self.strength[self.cost.argmin()])
+        allowed = np.sort(allowed)
+        gain = np.interp(allowed, self.strength, self.gain)
+        return float(allowed[gain.argmax()])  # the least of those that are as good
 
 
-def _mean_point(curves: Sequence[Curve], level: float) -> Point:
+def _mean_point(curves: Sequence[Curve], level: float, rule: str) -> Point:
     """The mean over the ways of choosing on one half and judging on the other."""
-    return Point(*np.mean([curve.at(level) for curve in curves], axis=0).tolist())
+    return Point(*np.mean([curve.at(level, rule) for curve in curves], axis=0).tolist())
 
 
 def _curves(
@@ -178,33 +220,45 @@ def _curves(
                 "measure with two prompts or more, and keep all lines of the table"
             )
         columns = {half: [part[name].to_numpy(float) for name in (cost, effect)] for half, part in halves.items()}
-        found[str(concept)] = [Curve(strength, columns[a][0], columns[b][1], columns[b][0]) for a, b in ways]
+        _check_known(cost, [own[0] for own in columns.values()], arm, str(concept))
+        found[str(concept)] = [Curve(strength, *columns[a], *columns[b][::-1]) for a, b in ways]
     return found
 
 
-def _compared(points: dict[str, dict[str, Point]], against: str | None, n_drawn: int, seed: int | None) -> list[dict]:
+class Resample(NamedTuple):
+    """How concepts are averaged, and how the interval of their average is found."""
+
+    n_drawn: int
+    seed: int | None
+    average: str = "median"
+
+    def of(self, values: np.ndarray) -> float:
+        """The average."""
+        return float(_AVERAGES[self.average](values))
+
+    def interval(self, name: str, prefix: str, values: np.ndarray) -> dict[str, float]:
+        """The average and the percentiles of those of resamples, without what is not defined."""
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return dict.fromkeys((name, f"{prefix}low", f"{prefix}high"), float("nan"))
+        drawn = np.random.default_rng(self.seed).integers(len(values), size=(self.n_drawn, len(values)))
+        low, high = np.quantile(_AVERAGES[self.average](values[drawn], axis=1), [_TAIL, 1 - _TAIL])
+        return {name: self.of(values), f"{prefix}low": float(low), f"{prefix}high": float(high)}
+
+
+def _compared(points: dict[str, dict[str, Point]], against: str | None, resample: Resample) -> list[dict]:
     """A line for each arm."""
     lines = []
     for arm, own in points.items():
         effect = np.array([point.effect for point in own.values()])
-        line = {"arm": arm, "n_concepts": len(own), **_interval("value", "", effect, n_drawn, seed)}
+        line = {"arm": arm, "n_concepts": len(own), **resample.interval("value", "", effect)}
         if against is not None:
             other = points.get(against, {})
             pairs = np.array([own[concept].effect - other[concept].effect for concept in own if concept in other])
-            line |= _interval("difference", "difference_", pairs, n_drawn, seed)
-        line["paid"], line["strength"] = (float(np.median([p[i] for p in own.values()])) for i in (2, 0))
+            line |= resample.interval("difference", "difference_", pairs)
+        line["paid"], line["strength"] = (resample.of(np.array([p[i] for p in own.values()])) for i in (2, 0))
         lines.append(line | {"reached": float(np.mean([point.reached for point in own.values()]))})
     return lines
-
-
-def _interval(name: str, prefix: str, values: np.ndarray, n_drawn: int, seed: int | None) -> dict[str, float]:
-    """The median and the percentiles of those of resamples, without what is not defined."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return dict.fromkeys((name, f"{prefix}low", f"{prefix}high"), float("nan"))
-    drawn = np.random.default_rng(seed).integers(len(values), size=(n_drawn, len(values)))
-    low, high = np.quantile(np.median(values[drawn], axis=1), [_TAIL, 1 - _TAIL])
-    return {name: float(np.median(values)), f"{prefix}low": float(low), f"{prefix}high": float(high)}
 
 
 def check_table(table: Any) -> None:
@@ -218,13 +272,30 @@ def check_table(table: Any) -> None:
         raise ValueError(f"the table holds {line} twice: concatenate tables of different layers or arms only")
 
 
-def _checked_costs(costs: Any) -> list[float]:
+def measures_of(table: pd.DataFrame) -> list[str]:
+    """Columns that can be costs and effects: the measures of `evaluate_steering`, and after them any other numbers."""
+    own = [name for name in RATIOS if name in table]
+    numbers = table.select_dtypes("number").columns
+    return own + [name for name in numbers if name not in {*own, *_KEYS, "n_prompts"}]
+
+
+def _check_known(cost: str, values: Sequence[np.ndarray], arm: str, concept: str) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{cost!r} is not a finite number on every line of {arm!r} and {UNSTEERED!r} for {concept!r}, so no "
+            "strength can be chosen by it: measure it on all lines, or take another cost"
+        )
+
+
+def _checked_costs(costs: Any, cost: str) -> list[float]:
     if isinstance(costs, str) or not isinstance(costs, Iterable):
         raise TypeError(f"costs={costs!r} must be a list: pass [{costs!r}]")
     found = list(costs)
     for value in found:
         is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not is_number or not (isfinite(value) and value > 0):
+        if not is_number or not isfinite(value):
+            raise ValueError(f"costs holds {value!r}: give finite numbers, in units of {cost!r}")
+        if cost in _DIVERGENCES and value <= 0:
             raise ValueError(f"costs holds {value!r}: give numbers above 0, in nats")
     if not found:
         raise ValueError("costs is empty: give at least one")
