@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from ..._base.checks import check_choice, check_count
 from ...interpret._concepts import association
 from ...interpret._inputs import as_rows, optional_fact
+from .._directions import difference_of_means, principal_direction, probe_direction
 from .arms import Arm
 
 if TYPE_CHECKING:
@@ -70,15 +68,14 @@ def baseline_arms(
     names : sequence of str, optional
         Which arms; by default all that the arguments allow:
 
-        * "difference of means": mean of the concept's rows less the mean of all others;
+        * "difference of means": mean of the concept's rows less the mean of all others, as of `difference_of_means`;
         * "difference of means, content": the same of content rows alone (with `words`);
-        * "probe": the coefficients of logistic regression of the concept against the rest, on content rows where they
-          are known;
-        * "PCA": the first principal component of those rows of the concept, towards the difference of means;
+        * "probe": as of `probe_direction`, on content rows where they are known;
+        * "PCA": as of `principal_direction`, of those rows;
         * "k-means": towards the centroid of the cluster that over-represents the concept most (the largest
           log-likelihood ratio, as in `interpret.concept_components`).
     strengths : sequence of float
-        Of directions, in lengths of the difference of means: "probe" and "PCA" are given its length.
+        Of directions.
     centroid_strengths : sequence of float
         Of "k-means".
     n_clusters : int, default=100
@@ -154,44 +151,15 @@ def _content(tokens: Any, codes: np.ndarray, concepts: list[str], words: Mapping
     return found
 
 
-def _differences(rows: Labeled) -> dict[str, np.ndarray]:
-    """Mean of each concept's rows less the mean of all others."""
-    found, total = {}, rows.X.sum(0, dtype=np.float64)
+def _each(direction: Callable[[Any, Any], np.ndarray], rows: Labeled) -> dict[str, np.ndarray]:
+    """A direction for each concept, from its rows and all others."""
+    found, X = {}, rows.X.astype(np.float64)  # once, not for each concept
     for code, concept in enumerate(rows.concepts):
-        own = rows.X[rows.codes == code]
-        of_own = own.sum(0, dtype=np.float64)
-        found[concept] = of_own / len(own) - (total - of_own) / (len(rows.X) - len(own))
+        try:
+            found[concept] = direction(X, rows.codes == code)
+        except ValueError as error:
+            raise ValueError(f"of {concept!r}: {error}") from None
     return found
-
-
-def _as_long(directions: Mapping[str, np.ndarray], rows: Labeled) -> dict[str, np.ndarray]:
-    """Directions with the length of the difference of means of the same rows."""
-    lengths = {concept: np.linalg.norm(difference) for concept, difference in _differences(rows).items()}
-    return {concept: d * lengths[concept] / np.linalg.norm(d) for concept, d in directions.items()}
-
-
-def _probes(rows: Labeled) -> dict[str, np.ndarray]:
-    rows, found = rows.content, {}
-    scale = StandardScaler(with_mean=False).fit(rows.X).scale_  # 1 for a column that does not vary
-    for code, concept in enumerate(rows.concepts):
-        probe = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000)
-        found[concept] = probe.fit(rows.X / scale, rows.codes == code).coef_[0] / scale
-    return _as_long(found, rows)
-
-
-def _principal(rows: Labeled) -> dict[str, np.ndarray]:
-    rows, found = rows.content, {}
-    for code, (concept, difference) in enumerate(_differences(rows).items()):
-        own = rows.X[rows.codes == code]
-        if len(own) < 2:
-            raise ValueError(f"{concept!r} has one row, and so no principal component: give more, or leave 'PCA' out")
-        if (own == own[0]).all():
-            raise ValueError(
-                f"the rows of {concept!r} are all the same, and have no principal component: leave 'PCA' out"
-            )
-        first = PCA(1, svd_solver="full").fit(own).components_[0].astype(np.float64)
-        found[concept] = first * (1 if first @ difference >= 0 else -1)
-    return _as_long(found, rows)
 
 
 def _kmeans(rows: Labeled) -> dict[str, np.ndarray]:
@@ -205,9 +173,9 @@ def _kmeans(rows: Labeled) -> dict[str, np.ndarray]:
 
 _CONTENT, _KMEANS = "difference of means, content", "k-means"
 _MAKERS: dict[str, Callable[[Labeled], dict[str, np.ndarray]]] = {
-    "difference of means": _differences,
-    _CONTENT: lambda rows: _differences(rows.content),
-    "probe": _probes,
-    "PCA": _principal,
+    "difference of means": lambda rows: _each(difference_of_means, rows),
+    _CONTENT: lambda rows: _each(difference_of_means, rows.content),
+    "probe": lambda rows: _each(probe_direction, rows.content),
+    "PCA": lambda rows: _each(principal_direction, rows.content),
     _KMEANS: _kmeans,
 }
