@@ -20,6 +20,7 @@ from .._base.files import as_path, check_writable, reading, replacing
 from .._base.origin import differences
 from .._base.portable import portable_source
 from .._base.stored import parse_json
+from ..activations._selection import as_selection
 from ..activations._sites import check_site, hook_name
 from ._affine import AffineMap
 
@@ -64,8 +65,8 @@ def save_affine(
         Where the mixtures were fitted, `MFA.source_`: model, revision, site. Without one the note does not say it.
     site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, optional
         Where in the layer; by default as `source` says, else "residual".
-    select : str, int, list or dict, default="all"
-        Which tokens the move is meant for, for the note; maps themselves know of no tokens.
+    select : TokenSelection or a short form of one, default="all"
+        Which tokens the move is meant for, for the note, without functions; maps themselves know of no tokens.
     note : str, default=""
         Anything else to be said.
     dtype : {"float32", "float16", "bfloat16"}, default="float32"
@@ -194,23 +195,11 @@ def _note(
         "layers": sorted(int(layer) for layer in maps),
         "site": site,
         "hooks": {str(layer): hook_name(site, int(layer)) for layer in sorted(maps)},
-        "select": _plain(select),
+        "select": as_selection(select).to_dict(),
         "moves": {str(layer): dict(map_.settings) for layer, map_ in sorted(maps.items())},
         "note": str(note),
     }
     return facts
-
-
-def _plain(select: Any) -> Any:
-    """A selection of tokens as plain values."""
-    plain = select.to_dict() if hasattr(select, "to_dict") else select
-    plain = sorted(plain) if isinstance(plain, set | frozenset) else plain
-    try:
-        return json.loads(json.dumps(plain))
-    except TypeError:
-        raise TypeError(
-            f"select={select!r} cannot be written down: give a string, integers, or another selection without functions"
-        ) from None
 
 
 def _named(layer: int, map_: AffineMap) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from steerer_cases import LAYER, PROMPTS, D, Pair, bos, make_mixture
 
-from mfa_sklearn import __version__
+from mfa_sklearn import TokenSelection, __version__
 from mfa_sklearn.steering import AffineMap, affine_map, load_affine, save_affine
 
 SOURCE = {"model": "some/model", "revision": "607a30d", "layer": LAYER, "site": "residual", "processing": "raw"}
@@ -84,7 +84,7 @@ def test_the_library_of_the_format_reads_it(tmp_path: Path) -> None:
         "layers": [1, 3],
         "site": "residual",
         "hooks": {"1": "blocks.1.hook_resid_post", "3": "blocks.3.hook_resid_post"},
-        "select": "prompt",
+        "select": {"phase": "prompt"},
         "moves": {"1": {**one, "component": 2, "alpha": 0.6, "z": [0.0, 3.0, 0.0]}, "3": one},
         "note": "a note",
         "width": D,
@@ -105,16 +105,14 @@ def test_a_file_comes_back(dtype: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-class Chosen:
-    """A selection that can be written down."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"phase": "prompt", "at": (0, 1)}
-
-
 @pytest.mark.parametrize(
     ("select", "noted"),
-    [([0, -1], [0, -1]), ({" b", " a"}, [" a", " b"]), (None, None), (Chosen(), {"phase": "prompt", "at": [0, 1]})],
+    [
+        ([0, -1], {"at": [0, -1]}),
+        ({" b", " a"}, {"strings": [" a", " b"]}),
+        (None, {}),
+        (TokenSelection(phase="prompt", first=2), {"phase": "prompt", "first": 2}),
+    ],
 )
 def test_the_note_says_which_tokens_are_meant(select: Any, noted: Any, tmp_path: Path) -> None:
     save_affine(tmp_path / "a.safetensors", {LAYER: centroid()}, select=select)
@@ -161,7 +159,7 @@ def test_the_site_is_that_of_the_source(tmp_path: Path) -> None:
         ({1: AffineMap(None, torch.ones(1, 2))}, {}, ValueError, r"a bias \(1, 2\)"),
         ({1: centroid()}, {"dtype": "int8"}, ValueError, "dtype='int8' is unknown"),
         ({1: centroid()}, {"site": "nowhere"}, ValueError, "nowhere"),
-        ({1: centroid()}, {"select": len}, TypeError, "cannot be written down"),
+        ({1: centroid()}, {"select": len}, TypeError, "is a function, which JSON cannot hold"),
         ({1: AffineMap(None, torch.full((2,), 1e6))}, {"dtype": "float16"}, ValueError, "up to 1e[+]06, beyond what"),
         ({1: AffineMap(None, torch.full((2,), torch.nan))}, {}, ValueError, "layer 1 holds NaN or infinity"),
     ],
