@@ -16,6 +16,7 @@ and judged on the other.
 A second table is about text: of all arms, strengths and choices of tokens the ten that bring the largest share of a
 concept's words into what is written, among those whose text the unsteered model still finds likely (its mean log
 probability at most `FLUENT` nats per token below that of its own), on the half that chooses, and then on the other.
+Chosen is the likeliest text of those whose share is within a hundredth of the largest.
 
 Written to the folder: the tidy table and the comparisons as CSV files, and figures.
 """
@@ -75,7 +76,8 @@ SHOWN = [
 ]
 N_COMPLETIONS = 8
 GATE = 0.5  # tokens that are of a concept with this probability already are not moved
-FLUENT = 1.0
+FLUENT, CLOSE = 1.0, 0.01
+SETTING = ["layer", "select", "arm", "strength"]
 
 
 def fit(layer: int, asked: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
@@ -171,12 +173,19 @@ def measure(layer: int, asked: argparse.Namespace) -> pd.DataFrame:
 
 def fluent(table: pd.DataFrame) -> pd.DataFrame:
     """The settings that bring most of a concept's words into likely text: chosen on one half, told on both."""
-    setting, measures = ["layer", "select", "arm", "strength"], ["share_generated", "log_prob", "repetition_2"]
-    medians = table.groupby([*setting, "half"])[measures].median().unstack("half")
+    measures = ["share_generated", "log_prob", "repetition_2"]
+    medians = table.groupby([*SETTING, "half"])[measures].median().unstack("half")
     chosen, own = medians.xs("choose", axis=1, level="half"), medians.xs("none", level="arm", drop_level=False)
     likely = chosen["log_prob"] >= own["log_prob", "choose"].iloc[0] - FLUENT
     best = chosen[likely].nlargest(10, "share_generated").index
     return pd.concat([own.iloc[:1], medians.loc[best]]).reset_index()
+
+
+def chosen(found: pd.DataFrame) -> dict[str, Any]:
+    """The likeliest text of those with nearly the largest share."""
+    share, likely = found["share_generated", "choose"], found["log_prob", "choose"]
+    best = found.loc[likely[share >= share.max() - CLOSE].idxmax()]
+    return {name: best[name, ""] for name in SETTING}
 
 
 def report(table: pd.DataFrame, out: Path) -> None:
@@ -193,6 +202,7 @@ def report(table: pd.DataFrame, out: Path) -> None:
         found_fluent.to_csv(out / "fluent.csv", index=False)
         print("\nthe largest shares of a concept's words in likely text")
         print(found_fluent.round(3).to_string(index=False))
+        print("\nchosen:", chosen(found_fluent))
     for (layer, select), lines in table.groupby(["layer", "select"]):
         for effect in effects:
             figure = SteeringDisplay.from_table(lines, y=effect).figure_
