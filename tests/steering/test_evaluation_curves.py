@@ -79,3 +79,13 @@ def test_columns_of_ones_own_have_linear_axes_and_their_names() -> None:
 def test_what_cannot_be_drawn_is_refused(given: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         SteeringDisplay.from_table(**{"table": make_table(), **given})
+
+
+def test_a_figure_has_room_for_the_name_of_each_arm() -> None:
+    lines = [(f"arm {number}", 1, 0.1, number / 40) for number in range(40)]
+    table = pd.DataFrame(lines, columns=["arm", "strength", "collateral", "share_next"])
+    table = table.assign(layer=0, site="residual", select="prompt", concept="river", half="judge")
+    figure = SteeringDisplay.from_table(table).figure_
+    figure.canvas.draw()
+    legend, axes = figure.axes[0].get_legend().get_window_extent(), figure.axes[0].get_window_extent()
+    assert legend.height < figure.bbox.height and axes.height > 0.5 * figure.bbox.height

@@ -132,7 +132,8 @@ class SteeringDisplay:
         pyplot = import_optional("matplotlib.pyplot", "SteeringDisplay")
         shown, names = self._checked(arms)
         beside = ax is None
-        axes: Any = pyplot.subplots(figsize=(8.4, 4.4), layout="constrained")[1] if ax is None else ax
+        height = max(4.4, 0.23 * (len(names) + 2))  # room for a line of the legend for each arm
+        axes: Any = pyplot.subplots(figsize=(8.4, height), layout="constrained")[1] if ax is None else ax
         self.ax_, self.figure_ = axes, axes.get_figure()
         marks = zip(cycle(_DASHES), cycle(_MARKERS), cycle(_COLORS), strict=False)
         self.lines_ = {}
