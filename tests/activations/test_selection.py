@@ -38,7 +38,7 @@ SHORT: list[tuple[Any, TokenSelection]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "selection"), SHORT, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("value", "selection"), SHORT, ids=range(len(SHORT)))
 def test_short_forms(value: Any, selection: TokenSelection) -> None:
     assert as_selection(value) == selection
 

@@ -249,7 +249,7 @@ EARLIER: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("select", "expected"), EARLIER, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("select", "expected"), EARLIER, ids=range(len(EARLIER)))
 def test_settings_of_what_could_be_said_before_are_those_of_then(select: Any, expected: dict[str, Any]) -> None:
     selection = as_selection(select)
     assert settings_of(selection, recorded(selection, letters), letters) == expected
