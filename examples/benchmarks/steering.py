@@ -47,7 +47,7 @@ from mfa_sklearn.steering import (
 
 FITS: dict[str, dict[str, Any] | None] = {"kept": {"annealing": 1}, "annealed": {}, "spheres": None}
 BASELINES = ["difference of means", "difference of means, content", "probe", "PCA", "k-means"]
-SHARES = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
+SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
 FACTORS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 16.0)
 # What is asked of `MFASteerer.steer`: method, strengths, and whether the target is one component or a set of them, with
 # which weights.
@@ -73,6 +73,7 @@ SHOWN = [
     "paid",
     "strength",
     "reached",
+    "weaker",
 ]
 N_COMPLETIONS = 8
 GATE = 0.5  # tokens that are of a concept with this probability already are not moved

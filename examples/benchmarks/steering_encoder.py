@@ -62,7 +62,7 @@ FACTORS = (0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)  # of a step from region
 LENGTHS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0)  # of a difference of means
 COSTS = {"most": (-50.0, 0.0, 5.0, 20.0), "first": (5.0, 20.0)}
 FITS: dict[str, dict[str, Any]] = {"kept": {"annealing": 1}, "annealed": {}}
-SHOWN = ["arm", "value", "low", "high", "difference", "difference_low", "difference_high", "paid", "reached"]
+SHOWN = ["arm", "value", "low", "high", "difference", "difference_low", "difference_high", "paid", "reached", "weaker"]
 PLACE = {"layer": LAYER, "site": "residual", "select": "all but special tokens"}
 NEUTRAL = (
     "I think that it was a good idea.",

@@ -50,6 +50,7 @@ def test_one_way_is_as_by_hand() -> None:
     np.testing.assert_allclose(found["strength"], [(1.5 + 2) / 2, (0.5 + 1) / 2])
     np.testing.assert_allclose(found["paid"], [(1.5 + 0.6) / 2, (0.4 + 0.4) / 2])
     np.testing.assert_allclose(found["reached"], [0.5, 1])
+    np.testing.assert_allclose(found["weaker"], [0, 0.5])  # region's river at .5, where 1 is the weakest
     assert found["n_concepts"].tolist() == [2, 2]
 
 

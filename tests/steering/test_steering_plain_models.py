@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from chat_cases import CHATS, chatty
 from lm_fixtures import SENTENCES, make_tokenizer, save_tiny_encoder, save_tiny_model
 from steerer_cases import ALPHA, LAYER, PROMPTS, Pair, bos, make_mixture
 
-from mfa_sklearn import MFA, ActivationExtractor
+from mfa_sklearn import MFA, ActivationExtractor, TokenSelection
 from mfa_sklearn._base.sites import SITES
 from mfa_sklearn.activations import PlainModel, load_model
 from mfa_sklearn.evaluation import reconstruction_loss
@@ -94,6 +95,26 @@ def test_several_continuations_of_a_prompt_stand_side_by_side(plain_llama: MFASt
     best = plain_llama.generate(ids, 1, 0.6, num_beams=2, do_sample=False, **options)
     top = plain_llama.generate(ids, 1, 0.6, num_beams=2, do_sample=False, **options | {"num_return_sequences": 1})
     assert best.shape == (2, top.shape[1]) and torch.equal(best[:1], top)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_chats_are_read_and_steered_by_role_as_with_a_bridge(tmp_path: Path, architecture: str) -> None:
+    path = chatty(tmp_path, architecture)
+    users = {backend: [] for backend in ("transformer_lens", "transformers")}  # type: dict[str, list[Any]]
+    for backend, found in users.items():
+        extractor = ActivationExtractor(path, LAYER, backend=backend, select=TokenSelection(roles="user"))
+        X = extractor.fit_transform(CHATS)
+        steerer = MFASteerer(extractor.load(), make_mixture(), layer=LAYER)
+        logits = steerer.logits(CHATS, **MOVE, select=TokenSelection(roles="user"))
+        steering = steerer.steer(**MOVE, select=TokenSelection(roles="user"))
+        text = steering.generate(CHATS[0], max_new_tokens=4, do_sample=False, stop_at_eos=False)
+        found += [np.asarray(X), X.roles.tolist(), logits, text, steering.report_.mask]
+    (rows, roles, logits, text, mask), other = users.values()
+    assert set(roles) == {"user"} and roles == other[1] and text == other[3]
+    np.testing.assert_allclose(rows, other[0], **CLOSE)
+    torch.testing.assert_close(logits, other[2], **CLOSE)
+    np.testing.assert_array_equal(mask, other[4])
+    assert 0 < mask.sum() < mask.size
 
 
 def test_reconstruction_losses_are_those_of_a_bridge(pair: Pair) -> None:

@@ -101,8 +101,9 @@ def steering_at_cost(
         A line per layer, site, select, cost and arm, with the columns n_concepts; value, low, high: the average effect
         over the concepts and its interval; difference, difference_low, difference_high: the average over the concepts
         that both have of the effect less that of `against`; paid: the average cost on "judge"; strength: the average
-        chosen; reached: the share of concepts for which the cost was reached on "choose", at any
-        strength.
+        chosen; reached: the share of concepts for which the cost was reached on "choose", at any strength; weaker: the
+        share of concepts whose chosen strength is below all that were tried, where effect and cost are read off a
+        straight line from the unsteered model. Where that is much, measure weaker strengths.
         Intervals are the middle 95 % of averages of concepts drawn with replacement (the percentile bootstrap).
 
     Raises
@@ -126,10 +127,10 @@ def steering_at_cost(
     >>> table = table.assign(layer=0, site="residual", select="prompt", concept="river").merge(
     ...     pd.DataFrame({"half": ["choose", "judge"]}), how="cross")
     >>> found = steering_at_cost(table, [0.5], against="means")
-    >>> found[["arm", "value", "difference", "paid", "strength", "reached"]]
-          arm  value  difference  paid  strength  reached
-    0   means    0.2         0.0   0.5       0.5      1.0
-    1  region    0.3         0.1   0.5       0.5      1.0
+    >>> found[["arm", "value", "difference", "paid", "strength", "reached", "weaker"]]
+          arm  value  difference  paid  strength  reached  weaker
+    0   means    0.2         0.0   0.5       0.5      1.0     1.0
+    1  region    0.3         0.1   0.5       0.5      1.0     1.0
     """
     pandas = import_optional("pandas", "steering_at_cost")
     check_table(table)
@@ -160,6 +161,7 @@ class Point(NamedTuple):
     effect: float
     paid: float
     reached: float
+    weaker: float
 
 
 class Curve(NamedTuple):
@@ -176,7 +178,8 @@ class Curve(NamedTuple):
         meets = self._meets(level)
         strength = self._most(level, meets) if rule == "most" else self._first(meets)
         effect, paid = (float(np.interp(strength, self.strength, part)) for part in (self.effect, self.paid))
-        return Point(strength, effect, paid, float(len(meets) > 0))
+        weaker = 0 < strength < self.strength[1]  # strength 0 is the unsteered model
+        return Point(strength, effect, paid, float(len(meets) > 0), float(weaker))
 
     def _meets(self, level: float) -> np.ndarray:
         """All strengths at which the line through the costs comes to a level, ascending."""
@@ -257,7 +260,9 @@ def _compared(points: dict[str, dict[str, Point]], against: str | None, resample
             pairs = np.array([own[concept].effect - other[concept].effect for concept in own if concept in other])
             line |= resample.interval("difference", "difference_", pairs)
         line["paid"], line["strength"] = (resample.of(np.array([p[i] for p in own.values()])) for i in (2, 0))
-        lines.append(line | {"reached": float(np.mean([point.reached for point in own.values()]))})
+        for name in ("reached", "weaker"):
+            line[name] = float(np.mean([getattr(point, name) for point in own.values()]))
+        lines.append(line)
     return lines
 
 
