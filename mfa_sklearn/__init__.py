@@ -26,6 +26,7 @@ _HOMES = {
     "load_model": "activations",
     "SubspaceDisplay": "interpret",
     "concept_components": "interpret",
+    "concept_enrichment": "interpret",
     "describe_components": "interpret",
     "format_tokens": "interpret",
     "neighbors": "interpret",

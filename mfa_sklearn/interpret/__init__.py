@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._concepts import concept_components, top_concepts
 from ._display import SubspaceDisplay
+from ._enrichment import concept_enrichment
 from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
@@ -13,6 +14,7 @@ __all__ = [
     "Projection",
     "SubspaceDisplay",
     "concept_components",
+    "concept_enrichment",
     "describe_components",
     "format_tokens",
     "neighbors",

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from .._base.annotated import row_fact
 from .._base.checks import check_choice, check_count, import_optional
-from ._concepts import log_likelihood_ratio
+from ._association import log_likelihood_ratio
 from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
 from ._occurrences import Occurrences
