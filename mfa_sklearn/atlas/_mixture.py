@@ -63,21 +63,30 @@ class Gathered:
     X : what `as_rows` gives
     tokens, labels : array-like of shape (n,) or None
     options : Options
-    said : callable
-        Told what is done.
     """
 
-    def __init__(
-        self, mfa: MFA, X: Any, tokens: Any, labels: Any, options: Options, said: Callable[[str], None]
-    ) -> None:
+    def __init__(self, mfa: MFA, X: Any, tokens: Any, labels: Any, options: Options) -> None:
         self.mfa, self.X, self.options = mfa, X, options
         self.n_rows, self.n_components = len(X), len(mfa.weights_)
         self.tokens = optional_fact(X, "tokens", tokens)
         found = optional_fact(X, "labels", labels)
         self.labels = found if found is not None and any(label is not None for label in found) else None
         self.texts = Texts(X, self.tokens, options.width)
+
+    def gather(self, said: Callable[[str], None]) -> None:
+        """Go through the rows; `said` is told what is done."""
         self._scan(said)
         self._choose(said)
+
+    @property
+    def assigned(self) -> np.ndarray:
+        """The most probable component of each row, (n,)."""
+        return self.own.assigned
+
+    @property
+    def log_prob(self) -> np.ndarray:
+        """Log density of each row under the mixture, (n,)."""
+        return self.own.log_prob
 
     def _scan(self, said: Callable[[str], None]) -> None:
         """Go through all rows."""
@@ -89,7 +98,7 @@ class Gathered:
             ranking = TokenRanking(mfa, X, n_tokens=options.n_tokens, tokens=self.tokens)
             occurrences = Occurrences(X, self.n_rows)
         parts: list[Accumulator | None] = [self.own, self.counted, ranking, occurrences]
-        said("going through all rows")
+        said(f"going through {self.n_rows:,} rows")
         scan(mfa, X, *(part for part in parts if part is not None))
         self.ordered: OrderedRows = self.own.ordered()
         self.top_tokens: pd.DataFrame | None = None
