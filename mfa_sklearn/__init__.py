@@ -28,6 +28,7 @@ _HOMES = {
     "concept_components": "interpret",
     "concept_enrichment": "interpret",
     "describe_components": "interpret",
+    "factor_ends": "interpret",
     "format_tokens": "interpret",
     "neighbors": "interpret",
     "project": "interpret",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._concepts import concept_components, top_concepts
 from ._display import SubspaceDisplay
+from ._ends import factor_ends
 from ._enrichment import concept_enrichment
 from ._neighbors import neighbors
 from ._project import Projection, project
@@ -16,6 +17,7 @@ __all__ = [
     "concept_components",
     "concept_enrichment",
     "describe_components",
+    "factor_ends",
     "format_tokens",
     "neighbors",
     "project",

@@ -34,7 +34,9 @@ def association(count: np.ndarray) -> dict[str, np.ndarray]:
     return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
 
 
-def log_likelihood_ratio(count: np.ndarray, size: np.ndarray, frequency: np.ndarray, total: float) -> np.ndarray:
+def log_likelihood_ratio(
+    count: np.ndarray, size: np.ndarray, frequency: np.ndarray, total: float | np.ndarray
+) -> np.ndarray:
     """``G^2`` of tables of (in the component or not) x (has the label or not), see `top_concepts`.
 
     Parameters
@@ -43,7 +45,7 @@ def log_likelihood_ratio(count: np.ndarray, size: np.ndarray, frequency: np.ndar
         Rows of the component with the label.
     size, frequency : ndarray of the same shape
         Rows of the component, and rows with the label.
-    total : float
+    total : float or ndarray of the same shape
         All rows.
     """
     llr = np.zeros(np.shape(count))

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import xlogy
 
 from .._base.checks import check_choice, check_count, import_optional
 from ._association import GroupTest, association, group_test
@@ -133,8 +132,8 @@ def concept_components(
     -------
     DataFrame
         Indexed by label, in the labels' order, with the columns component, count, size, share, base_rate, lift, llr,
-        groups, reached, p_value and q_value of `top_concepts`. The component is the one with the largest `llr`: many rows, most of them of the label. Labels
-        that no component over-represents are left out.
+        groups, reached, p_value and q_value of `top_concepts`. The component is the one with the largest `llr`: many
+        rows, most of them of the label. Labels that no component over-represents are left out.
 
     Examples
     --------

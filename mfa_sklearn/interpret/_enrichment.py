@@ -99,4 +99,3 @@ def concept_enrichment(regions: ArrayLike, labels: ArrayLike, groups: ArrayLike 
     table.insert(0, "region", names[region])
     order = np.lexsort((-table["llr"], table["p_value"], region))
     return table.iloc[order].reset_index(drop=True)
-
