@@ -18,6 +18,7 @@ _EXTRAS = {
     "gguf": "export",
     "itables": "atlas",
     "jinja2": "atlas",
+    "markupsafe": "atlas",
     "matplotlib": "plot",
     "pandas": "plot",
     "transformer_lens": "lm",

@@ -1,0 +1,110 @@
+// A table that can be sorted by every column, and shows a hundred lines until more are asked for.
+// A column: {title, note, value(row) to sort by, cell(row) to show, numeric, bar(row) from 0 to 1}.
+
+const LINES = 100;
+
+function sortableTable({ columns, caption, sort, descending = true, name, described }) {
+  const state = { rows: [], sort, descending, lines: LINES };
+  const body = make("tbody");
+  const more = make("p", { class: "more" });
+  const heads = columns.map((column, place) => make("th", { scope: "col", class: column.numeric && "numeric" },
+    make("button", { type: "button", title: column.note, onclick: () => sortBy(place) }, column.title)));
+  const table = make("table", { class: "sortable" }, make("caption", {}, caption), make("thead", {}, make("tr", {}, heads)), body);
+
+  function sortBy(place) {
+    state.descending = state.sort === place ? !state.descending : Boolean(columns[place].numeric);
+    state.sort = place;
+    fill();
+    described?.(`Sorted by ${columns[place].title}, ${state.descending ? "descending" : "ascending"}.`);
+  }
+
+  function compare(one, two) {
+    const [a, b] = [columns[state.sort].value(one), columns[state.sort].value(two)];
+    if (!known(a) || !known(b)) return Number(!known(a)) - Number(!known(b)); // what is unknown stands last
+    const order = typeof a === "string" ? a.localeCompare(b) : a - b;
+    return state.descending ? -order : order;
+  }
+
+  function line(row) {
+    return make("tr", {}, columns.map((column, place) => make(place ? "td" : "th", {
+      scope: place ? null : "row", class: column.numeric ? "numeric" : column.kind, "--part": column.bar?.(row), "data-bar": Boolean(column.bar),
+    }, column.cell(row))));
+  }
+
+  function fill() {
+    heads.forEach((head, place) => head.setAttribute("aria-sort",
+      place !== state.sort ? "none" : state.descending ? "descending" : "ascending"));
+    const rows = [...state.rows].sort(compare);
+    body.replaceChildren(...rows.slice(0, state.lines).map(line));
+    const left = rows.length - state.lines;
+    more.replaceChildren(...(left <= 0 ? [] : [make("button", { type: "button", onclick: () => show(state.lines + 5 * LINES) },
+      `Show ${whole(Math.min(left, 5 * LINES))} more of ${plural(rows.length, name)}`)]));
+  }
+
+  function show(lines) {
+    const first = state.lines;
+    state.lines = lines;
+    fill();
+    body.rows[first]?.querySelector("a")?.focus();
+  }
+
+  const region = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
+  return { element: make("div", {}, region, more), fill: (rows) => { state.rows = rows; state.lines = LINES; fill(); } };
+}
+
+// The table of all regions: its columns, without those of which nothing is known.
+function regionColumns(mixture, asked) {
+  const most = Math.max(1, ...mixture.regions.map((region) => region.size));
+  const measure = (key, title, note, cell, bar) => has(mixture, key) &&
+    { title, note, numeric: true, value: (region) => region[key], cell: (region) => cell(region[key]), bar };
+  return [
+    { title: "Region", note: "Number of the component", numeric: true, value: (region) => region.component,
+      cell: (region) => make("a", { href: address(region) }, hidden("Region "), String(region.component)) },
+    mixture.regions.some((region) => region.label) && { title: "Tokens", note: "Tokens over-represented in the region", kind: "tokens",
+      value: (region) => textOf(region), cell: (region) => [isolated(textOf(region, 90)), foundMark(region, asked())] },
+    has(mixture, "concept") && { title: "Concept", note: "The concept most enriched in the region", kind: "concept",
+      value: (region) => conceptOf(mixture, region.concept), cell: (region) => (known(region.concept) ? isolated(visible(conceptOf(mixture, region.concept))) : "–") },
+    measure("size", "Rows", `Rows (${mixture.noun}s) whose most probable component it is`, whole, (region) => region.size / most),
+    measure("weight", "Weight", "Share of the mixture", percent),
+    measure("sharpness", "Sharpness", "Mean responsibility of its own rows: 1 is certain", fixed, (region) => region.sharpness || 0),
+    measure("purity", "Purity", "Largest share of one concept among its labeled rows", fixed, (region) => region.purity || 0),
+    measure("dimension", "Dimension", "Participation ratio of its covariance", digits),
+    measure("spread", "Spread", "Root of its total variance, in the unit of the rows", digits),
+    { title: "Nearest", note: "The region with the smallest Bhattacharyya distance, and that distance", numeric: true,
+      value: (region) => nearest(region)?.distance, cell: (region) => nearestCell(region) },
+  ].filter(Boolean);
+}
+
+function nearestCell(region) {
+  const close = nearest(region);
+  const other = close && region.mixture.byComponent.get(close.component);
+  return other ? [make("a", { href: address(other) }, hidden("Region "), String(other.component)), make("span", { class: "count" }, ` ${digits(close.distance)}`)] : "–";
+}
+
+function foundMark(region, question) {
+  const text = question && foundIn(region, question);
+  return text ? make("div", { class: "found" }, isolated(text)) : "";
+}
+
+// The table with its search. `changed(regions or null)` hears what was found.
+function tablePanel(mixture, changed) {
+  let question = "";
+  const status = make("p", { role: "status", "aria-live": "polite", class: "status" });
+  const input = make("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", placeholder: "word, concept or number",
+    "aria-describedby": "search-help", oninput: () => find(input.value) });
+  const table = sortableTable({ columns: regionColumns(mixture, () => question), sort: 0, name: "region",
+    caption: `Regions of ${visible(mixture.name || "the mixture")}`, described: (text) => status.replaceChildren(`${counted()} ${text}`) });
+  let found = mixture.regions;
+  const counted = () => `${question ? `${whole(found.length)} of ` : ""}${plural(mixture.regions.length, "region")}.`;
+  const find = (text) => {
+    question = text.trim();
+    found = search(mixture, question);
+    table.fill(found);
+    status.replaceChildren(counted());
+    changed?.(question ? found : null);
+  };
+  const element = section("Table", "", make("div", { class: "controls", role: "search" },
+    make("label", { class: "control", for: "search" }, "Search"), input,
+    make("span", { id: "search-help", class: "explanation" }, "in tokens, concepts, numbers and contexts; every word has to occur"), status), table.element);
+  return { element, find, start: () => find("") };
+}
