@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.extmath import svd_flip
 
-from ._own import OrderedRows
-from ._schema import Histogram, Scatter
+from ._ordered import OrderedRows
+from ._schema import Axis, Histogram, Scatter
 
 if TYPE_CHECKING:
     from ..mixture import MFA
@@ -71,14 +70,6 @@ def histogram(own: np.ndarray, others: np.ndarray, n_bins: int = N_BINS) -> Hist
     return Histogram(low=_rounded(low), high=_rounded(high), own=counts[0], others=counts[1])
 
 
-def principal_axes(loadings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rotation (q, q) of factor scores to the principal axes, and each axis' share (q,) of the modeled variance."""
-    left, size, right = np.linalg.svd(np.asarray(loadings, dtype=np.float64), full_matrices=False)
-    right = svd_flip(left, right)[1]
-    total = float(np.square(size).sum())
-    return right.T, np.square(size) / total if total > 0 else np.zeros_like(size)
-
-
 def sample_of(ordered: OrderedRows, n_points: int, random: np.random.RandomState) -> list[np.ndarray]:
     """Up to `n_points` rows of every component, drawn at random, ascending."""
     found = []
@@ -89,7 +80,7 @@ def sample_of(ordered: OrderedRows, n_points: int, random: np.random.RandomState
 
 
 def scatter(rows: np.ndarray, coordinates: np.ndarray, share: np.ndarray) -> Scatter | None:
-    """Where rows lie along the first two principal axes; facts of the rows are added by the caller.
+    """Where rows lie along principal axes, two or one; facts of the rows are added by the caller.
 
     Parameters
     ----------
@@ -104,10 +95,8 @@ def scatter(rows: np.ndarray, coordinates: np.ndarray, share: np.ndarray) -> Sca
         return None
     x, x_range = _placed(coordinates[:, 0])
     y, y_range = _placed(coordinates[:, 1] if n_axes == 2 else np.zeros(len(rows)))
-    axes = [{"axis": j, "share": round(float(share[j]), 4)} for j in range(n_axes)]
-    return Scatter(
-        axes=axes, x=x, y=y, x_range=x_range, y_range=y_range, token=[], concept=[], row=rows.tolist()  # type: ignore[typeddict-item]
-    )
+    axes = [Axis(axis=j, share=round(float(share[j]), 4)) for j in range(n_axes)]
+    return Scatter(axes=axes, x=x, y=y, x_range=x_range, y_range=y_range, token=[], concept=[], row=rows.tolist())
 
 
 def _placed(values: np.ndarray) -> tuple[list[int], list[float]]:

@@ -58,7 +58,7 @@ class Texts:
     def window(self, row: int) -> Window:
         """A row among its neighbors."""
         if self.are_rows:
-            return Window(row, [self._text_of(row)], np.array([row]), 0)
+            return Window(row, [self.text_of(row)], np.array([row]), 0)
         assert self._tokens is not None
         if self.index is None:
             return Window(row, [str(self._tokens[row])], np.array([row]), 0)
@@ -69,7 +69,8 @@ class Texts:
         found = np.array(numbers)
         return Window(row, list(pieces), found, int(np.flatnonzero(found == row)[0]))
 
-    def _text_of(self, row: int) -> str:
+    def text_of(self, row: int) -> str:
+        """The text that a row came from."""
         assert self._texts is not None and self.index is not None
         return str(self._texts[self.index[row]])
 
@@ -97,7 +98,7 @@ class Texts:
     def _from_text(self, rows: np.ndarray, before: bool, after: bool) -> Iterator[tuple[str, int]]:
         """Pieces and their rows, -1 for what is no row; blanks between rows belong to the row behind them."""
         assert self._starts is not None and self._ends is not None and self._tokens is not None
-        text = self._text_of(rows[0])
+        text = self.text_of(rows[0])
         reached = int(self._starts[rows[0]])
         yield (_ELLIPSIS if before else _last(text[:reached])), -1
         for row in rows:

@@ -137,9 +137,7 @@ def atlas_data(
     said("done")
     made_with = f"mfa-sklearn {__version__}"
     whole = _title(mixtures[0]) if title is None else str(title)
-    return Atlas(
-        format=FORMAT, version=VERSION, title=whole, made_with=made_with, mixtures=told, matches=matches
-    )
+    return Atlas(format=FORMAT, version=VERSION, title=whole, made_with=made_with, mixtures=told, matches=matches)
 
 
 def _options(n_tokens: int, n_contexts: int, context: int, n_points: int, random_state: Any) -> Options:

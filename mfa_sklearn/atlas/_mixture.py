@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._base.annotated import row_fact, shared_fact
+from .._base.annotated import shared_fact
 from ..interpret._concepts import ConceptCounts
+from ..interpret._coordinates import Axes, OwnCoordinates
 from ..interpret._inputs import numbered, optional_fact
 from ..interpret._occurrences import Occurrences
+from ..interpret._own_rows import OwnRows
 from ..interpret._scan import Accumulator, scan
-from ..interpret._top_tokens import TokenRanking
-from ._charts import OtherRows, principal_axes, sample_of
+from ..interpret._top_tokens import TokenRanking, distinct_tokens
+from ._charts import OtherRows, sample_of
 from ._context import Texts, Window, varied
-from ._own import OrderedRows, OwnRows
-from ._pairs import PairValues, evaluate_pairs
+from ._ordered import OrderedRows
+from ._pairs import pair_log_density
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _OTHERS, _OTHER_NUMBERS = 4000, 4_000_000
 # Rows that scatters show in all, where there are many components.
 _POINTS = 200_000
+# Principal axes along which rows are placed.
+N_AXES = 2
 
 
 class Options(NamedTuple):
@@ -68,7 +72,7 @@ class Gathered:
     def __init__(self, mfa: MFA, X: Any, tokens: Any, labels: Any, options: Options) -> None:
         self.mfa, self.X, self.options = mfa, X, options
         self.n_rows, self.n_components = len(X), len(mfa.weights_)
-        self.tokens = optional_fact(X, "tokens", tokens)
+        self.tokens, self._given_tokens = optional_fact(X, "tokens", tokens), tokens
         found = optional_fact(X, "labels", labels)
         self.labels = found if found is not None and any(label is not None for label in found) else None
         self.texts = Texts(X, self.tokens, options.width)
@@ -78,33 +82,24 @@ class Gathered:
         self._scan(said)
         self._choose(said)
 
-    @property
-    def assigned(self) -> np.ndarray:
-        """The most probable component of each row, (n,)."""
-        return self.own.assigned
-
-    @property
-    def log_prob(self) -> np.ndarray:
-        """Log density of each row under the mixture, (n,)."""
-        return self.own.log_prob
-
     def _scan(self, said: Callable[[str], None]) -> None:
         """Go through all rows."""
         mfa, X, options = self.mfa, self.X, self.options
-        self.own = OwnRows(mfa.weights_, self.n_rows)
+        self.own, self.axes = OwnRows(mfa, self.n_rows), Axes(mfa, n_axes=N_AXES)
+        places = OwnCoordinates(mfa, X, self.axes)
         self.counted = None if self.labels is None else ConceptCounts(mfa, X, self.labels)
         ranking = occurrences = None
         if self.tokens is not None:
-            ranking = TokenRanking(mfa, X, n_tokens=options.n_tokens, tokens=self.tokens)
+            ranking = TokenRanking(mfa, X, n_tokens=options.n_tokens, tokens=self._given_tokens)
             occurrences = Occurrences(X, self.n_rows)
-        parts: list[Accumulator | None] = [self.own, self.counted, ranking, occurrences]
+        parts: list[Accumulator | None] = [self.own, places, self.counted, ranking, occurrences]
         said(f"going through {self.n_rows:,} rows")
         scan(mfa, X, *(part for part in parts if part is not None))
-        self.ordered: OrderedRows = self.own.ordered()
+        self.places, self.ordered = places.coordinates, OrderedRows(self.own)
         self.top_tokens: pd.DataFrame | None = None
         if ranking is not None:
             random = check_random_state(0)
-            self.top_tokens = ranking.table(self.own.assigned, 0, random, occurrences, max(2, options.n_contexts))
+            self.top_tokens = ranking.table(self.assigned, 0, random, occurrences, max(2, options.n_contexts))
 
     def _choose(self, said: Callable[[str], None]) -> None:
         """Choose the rows that are shown, and evaluate them and those around them."""
@@ -114,20 +109,33 @@ class Gathered:
         n_others = min(self.n_rows, _OTHERS, max(200, _OTHER_NUMBERS // self.n_components))
         sample = np.sort(random.choice(self.n_rows, n_others, replace=False))
         said(f"comparing the regions with {n_others:,} rows of all of them")
-        self.others = OtherRows(self.mfa, self.X, self.own.assigned, sample)
+        self.others = OtherRows(self.mfa, self.X, self.assigned, sample)
         self.shown = [shown for k in range(self.n_components) for shown in self._contexts(k)]
         rows = [shown.window.rows[shown.window.rows >= 0] for shown in self.shown]
-        components = [np.full(len(some), shown.component) for some, shown in zip(rows, self.shown, strict=True)]
-        rows += self.points
-        components += [np.full(len(some), k) for k, some in enumerate(self.points)]
-        n_pairs = sum(map(len, rows))
-        said(f"evaluating {n_pairs:,} rows that are shown")
-        every = PairValues(np.empty(0), np.empty((0, 0)))
-        if n_pairs:
-            every = evaluate_pairs(self.mfa, self.X, np.concatenate(rows), np.concatenate(components))
-        cuts = np.cumsum([len(some) for some in rows])[:-1]
-        self._log_density = np.split(every.log_density, cuts)
-        self._scores = np.split(every.scores, cuts)
+        sizes = [len(some) for some in rows]
+        said(f"evaluating {sum(sizes):,} rows that are shown")
+        self._log_density = []
+        if rows:
+            components = np.repeat([shown.component for shown in self.shown], sizes)
+            every = pair_log_density(self.mfa, self.X, np.concatenate(rows), components)
+            self._log_density = np.split(every, np.cumsum(sizes)[:-1])
+
+    @property
+    def assigned(self) -> np.ndarray:
+        """The most probable component of each row, (n,)."""
+        return self.own.components
+
+    @cached_property
+    def log_weights(self) -> np.ndarray:
+        """Of the components, (K,)."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.asarray(self.mfa.weights_, dtype=np.float64))
+
+    @cached_property
+    def log_prob(self) -> np.ndarray:
+        """Log density of each row under the mixture, (n,), nats."""
+        joint = self.own.log_density + self.log_weights[self.assigned]
+        return np.asarray(joint - np.log(self.own.responsibility))
 
     def _contexts(self, component: int) -> list[Shown]:
         """The contexts of a component: rows that are typical, of its tokens, and outlying."""
@@ -166,8 +174,7 @@ class Gathered:
         """Numbers that tell the rows' tokens apart, (n,)."""
         if self.tokens is None:
             return None
-        ids = row_fact(self.X, "token_ids")
-        return numbered("tokens", self.tokens if ids is None else ids, "write_atlas")[0]
+        return distinct_tokens(self.X, self.tokens, self._given_tokens, "write_atlas")
 
     @cached_property
     def token_totals(self) -> np.ndarray | None:
@@ -195,11 +202,6 @@ class Gathered:
     def _bounds(self) -> np.ndarray:
         owners = [shown.component for shown in self.shown]
         return np.searchsorted(owners, np.arange(self.n_components + 1))
-
-    def coordinates(self, component: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of the sample of the component's rows, coordinates (n, q) along its principal axes, and the axes' shares."""
-        rotation, share = principal_axes(self.mfa.loadings_[component])
-        return self._scores[len(self.shown) + component] @ rotation, share
 
     @property
     def source(self) -> dict[str, Any] | None:

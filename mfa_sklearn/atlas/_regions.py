@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .._base.words import visible
 from ..interpret._text import label_text
 from ._charts import histogram, scatter
+from ._ends import Ends
 from ._figures import Figures
 from ._mixture import Gathered, Shown
 from ._schema import Concept, Context, End, Histogram, Neighbor, Region, Scatter, Token
@@ -34,10 +33,11 @@ class Teller:
         self, gathered: Gathered, figures: Figures, effect: Effect | None = None, effects: Effects | None = None
     ) -> None:
         self._g, self._figures, self._effect, self._effects = gathered, figures, effect, effects
-        self.strings = Strings()
-        self._concepts = gathered.counted and gathered.counted.by_component(
-            np.arange(gathered.n_components), gathered.options.n_concepts
-        )
+        self._ends, self.strings = Ends(gathered), Strings()
+        self._lines = None
+        if gathered.counted is not None:
+            every = np.arange(gathered.n_components)
+            self._lines = gathered.counted.by_component(every, gathered.options.n_concepts)
         self._codes = {label: number for number, label in enumerate(gathered.concepts)}
 
     def region(self, k: int) -> Region:
@@ -47,7 +47,6 @@ class Teller:
         steering = None
         if self._effect is not None and self._effects is not None:
             steering = self._effect.described(self._effects, k, self.strings)
-        facts: dict[str, Any] = {**figures.of(k), "steering": steering, "ends": self._ends(k)}
         return Region(
             component=k,
             label=self._label(k, tokens),
@@ -61,12 +60,14 @@ class Teller:
             outlying=[int(row) for row in g.outlying(k)],
             histogram=self._histogram(k),
             scatter=self._scatter(k),
-            **facts,
+            ends=self._end_list(k),
+            steering=steering,
+            **figures.of(k),  # type: ignore[typeddict-item]
         )
 
     def _label(self, k: int, tokens: list[Token]) -> str:
         found = [label_text(self.strings.found[token["token"]]) for token in tokens[:_N_LABEL]]
-        return " · ".join(found or self._figures.columns(k)) or f"region {k}"
+        return " · ".join(found or self._ends.columns(k)) or f"region {k}"
 
     def _tokens(self, k: int) -> list[Token]:
         g = self._g
@@ -86,10 +87,10 @@ class Teller:
         ]
 
     def _concept_list(self, k: int) -> list[Concept]:
-        if self._concepts is None:
+        if self._lines is None:
             return []
-        start, stop = np.searchsorted(self._concepts["component"], [k, k + 1])
-        lines = self._concepts.iloc[start:stop]
+        start, stop = np.searchsorted(self._lines["component"], [k, k + 1])
+        lines = self._lines.iloc[start:stop]
         q_values = lines["q_value"] if "q_value" in lines else [None] * len(lines)
         columns = zip(lines["label"], lines["count"], lines["share"], lines["lift"], q_values, strict=True)
         return [
@@ -107,8 +108,7 @@ class Teller:
         g, window = self._g, shown.window
         is_row = window.rows >= 0
         rows, k = window.rows[is_row], shown.component
-        log_weight = np.log(max(float(g.mfa.weights_[k]), np.finfo(float).tiny))
-        posterior = np.exp(np.minimum(log_density + log_weight - g.own.log_prob[rows], 0))
+        posterior = np.exp(np.minimum(log_density + g.log_weights[k] - g.log_prob[rows], 0))
         responsibility, score = np.full((2, len(window.rows)), -1)
         responsibility[is_row] = np.rint(100 * posterior)
         score[is_row] = np.rint(g.ordered.score(k, log_density))
@@ -130,18 +130,18 @@ class Teller:
 
     def _scatter(self, k: int) -> Scatter | None:
         g, rows = self._g, self._g.points[k]
-        found = scatter(rows, *g.coordinates(k))
+        found = scatter(rows, g.places[rows], g.axes.shares[k])
         if found is not None and g.tokens is not None:
             found["token"] = self.strings.numbers(g.tokens[rows])
         if found is not None and g.concept_codes is not None:
             found["concept"] = g.concept_codes[rows].tolist()
         return found
 
-    def _ends(self, k: int) -> list[End]:
-        found = self._figures.ends(k)
+    def _end_list(self, k: int) -> list[End]:
+        numbers = self.strings.numbers
         return [
-            End(axis=axis, share=round(share, 4), low=self.strings.numbers(low), high=self.strings.numbers(high))
-            for axis, share, low, high in found
+            End(axis=axis, share=round(share, 4), low=numbers(low), high=numbers(high))
+            for axis, share, low, high in self._ends.of(k)
         ]
 
     @property

@@ -127,7 +127,8 @@ class End(TypedDict):
     share: float
     """Of the variance that the factors model, 0 to 1."""
     low: list[int]
-    """Numbers in `strings`: tokens; of rows without tokens, columns that are smaller or larger there."""
+    """Numbers in `strings`: tokens; of rows that are texts, the outermost ones; of other rows, columns that are smaller
+    or larger there, with a sign."""
     high: list[int]
 
 
@@ -137,7 +138,8 @@ class Change(TypedDict):
     token: int
     """Its number in `strings`."""
     change: float
-    """Of its log probability behind a prompt, nats, averaged over prompts."""
+    """Of its log probability behind a prompt, nats, averaged over prompts. Only tokens are listed to which the model
+    gives at least an equal share of probability (1 over the size of the vocabulary), before or after."""
 
 
 class SteeringEffect(TypedDict):

@@ -69,15 +69,19 @@ class Effect:
     def measure(self) -> Effects:
         """Of all components."""
         baselines = [self._log_probabilities([prompt]) for prompt in self._prompts]
+        before = torch.stack(baselines).exp().mean(0)
         n_components, vocabulary = self._steerer.n_components, baselines[0].shape[1]
         step = max(1, min(_AT_ONCE, _NUMBERS // (_PROMPT_TOKENS * vocabulary)))
         parts = []
         for start in range(0, n_components, step):
             components = list(range(start, min(start + step, n_components)))
-            change = torch.zeros(len(components), vocabulary)
-            for prompt, before in zip(self._prompts, baselines, strict=True):
-                after = self._log_probabilities([prompt] * len(components), components)
-                change += (after - before) / len(self._prompts)
+            change, after = torch.zeros(2, len(components), vocabulary)
+            for prompt, baseline in zip(self._prompts, baselines, strict=True):
+                found = self._log_probabilities([prompt] * len(components), components)
+                change += (found - baseline) / len(self._prompts)
+                after += found.exp() / len(self._prompts)
+            # Of tokens that are next to impossible both before and after, a change says nothing.
+            change[torch.maximum(before, after) < 1 / vocabulary] = torch.nan
             parts.append(self._largest(change))
         return Effects(*(np.concatenate(field) for field in zip(*parts, strict=True)))
 
@@ -91,15 +95,17 @@ class Effect:
 
     def _largest(self, change: Tensor) -> tuple[np.ndarray, ...]:
         n_tokens = min(self._n_tokens, change.shape[1])
-        up, down = change.topk(n_tokens), (-change).topk(n_tokens)
+        up, down = ((sign * change).nan_to_num(nan=-torch.inf).topk(n_tokens) for sign in (1, -1))
         return up.indices.numpy(), down.indices.numpy(), up.values.numpy(), -down.values.numpy()
 
     def described(self, effects: Effects, component: int, strings: Strings) -> SteeringEffect:
         """What the atlas says of one component."""
         tokenizer = getattr(self._steerer.model, "tokenizer", None)
         found = []
-        for tokens, values in ((effects.promoted, effects.promoted_by), (effects.demoted, effects.demoted_by)):
-            numbers = strings.numbers(token_strings(tokenizer, tokens[component]))
-            changes = zip(numbers, values[component].tolist(), strict=True)
+        ends = ((1, effects.promoted, effects.promoted_by), (-1, effects.demoted, effects.demoted_by))
+        for sign, tokens, values in ends:
+            rises = np.isfinite(values[component]) & (np.sign(values[component]) == sign)
+            numbers = strings.numbers(token_strings(tokenizer, tokens[component][rises]))
+            changes = zip(numbers, values[component][rises].tolist(), strict=True)
             found.append([Change(token=token, change=round(by, 3)) for token, by in changes])
         return SteeringEffect(method=self._method, strength=self._alpha, promoted=found[0], demoted=found[1])

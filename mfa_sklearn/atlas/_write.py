@@ -12,6 +12,7 @@ from .._base.checks import check_flag, import_optional
 from .._base.files import as_path, check_folder, check_writable, replacing
 from .._base.words import plural
 from ._data import PROMPTS, atlas_data
+from ._page import render
 from ._schema import FORMAT, Atlas
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..mixture import MFA
 
 # What the page is written with.
-_NEEDED = ("jinja2", "vl_convert", "itables")
+_NEEDED = ("jinja2", "vl_convert")
 # The file that every folder of data has, written last.
 _HEAD = "atlas.json"
 # Tables of each mixture: the list of a region that each is made of.
@@ -139,9 +140,7 @@ def write_atlas(
     )
     if folder is not None:
         write_data(data, folder)
-    from ._page import render
-
-    page = render(data)
+    page = render(dict(data))
     with replacing(output) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     if verbose:
