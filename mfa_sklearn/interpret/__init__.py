@@ -7,6 +7,8 @@ from ._component_map import ComponentMap, component_map
 from ._concepts import concept_components, top_concepts
 from ._display import SubspaceDisplay
 from ._distances import ComponentDistances, component_distances
+from ._ends import factor_ends
+from ._enrichment import concept_enrichment
 from ._matching import match_components
 from ._neighbors import neighbors
 from ._project import Projection, project
@@ -23,7 +25,9 @@ __all__ = [
     "component_map",
     "component_tree",
     "concept_components",
+    "concept_enrichment",
     "describe_components",
+    "factor_ends",
     "format_tokens",
     "match_components",
     "neighbors",
