@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import xlogy
 from scipy.stats import false_discovery_control, hypergeom
+
+from .._base.likelihood_ratio import log_likelihood_ratio
 
 # What a q-value may be at most for a label to count as enriched.
 SIGNIFICANT = 0.05
@@ -32,31 +33,6 @@ def association(count: np.ndarray) -> dict[str, np.ndarray]:
         lift = share / base_rate
     llr = log_likelihood_ratio(count, size, frequency, total)
     return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
-
-
-def log_likelihood_ratio(
-    count: np.ndarray, size: np.ndarray, frequency: np.ndarray, total: float | np.ndarray
-) -> np.ndarray:
-    """``G^2`` of tables of (in the component or not) x (has the label or not), see `top_concepts`.
-
-    Parameters
-    ----------
-    count : ndarray
-        Rows of the component with the label.
-    size, frequency : ndarray of the same shape
-        Rows of the component, and rows with the label.
-    total : float or ndarray of the same shape
-        All rows.
-    """
-    llr = np.zeros(np.shape(count))
-    rows, columns = (size, total - size), (frequency, total - frequency)
-    observed = ((count, size - count), (frequency - count, total - size - frequency + count))
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            # Differences of soft counts may fall below zero in rounding.
-            cell, expected = np.maximum(observed[i][j], 0), row * column / total
-            llr += 2 * xlogy(cell, np.divide(cell, expected, out=np.ones_like(expected), where=expected > 0))
-    return np.sign(count * total - size * frequency) * np.abs(llr)
 
 
 def group_test(regions: np.ndarray, codes: np.ndarray, groups: np.ndarray, n_regions: int, n_labels: int) -> GroupTest:
