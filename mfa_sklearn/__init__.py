@@ -29,6 +29,7 @@ _HOMES = {
     "concept_enrichment": "interpret",
     "describe_components": "interpret",
     "factor_ends": "interpret",
+    "format_components": "interpret",
     "format_tokens": "interpret",
     "neighbors": "interpret",
     "project": "interpret",

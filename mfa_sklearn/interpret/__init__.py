@@ -9,6 +9,7 @@ from ._enrichment import concept_enrichment
 from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
+from ._summary_text import format_components
 from ._top_tokens import format_tokens, top_tokens
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "concept_enrichment",
     "describe_components",
     "factor_ends",
+    "format_components",
     "format_tokens",
     "neighbors",
     "project",
