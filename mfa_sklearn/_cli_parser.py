@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _cli_evaluate, _cli_export
+from . import __version__, _cli_atlas, _cli_evaluate, _cli_export
 from ._base.sites import SITES
 from ._base.words import one_line
 from ._cli_select import add_select
@@ -28,6 +28,7 @@ EXAMPLES = {
     "top-tokens": "top-tokens mixture activations --component 20 --n-tokens 15",
     "concepts": "concepts mixture activations --by-concept -o concepts.csv",
     "plot": "plot mixture activations --component 20 --factors 0 8 -o region.png",
+    "atlas": "atlas mixture activations -o atlas.html",
     "evaluate": "evaluate activations -k 500 -q 10 --plot evaluation.png",
     "steer": 'steer mixture "I think that" --component 20 --alpha 0.6 --generate 20',
     "export": "export mixture --component 20 --alpha 0.6 -o move.safetensors",
@@ -105,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    described = (_add_top_tokens, _add_concepts, _add_plot, _add_evaluate, _add_steer, _add_export)
+    described = (_add_top_tokens, _add_concepts, _add_plot, _add_atlas, _add_evaluate, _add_steer, _add_export)
     for add in (_add_demo, _add_extract, _add_fit, *described, _add_verify):
         add(commands)
     return parser
@@ -300,6 +301,13 @@ def _add_plot(commands: Any) -> None:
     )
     add("--max-labels", type=int, default=250, metavar="N", help="tokens written out at most")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
+    add_force(parser, "a file")
+
+
+def _add_atlas(commands: Any) -> None:
+    parser = _command(commands, "atlas", "all regions in one HTML file to browse, without a network")
+    _add_fitted(parser)
+    _cli_atlas.add_options(parser, device=_DEVICE)
     add_force(parser, "a file")
 
 

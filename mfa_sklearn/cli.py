@@ -16,6 +16,7 @@ from pathlib import Path
 from ._base.files import replacing
 from ._base.home import home_path
 from ._base.words import plural, visible
+from ._cli_atlas import atlas
 from ._cli_evaluate import evaluate
 from ._cli_export import export, factor_scores
 from ._cli_files import PICTURES, as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
@@ -218,6 +219,7 @@ _COMMANDS = {
     "top-tokens": _top_tokens,
     "concepts": _concepts,
     "plot": _plot,
+    "atlas": atlas,
     "evaluate": evaluate,
     "steer": _steer,
     "export": export,

@@ -13,8 +13,9 @@ from .. import __version__
 from .._base.checks import check_count, check_flag, import_optional
 from .._base.words import plural
 from ..interpret._inputs import as_rows, check_mixture
+from ..interpret._matching import check_same_rows
 from ..steering import NEUTRAL_PROMPTS
-from ._comparison import check_same_rows, matches_of
+from ._comparison import matches_of
 from ._figures import Figures
 from ._mixture import Gathered, Options
 from ._regions import Teller
@@ -162,7 +163,7 @@ def _checked(
         check_mixture(against)
         rows = activations if against_activations is None else against_activations
         found.append(Gathered(against, as_rows(rows, against), tokens, labels, options))
-        check_same_rows(*found)
+        check_same_rows(found[0].X, found[1].X, ("activations", "against_activations"))
     return found
 
 

@@ -95,10 +95,7 @@ class Ends:
         """The outermost texts of each component, of rows that are sorted by component, shortened."""
         owners = self._g.assigned[rows]
         starts = np.searchsorted(owners, np.arange(self._g.n_components + 1))
-        return [
-            [_shortened(self._g.texts.text_of(row)) for row in rows[a:b][:_N_TEXTS]]
-            for a, b in pairwise(starts)
-        ]
+        return [[_shortened(self._g.texts.text_of(row)) for row in rows[a:b][:_N_TEXTS]] for a, b in pairwise(starts)]
 
 
 def _column_names(mfa: object) -> list[str]:

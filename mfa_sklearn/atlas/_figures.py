@@ -1,66 +1,85 @@
-"""Figures of the components themselves: how wide they are, how near each other, and what lies along their axes."""
+"""Figures of the components themselves: how wide they are, how near each other, and their places on a map."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
 
-from ..interpret._neighbors import bhattacharyya_distances
+from ..interpret._association import SIGNIFICANT, association
+from ..interpret._component_map import component_map
+from ..interpret._distances import component_distances
+from ..interpret._shape import component_shapes
 from ._mixture import Gathered
+from ._schema import Neighbor
 
 
 class Figures:
-    """Figures of all components of a mixture."""
+    """Figures of all components of a mixture.
+
+    Parameters
+    ----------
+    gathered : Gathered
+
+    Attributes
+    ----------
+    n_clusters : int
+        On the map.
+    """
 
     def __init__(self, gathered: Gathered) -> None:
-        self._g = g = gathered
-        mfa = g.mfa
-        means, W = np.asarray(mfa.means_, dtype=np.float64), np.asarray(mfa.loadings_, dtype=np.float64)
-        noise = np.broadcast_to(np.asarray(mfa.noise_variance_, dtype=np.float64), means.shape)
-        self._distance = bhattacharyya_distances(np.arange(len(means)), means, W, noise)
-        np.fill_diagonal(self._distance, np.inf)
-        power = np.square(W).sum(2)
-        trace = noise.sum(1) + power.sum(1)
-        square = np.square(noise).sum(1) + 2 * (noise * power).sum(1) + np.square(W.mT @ W).sum((1, 2))
-        self._spread, self._dimension = np.sqrt(trace), trace**2 / square
-        self._xy = PCA(2, random_state=0).fit_transform(means) if min(means.shape) > 1 else np.zeros((len(means), 2))
-        self._sharp = g.own.sharpness
-        energy = np.square(np.linalg.svd(W, compute_uv=False)) if W.shape[2] else np.zeros((len(means), 0))
-        self._share = energy / np.maximum(energy.sum(1, keepdims=True), 1e-300)
-        self._enriched = None if g.counted is None else (g.counted.tested.q_value <= 0.05).sum(1)
-
-    n_clusters = 1
+        self._g = gathered
+        self._distances = component_distances(gathered.mfa)
+        self._total = self._distances.bhattacharyya
+        self._map = component_map(gathered.mfa, self._distances, random_state=gathered.options.random_state)
+        self.n_clusters = len(np.unique(self._map.clusters))
+        self._shapes, self._sharpness = component_shapes(gathered.mfa), gathered.own.sharpness
+        self._enriched = self._purity = None
+        if gathered.counted is not None:
+            self._enriched = (gathered.counted.tested.q_value <= SIGNIFICANT).sum(1)
+            self._purity = association(gathered.counted.count)["share"].max(1)
 
     def of(self, k: int) -> dict[str, Any]:
         """The figures of one component."""
-        g, share = self._g, self._share[k]
-        counts = None if g.counted is None else g.counted.count[k]
         return {
-            "weight": float(f"{g.mfa.weights_[k]:.4g}"),
-            "sharpness": round(float(self._sharp[k]), 4) if g.ordered.sizes[k] else None,
-            "spread": float(f"{self._spread[k]:.4g}"),
-            "dimension": round(float(self._dimension[k]), 2),
-            "factors_90": int(np.searchsorted(np.cumsum(share), 0.9 - 1e-12) + 1) if share.any() else 0,
-            "purity": None if counts is None or not counts.sum() else round(float(counts.max() / counts.sum()), 4),
+            "weight": figures(self._g.mfa.weights_[k], 4),
+            "sharpness": _known(self._sharpness[k]),
+            "spread": figures(self._shapes["spread"][k], 4),
+            "dimension": round(float(self._shapes["dimension"][k]), 2),
+            "factors_90": int(self._shapes["factors_90"][k]),
+            "purity": None if self._purity is None else _known(self._purity[k]),
             "n_enriched": None if self._enriched is None else int(self._enriched[k]),
-            "x": float(f"{self._xy[k, 0]:.4g}"),
-            "y": float(f"{self._xy[k, 1]:.4g}"),
-            "cluster": 0,
+            "x": round(float(self._map.coordinates[k, 0]), 4),
+            "y": round(float(self._map.coordinates[k, 1]), 4),
+            "cluster": int(self._map.clusters[k]),
         }
 
-    def neighbors(self, k: int) -> list[dict[str, Any]]:
+    def neighbors(self, k: int) -> list[Neighbor]:
         """The components nearest to one."""
-        d = self._distance[k]
-        order = np.argsort(d, kind="stable")[: min(self._g.options.n_neighbors, len(d) - 1)]
+        distance = self._total[k].copy()
+        distance[k] = np.inf
+        nearest = np.argsort(distance, kind="stable")[: min(self._g.options.n_neighbors, len(distance) - 1)]
         return [
-            {
-                "component": int(j),
-                "distance": float(f"{d[j]:.4g}"),
-                "mean": None,
-                "covariance": None,
-                "overlap": float(f"{np.exp(-d[j]):.3g}"),
-            }
-            for j in order
+            Neighbor(
+                component=int(other),
+                distance=figures(distance[other], 4),
+                mean=figures(self._distances.mean[k, other], 4),
+                covariance=figures(self._distances.covariance[k, other], 4),
+                overlap=figures(np.exp(-distance[other]), 3),
+            )
+            for other in nearest
         ]
+
+
+def figures(value: float, n_digits: int) -> float:
+    """A number with so many significant digits.
+
+    >>> figures(1234.567, 4), figures(0.000123456, 3)
+    (1235.0, 0.000123)
+    """
+    return float(f"{value:.{n_digits}g}")
+
+
+def _known(share: float) -> float | None:
+    """A share to four decimals, None where there is nothing to take one of."""
+    return round(float(share), 4) if np.isfinite(share) else None

@@ -95,7 +95,7 @@ class Gathered:
         parts: list[Accumulator | None] = [self.own, places, self.counted, ranking, occurrences]
         said(f"going through {self.n_rows:,} rows")
         scan(mfa, X, *(part for part in parts if part is not None))
-        self.places, self.ordered = places.coordinates, OrderedRows(self.own)
+        self.places, self.ordered = places.coordinates, OrderedRows(self.own, places.complete)
         self.top_tokens: pd.DataFrame | None = None
         if ranking is not None:
             random = check_random_state(0)
@@ -124,6 +124,11 @@ class Gathered:
     def assigned(self) -> np.ndarray:
         """The most probable component of each row, (n,)."""
         return self.own.components
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many rows each component has, (K,)."""
+        return self.own.size
 
     @cached_property
     def log_weights(self) -> np.ndarray:

@@ -16,15 +16,18 @@ class OrderedRows:
     ----------
     own : OwnRows
         That was shown all rows.
+    complete : ndarray of bool of shape (n,)
+        Rows without missing values; the densities of others do not compare, and they are left out.
 
     Attributes
     ----------
     sizes : ndarray of shape (K,)
-        How many rows each component has.
+        How many of these rows each component has.
     """
 
-    def __init__(self, own: OwnRows) -> None:
-        self._order = np.lexsort((own.log_density, own.components))
+    def __init__(self, own: OwnRows, complete: np.ndarray) -> None:
+        order = np.lexsort((own.log_density, own.components))
+        self._order = order[complete[order]]
         self._log_density = own.log_density[self._order]
         self._starts = np.searchsorted(own.components[self._order], np.arange(own.n_components + 1))
         self.sizes = np.diff(self._starts)

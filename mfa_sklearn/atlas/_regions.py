@@ -10,7 +10,7 @@ from ._charts import histogram, scatter
 from ._ends import Ends
 from ._figures import Figures
 from ._mixture import Gathered, Shown
-from ._schema import Concept, Context, End, Histogram, Neighbor, Region, Scatter, Token
+from ._schema import Concept, Context, End, Histogram, Region, Scatter, Token
 from ._steering import Effect, Effects
 from ._strings import Strings
 
@@ -50,11 +50,11 @@ class Teller:
         return Region(
             component=k,
             label=self._label(k, tokens),
-            size=int(g.ordered.sizes[k]),
+            size=int(g.sizes[k]),
             concept=concepts[0]["concept"] if concepts else None,
             tokens=tokens,
             concepts=concepts,
-            neighbors=[Neighbor(**line) for line in figures.neighbors(k)],  # type: ignore[typeddict-item]
+            neighbors=figures.neighbors(k),
             contexts=[self._context(shown, density) for shown, density in g.contexts_of(k)],
             typical=[int(row) for row in g.typical(k)],
             outlying=[int(row) for row in g.outlying(k)],
@@ -73,7 +73,7 @@ class Teller:
         g = self._g
         if g.top_tokens is None or g.token_codes is None or g.token_totals is None:
             return []
-        lines, size = g.tokens_of(k), int(g.ordered.sizes[k])
+        lines, size = g.tokens_of(k), int(g.sizes[k])
         totals = g.token_totals[g.token_codes[lines["row"]]]
         return [
             Token(
