@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._data import atlas_data
+from ._atlas_data import atlas_data
 from ._schema import Atlas
-from ._write import write_atlas
+from ._write_atlas import write_atlas
 
 __all__ = ["Atlas", "atlas_data", "write_atlas"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..interpret._matching import matched
-from ._mixture import Gathered
+from ._gathered import Gathered
 from ._schema import Match
 
 

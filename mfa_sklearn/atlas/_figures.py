@@ -10,7 +10,7 @@ from ..interpret._association import SIGNIFICANT, association
 from ..interpret._component_map import component_map
 from ..interpret._distances import component_distances
 from ..interpret._shape import component_shapes
-from ._mixture import Gathered
+from ._gathered import Gathered
 from ._schema import Neighbor
 
 

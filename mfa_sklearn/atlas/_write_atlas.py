@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.checks import check_flag, import_optional
 from .._base.files import as_path, check_folder, check_writable, replacing
 from .._base.words import plural
-from ._data import PROMPTS, atlas_data
+from ._atlas_data import PROMPTS, atlas_data
 from ._page import render
 from ._schema import FORMAT, Atlas
 

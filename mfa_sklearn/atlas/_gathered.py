@@ -17,10 +17,10 @@ from ..interpret._occurrences import Occurrences
 from ..interpret._own_rows import OwnRows
 from ..interpret._scan import Accumulator, scan
 from ..interpret._top_tokens import TokenRanking, distinct_tokens
-from ._charts import OtherRows, sample_of
 from ._context import Texts, Window, varied
 from ._ordered import OrderedRows
 from ._pairs import pair_log_density
+from ._region_charts import OtherRows, sample_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,12 +6,12 @@ import numpy as np
 
 from .._base.words import visible
 from ..interpret._text import label_text
-from ._charts import histogram, scatter
-from ._ends import Ends
+from ._axis_ends import Ends
+from ._effects import Effect, Effects
 from ._figures import Figures
-from ._mixture import Gathered, Shown
+from ._gathered import Gathered, Shown
+from ._region_charts import histogram, scatter
 from ._schema import Concept, Context, End, Histogram, Region, Scatter, Token
-from ._steering import Effect, Effects
 from ._strings import Strings
 
 # Tokens that stand for a region.

@@ -16,11 +16,11 @@ from ..interpret._inputs import as_rows, check_mixture
 from ..interpret._matching import check_same_rows
 from ..steering import NEUTRAL_PROMPTS
 from ._comparison import matches_of
+from ._effects import Effect, Effects
 from ._figures import Figures
-from ._mixture import Gathered, Options
-from ._regions import Teller
+from ._gathered import Gathered, Options
+from ._region_facts import Teller
 from ._schema import FORMAT, VERSION, Atlas, Mixture
-from ._steering import Effect, Effects
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
