@@ -14,10 +14,11 @@ function mixtureFacts(mixture) {
 
 function overviewPage(mixture, tableOnly) {
   const map = tableOnly ? null : mapPanel(mixture);
-  const table = tablePanel(mixture, (found) => map?.highlight(found));
+  const table = tablePanel(mixture, (found) => map?.highlight(found), map?.control ?? "");
   table.start();
   const title = tableOnly ? "All regions" : visible(atlas.title || "Atlas");
-  return [make("h1", { tabindex: -1, dir: "auto" }, title), mixtureFacts(mixture), table.element, map?.element ?? ""].sort((a, b) => Number(a === table.element) - Number(b === table.element));
+  const heading = make("h1", { tabindex: -1, dir: "auto", class: tableOnly ? null : "visually-hidden" }, title);
+  return [heading, mixtureFacts(mixture), table.controls, map?.element ?? "", table.element];
 }
 
 // From an address to [title, elements of the page].
