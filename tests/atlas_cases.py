@@ -9,7 +9,7 @@ import numpy as np
 HOSTILE = [
     "<script>window.harmed = 1</script>",
     "</script><img src=x onerror='window.harmed = 1'>",
-    "\"><svg onload=\"window.harmed = 1\">",
+    '"><svg onload="window.harmed = 1">',
     "<!-- <script>",
     "{{ 7 * 7 }} ${7 * 7} `x`",
     " \u202egnp.exe",
@@ -48,7 +48,9 @@ def atlas_case(
     """
     rng = np.random.default_rng(seed)
     made = [_mixture(rng, f"seed {i}", n_regions, texts, hostile, n_contexts, n_points) for i in range(mixtures)]
-    pairs = [{"first": k, "second": k, "shared": 40 + k, "jaccard": round(1 / (k + 1.2), 3)} for k in range(n_regions - 1)]
+    pairs = [
+        {"first": k, "second": k, "shared": 40 + k, "jaccard": round(1 / (k + 1.2), 3)} for k in range(n_regions - 1)
+    ]
     return {
         "format": "mfa-sklearn atlas",
         "version": 1,
@@ -110,7 +112,13 @@ def _region(
         "typical": [3 * k, 3 * k + 1],
         "outlying": [3 * k + 2],
         "neighbors": [
-            {"component": other, "distance": 1.5 * i + 1, "mean": 1.0 * i, "covariance": 0.5 * i + 1, "overlap": 0.2 / i}
+            {
+                "component": other,
+                "distance": 1.5 * i + 1,
+                "mean": 1.0 * i,
+                "covariance": 0.5 * i + 1,
+                "overlap": 0.2 / i,
+            }
             for i, other in enumerate(near, start=1)
         ],
     }

@@ -34,7 +34,7 @@ function mapSpec(mixture, choice, width, height) {
   const order = [...mixture.regions].sort((a, b) => b.size - a.size);
   const most = order[0]?.size || 1;
   const all = order.reduce((sum, region) => sum + region.size, 0) || 1;
-  const largest = Math.min(0.22 * width * height * (most / all), 2400);
+  const largest = Math.min(0.16 * width * height * (most / all), 2400);
   const values = order.map((region, rank) => {
     const group = groups?.get(choice.value(region));
     return {

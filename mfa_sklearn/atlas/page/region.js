@@ -135,9 +135,10 @@ function labeledPoints(scatter) {
 
 function axisTitle(region, axis) {
   const ends = (region.ends || []).find((end) => end.axis === axis.axis);
-  const words = (tokens) => tokens.slice(0, 3).map((token) => cut(label(stringOf(region.mixture, token)), 12)).join(" ");
+  const [most, longest] = region.tokens?.length ? [3, 12] : [1, 26];
+  const words = (tokens) => tokens.slice(0, most).map((token) => cut(label(stringOf(region.mixture, token)), longest)).join(" ");
   const name = `axis ${axis.axis} (${percent(axis.share)})`;
-  return ends?.low.length ? `← ${words(ends.low)}   ·   ${name}   ·   ${words(ends.high)} →` : name;
+  return ends?.low.length || ends?.high.length ? `← ${words(ends.low)}   ·   ${name}   ·   ${words(ends.high)} →` : name;
 }
 
 function scatterPanel(region) {

@@ -3,8 +3,10 @@
 
 const LINES = 100;
 
-function sortableTable({ columns, caption, sort, descending = true, name, described }) {
-  const state = { rows: [], sort, descending, lines: LINES };
+// What is asked of it stays in `memory`, so that it is there again when a reader comes back.
+
+function sortableTable({ columns, caption, sort, name, described, memory = {} }) {
+  const state = Object.assign(memory, { sort, descending: true, lines: LINES, ...memory, rows: [] });
   const body = make("tbody");
   const more = make("p", { class: "more" });
   const heads = columns.map((column, place) => make("th", { scope: "col", class: column.numeric && "numeric" },
@@ -49,7 +51,7 @@ function sortableTable({ columns, caption, sort, descending = true, name, descri
   }
 
   const region = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
-  return { element: make("div", {}, region, more), fill: (rows) => { state.rows = rows; state.lines = LINES; fill(); } };
+  return { element: make("div", {}, region, more), fill: (rows) => { state.rows = rows; fill(); } };
 }
 
 // The table of all regions: its columns, without those of which nothing is known.
@@ -88,17 +90,18 @@ function foundMark(region, question) {
 
 // The table with its search. `changed(regions or null)` hears what was found.
 function tablePanel(mixture, changed, ...beside) {
-  let question = "";
+  const memory = (mixture.memory ??= { question: "" });
+  let question = memory.question;
   const status = make("p", { role: "status", "aria-live": "polite", class: "status" });
-  const input = make("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", placeholder: "token, concept, word of a context, number",
-    "aria-describedby": "search-help", oninput: () => find(input.value) });
+  const input = make("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", value: question, placeholder: "token, concept, word of a context, number",
+    "aria-describedby": "search-help", oninput: () => { memory.lines = LINES; find(input.value); } });
   const columns = regionColumns(mixture, () => question);
-  const table = sortableTable({ columns, sort: Math.max(0, columns.findIndex((column) => column.title === "Rows")), name: "region",
+  const table = sortableTable({ columns, sort: Math.max(0, columns.findIndex((column) => column.title === "Rows")), name: "region", memory,
     caption: `Regions of ${visible(mixture.name || "the mixture")}`, described: (text) => status.replaceChildren(`${counted()} ${text}`) });
   let found = mixture.regions;
   const counted = () => `${question ? `${whole(found.length)} of ` : ""}${plural(mixture.regions.length, "region")}.`;
   const find = (text) => {
-    question = text.trim();
+    question = memory.question = text.trim();
     found = search(mixture, question);
     table.fill(found);
     status.replaceChildren(counted());
@@ -107,5 +110,5 @@ function tablePanel(mixture, changed, ...beside) {
   const controls = make("div", { class: "controls", role: "search" },
     make("label", { class: "control", for: "search" }, "Search"), input,
     make("span", { id: "search-help", class: "visually-hidden" }, "In tokens, concepts, numbers and contexts; every word has to occur."), ...beside, status);
-  return { element: section("Table", "", table.element), controls, find, start: () => find("") };
+  return { element: section("Table", "", table.element), controls, find, start: () => find(question) };
 }
