@@ -72,7 +72,9 @@ def _json(data: dict[str, Any]) -> str:
     try:
         text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
-        raise ValueError(f"the atlas's data cannot be written as JSON ({error}): give unknown numbers as None") from error
+        raise ValueError(
+            f"the atlas's data cannot be written as JSON ({error}): give unknown numbers as None"
+        ) from error
     return text.translate(_ESCAPES)
 
 
@@ -102,6 +104,12 @@ def _policy(scripts: list[str], style: str) -> str:
     """No request, no script but `scripts`, no evaluation of strings; styles cannot load anything either."""
     hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(code.encode()).digest()).decode()}'" for code in scripts)
     sheet = f"'sha256-{b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src {sheet}; img-src data:; base-uri 'none'; form-action 'none'"
-    )
+    rules = {
+        "default-src": "'none'",
+        "script-src": hashes,
+        "style-src": sheet,
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())

@@ -73,15 +73,15 @@ const pointAt = (drawing) => (handler, event, item, value) => {
 };
 
 // Labels beside points, the first ones first, none over another.
-function labelMark(name, width, height, fontSize = 11) {
+function labelMark(name, text, fontSize = 11) {
   return {
     type: "text", from: { data: name }, interactive: false,
-    encode: { enter: {
-      text: { field: "datum.text" }, fontSize: { value: fontSize }, font: { value: FONT }, fill: { value: "var(--ink)" },
+    encode: { update: { text }, enter: {
+      fontSize: { value: fontSize }, font: { value: FONT }, fill: { value: "var(--ink)" },
       stroke: { value: "var(--paper)" }, strokeWidth: { value: 3 }, strokeJoin: { value: "round" },
     } },
     transform: [{
-      type: "label", size: [width, height], avoidBaseMark: false, offset: [2], padding: null,
+      type: "label", size: { signal: "[width, height]" }, avoidBaseMark: false, offset: [2], padding: 0,
       anchor: ["right", "left", "top", "bottom", "top-right", "bottom-right", "top-left", "bottom-left"],
       sort: { field: "datum.rank", order: "ascending" },
     }],
@@ -100,10 +100,10 @@ function histogramSpec(histogram, width, height) {
   const end = bins[bins.length - 1];
   const x = (field) => ({ scale: "x", field });
   return {
-    width, height, padding: 0, autosize: { type: "fit", contains: "padding" }, config: { axis: AXIS },
+    width, height, padding: 3, autosize: { type: "fit", contains: "padding" }, config: { axis: AXIS },
     data: [{ name: "bins", values: bins }, { name: "line", values: [...bins, { ...end, from: end.to }] }],
     scales: [
-      { name: "x", type: "linear", domain: [histogram.low, histogram.high], range: "width", nice: false },
+      { name: "x", type: "linear", domain: [histogram.low, histogram.high], range: "width", nice: false, zero: false },
       { name: "y", type: "linear", domain: [0, Math.max(...bins.map((bin) => Math.max(bin.own, bin.other)))], range: "height", nice: true },
     ],
     axes: [
@@ -121,8 +121,8 @@ function histogramSpec(histogram, width, height) {
   };
 }
 
-// The scatter of a region's rows along two of its principal axes, one label for each of the frequent tokens.
-function scatterSpec(points, colors, titles, width, height) {
+// The scatter of a region's rows along its principal axes, one label for each of the frequent tokens.
+function scatterSpec(points, titles, width, height) {
   const domain = (key) => [Math.min(...points.map((point) => point[key])), Math.max(...points.map((point) => point[key]))];
   const scale = (name, range) => ({ name, type: "linear", domain: domain(name), range, zero: false, nice: true });
   const axis = (orient, name) => ({ orient, scale: name, title: titles[name], grid: true, tickCount: 5, titleLimit: (orient === "left" ? height : width) - 40 });
@@ -130,12 +130,12 @@ function scatterSpec(points, colors, titles, width, height) {
     width, height, padding: 2, autosize: { type: "fit", contains: "padding" }, config: { axis: AXIS },
     data: [{ name: "points", values: points }],
     scales: [scale("x", "width"), scale("y", "height")],
-    axes: [axis("bottom", "x"), axis("left", "y")],
+    axes: titles.y ? [axis("bottom", "x"), axis("left", "y")] : [axis("bottom", "x")],
     marks: [
       { type: "symbol", name: "dots", from: { data: "points" }, encode: { enter: {
         x: { scale: "x", field: "x" }, y: { scale: "y", field: "y" }, size: { value: points.length > 400 ? 14 : 24 },
-        fill: { field: "color" }, fillOpacity: { value: 0.7 }, tooltip: { signal: "datum" } } } },
-      labelMark("dots", { signal: "width" }, { signal: "height" }, 11),
+        fill: { field: "color" }, fillOpacity: { value: 0.8 }, tooltip: { signal: "datum" } } } },
+      labelMark("dots", { field: "datum.text" }),
     ],
   };
 }

@@ -12,7 +12,7 @@ function comparePage() {
         cell: (match) => make("a", { href: `#/compare/${match.first}/${match.second}` }, fixed(match.jaccard), hidden(`: regions ${match.first} and ${match.second} side by side`)) },
       { title: "Shared", note: "Rows that both regions hold", numeric: true, value: (match) => match.shared, cell: (match) => whole(match.shared) },
       ...[0, 1].map((side) => ({ title: names[side] || `mixture ${side + 1}`, kind: "tokens", note: "The region of this mixture", value: (match) => pair(match)[side].component, cell: (match) => regionLink(pair(match)[side], 70) })),
-      ...[0, 1].map((side) => ({ title: side ? "Rows there" : "Rows here", numeric: true, note: `Rows of the region in ${names[side]}`, value: (match) => pair(match)[side].size, cell: (match) => whole(pair(match)[side].size) })),
+      ...[0, 1].map((side) => ({ title: side ? "Rows (second)" : "Rows (first)", numeric: true, note: `Rows of the region in ${names[side]}`, value: (match) => pair(match)[side].size, cell: (match) => whole(pair(match)[side].size) })),
     ],
   });
   table.fill(matches);

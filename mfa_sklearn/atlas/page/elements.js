@@ -25,14 +25,17 @@ const hidden = (text) => make("span", { class: "visually-hidden" }, text);
 // Numbers: counts with separators, measures with three digits, shares in percent.
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const DIGITS = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
+const ALIGNED = new Intl.NumberFormat("en-US", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
 const known = (value) => value !== null && value !== undefined;
-const write = (format) => (value) => (known(value) ? format(value) : "–");
+const write = (format) => (value) => (known(value) ? format(value).replace("-", "−") : "–");
 const whole = write((value) => WHOLE.format(value));
 const digits = write((value) => DIGITS.format(value));
+const aligned = write((value) => ALIGNED.format(value));
 const fixed = write((value) => value.toFixed(2));
 const percent = write((value) => `${value >= 0.0995 ? Math.round(100 * value) : DIGITS.format(100 * value)} %`);
-const signed = write((value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`);
-const small = write((value) => (value < 1e-4 ? value.toExponential(0).replace("e-", "e−") : DIGITS.format(value)));
+const percents = write((value) => `${(100 * value).toFixed(value && value < 0.001 ? 3 : 2)} %`);
+const signed = write((value) => `${value < 0 ? "" : "+"}${value.toFixed(2)}`);
+const small = write((value) => (value < 1e-4 ? (value < 1e-12 ? "< 1e-12" : value.toExponential(0)) : DIGITS.format(value)));
 const plural = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 // What a text is as a reader may see it: what controls direction, has no width or no sign of its own is written out.

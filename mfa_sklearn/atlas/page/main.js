@@ -14,10 +14,11 @@ function mixtureFacts(mixture) {
 
 function overviewPage(mixture, tableOnly) {
   const map = tableOnly ? null : mapPanel(mixture);
-  const table = tablePanel(mixture, (found) => map?.highlight(found));
+  const table = tablePanel(mixture, (found) => map?.highlight(found), map?.control ?? "");
   table.start();
   const title = tableOnly ? "All regions" : visible(atlas.title || "Atlas");
-  return [make("h1", { tabindex: -1, dir: "auto" }, title), mixtureFacts(mixture), table.element, map?.element ?? ""].sort((a, b) => Number(a === table.element) - Number(b === table.element));
+  const heading = make("h1", { tabindex: -1, dir: "auto", class: tableOnly ? null : "visually-hidden" }, title);
+  return [heading, mixtureFacts(mixture), table.controls, map?.element ?? "", table.element];
 }
 
 // From an address to [title, elements of the page].
@@ -51,6 +52,7 @@ function showViews(hash) {
   document.getElementById("views").replaceChildren(...views);
 }
 
+let searching = false; // whether the next page is opened in order to search
 function navigate(moved = true) {
   const [title, build] = pageAt(location.hash);
   forgetCharts(main);
@@ -58,18 +60,21 @@ function navigate(moved = true) {
   document.title = title ? `${title} – ${TITLE}` : TITLE;
   showViews(location.hash || "#/");
   if (moved) {
-    window.scrollTo(0, 0);
-    main.querySelector("h1")?.focus({ preventScroll: true });
+    window.scrollTo(0, history.state?.y ?? 0);
+    (searching ? document.getElementById("search") : main.querySelector("h1"))?.focus({ preventScroll: true });
   }
+  searching = false;
 }
 
 function focusSearch() {
-  if (!document.getElementById("search")) {
-    location.hash = `${/^#\/second/.test(location.hash) ? PREFIX[1] : PREFIX[0]}table`;
-    navigate();
-  }
-  document.getElementById("search").focus();
+  const input = document.getElementById("search");
+  searching = !input;
+  if (input) input.focus();
+  else location.hash = `${/^#\/second/.test(location.hash) ? PREFIX[1] : PREFIX[0]}table`;
 }
+
+// Where a page was left is where the way back leads.
+document.addEventListener("click", () => history.replaceState({ y: window.scrollY }, ""), { capture: true });
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, [role=region]")) return;

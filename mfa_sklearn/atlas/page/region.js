@@ -40,7 +40,13 @@ function conceptsPanel(region) {
     known(item.q_value) ? make("span", { class: item.q_value <= 0.05 && "significant" }, small(item.q_value)) : "–"]);
   const several = known(region.n_enriched) ? ` ${plural(region.n_enriched, "concept")} with q of at most 0.05.` : "";
   return section("Concepts", `Labels of the rows. The q-value is the expected share of false finds among all concepts that look at least as enriched; bold: at most 0.05.${several}`,
-    simpleTable("Concepts", [["Concept"], ["Rows", true], ["Share", true], ["Lift", true], ["q", true]], rows));
+    simpleTable("Concepts", ...knownColumns([["Concept"], ["Rows", true], ["Share", true], ["Lift", true], ["q", true]], rows)));
+}
+
+// Leaves out the columns in which nothing is known.
+function knownColumns(heads, rows) {
+  const kept = heads.map((_, place) => rows.some((row) => row[place] !== "–"));
+  return [heads.filter((_, place) => kept[place]), rows.map((row) => row.filter((_, place) => kept[place]))];
 }
 
 const KINDS = { typical: "Typical", token: "Of a distinguishing token", outlying: "Outlying" };
@@ -53,23 +59,31 @@ function contextFigure(mixture, context, shade) {
     const responsibility = context.responsibility?.[place] ?? -1;
     const score = context.score?.[place] ?? -1;
     const title = value < 0 ? "no row of this mixture" : `responsibility ${(responsibility / 100).toFixed(2)}${score >= 0 ? `, score above ${score} % of its own rows` : ""}`;
-    return make(place === context.at ? "mark" : "span", { class: "t", title, "--shade": value > 0 ? value / 100 : null }, visible(text));
+    const core = text.trimStart();
+    return [core ? visible(text.slice(0, text.length - core.length)) : "",
+      make(place === context.at ? "mark" : "span", { class: "t", title, "--shade": value > 0 ? value / 100 : null }, visible(core || text))];
   });
   const concept = conceptOf(mixture, context.concept);
-  const notes = [concept && isolated(visible(concept)), known(context.log_density) && `log density ${digits(context.log_density)} nats`, known(context.row) && `row ${whole(context.row)}`].filter(Boolean);
+  const notes = [concept && isolated(visible(concept)), known(context.log_density) && `log density ${digits(context.log_density)} nats`, known(context.row) && `row ${context.row}`].filter(Boolean);
   return make("li", {}, make("p", { class: "context", dir: "auto" }, spans),
     make("p", { class: "count" }, notes.flatMap((note, place) => (place ? [" · ", note] : [note]))));
 }
 
-function contextsPanel(region, { limit = Infinity } = {}) {
+function contextsPanel(region, { limit = 6 } = {}) {
   const contexts = region.contexts || [];
   if (!contexts.length) return "";
   const mixture = region.mixture;
   const holder = make("div");
-  const fill = (shade) => holder.replaceChildren(...Object.entries(KINDS).map(([kind, title]) => {
-    const some = contexts.filter((context) => context.kind === kind).slice(0, limit);
-    return some.length ? make("div", {}, make("h3", {}, title), make("ul", { class: "contexts" }, some.map((context) => contextFigure(mixture, context, shade)))) : "";
-  }).filter(Boolean));
+  let shown = "responsibility";
+  const fill = (shade) => {
+    shown = shade;
+    holder.replaceChildren(...Object.entries(KINDS).map(([kind, title]) => {
+      const some = contexts.filter((context) => context.kind === kind);
+      if (!some.length) return "";
+      return make("div", {}, make("h3", {}, title), make("ul", { class: "contexts" }, some.slice(0, limit).map((context) => contextFigure(mixture, context, shade))),
+        some.length > limit ? make("button", { type: "button", class: "small", onclick: () => { limit = Infinity; fill(shown); } }, `Show ${some.length - limit} more`) : "");
+    }).filter(Boolean));
+  };
   const name = `shade-${section.count}`;
   const choice = (shade, text) => make("label", {}, make("input", { type: "radio", name, value: shade, checked: shade === "responsibility", onchange: () => fill(shade) }), ` ${text}`);
   fill("responsibility");
@@ -86,7 +100,7 @@ function histogramPanel(region) {
     return total ? histogram.low + step * (counts.reduce((sum, count, place) => sum + count * (place + 0.5), 0) / total) : null;
   };
   const summary = `Its own rows lie around ${digits(mean(histogram.own))} nats, other rows around ${digits(mean(histogram.others))}.`;
-  return section("Scores", "How well rows fit this region’s density. The further the two stand apart, the clearer the region.",
+  return section("Scores", "How well rows fit this region’s density. The further the two stand apart, the clearer the region; the first bar also holds what lies below it.",
     make("p", { class: "key" }, make("span", { class: "swatch own", "aria-hidden": "true" }), "its own rows ",
       make("span", { class: "swatch others", "aria-hidden": "true" }), "a sample of other rows"),
     chart(`Histogram of log densities. ${summary}`, (width) => histogramSpec(histogram, width, 210), {
@@ -104,7 +118,7 @@ function scatterPoints(region) {
   const place = (value, [low, high]) => low + (value / 1000) * (high - low);
   const labeled = labeledPoints(scatter);
   const points = scatter.x.map((x, i) => ({
-    x: place(x, scatter.x_range), y: place(scatter.y[i], scatter.y_range), row: scatter.row?.[i], token: scatter.token?.[i], concept: scatter.concept?.[i],
+    x: place(x, scatter.x_range), y: scatter.axes[1] ? place(scatter.y[i], scatter.y_range) : (i * 0.618034) % 1, row: scatter.row?.[i], token: scatter.token?.[i], concept: scatter.concept?.[i],
     color: order.length ? colors.get(scatter.concept?.[i]) || OTHER : PALETTE[0],
     rank: labeled.get(i) ?? 1000, text: labeled.has(i) ? cut(label(stringOf(mixture, scatter.token[i])), 18) : "",
   }));
@@ -120,29 +134,31 @@ function labeledPoints(scatter) {
 }
 
 function axisTitle(region, axis) {
-  if (!known(axis.axis)) return "distance from the axis";
   const ends = (region.ends || []).find((end) => end.axis === axis.axis);
-  const words = (tokens) => tokens.slice(0, 3).map((token) => cut(label(stringOf(region.mixture, token)), 12)).join(" ");
+  const [most, longest] = region.tokens?.length ? [3, 12] : [1, 26];
+  const words = (tokens) => tokens.slice(0, most).map((token) => cut(label(stringOf(region.mixture, token)), longest)).join(" ");
   const name = `axis ${axis.axis} (${percent(axis.share)})`;
-  return ends?.low.length ? `← ${words(ends.low)}   ·   ${name}   ·   ${words(ends.high)} →` : name;
+  return ends?.low.length || ends?.high.length ? `← ${words(ends.low)}   ·   ${name}   ·   ${words(ends.high)} →` : name;
 }
 
 function scatterPanel(region) {
   const scatter = region.scatter;
   if (!scatter?.x?.length) return "";
   const { points, colors } = scatterPoints(region);
-  const titles = { x: axisTitle(region, scatter.axes[0]), y: axisTitle(region, scatter.axes[1] || {}) };
+  const titles = { x: axisTitle(region, scatter.axes[0]), y: scatter.axes[1] && axisTitle(region, scatter.axes[1]) };
+  const meaning = titles.y ? "" : " There is one axis; heights are there only to tell the rows apart.";
   const legend = [...colors].map(([concept, color]) => make("li", {}, make("span", { class: "swatch", "--swatch": color, "aria-hidden": "true" }), isolated(visible(conceptOf(region.mixture, concept)))));
-  const lines = (point) => [known(point.token) && point.token >= 0 ? `“${visible(stringOf(region.mixture, point.token))}”` : "", visible(conceptOf(region.mixture, point.concept) || ""), known(point.row) ? `row ${whole(point.row)}` : ""].filter(Boolean);
-  return section("Inside the region", "Its rows along the principal axes of its factors; the percentages are shares of the variance that the factors model. Each frequent token is named once.",
+  const lines = (point) => [known(point.token) && point.token >= 0 ? `“${visible(stringOf(region.mixture, point.token))}”` : "", visible(conceptOf(region.mixture, point.concept) || ""), known(point.row) ? `row ${point.row}` : ""].filter(Boolean);
+  return section("Inside the region", "A sample of its rows along the principal axes of its factors, in standard deviations; percentages are shares of the variance that the factors model." + (scatter.token?.length ? " Each frequent token is named once." : "") + meaning,
     legend.length ? make("ul", { class: "legend" }, legend) : "",
-    chart(`Scatter of ${plural(points.length, "row")}. Horizontally ${titles.x}; vertically ${titles.y}.`, (width) => scatterSpec(points, colors, titles, width, 340), { height: 340, lines }));
+    chart(`Scatter of ${plural(points.length, "row")}. Horizontally ${titles.x}${titles.y ? `; vertically ${titles.y}` : ""}.`, (width) => scatterSpec(points, titles, width, titles.y ? 340 : 130), { height: titles.y ? 340 : 130, lines }));
 }
 
 function endsPanel(region) {
   if (!region.ends?.length) return "";
   const chips = (tokens) => make("span", { class: "chips" }, tokens.map((token) => tokenChip(stringOf(region.mixture, token))));
-  return section("Ends of the axes", "Tokens over-represented at either end of each principal axis, against the rest of the region.",
+  const what = region.tokens?.length ? "Tokens over-represented" : "What stands out";
+  return section("Ends of the axes", `${what} at either end of each principal axis, against the rest of the region.`,
     simpleTable("Ends of the axes", [["Axis"], ["Share", true], ["Low end"], ["High end"]],
       region.ends.map((end) => [String(end.axis), percent(end.share), chips(end.low), chips(end.high)])));
 }
@@ -151,8 +167,15 @@ function neighborsPanel(region) {
   const rows = (region.neighbors || []).map((item) => [item, region.mixture.byComponent.get(item.component)]).filter(([, other]) => other);
   if (!rows.length) return "";
   return section("Neighbors", "Regions nearest by Bhattacharyya distance: the part from their centers and the part from their shapes. Overlap: 1 for the same density, 0 for none in common.",
-    simpleTable("Neighbors", [["Region"], ["Distance", true], ["Centers", true], ["Shapes", true], ["Overlap", true]],
-      rows.map(([item, other]) => [regionLink(other, 34), digits(item.distance), digits(item.mean), digits(item.covariance), known(item.overlap) && item.overlap < 0.001 ? "< 0.001" : digits(item.overlap)])));
+    simpleTable("Neighbors", ...knownColumns([["Region"], ["Distance", true], ["Centers", true], ["Shapes", true], ["Overlap", true]],
+      rows.map(([item, other]) => [regionLink(other, 34), aligned(item.distance), aligned(item.mean), aligned(item.covariance), known(item.overlap) && item.overlap < 0.001 ? "< 0.001" : aligned(item.overlap)]))));
+}
+
+function rowsPanel(region) {
+  const list = (rows) => rows.join(", ");
+  if (region.contexts?.length || !region.typical?.length) return "";
+  return section("Rows", "Numbers of rows in the table that the mixture was asked about, counted from 0.",
+    make("p", {}, `With the highest log density: ${list(region.typical)}.`), region.outlying?.length ? make("p", {}, `With the lowest: ${list(region.outlying)}.`) : "");
 }
 
 function steeringPanel(region) {
@@ -183,12 +206,13 @@ function matchLine(region) {
 
 function regionPage(region) {
   const text = textOf(region, 120);
+  const contexts = contextsPanel(region);
   return [
     make("div", { class: "title" }, make("h1", { tabindex: -1 }, nameOf(region), text && " ", text && isolated(text, { class: "tokens" })), regionSteps(region)),
     conceptOf(region.mixture, region.concept) ? make("p", { class: "lead" }, "Most enriched concept: ", isolated(visible(conceptOf(region.mixture, region.concept)))) : "",
     matchLine(region), factList(region),
     make("div", { class: "columns" },
-      make("div", {}, contextsPanel(region), scatterPanel(region), endsPanel(region)),
-      make("div", {}, tokensPanel(region), conceptsPanel(region), histogramPanel(region), neighborsPanel(region), steeringPanel(region))),
+      make("div", {}, contexts || [histogramPanel(region), neighborsPanel(region)], steeringPanel(region), rowsPanel(region)),
+      make("div", {}, tokensPanel(region), conceptsPanel(region), contexts ? histogramPanel(region) : "", scatterPanel(region), endsPanel(region), contexts ? neighborsPanel(region) : "")),
   ];
 }

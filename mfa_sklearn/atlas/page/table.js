@@ -3,8 +3,10 @@
 
 const LINES = 100;
 
-function sortableTable({ columns, caption, sort, descending = true, name, described }) {
-  const state = { rows: [], sort, descending, lines: LINES };
+// What is asked of it stays in `memory`, so that it is there again when a reader comes back.
+
+function sortableTable({ columns, caption, sort, name, described, memory = {} }) {
+  const state = Object.assign(memory, { sort, descending: true, lines: LINES, ...memory, rows: [] });
   const body = make("tbody");
   const more = make("p", { class: "more" });
   const heads = columns.map((column, place) => make("th", { scope: "col", class: column.numeric && "numeric" },
@@ -49,7 +51,7 @@ function sortableTable({ columns, caption, sort, descending = true, name, descri
   }
 
   const region = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
-  return { element: make("div", {}, region, more), fill: (rows) => { state.rows = rows; state.lines = LINES; fill(); } };
+  return { element: make("div", {}, region, more), fill: (rows) => { state.rows = rows; fill(); } };
 }
 
 // The table of all regions: its columns, without those of which nothing is known.
@@ -60,16 +62,16 @@ function regionColumns(mixture, asked) {
   return [
     { title: "Region", note: "Number of the component", numeric: true, value: (region) => region.component,
       cell: (region) => make("a", { href: address(region) }, hidden("Region "), String(region.component)) },
-    mixture.regions.some((region) => region.label) && { title: "Tokens", note: "Tokens over-represented in the region", kind: "tokens",
+    mixture.regions.some((region) => region.label) && { title: mixture.regions.some((region) => region.tokens?.length) ? "Tokens" : "Label", note: "What stands out in the region", kind: "tokens",
       value: (region) => textOf(region), cell: (region) => [isolated(textOf(region, 90)), foundMark(region, asked())] },
-    has(mixture, "concept") && { title: "Concept", note: "The concept most enriched in the region", kind: "concept",
-      value: (region) => conceptOf(mixture, region.concept), cell: (region) => (known(region.concept) ? isolated(visible(conceptOf(mixture, region.concept))) : "–") },
+    has(mixture, "concept") && { title: "Concept", note: "The concept most enriched in the region; faint where it may be by chance (q above 0.05)", kind: "concept",
+      value: (region) => conceptOf(mixture, region.concept), cell: (region) => (known(region.concept) ? isolated(visible(conceptOf(mixture, region.concept)), { class: known(leading(region)) ? null : "weak" }) : "–") },
     measure("size", "Rows", `Rows (${mixture.noun}s) whose most probable component it is`, whole, (region) => region.size / most),
-    measure("weight", "Weight", "Share of the mixture", percent),
+    measure("weight", "Weight", "Share of the mixture", percents),
     measure("sharpness", "Sharpness", "Mean responsibility of its own rows: 1 is certain", fixed, (region) => region.sharpness || 0),
     measure("purity", "Purity", "Largest share of one concept among its labeled rows", fixed, (region) => region.purity || 0),
-    measure("dimension", "Dimension", "Participation ratio of its covariance", digits),
-    measure("spread", "Spread", "Root of its total variance, in the unit of the rows", digits),
+    measure("dimension", "Dimension", "Participation ratio of its covariance", aligned),
+    measure("spread", "Spread", "Root of its total variance, in the unit of the rows", aligned),
     { title: "Nearest", note: "The region with the smallest Bhattacharyya distance, and that distance", numeric: true,
       value: (region) => nearest(region)?.distance, cell: (region) => nearestCell(region) },
   ].filter(Boolean);
@@ -78,7 +80,7 @@ function regionColumns(mixture, asked) {
 function nearestCell(region) {
   const close = nearest(region);
   const other = close && region.mixture.byComponent.get(close.component);
-  return other ? [make("a", { href: address(other) }, hidden("Region "), String(other.component)), make("span", { class: "count" }, ` ${digits(close.distance)}`)] : "–";
+  return other ? [make("a", { href: address(other) }, hidden("Region "), String(other.component)), make("span", { class: "count" }, ` ${aligned(close.distance)}`)] : "–";
 }
 
 function foundMark(region, question) {
@@ -87,24 +89,26 @@ function foundMark(region, question) {
 }
 
 // The table with its search. `changed(regions or null)` hears what was found.
-function tablePanel(mixture, changed) {
-  let question = "";
+function tablePanel(mixture, changed, ...beside) {
+  const memory = (mixture.memory ??= { question: "" });
+  let question = memory.question;
   const status = make("p", { role: "status", "aria-live": "polite", class: "status" });
-  const input = make("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", placeholder: "word, concept or number",
-    "aria-describedby": "search-help", oninput: () => find(input.value) });
-  const table = sortableTable({ columns: regionColumns(mixture, () => question), sort: 0, name: "region",
+  const input = make("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", value: question, placeholder: "token, concept, word of a context, number",
+    "aria-describedby": "search-help", oninput: () => { memory.lines = LINES; find(input.value); } });
+  const columns = regionColumns(mixture, () => question);
+  const table = sortableTable({ columns, sort: Math.max(0, columns.findIndex((column) => column.title === "Rows")), name: "region", memory,
     caption: `Regions of ${visible(mixture.name || "the mixture")}`, described: (text) => status.replaceChildren(`${counted()} ${text}`) });
   let found = mixture.regions;
   const counted = () => `${question ? `${whole(found.length)} of ` : ""}${plural(mixture.regions.length, "region")}.`;
   const find = (text) => {
-    question = text.trim();
+    question = memory.question = text.trim();
     found = search(mixture, question);
     table.fill(found);
     status.replaceChildren(counted());
     changed?.(question ? found : null);
   };
-  const element = section("Table", "", make("div", { class: "controls", role: "search" },
+  const controls = make("div", { class: "controls", role: "search" },
     make("label", { class: "control", for: "search" }, "Search"), input,
-    make("span", { id: "search-help", class: "explanation" }, "in tokens, concepts, numbers and contexts; every word has to occur"), status), table.element);
-  return { element, find, start: () => find("") };
+    make("span", { id: "search-help", class: "visually-hidden" }, "In tokens, concepts, numbers and contexts; every word has to occur."), ...beside, status);
+  return { element: section("Table", "", table.element), controls, find, start: () => find(question) };
 }
