@@ -110,14 +110,17 @@ class Gathered:
         sample = np.sort(random.choice(self.n_rows, n_others, replace=False))
         said(f"comparing the regions with {n_others:,} rows of all of them")
         self.others = OtherRows(self.mfa, self.X, self.assigned, sample)
-        self.shown = [shown for k in range(self.n_components) for shown in self._contexts(k)]
-        rows = [shown.window.rows[shown.window.rows >= 0] for shown in self.shown]
+        self.shown = [context for k in range(self.n_components) for context in self._contexts(k)]
+        rows = [context.window.rows[context.window.rows >= 0] for context in self.shown]
         sizes = [len(some) for some in rows]
         said(f"evaluating {sum(sizes):,} rows that are shown")
         self._log_density = []
         if rows:
-            components = np.repeat([shown.component for shown in self.shown], sizes)
-            every = pair_log_density(self.mfa, self.X, np.concatenate(rows), components)
+            components = np.repeat([context.component for context in self.shown], sizes)
+            shown = np.concatenate(rows)
+            every = pair_log_density(self.mfa, self.X, shown, components)
+            # To the bit what they are compared with, so that rounding takes no row below itself.
+            every = np.where(self.assigned[shown] == components, self.own.log_density[shown], every)
             self._log_density = np.split(every, np.cumsum(sizes)[:-1])
 
     @property

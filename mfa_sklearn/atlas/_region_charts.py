@@ -65,9 +65,9 @@ def histogram(own: np.ndarray, others: np.ndarray, n_bins: int = N_BINS) -> Hist
     if len(others):
         low = min(low, max(float(np.quantile(others, 0.02)), low - 4 * spread))
     high = float(max(own.max(), others.max(initial=-np.inf)))
-    high = high if high > low else low + spread
+    low, high = np.floor(low * 1000) / 1000, np.ceil((high if high > low else low + spread) * 1000) / 1000
     counts = [np.histogram(np.clip(values, low, high), n_bins, (low, high))[0].tolist() for values in (own, others)]
-    return Histogram(low=_rounded(low), high=_rounded(high), own=counts[0], others=counts[1])
+    return Histogram(low=round(float(low), 3), high=round(float(high), 3), own=counts[0], others=counts[1])
 
 
 def sample_of(ordered: OrderedRows, n_points: int, random: np.random.RandomState) -> list[np.ndarray]:
@@ -106,7 +106,3 @@ def _placed(values: np.ndarray) -> tuple[list[int], list[float]]:
         low, high = low - 1, high + 1
     low, high = np.floor(low * 1000) / 1000, np.ceil(high * 1000) / 1000
     return np.rint((values - low) / (high - low) * STEPS).astype(int).tolist(), [round(low, 3), round(high, 3)]
-
-
-def _rounded(value: float) -> float:
-    return round(value, 3)
