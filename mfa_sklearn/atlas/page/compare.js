@@ -20,7 +20,7 @@ function comparePage() {
   const good = matches.filter((match) => match.jaccard >= 0.5).length;
   return [
     make("h1", { tabindex: -1 }, "Two mixtures side by side"),
-    make("div", { class: "pair facts" }, [first, second].map(mixtureFacts)),
+    make("div", { class: "pair" }, [first, second].map(mixtureFacts)),
     section("Matched regions", `Pairs chosen so that together they share as many rows as possible. ${plural(matches.length, "pair")}; mean Jaccard index ${fixed(average)}; ${whole(good)} of at least 0.5.`, table.element),
     unmatchedPanel(first, matches.map((match) => match.first)), unmatchedPanel(second, matches.map((match) => match.second)),
   ];
@@ -37,12 +37,20 @@ function pairPage(one, two) {
   const words = (region) => new Set((region.tokens || []).map((item) => stringOf(region.mixture, item.token)));
   const [left, right] = [words(one), words(two)];
   const shared = new Set([...left].filter((word) => right.has(word)));
-  const side = (region) => make("div", {},
-    make("h2", { class: "side" }, visible(region.mixture.name), ": ", regionLink(region, 60)), factList(region),
-    tokensPanel(region, shared), conceptsPanel(region), contextsPanel(region, { limit: 3 }), histogramPanel(region), scatterPanel(region), steeringPanel(region));
+  const parts = [
+    (region) => make("h2", { class: "side" }, visible(region.mixture.name), ": ", regionLink(region, 60)), factList,
+    (region) => tokensPanel(region, shared), conceptsPanel, (region) => contextsPanel(region, { limit: 3 }), histogramPanel, scatterPanel, steeringPanel];
+  // Part by part, so that what is compared stands side by side.
+  const rows = parts.map((part) => [named(part(one), one), named(part(two), two)]).filter((row) => row.some(Boolean));
   return [
     make("h1", { tabindex: -1 }, `Regions ${one.component} and ${two.component} side by side`),
     make("p", { class: "lead" }, match ? `Jaccard index ${fixed(match.jaccard)}: ${plural(match.shared, one.mixture.noun)} in both. ` : "These two are not matched. ", make("a", { href: "#/compare" }, "All pairs")),
-    make("div", { class: "pair" }, side(one), side(two)),
+    make("div", { class: "pair" }, rows.flat().map((element) => element || make("div"))),
   ];
+}
+
+// A part says in its heading which mixture it is of.
+function named(part, region) {
+  if (part && part.matches("section")) part.querySelector("h2").append(" ", make("span", { class: "count" }, visible(region.mixture.name)));
+  return part;
 }

@@ -14,6 +14,7 @@ function make(tag, attributes = {}, ...children) {
 
 // A part of a page under a heading, with a sentence that says what is seen.
 function section(title, explanation, ...content) {
+  if (!content.some(Boolean)) return "";
   const id = `section-${section.count++}`;
   return make("section", { "aria-labelledby": id, class: "panel" },
     make("h2", { id }, title), explanation && make("p", { class: "explanation" }, explanation), ...content);
@@ -32,7 +33,7 @@ const whole = write((value) => WHOLE.format(value));
 const digits = write((value) => DIGITS.format(value));
 const aligned = write((value) => ALIGNED.format(value));
 const fixed = write((value) => value.toFixed(2));
-const percent = write((value) => `${value >= 0.0995 ? Math.round(100 * value) : DIGITS.format(100 * value)} %`);
+const percent = write((value) => `${value >= 0.9995 ? 100 : (100 * value).toFixed(1)} %`);
 const percents = write((value) => `${(100 * value).toFixed(value && value < 0.001 ? 3 : 2)} %`);
 const signed = write((value) => `${value < 0 ? "" : "+"}${value.toFixed(2)}`);
 const small = write((value) => (value < 1e-4 ? (value < 1e-12 ? "< 1e-12" : value.toExponential(0)) : DIGITS.format(value)));

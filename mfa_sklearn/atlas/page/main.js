@@ -4,12 +4,13 @@ const main = document.getElementById("main");
 const TITLE = document.title;
 
 function mixtureFacts(mixture) {
-  const source = mixture.source && typeof mixture.source === "object"
-    ? Object.entries(mixture.source).filter(([, value]) => known(value) && typeof value !== "object").map(([key, value]) => `${key} ${value}`).join(", ") : mixture.source;
-  const text = [plural(mixture.n_components, "region"), plural(mixture.n_factors, "factor"), plural(mixture.n_features, "feature"),
+  const facts = mixture.source || {};
+  const source = ["model", "revision", "layer", "site", "pooling"].filter((key) => known(facts[key])).map((key) => `${key} ${cut(String(facts[key]), 24)}`).join(", ");
+  const count = plural(mixture.n_components, "region");
+  const text = [String(mixture.name).includes(count) ? "" : count, plural(mixture.n_factors, "factor"), plural(mixture.n_features, "feature"),
     plural(mixture.n_rows, mixture.noun), known(mixture.log_likelihood) && `log-likelihood ${digits(mixture.log_likelihood)} nats a row`].filter(Boolean).join(" · ");
-  return make("div", { class: "lead" }, make("p", {}, isolated(visible(mixture.name || "")), mixture.name ? ": " : "", text),
-    source ? make("p", { class: "explanation" }, visible(String(source))) : "");
+  return make("div", { class: "lead" }, make("p", {}, make("b", {}, isolated(visible(mixture.name || ""))), mixture.name ? " · " : "", text),
+    source ? make("p", { class: "explanation" }, visible(source)) : "");
 }
 
 function overviewPage(mixture, tableOnly) {

@@ -41,7 +41,7 @@ function mapSpec(mixture, choice, width, height) {
       component: region.component, x: region.x, y: region.y, size: region.size, rank,
       text: shortLabel(region),
       color: groups ? group?.color || OTHER : PALETTE[0], shape: group?.shape || "circle",
-      value: choice?.measure ? choice.value(region) : null,
+      value: choice?.measure ? choice.value(region) : null, opacity: groups && !group ? 0.55 : 0.82,
     };
   });
   const extent = (key) => { const all = values.map((value) => value[key]); return [Math.min(...all), Math.max(...all)]; };
@@ -69,9 +69,9 @@ function mapSpec(mixture, choice, width, height) {
           fill: choice?.measure ? { signal: `datum.value === null ? '${OTHER}' : scale('color', datum.value)` } : { field: "color" },
           stroke: { value: "var(--paper)" }, cursor: { value: "pointer" }, tooltip: { signal: "datum" },
         },
-        update: { x: { scale: "x", field: "x" }, y: { scale: "y", field: "y" }, fillOpacity: { signal: "found === null || found[datum.component] ? 0.82 : 0.1" }, strokeWidth: { value: 0.7 } },
+        update: { x: { scale: "x", field: "x" }, y: { scale: "y", field: "y" }, fillOpacity: { signal: "found === null || found[datum.component] ? datum.opacity : 0.1" }, strokeWidth: { value: 0.7 } },
         hover: { strokeWidth: { value: 2 }, stroke: { value: "var(--ink)" } } } },
-      labelMark("dots", { signal: "datum.datum.rank < labels && (found === null || found[datum.datum.component]) ? datum.datum.text : ''" }),
+      labelMark("dots", { signal: "(found === null ? datum.datum.rank < labels : found[datum.datum.component]) ? datum.datum.text : ''" }),
     ],
   };
 }
@@ -123,7 +123,7 @@ function zooming(current) {
     dragged: (picture) => {
       let last = null;
       picture.addEventListener("wheel", (event) => { if (event.ctrlKey) { event.preventDefault(); by(event.deltaY < 0 ? 1.25 : 0.8); } }, { passive: false });
-      picture.addEventListener("pointerdown", (event) => { last = [event.clientX, event.clientY]; });
+      picture.addEventListener("pointerdown", (event) => { document.getElementById("tooltip").hidden = true; last = [event.clientX, event.clientY]; });
       picture.addEventListener("pointermove", (event) => {
         if (!last || !event.buttons || state.level === 1) return;
         move((event.clientX - last[0]) / picture.clientWidth, (last[1] - event.clientY) / picture.clientHeight);
@@ -154,12 +154,13 @@ function mapPanel(mixture) {
   panel.highlight = (found) => {
     panel.found = found;
     const names = found && Object.fromEntries(found.map((region) => [region.component, true]));
-    panel.view?.signal("found", names).run();
+    clearTimeout(panel.waiting); // the table answers first, and the map when no more is typed
+    panel.waiting = setTimeout(() => panel.view?.signal("found", names).run(), 80);
   };
   const select = make("select", { id: "color", onchange: (event) => show(choices[event.target.value]) },
     choices.map((choice, place) => make("option", { value: place }, choice.title)));
   panel.control = choices.length ? make("label", { class: "control" }, "Color by ", select) : "";
-  panel.element = section("Map", "Each mark is a region: its area is its number of rows, and what is near is alike. Select one to open it; the table below lists the same regions.", holder);
+  panel.element = section("Map", "Each mark is a region: its area is its number of rows, and what is near is alike. Select one to open it.", holder);
   show(choices[0]);
   return panel;
 }

@@ -5,7 +5,7 @@ function factsOf(region) {
   const axes = region.factors_90;
   return [
     ["Rows", whole(region.size), `of ${plural(mixture.n_rows, mixture.noun)}: those for which this region is the most probable`],
-    ["Weight", percent(region.weight), "its share of the mixture"],
+    ["Weight", percents(region.weight), "its share of the mixture"],
     ["Sharpness", fixed(region.sharpness), "mean responsibility of its own rows; 1 means that no other region lays claim to them"],
     known(region.purity) && ["Purity", percent(region.purity), "of its labeled rows are of its most frequent concept"],
     ["Spread", digits(region.spread), "typical distance of a row from the center, in the unit of the rows"],
@@ -28,7 +28,7 @@ function tokensPanel(region, shared) {
   const mixture = region.mixture;
   const rows = region.tokens.map((item) => [
     make("span", { class: shared?.has(stringOf(mixture, item.token)) && "shared" }, tokenChip(stringOf(mixture, item.token))),
-    whole(item.count), known(item.total) ? percent(item.count / item.total) : "–", `${digits(item.lift)}×`]);
+    whole(item.count), known(item.total) ? percent(item.count / item.total) : "–", `${aligned(item.lift)}×`]);
   return section("Distinguishing tokens",
     `Tokens more frequent here than elsewhere. Lift: how many times as frequent as among all rows; “of all” is the share of the token’s rows that are here.${shared ? " Tokens of both regions are bold." : ""}`,
     simpleTable("Distinguishing tokens", [["Token"], ["Here", true], ["Of all", true], ["Lift", true]], rows));
@@ -36,7 +36,7 @@ function tokensPanel(region, shared) {
 
 function conceptsPanel(region) {
   if (!region.concepts?.length) return "";
-  const rows = region.concepts.map((item) => [isolated(visible(conceptOf(region.mixture, item.concept))), whole(item.count), percent(item.share), `${digits(item.lift)}×`,
+  const rows = region.concepts.map((item) => [isolated(visible(conceptOf(region.mixture, item.concept))), whole(item.count), percent(item.share), `${aligned(item.lift)}×`,
     known(item.q_value) ? make("span", { class: item.q_value <= 0.05 && "significant" }, small(item.q_value)) : "–"]);
   const several = known(region.n_enriched) ? ` ${plural(region.n_enriched, "concept")} with q of at most 0.05.` : "";
   return section("Concepts", `Labels of the rows. The q-value is the expected share of false finds among all concepts that look at least as enriched; bold: at most 0.05.${several}`,
@@ -108,11 +108,12 @@ function histogramPanel(region) {
     make("p", { class: "explanation" }, summary));
 }
 
-// The points of a scatter with their colors: by the concepts that most points have, if any have one.
+// The points of a scatter with their colors: by the concepts that are enriched in the region, the most frequent first.
 function scatterPoints(region) {
   const { mixture, scatter } = region;
   const counts = new Map();
-  for (const concept of scatter.concept || []) if (concept >= 0) counts.set(concept, (counts.get(concept) || 0) + 1);
+  const enriched = new Set((region.concepts || []).filter((item) => (item.q_value ?? 0) <= 0.05).map((item) => item.concept));
+  for (const concept of scatter.concept || []) if (enriched.has(concept)) counts.set(concept, (counts.get(concept) || 0) + 1);
   const order = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 6).map(([concept]) => concept);
   const colors = new Map(order.map((concept, place) => [concept, PALETTE[place]]));
   const place = (value, [low, high]) => low + (value / 1000) * (high - low);
@@ -133,10 +134,10 @@ function labeledPoints(scatter) {
   return new Map(most.map((some, rank) => [some.sort((a, b) => scatter.x[a] - scatter.x[b])[some.length >> 1], rank]));
 }
 
-function axisTitle(region, axis) {
+function axisTitle(region, axis, most) {
   const ends = (region.ends || []).find((end) => end.axis === axis.axis);
-  const [most, longest] = region.tokens?.length ? [3, 12] : [1, 26];
-  const words = (tokens) => tokens.slice(0, most).map((token) => cut(label(stringOf(region.mixture, token)), longest)).join(" ");
+  const longest = region.tokens?.length ? 12 : 26;
+  const words = (tokens) => tokens.slice(0, region.tokens?.length ? most : 1).map((token) => cut(label(stringOf(region.mixture, token)), longest)).join(" ");
   const name = `axis ${axis.axis} (${percent(axis.share)})`;
   return ends?.low.length || ends?.high.length ? `← ${words(ends.low)}   ·   ${name}   ·   ${words(ends.high)} →` : name;
 }
@@ -145,9 +146,11 @@ function scatterPanel(region) {
   const scatter = region.scatter;
   if (!scatter?.x?.length) return "";
   const { points, colors } = scatterPoints(region);
-  const titles = { x: axisTitle(region, scatter.axes[0]), y: scatter.axes[1] && axisTitle(region, scatter.axes[1]) };
+  const titles = { x: axisTitle(region, scatter.axes[0], 3), y: scatter.axes[1] && axisTitle(region, scatter.axes[1], 2) };
   const meaning = titles.y ? "" : " There is one axis; heights are there only to tell the rows apart.";
-  const legend = [...colors].map(([concept, color]) => make("li", {}, make("span", { class: "swatch", "--swatch": color, "aria-hidden": "true" }), isolated(visible(conceptOf(region.mixture, concept)))));
+  const item = (color, text) => make("li", {}, make("span", { class: "swatch", "--swatch": color, "aria-hidden": "true" }), isolated(text));
+  const legend = [...colors].map(([concept, color]) => item(color, visible(conceptOf(region.mixture, concept))));
+  if (legend.length && points.some((point) => point.color === OTHER)) legend.push(item(OTHER, "other or none"));
   const lines = (point) => [known(point.token) && point.token >= 0 ? `“${visible(stringOf(region.mixture, point.token))}”` : "", visible(conceptOf(region.mixture, point.concept) || ""), known(point.row) ? `row ${point.row}` : ""].filter(Boolean);
   return section("Inside the region", "A sample of its rows along the principal axes of its factors, in standard deviations; percentages are shares of the variance that the factors model." + (scatter.token?.length ? " Each frequent token is named once." : "") + meaning,
     legend.length ? make("ul", { class: "legend" }, legend) : "",
@@ -204,15 +207,21 @@ function matchLine(region) {
     make("a", { href: `#/compare/${match.first}/${match.second}` }, "Side by side"));
 }
 
+function conceptLine(region) {
+  if (!known(region.concept)) return "";
+  if (!known(leading(region))) return make("p", { class: "lead" }, "No concept is enriched beyond chance.");
+  return make("p", { class: "lead" }, "Most enriched concept: ", isolated(visible(conceptOf(region.mixture, region.concept))));
+}
+
 function regionPage(region) {
   const text = textOf(region, 120);
   const contexts = contextsPanel(region);
   return [
     make("div", { class: "title" }, make("h1", { tabindex: -1 }, nameOf(region), text && " ", text && isolated(text, { class: "tokens" })), regionSteps(region)),
-    conceptOf(region.mixture, region.concept) ? make("p", { class: "lead" }, "Most enriched concept: ", isolated(visible(conceptOf(region.mixture, region.concept)))) : "",
+    conceptLine(region),
     matchLine(region), factList(region),
     make("div", { class: "columns" },
-      make("div", {}, contexts || [histogramPanel(region), neighborsPanel(region)], steeringPanel(region), rowsPanel(region)),
-      make("div", {}, tokensPanel(region), conceptsPanel(region), contexts ? histogramPanel(region) : "", scatterPanel(region), endsPanel(region), contexts ? neighborsPanel(region) : "")),
+      make("div", {}, contexts || histogramPanel(region), region.steering ? steeringPanel(region) : neighborsPanel(region), rowsPanel(region)),
+      make("div", {}, tokensPanel(region), conceptsPanel(region), contexts ? histogramPanel(region) : "", scatterPanel(region), endsPanel(region), region.steering ? neighborsPanel(region) : "")),
   ];
 }
