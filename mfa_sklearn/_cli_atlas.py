@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser, *, device: str) -> None:
 def _add_amounts(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--n-tokens", type=int, default=8, metavar="N", help="tokens per region")
-    add("--contexts", type=int, default=2, metavar="N", help="texts shown of each token")
+    add("--contexts", type=int, metavar="N", help="texts shown of each token (default: 2; of many regions 1)")
     add("--context", type=int, default=12, metavar="N", help="tokens of the text shown on either side")
     add("--n-points", type=int, default=250, metavar="N", help="rows in the picture of each region at most")
 

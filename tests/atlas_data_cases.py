@@ -58,7 +58,8 @@ def rows_of_texts(mfa: MFA, n_texts: int = 30, seed: int = 1, offsets: bool = Tr
 
 def check_schema(data: Any) -> None:
     """Refuse data that is not as the schema says: types, ranges, and numbers that point at nothing."""
-    check_type(json.loads(json.dumps(data, allow_nan=False)), Atlas, "atlas")
+    check_type(data, Atlas, "atlas")
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
     for mixture_data in data["mixtures"]:
         _check_mixture(mixture_data)
     assert (data["matches"] is None) == (len(data["mixtures"]) == 1)
@@ -90,7 +91,7 @@ def check_type(value: Any, expected: Any, place: str) -> None:
     elif origin is dict:
         assert isinstance(value, dict), place
     elif expected is float:
-        assert isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value), (place, value)
+        assert type(value) in (int, float) and math.isfinite(value), (place, value)
     else:
         assert type(value) is (type(None) if expected is None else expected), (place, value)
 
@@ -135,9 +136,12 @@ def _check_region(region: Any, m: Any) -> None:
         _check_scatter(region["scatter"], n_strings, n_concepts, n_rows)
     for end in region["ends"]:
         assert 0 < end["share"] <= 1 and all(0 <= token < n_strings for token in end["low"] + end["high"])
-    for changes, sign in ((region["steering"] or {}).get("promoted", []), 1), (
-        (region["steering"] or {}).get("demoted", []),
-        -1,
+    for changes, sign in (
+        ((region["steering"] or {}).get("promoted", []), 1),
+        (
+            (region["steering"] or {}).get("demoted", []),
+            -1,
+        ),
     ):
         assert all(0 <= change["token"] < n_strings and sign * change["change"] >= 0 for change in changes)
 

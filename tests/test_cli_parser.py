@@ -10,7 +10,8 @@ import pytest
 
 from mfa_sklearn._cli_parser import EXAMPLES, make_parser
 
-COMMANDS = ["demo", "extract", "fit", "top-tokens", "concepts", "plot", "evaluate", "steer", "export", "verify"]
+COMMANDS = ["demo", "extract", "fit", "top-tokens", "concepts", "plot", "atlas", "evaluate", "steer", "export"]
+COMMANDS += ["verify"]
 FIT = ["fit", "x", "-o", "m", "-k", "2"]
 EXTRACT = ["extract", "t.csv", "-o", "x", "--model", "m", "--layer", "1"]
 

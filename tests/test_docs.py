@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import mfa_sklearn
-from mfa_sklearn import activations, datasets, evaluation, interpret, mixture, steering
+from mfa_sklearn import activations, atlas, datasets, evaluation, interpret, mixture, steering
 
 PACKAGE = Path(mfa_sklearn.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
 HOME = "https://github.com/mfa-sklearn/mfa-sklearn/blob/main/"
-PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, evaluation, datasets)
+PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, evaluation, atlas, datasets)
 
 
 def read(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
+from .._base.annotated import row_fact
 from .._base.checks import check_count, check_flag, import_optional
 from .._base.words import plural
 from ..interpret._inputs import as_rows, check_mixture
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # Beginnings that effects of steering are averaged over, unless others are given.
 PROMPTS = NEUTRAL_PROMPTS[:8]
+# Components beyond which less is told of each.
+_MANY = 800
 
 
 def atlas_data(
@@ -49,7 +52,7 @@ def atlas_data(
     method: str = "centroid",
     alpha: float = 0.6,
     n_tokens: int = 8,
-    n_contexts: int = 2,
+    n_contexts: int | None = None,
     context: int = 12,
     n_points: int = 250,
     random_state: int | None = 0,
@@ -81,8 +84,9 @@ def atlas_data(
         How far.
     n_tokens : int, default=8
         Distinguishing tokens of each region.
-    n_contexts : int, default=2
-        Texts to show each of them in.
+    n_contexts : int, optional
+        Texts to show each of them in; by default two, and of mixtures with more than 800 components one, and fewer
+        typical and outlying rows.
     context : int, default=12
         Tokens to show on either side.
     n_points : int, default=250
@@ -129,6 +133,8 @@ def atlas_data(
     """
     import_optional("pandas", "atlas_data")
     options = _options(n_tokens, n_contexts, context, n_points, random_state)
+    if n_contexts is None and max(check_mixture(own) for own in (mfa, against or mfa)) > _MANY:
+        options = options._replace(n_contexts=1, n_typical=3, n_outlying=2)
     said = _Progress(check_flag("verbose", verbose))
     mixtures = _checked(mfa, activations, against, against_activations, tokens, labels, options)
     effects = [None if model is None else Effect(model, g.mfa, _prompts(prompts), method, alpha) for g in mixtures]
@@ -141,10 +147,10 @@ def atlas_data(
     return Atlas(format=FORMAT, version=VERSION, title=whole, made_with=made_with, mixtures=told, matches=matches)
 
 
-def _options(n_tokens: int, n_contexts: int, context: int, n_points: int, random_state: Any) -> Options:
+def _options(n_tokens: int, n_contexts: int | None, context: int, n_points: int, random_state: Any) -> Options:
     return Options(
         n_tokens=check_count("n_tokens", n_tokens),
-        n_contexts=check_count("n_contexts", n_contexts),
+        n_contexts=2 if n_contexts is None else check_count("n_contexts", n_contexts),
         width=check_count("context", context, 0),
         n_points=check_count("n_points", n_points),
         random_state=random_state,
@@ -156,15 +162,20 @@ def _checked(
 ) -> list[Gathered]:
     """The mixtures with their rows, found fit for each other."""
     check_mixture(mfa)
-    found = [Gathered(mfa, as_rows(activations, mfa), tokens, labels, options)]
-    if against is None and against_activations is not None:
-        raise ValueError("against_activations are rows for a second mixture: give it by against=")
-    if against is not None:
-        check_mixture(against)
-        rows = activations if against_activations is None else against_activations
-        found.append(Gathered(against, as_rows(rows, against), tokens, labels, options))
-        check_same_rows(found[0].X, found[1].X, ("activations", "against_activations"))
-    return found
+    first = Gathered(mfa, as_rows(activations, mfa), tokens, labels, options)
+    if against is None:
+        if against_activations is not None:
+            raise ValueError("against_activations are rows for a second mixture: give it by against=")
+        return [first]
+    check_mixture(against)
+    rows = as_rows(activations if against_activations is None else against_activations, against)
+    check_same_rows(first.X, rows, ("activations", "against_activations"))
+    # What is known of rows in one place holds in the other.
+    if tokens is None and row_fact(rows, "tokens") is None:
+        tokens = first.tokens
+    if labels is None and row_fact(rows, "labels") is None:
+        labels = first.labels
+    return [first, Gathered(against, rows, tokens, labels, options)]
 
 
 def _prompts(prompts: Sequence[str]) -> list[str]:

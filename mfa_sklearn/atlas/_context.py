@@ -45,10 +45,14 @@ class Texts:
         self._positions = row_fact(activations, "positions")
         self._starts, self._ends = row_fact(activations, "starts"), row_fact(activations, "ends")
         self._texts = shared_fact(activations, "texts")
-        pooling = (shared_fact(activations, "source") or {}).get("pooling")
-        # A row is a text where tokens were pooled, or where nothing is known of tokens.
-        self.are_rows = self._texts is not None and self.index is not None and (bool(pooling) or tokens is None)
+        self.are_rows = self._texts is not None and self.index is not None and self._one_row_each(activations)
         self._order: np.ndarray | None = None
+
+    def _one_row_each(self, activations: Any) -> bool:
+        """Whether a row is a text: tokens were pooled, or nothing is known of them and no two rows are of one text."""
+        if (shared_fact(activations, "source") or {}).get("pooling"):
+            return True
+        return self._tokens is None and self._starts is None and _differ(self.index)
 
     @property
     def known(self) -> bool:
@@ -123,6 +127,10 @@ class Texts:
             yield ("" if last is None else self._glue) + str(self._tokens[row]), int(row)
             last = -1 if position is None else position
         yield (_ELLIPSIS if after else ""), -1
+
+
+def _differ(numbers: np.ndarray | None) -> bool:
+    return numbers is not None and len(np.unique(numbers)) == len(numbers)
 
 
 def _first(text: str) -> str:

@@ -37,7 +37,7 @@ N_AXES = 2
 
 
 class Options(NamedTuple):
-    """How much an atlas tells."""
+    """How much an atlas tells of each region."""
 
     n_tokens: int = 8
     n_concepts: int = 5

@@ -80,8 +80,8 @@ class Teller:
                 token=self.strings.number(token),
                 count=int(count),
                 total=int(total),
-                lift=round(count * g.n_rows / (max(1, size) * total), 2),
-                llr=round(score, 2),
+                lift=round(float(count * g.n_rows / (max(1, size) * total)), 2),
+                llr=round(float(score), 2),
             )
             for token, count, total, score in zip(lines["token"], lines["count"], totals, lines["score"], strict=True)
         ]
@@ -97,8 +97,8 @@ class Teller:
             Concept(
                 concept=self._codes[label],
                 count=int(count),
-                share=round(share, 4),
-                lift=round(lift, 2),
+                share=round(float(share), 4),
+                lift=round(float(lift), 2),
                 q_value=None if q is None or not np.isfinite(q) else float(f"{q:.3g}"),
             )
             for label, count, share, lift, q in columns

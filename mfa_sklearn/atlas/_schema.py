@@ -231,7 +231,7 @@ class Match(TypedDict):
 
 
 class Atlas(TypedDict):
-    """The whole."""
+    """The data of an atlas, what `atlas_data` returns: one mixture or two, and which of their regions correspond."""
 
     format: str
     version: int

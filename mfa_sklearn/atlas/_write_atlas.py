@@ -50,7 +50,7 @@ def write_atlas(
     method: str = "centroid",
     alpha: float = 0.6,
     n_tokens: int = 8,
-    n_contexts: int = 2,
+    n_contexts: int | None = None,
     context: int = 12,
     n_points: int = 250,
     random_state: int | None = 0,
@@ -168,7 +168,6 @@ def write_data(data: Atlas, folder: Path) -> None:
     folder : Path
         Is made if it is not there.
     """
-    pd = import_optional("pandas", "write_atlas")
     folder.mkdir(parents=True, exist_ok=True)
     head: dict[str, Any] = {name: value for name, value in data.items() if name != "mixtures"}
     head["mixtures"] = []
@@ -177,12 +176,25 @@ def write_data(data: Atlas, folder: Path) -> None:
         head["mixtures"].append(name)
         _write(folder / name, as_json(mixture))
         for table, lines in _tables(mixture).items():
-            with replacing(folder / f"{table}-{number}.csv") as temporary:
-                pd.DataFrame(lines).to_csv(temporary, index=False, errors="backslashreplace")
+            _write_table(folder / f"{table}-{number}.csv", lines)
     if data["matches"] is not None:
-        with replacing(folder / "matches.csv") as temporary:
-            pd.DataFrame(data["matches"]).to_csv(temporary, index=False)
+        _write_table(folder / "matches.csv", data["matches"])
+    _clear(folder, len(data["mixtures"]))
     _write(folder / _HEAD, as_json(head))
+
+
+def _clear(folder: Path, n_mixtures: int) -> None:
+    """Remove what an atlas of two mixtures left, where this one is of one."""
+    for file in folder.iterdir():
+        stale = file.stem == "matches" or file.stem.endswith("-2")
+        if n_mixtures == 1 and stale and _is_part(file.name):
+            file.unlink()
+
+
+def _write_table(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    pd = import_optional("pandas", "write_atlas")
+    with replacing(path) as temporary:
+        pd.DataFrame(lines).to_csv(temporary, index=False, errors="backslashreplace", lineterminator="\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -219,7 +231,7 @@ def _renamed(line: dict[str, Any], own: str) -> dict[str, Any]:
 
 def _checked_folder(folder: Path, overwrite: bool) -> Path:
     """`folder`, if the data of an atlas can be written there."""
-    found = check_folder(folder, _HEAD, _is_atlas, overwrite=overwrite, ours=_is_ours, left=_is_ours)
+    found = check_folder(folder, _HEAD, _is_atlas, overwrite=overwrite, ours=_is_ours, left=_is_part)
     if not found.is_dir():
         parent = next(place for place in found.absolute().parents if place.exists())
         check_writable(parent / _HEAD)
@@ -235,7 +247,13 @@ def _is_atlas(path: Path) -> None:
         raise ValueError(f"{path.name} is no atlas")
 
 
+def _is_part(name: str) -> bool:
+    """Whether a file may have been left by a run that was killed before it wrote the head."""
+    return name != _HEAD and _is_ours(name)
+
+
 def _is_ours(name: str) -> bool:
+    """Whether a file may be of an atlas's data."""
     stem, _, suffix = name.rpartition(".")
     kind = stem.rpartition("-")[0] or stem
     return suffix in ("json", "csv") and kind in ("atlas", "mixture", "matches", "regions", *_TABLES)

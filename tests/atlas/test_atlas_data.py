@@ -14,7 +14,7 @@ from interpret_fixtures import mixture
 from scipy.special import logsumexp
 
 from mfa_sklearn import MFA, ActivationArray, top_concepts
-from mfa_sklearn.atlas import atlas_data
+from mfa_sklearn.atlas import _atlas_data, atlas_data
 
 SOURCE = {"model": "/home/somebody/models/tiny", "layer": 3, "site": "residual", "pooling": None}
 
@@ -107,7 +107,9 @@ def test_tokens_are_counted(told: Any, mfa: MFA, rows: ActivationArray) -> None:
 
 def test_concepts_are_those_of_the_table(told: Any, mfa: MFA, rows: ActivationArray) -> None:
     table = top_concepts(mfa, rows, n_concepts=5)
-    seen = [(r["component"], told["concepts"][c["concept"]], c["count"]) for r in told["regions"] for c in r["concepts"]]
+    seen = [
+        (r["component"], told["concepts"][c["concept"]], c["count"]) for r in told["regions"] for c in r["concepts"]
+    ]
     assert seen == list(zip(table["component"], table["label"], table["count"], strict=True))
     q_values = [c["q_value"] for r in told["regions"] for c in r["concepts"]]
     np.testing.assert_allclose(q_values, table["q_value"], rtol=0.01)
@@ -137,7 +139,7 @@ def test_histograms_count_all_own_rows(told: Any, log_density: np.ndarray, mfa: 
 def test_scatters_hold_the_factors_of_the_rows(told: Any, mfa: MFA, rows: ActivationArray) -> None:
     for region in told["regions"]:
         k, found = region["component"], region["scatter"]
-        left, size, right = np.linalg.svd(mfa.loadings_[k], full_matrices=False)
+        _, size, right = np.linalg.svd(mfa.loadings_[k], full_matrices=False)
         scores = mfa.posterior_mean(np.asarray(rows)[found["row"]], k) @ right.T
         low, high = found["x_range"]
         x = low + np.array(found["x"]) * (high - low) / 1000
@@ -169,6 +171,26 @@ def test_how_much_is_told(mfa: MFA, rows: ActivationArray) -> None:
         assert len(region["tokens"]) <= 1 and len(region["scatter"]["x"]) <= 20
         assert sum(context["kind"] == "token" for context in region["contexts"]) == len(region["tokens"])
         assert all(sum(v >= 0 for v in context["responsibility"]) == 1 for context in region["contexts"])
+
+
+def test_less_is_told_of_each_of_many_regions(
+    mfa: MFA, rows: ActivationArray, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_atlas_data, "_MANY", 3)
+    few = atlas_data(mfa, rows)["mixtures"][0]
+    assert len(contexts(few)) < len(contexts(told))
+    assert all(len(region["typical"]) <= 3 and len(region["outlying"]) <= 2 for region in few["regions"])
+    asked = atlas_data(mfa, rows, n_contexts=2)["mixtures"][0]
+    assert contexts(asked) == contexts(told)
+
+
+def test_what_is_known_of_rows_in_one_place_holds_in_the_other(mfa: MFA, rows: ActivationArray) -> None:
+    plain = np.asarray(rows)
+    first, second = (
+        [[m["strings"][token["token"]] for token in region["tokens"]] for region in m["regions"]]
+        for m in atlas_data(mfa, rows, against=mfa, against_activations=plain)["mixtures"]
+    )
+    assert first == second and all(first)
 
 
 def test_names_and_titles(mfa: MFA, rows: ActivationArray, told: Any) -> None:

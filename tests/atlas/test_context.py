@@ -70,6 +70,19 @@ def test_rows_may_stand_in_any_order() -> None:
     assert pieces(X[::-1], 2, 9) == [(piece, 4 - row if row >= 0 else -1) for piece, row in pieces(X, 2, 9)]
 
 
+def test_what_a_row_is() -> None:
+    every = {"texts": ("a", "b", "c")}
+    for index, source, tokens, is_text in (
+        ([0, 1, 2], {}, None, True),
+        ([0, 1, 1], {}, None, False),
+        ([0, 1, 2], {}, ["x", "y", "z"], False),
+        ([0, 1, 2], {"pooling": "last"}, ["x", "y", "z"], True),
+    ):
+        X = ActivationArray(np.zeros((3, 2)), rows={"text_index": index}, shared={**every, "source": source})
+        texts = Texts(X, None if tokens is None else np.array(tokens), 2)
+        assert texts.are_rows is is_text and texts.known is (is_text or tokens is not None)
+
+
 def test_varied_rows_differ_in_text_and_token_first() -> None:
     texts, tokens = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 0, 2, 0])
     rows = np.arange(5)

@@ -12,8 +12,8 @@ import pytest
 from atlas_data_cases import known_mixture, rows_of_texts
 
 from mfa_sklearn import MFA, ActivationArray, write_atlas
-from mfa_sklearn.atlas import atlas_data
 from mfa_sklearn.atlas import _write_atlas as module
+from mfa_sklearn.atlas import atlas_data
 
 pytest.importorskip("jinja2")
 pytest.importorskip("vl_convert")
@@ -54,6 +54,8 @@ def test_data_beside_the_page(mfa: MFA, rows: ActivationArray, tmp_path: Path) -
     tables = {f"{name}-{n}.csv" for name in ("regions", "tokens", "concepts", "neighbors") for n in (1, 2)}
     assert names == {"atlas.json", *head["mixtures"], "matches.csv", *tables}
     assert len(table(folder / "matches.csv")) == len(data["matches"] or [])
+    write_atlas(mfa, rows, tmp_path / "a.html", data_folder=folder)
+    assert {path.name for path in folder.iterdir()} == {name for name in names if "2." not in name} - {"matches.csv"}
 
 
 def test_tables_say_what_the_regions_do(mfa: MFA, rows: ActivationArray, tmp_path: Path) -> None:
@@ -130,5 +132,5 @@ def test_what_is_missing_is_named_first(
 
 def test_tokens_that_could_do_harm_stay_text(mfa: MFA, tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(40, 5))
-    page = write_atlas(mfa, X, tmp_path / "a.html", tokens=["</script><script>alert(1)</script>", "half \ud83d"] * 20)
+    page = write_atlas(mfa, X, tmp_path / "a.html", tokens=["</script><script>alert(1)</script>", "\u202ea"] * 20)
     assert "</script><script>alert" not in page.read_text(encoding="utf-8")
