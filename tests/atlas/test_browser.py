@@ -203,6 +203,34 @@ def test_the_map_opens_regions_and_shows_what_was_found(opened: Open) -> None:
     assert page.locator("h1").inner_text().startswith(f"Region {largest['component']}")
 
 
+OVERLAPS = """() => {
+    const shown = [...document.querySelectorAll('.chart .mark-text text')].filter(
+        text => text.textContent && text.getAttribute('opacity') !== '0').map(text => text.getBoundingClientRect());
+    let overlaps = 0;
+    shown.forEach((a, i) => shown.slice(i + 1).forEach(b => {
+        const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const along = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        overlaps += across > 3 && along > 5;
+    }));
+    return [shown.length, overlaps];
+}"""
+
+
+def test_labels_of_the_map_stand_apart(opened: Open) -> None:
+    page = opened("many")
+    page.locator(".chart[data-drawn]").wait_for()
+    seen = [page.evaluate(OVERLAPS)]
+    for name in ("Closer", "Closer", "The whole map"):
+        page.get_by_role("button", name=name).click()
+        page.wait_for_timeout(150)
+        seen.append(page.evaluate(OVERLAPS))
+    page.locator("#search").fill("concept 3")
+    page.wait_for_timeout(400)
+    seen.append(page.evaluate(OVERLAPS))
+    assert all(shown > 3 and overlaps == 0 for shown, overlaps in seen), seen
+    assert seen[3] == seen[0]
+
+
 def test_two_mixtures_side_by_side(opened: Open) -> None:
     page = opened("two")
     page.get_by_role("link", name="Compare").click()

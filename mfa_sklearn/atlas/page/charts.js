@@ -73,15 +73,16 @@ const pointAt = (drawing) => (handler, event, item, value) => {
 };
 
 // Labels beside points, the first ones first, none over another.
-function labelMark(name, text, fontSize = 11) {
+// They are placed again when a signal of `moved` changes; Vega looks at the size only, so the size depends on them.
+function labelMark(name, text, moved = [], fontSize = 11) {
   return {
     type: "text", from: { data: name }, interactive: false,
-    encode: { update: { text }, enter: {
+    encode: { update: { text, opacity: { value: 1 }, x: { field: "x" }, y: { field: "y" } }, enter: {
       fontSize: { value: fontSize }, font: { value: FONT }, fill: { value: "var(--ink)" },
       stroke: { value: "var(--paper)" }, strokeWidth: { value: 3 }, strokeJoin: { value: "round" },
     } },
     transform: [{
-      type: "label", size: { signal: "[width, height]" }, avoidBaseMark: false, offset: [2], padding: 0,
+      type: "label", size: { signal: `[width, ${["height", ...moved.map((signal) => `0 * isValid(${signal})`)].join(" + ")}]` }, avoidBaseMark: false, offset: [2], padding: 0,
       anchor: ["right", "left", "top", "bottom", "top-right", "bottom-right", "top-left", "bottom-left"],
       sort: { field: "datum.rank", order: "ascending" },
     }],

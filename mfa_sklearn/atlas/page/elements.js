@@ -59,6 +59,6 @@ function tokenChip(text) {
   const shown = visible(text);
   const core = shown.trim();
   const lead = core ? shown.length - shown.trimStart().length : 0;
-  const blank = lead ? make("span", { class: "blank", "aria-label": "blank" }, "·".repeat(lead)) : "";
+  const blank = lead ? make("span", { class: "blank", "aria-hidden": "true" }, "·".repeat(lead)) : "";
   return make("bdi", { class: "token" }, blank, core || label(text));
 }

@@ -29,7 +29,7 @@ function pageAt(hash) {
   if (parts[0] === "second") parts.shift();
   const [view, first, second] = parts;
   const region = mixture.byComponent.get(Number(first));
-  if (view === "region" && first !== undefined && region) return [`${nameOf(region)} ${textOf(region, 40)}`, () => regionPage(region)];
+  if (view === "region" && first !== undefined && region) return [`${nameOf(region)} ${textOf(region, 40)}${mixtures.length > 1 ? ` of ${visible(mixture.name)}` : ""}`, () => regionPage(region)];
   if (view === "compare" && mixtures.length > 1) {
     const pair = [mixtures[0].byComponent.get(Number(first)), mixtures[1].byComponent.get(Number(second))];
     if (first !== undefined && second !== undefined && pair.every(Boolean)) return [`Regions ${first} and ${second}`, () => pairPage(...pair)];

@@ -45,7 +45,8 @@ function mapSpec(mixture, choice, width, height) {
     };
   });
   const extent = (key) => { const all = values.map((value) => value[key]); return [Math.min(...all), Math.max(...all)]; };
-  const measured = values.map((value) => value.value).filter(known);
+  const measured = values.map((value) => value.value).filter(known).sort((a, b) => a - b);
+  const share = (part) => measured[Math.round(part * (measured.length - 1))] ?? part; // a few extremes take no color from the rest
   return {
     width, height, padding: { left: 18, right: 18, top: 14, bottom: 14 }, autosize: { type: "fit", contains: "padding" },
     config: { axis: AXIS, legend: LEGEND },
@@ -58,10 +59,10 @@ function mapSpec(mixture, choice, width, height) {
       { name: "x", type: "linear", domain: { signal: "across" }, range: "width", zero: false },
       { name: "y", type: "linear", domain: { signal: "upward" }, range: "height", zero: false },
       { name: "size", type: "linear", domain: [0, most], range: [10, Math.max(40, largest)] },
-      { name: "color", type: "linear", domain: measured.length ? [Math.min(...measured), Math.max(...measured)] : [0, 1], range: { scheme: "viridis" } },
+      { name: "color", type: "linear", domain: [share(0.02), share(0.98)], clamp: true, range: { scheme: "viridis" } },
     ],
     legends: choice?.measure
-      ? [{ fill: "color", title: choice.title, orient: "bottom-right", direction: "horizontal", gradientLength: Math.min(160, width / 3) }] : [],
+      ? [{ fill: "color", title: choice.title, orient: "bottom", direction: "horizontal", gradientLength: 180, tickCount: 4 }] : [],
     marks: [
       { type: "symbol", name: "dots", from: { data: "regions" }, encode: {
         enter: {
@@ -71,7 +72,7 @@ function mapSpec(mixture, choice, width, height) {
         },
         update: { x: { scale: "x", field: "x" }, y: { scale: "y", field: "y" }, fillOpacity: { signal: "found === null || found[datum.component] ? datum.opacity : 0.1" }, strokeWidth: { value: 0.7 } },
         hover: { strokeWidth: { value: 2 }, stroke: { value: "var(--ink)" } } } },
-      labelMark("dots", { signal: "(found === null ? datum.datum.rank < labels : found[datum.datum.component]) ? datum.datum.text : ''" }),
+      labelMark("dots", { signal: "(found === null ? datum.datum.rank < labels : found[datum.datum.component]) ? datum.datum.text : ''" }, ["labels", "found", "across", "upward"]),
     ],
   };
 }

@@ -201,9 +201,10 @@ function matchLine(region) {
   const side = region.mixture.number ? "second" : "first";
   const match = (atlas.matches || []).find((one) => one[side] === region.component);
   if (!atlas.matches) return "";
-  if (!match) return make("p", {}, "No region of the other mixture matches it.");
+  const own = `Of ${visible(region.mixture.name)}. `;
+  if (!match) return make("p", {}, own, "No region of the other mixture matches it.");
   const other = mixtures[1 - region.mixture.number].byComponent.get(match[side === "first" ? "second" : "first"]);
-  return make("p", {}, `Matched in ${visible(other.mixture.name)}: `, regionLink(other), ` (Jaccard ${fixed(match.jaccard)}). `,
+  return make("p", {}, own, `Matched in ${visible(other.mixture.name)}: `, regionLink(other), ` (Jaccard ${fixed(match.jaccard)}). `,
     make("a", { href: `#/compare/${match.first}/${match.second}` }, "Side by side"));
 }
 
