@@ -49,7 +49,8 @@ def _texts_html(n_rows: int, rows: Mapping[str, np.ndarray]) -> str:
     columns = [name for name in ("labels", "tokens") if name in rows]
     if not columns or not n_rows:
         return ""
-    lines, stop = [], 0
+    lines: list[list[str]] = []
+    stop = 0
     while stop < n_rows and len(lines) < _TEXTS:
         start, stop = stop, _end_of_text(rows.get("text_index"), stop, n_rows)
         shown = slice(start, min(stop, start + _ROWS))

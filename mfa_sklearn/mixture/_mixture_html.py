@@ -48,7 +48,7 @@ def fit_facts(mfa: Any) -> list[tuple[str, str]]:
     rows = getattr(mfa, "n_samples_seen_", None)
     features = plural(n_features, "feature")
     facts = [("fitted on", features if rows is None else f"{plural(rows, 'row')} of {features}")]
-    if mfa.source_:
+    if getattr(mfa, "source_", None):
         facts.append(("from", told(portable_source(mfa.source_))))
     sharing = "shared by all components" if mfa.noise == "shared" else "of each component"
     loadings = ", common loadings" if mfa.loading_type == "common" else ""
@@ -58,15 +58,15 @@ def fit_facts(mfa: Any) -> list[tuple[str, str]]:
         ("noise", f"{mfa.noise_form}, {sharing}"),
     ]
     if hasattr(mfa, "lower_bound_"):
-        facts.append(("log-likelihood", f"{mfa.lower_bound_ - mfa.log_prior_:,.4f} nats per row"))
+        facts.append(("log-likelihood", f"{mfa.lower_bound_ - getattr(mfa, 'log_prior_', 0.0):,.4f} nats per row"))
     return [*facts, ("iterations", _iterations(mfa))]
 
 
 def _iterations(mfa: Any) -> str:
     """How many there were, and how they ended."""
-    if not mfa.n_iter_:
+    if not getattr(mfa, "n_iter_", 0):
         return "none: made from parameters" if not hasattr(mfa, "lower_bound_") else "none: as it started"
-    return f"{mfa.n_iter_:,}, {'converged' if mfa.converged_ else 'not converged'}"
+    return f"{mfa.n_iter_:,}, {'converged' if getattr(mfa, 'converged_', False) else 'not converged'}"
 
 
 def _heaviest(mfa: Any) -> list[int]:
