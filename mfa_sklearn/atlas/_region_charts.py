@@ -105,4 +105,5 @@ def _placed(values: np.ndarray) -> tuple[list[int], list[float]]:
     if not high > low:
         low, high = low - 1, high + 1
     low, high = np.floor(low * 1000) / 1000, np.ceil(high * 1000) / 1000
-    return np.rint((values - low) / (high - low) * STEPS).astype(int).tolist(), [round(float(low), 3), round(float(high), 3)]
+    places = np.rint((values - low) / (high - low) * STEPS).astype(int).tolist()
+    return places, [round(float(low), 3), round(float(high), 3)]
