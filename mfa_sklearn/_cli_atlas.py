@@ -91,8 +91,8 @@ def atlas(arguments: argparse.Namespace) -> None:
         overwrite=arguments.force,
         verbose=arguments.verbose,
     )
-    regions = plural(mfa.n_components_, "region")
-    say(f"{output}: {regions} on {plural(len(rows), 'row')}, {output.stat().st_size / 1e6:.1f} MB")
+    size = f"{plural(mfa.n_components_, 'region')} on {plural(len(rows), 'row')}"
+    say(f"{output}: {size}, {output.stat().st_size / 1e6:.1f} MB")
 
 
 def _second(arguments: argparse.Namespace) -> dict[str, Any]:

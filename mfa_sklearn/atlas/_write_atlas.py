@@ -118,26 +118,11 @@ def write_atlas(
     folder = None if data_folder is None else _checked_folder(as_path("data_folder", data_folder), overwrite)
     for module in _NEEDED:
         import_optional(module, "write_atlas")
-    data = atlas_data(
-        mfa,
-        activations,
-        tokens=tokens,
-        labels=labels,
-        model=model,
-        against=against,
-        against_activations=against_activations,
-        title=title,
-        names=names,
-        prompts=prompts,
-        method=method,
-        alpha=alpha,
-        n_tokens=n_tokens,
-        n_contexts=n_contexts,
-        context=context,
-        n_points=n_points,
-        random_state=random_state,
-        verbose=verbose,
-    )
+    told: dict[str, Any] = {"tokens": tokens, "labels": labels, "title": title, "names": names}
+    told |= {"model": model, "against": against, "against_activations": against_activations}
+    told |= {"prompts": prompts, "method": method, "alpha": alpha}
+    told |= {"n_tokens": n_tokens, "n_contexts": n_contexts, "context": context, "n_points": n_points}
+    data = atlas_data(mfa, activations, **told, random_state=random_state, verbose=verbose)
     if folder is not None:
         write_data(data, folder)
     page = render(dict(data))
