@@ -99,8 +99,13 @@ function pairPage(one, two) {
   const [left, right] = [words(one), words(two)];
   const shared = new Set([...left].filter((word) => right.has(word)));
   const parts = [
-    (region) => make("h2", { class: "side" }, visible(region.mixture.name), ": ", regionLink(region, 60)),
-    factList,
+    (region) =>
+      make(
+        "div",
+        {},
+        make("h2", { class: "side" }, visible(region.mixture.name), ": ", regionLink(region, 60)),
+        factList(region),
+      ),
     (region) => tokensPanel(region, shared),
     conceptsPanel,
     (region) => contextsPanel(region, { limit: 3 }),

@@ -2,6 +2,7 @@
 // A column: {title, note, value(row) to sort by, cell(row) to show, numeric, bar(row) from 0 to 1}.
 
 const LINES = 100;
+const FIRST = 30;
 
 // What is asked of it stays in `memory`, so that it is there again when a reader comes back.
 
@@ -27,7 +28,7 @@ function sortableTable({ columns, caption, sort, name, described, memory = {} })
   function sortBy(place) {
     state.descending = state.sort === place ? !state.descending : Boolean(columns[place].numeric);
     state.sort = place;
-    fill();
+    fill(true);
     described?.(`Sorted by ${columns[place].title}, ${state.descending ? "descending" : "ascending"}.`);
   }
 
@@ -57,12 +58,16 @@ function sortableTable({ columns, caption, sort, name, described, memory = {} })
     );
   }
 
-  function fill() {
+  // While a reader types or sorts, the first lines answer at once, and the rest follows.
+  function fill(hurried = false) {
     heads.forEach((head, place) =>
       head.setAttribute("aria-sort", place !== state.sort ? "none" : state.descending ? "descending" : "ascending"),
     );
     const rows = [...state.rows].sort(compare);
-    body.replaceChildren(...rows.slice(0, state.lines).map(line));
+    const first = hurried ? FIRST : state.lines;
+    clearTimeout(state.following);
+    body.replaceChildren(...rows.slice(0, Math.min(first, state.lines)).map(line));
+    if (hurried) state.following = setTimeout(() => body.append(...rows.slice(first, state.lines).map(line)), 60);
     const left = rows.length - state.lines;
     more.replaceChildren(
       ...(left <= 0
@@ -87,9 +92,9 @@ function sortableTable({ columns, caption, sort, name, described, memory = {} })
   const region = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
   return {
     element: make("div", {}, region, more),
-    fill: (rows) => {
+    fill: (rows, hurried) => {
       state.rows = rows;
-      fill();
+      fill(hurried);
     },
   };
 }
@@ -196,7 +201,7 @@ function tablePanel(mixture, changed, ...beside) {
     "aria-describedby": "search-help",
     oninput: () => {
       memory.lines = LINES;
-      find(input.value);
+      find(input.value, true);
     },
   });
   const columns = regionColumns(mixture, () => question);
@@ -213,10 +218,10 @@ function tablePanel(mixture, changed, ...beside) {
   });
   let found = mixture.regions;
   const counted = () => `${question ? `${whole(found.length)} of ` : ""}${plural(mixture.regions.length, "region")}.`;
-  const find = (text) => {
+  const find = (text, hurried = false) => {
     question = memory.question = text.trim();
     found = search(mixture, question);
-    table.fill(found);
+    table.fill(found, hurried);
     status.replaceChildren(counted());
     changed?.(question ? found : null);
   };
