@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from ._concepts import concept_components, top_concepts
 from ._display import SubspaceDisplay
+from ._ends import factor_ends
+from ._enrichment import concept_enrichment
 from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
+from ._summary_text import format_components
 from ._top_tokens import format_tokens, top_tokens
 
 __all__ = [
     "Projection",
     "SubspaceDisplay",
     "concept_components",
+    "concept_enrichment",
     "describe_components",
+    "factor_ends",
+    "format_components",
     "format_tokens",
     "neighbors",
     "project",

@@ -158,7 +158,7 @@ def project(
         found = _Members(component, _check_threshold(threshold))
         scan(mfa, X, found)
         members, responsibilities = found.result()
-    rotation, directions = _axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes)
+    rotation, directions = component_axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes)
     scores, shares, residuals = _coordinates(mfa, X, members, component, directions @ rotation.T, directions)
     return Projection(
         component=component,
@@ -219,7 +219,7 @@ def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
     return np.unique(chosen).astype(np.int64)
 
 
-def _axes(loadings: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
+def component_axes(loadings: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
     """The rotation (q, q) of factor scores to the asked axes, and the loadings (D, q) along them."""
     if axes == "factors":
         return np.eye(loadings.shape[1]), loadings
