@@ -14,7 +14,10 @@ from .._base.words import repaired
 
 _CALLER = "an atlas"
 # In the order in which they need each other.
-_SCRIPTS = ("elements.js", "data.js", "charts.js", "map.js", "table.js", "region.js", "compare.js", "main.js")
+_SCRIPTS = (
+    *("elements.js", "data.js", "charts.js", "map.js", "table.js"),
+    *("contexts.js", "figures.js", "region.js", "compare.js", "main.js"),
+)
 # What would end a script, open a comment or be a line's end to a parser; all are JSON with these written as escapes.
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from atlas_cases import HOSTILE, atlas_case
+from browser_cases import COLOR, OVERLAPS, contrast, luminance
 
 pytest.importorskip("jinja2", reason="the extra 'atlas' is not installed")
 pytest.importorskip("vl_convert", reason="the extra 'atlas' is not installed")
@@ -203,19 +204,6 @@ def test_the_map_opens_regions_and_shows_what_was_found(opened: Open) -> None:
     assert page.locator("h1").inner_text().startswith(f"Region {largest['component']}")
 
 
-OVERLAPS = """() => {
-    const shown = [...document.querySelectorAll('.chart .mark-text text')].filter(
-        text => text.textContent && text.getAttribute('opacity') !== '0').map(text => text.getBoundingClientRect());
-    let overlaps = 0;
-    shown.forEach((a, i) => shown.slice(i + 1).forEach(b => {
-        const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-        const along = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        overlaps += across > 3 && along > 5;
-    }));
-    return [shown.length, overlaps];
-}"""
-
-
 def test_labels_of_the_map_stand_apart(opened: Open) -> None:
     page = opened("many")
     page.locator(".chart[data-drawn]").wait_for()
@@ -336,31 +324,6 @@ def test_every_control_has_a_name_and_pages_have_landmarks(opened: Open, name: s
         assert page.evaluate(
             "(ids => ids.length === new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id))"
         )
-
-
-def luminance(color: list[int]) -> float:
-    """Relative luminance by WCAG 2.2."""
-    parts = [c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color[:3]]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-
-def contrast(one: list[int], two: list[int]) -> float:
-    low, high = sorted([luminance(one), luminance(two)])
-    return (high + 0.05) / (low + 0.05)
-
-
-COLOR = """([front, back]) => {
-    const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-    const probe = document.createElement('i');
-    document.body.append(probe);
-    for (const color of [back, front]) {
-        probe.style.color = color;
-        context.fillStyle = getComputedStyle(probe).color;
-        context.fillRect(0, 0, 1, 1);
-    }
-    probe.remove();
-    return [...context.getImageData(0, 0, 1, 1).data];
-}"""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

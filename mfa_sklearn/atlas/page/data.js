@@ -17,14 +17,19 @@ const address = (region) => `${PREFIX[region.mixture.number]}region/${region.com
 const nameOf = (region) => `Region ${region.component}`;
 const textOf = (region, length = 80) => cut(visible(region.label || ""), length);
 // The concept that a region is named after, unless it may be there by chance.
-const leading = (region) => ((region.concepts || [])[0]?.q_value ?? 0) <= 0.05 ? region.concept : null;
+const leading = (region) => (((region.concepts || [])[0]?.q_value ?? 0) <= 0.05 ? region.concept : null);
 const has = (mixture, key) => mixture.regions.some((region) => known(region[key]));
 const nearest = (region) => region.neighbors?.[0] ?? null;
 
 function regionLink(region, length = 40) {
   const text = textOf(region, length);
-  return make("a", { href: address(region) }, make("span", { class: "number" }, String(region.component)),
-    text && " ", text && isolated(text));
+  return make(
+    "a",
+    { href: address(region) },
+    make("span", { class: "number" }, String(region.component)),
+    text && " ",
+    text && isolated(text),
+  );
 }
 
 // The text of a context, piece by piece: blanks stand inside the pieces.
@@ -35,11 +40,17 @@ const pieces = (mixture, context) => context.tokens.map((number) => stringOf(mix
 function wordsOf(region) {
   if (region.words === undefined) {
     const mixture = region.mixture;
-    const parts = [`region ${region.component}`, region.label || "",
+    const parts = [
+      `region ${region.component}`,
+      region.label || "",
       ...(region.tokens || []).map((item) => stringOf(mixture, item.token)),
-      ...(region.concepts || []).map((item) => conceptOf(mixture, item.concept) || "")];
+      ...(region.concepts || []).map((item) => conceptOf(mixture, item.concept) || ""),
+    ];
     region.head = parts.join("\n").toLowerCase();
-    region.words = (region.contexts || []).map((context) => pieces(mixture, context).join("")).join("\n").toLowerCase();
+    region.words = (region.contexts || [])
+      .map((context) => pieces(mixture, context).join(""))
+      .join("\n")
+      .toLowerCase();
   }
   return region;
 }
@@ -57,7 +68,7 @@ function search(mixture, question) {
 }
 
 // Where in a region's contexts a question was found, if nowhere else.
-function foundIn(region, question) {
+function snippetOf(region, question) {
   const words = question.trim().toLowerCase().split(/\s+/).filter(Boolean);
   const { head, words: text } = wordsOf(region);
   const word = words.find((one) => !head.includes(one));

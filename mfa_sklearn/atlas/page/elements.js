@@ -16,8 +16,13 @@ function make(tag, attributes = {}, ...children) {
 function section(title, explanation, ...content) {
   if (!content.some(Boolean)) return "";
   const id = `section-${section.count++}`;
-  return make("section", { "aria-labelledby": id, class: "panel" },
-    make("h2", { id }, title), explanation && make("p", { class: "explanation" }, explanation), ...content);
+  return make(
+    "section",
+    { "aria-labelledby": id, class: "panel" },
+    make("h2", { id }, title),
+    explanation && make("p", { class: "explanation" }, explanation),
+    ...content,
+  );
 }
 section.count = 0;
 
@@ -36,14 +41,18 @@ const fixed = write((value) => value.toFixed(2));
 const percent = write((value) => `${value >= 0.9995 ? 100 : (100 * value).toFixed(1)} %`);
 const percents = write((value) => `${(100 * value).toFixed(value && value < 0.001 ? 3 : 2)} %`);
 const signed = write((value) => `${value < 0 ? "" : "+"}${value.toFixed(2)}`);
-const small = write((value) => (value < 1e-4 ? (value < 1e-12 ? "< 1e-12" : value.toExponential(0)) : DIGITS.format(value)));
+const small = write((value) =>
+  value < 1e-4 ? (value < 1e-12 ? "< 1e-12" : value.toExponential(0)) : DIGITS.format(value),
+);
 const plural = (count, noun) => `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 // What a text is as a reader may see it: what controls direction, has no width or no sign of its own is written out.
 const SIGNS = { "\n": "↵", "\r": "↵", "\t": "⇥" };
 function visible(text) {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (sign) =>
-    SIGNS[sign] ?? `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (sign) => SIGNS[sign] ?? `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 const label = (text) => visible(text).trim() || "␣".repeat(text.length) || "∅";
 const cut = (text, length) => {
