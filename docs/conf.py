@@ -1,5 +1,12 @@
 """Sphinx: ``make docs`` writes build/docs/index.html; without make, see its recipe."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import gallery  # first, because it sets what libraries read when they are imported
+
 from mfa_sklearn import __version__
 
 project = "mfa-sklearn"
@@ -13,7 +20,10 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "gallery",
 ]
+exclude_patterns = ["gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
 # Links to headings of a page, as [Texts](#texts).
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -35,6 +45,26 @@ napoleon_google_docstring = False
 # What is copied from an example is what one types, not what it prints.
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
+
+SUBJECTS = ("mixtures", "activations", "interpretation", "steering", "evaluation")
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples/gallery"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": "/plot_",
+    "subsection_order": [f"../examples/gallery/{subject}" for subject in SUBJECTS],
+    "within_subsection_order": "FileNameSortKey",
+    "doc_module": ("mfa_sklearn",),
+    "backreferences_dir": gallery.BACK_REFERENCES,
+    "reference_url": {"mfa_sklearn": None},
+    "reset_modules": ("matplotlib", "gallery.small_figures", "gallery.strict"),
+    "reset_modules_order": "both",
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "min_reported_time": 60,
+    "plot_gallery": True,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"mfa-sklearn {release}"
