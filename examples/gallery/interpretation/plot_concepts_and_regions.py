@@ -23,8 +23,9 @@ mfa = MFA(n_components=60, n_factors=6, annealing=1, random_state=0).fit(X)
 # Count with them
 # ---------------
 #
-# ``top_concepts`` lists the labels that a component over-represents. A cell is the share of a region's rows that have the
-# concept; regions are in the order in which they match concepts best, one to one, and those that match none come last.
+# ``top_concepts`` lists the labels that a component over-represents. A cell is the share of a region's rows that have
+# the concept; regions are in the order in which they match concepts best, one to one, and those that match none come
+# last.
 
 table = top_concepts(mfa, X, n_concepts=None)
 shares = table.pivot_table(index="label", columns="component", values="share", fill_value=0.0)

@@ -2,8 +2,8 @@
 Rows that come in a stream
 ==========================
 
-``partial_fit`` learns from each batch once and forgets it. How near does it come to a fit that sees all rows at once, again
-and again?
+``partial_fit`` learns from each batch once and forgets it. How near does it come to a fit that sees all rows at once,
+again and again?
 """
 
 # %%
