@@ -153,9 +153,9 @@ class MFA(
     lower_bounds_ : list of float
         Its history, before each iteration and at the end.
     history_ : dict of list
-        What the iterations of the last `fit` were, an entry for each: "temperature", above one while posteriors are flattened by `annealing`;
-        and "step", what ``lower_bounds_`` is of there: "plain", the parameters that the iteration before led to,
-        "extrapolated" by `acceleration` from there, "moved" by `split_merge`, or "dropped" where an extrapolation was none.
+        What the iterations of the last `fit` were, an entry for each: "temperature", above one while `annealing`
+        flattens posteriors; and "step", what parameters the bound is of: "plain", where the iteration before led to;
+        "extrapolated" from there by `acceleration`; "moved" by `split_merge`; "dropped" where an extrapolation was.
     n_iter_ : int
     converged_ : bool
     heywood_ : ndarray of bool, of the shape of `noise_variance_`

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, Protocol
 from .._model.params import MFAParams
 from .stopping import Monitor
 
-
-# What parameters a step found the bound of: those that the step before led to, those that it led on to by extrapolation,
-# or by moves of components; or dropped, which says that an extrapolation was none and the bound is that of the best.
+# What parameters a step found the bound of: where the step before led to, also by extrapolation or by moves of
+# components; where an extrapolation was dropped, the best so far.
 KINDS = ("plain", "extrapolated", "moved", "dropped")
 
 
