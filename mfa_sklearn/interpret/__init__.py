@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._concepts import concept_components, top_concepts
-from ._display import SubspaceDisplay
+from ._displays.subspace import SubspaceDisplay
 from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
