@@ -220,7 +220,7 @@ def _allocated(
             )[2]  # fmt: skip
         placed = [(i, text) for i, text in zip(left, texts, strict=True) if text is not None]
         found.update({i: (np.array(text.get_position()), text.get_ha()) for i, text in placed})
-        boxes = [_grid(text.get_window_extent(), size / 2) + frame.min for _, text in placed]
+        boxes = [_grid(text.get_window_extent().padded(size / 2), size / 2) + frame.min for _, text in placed]
         taken = np.concatenate([taken, *boxes])
     return found
 
