@@ -176,7 +176,7 @@ def project(
         scan(mfa, X, found)
         members, responsibilities = found.result()
     units = None if scale is None else standard_deviations(mfa)
-    rotation, directions = _axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes, units)
+    rotation, directions = component_axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes, units)
     scores, shares, residuals = _coordinates(mfa, X, members, component, directions @ rotation.T, directions, units)
     return Projection(
         component=component,
@@ -246,7 +246,7 @@ def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
     return np.unique(chosen).astype(np.int64)
 
 
-def _axes(loadings: np.ndarray, axes: str, scale: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def component_axes(loadings: np.ndarray, axes: str, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The rotation (q, q) of factor scores to the asked axes, and the loadings (D, q) along them."""
     if axes == "factors":
         return np.eye(loadings.shape[1]), loadings

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..._base.annotated import row_fact
 from ..._base.labels import is_missing, label_array
+from ..._base.likelihood_ratio import log_likelihood_ratio
 from ..._base.plotting import share_text, shortened
-from .._concepts import log_likelihood_ratio
 from .._inputs import optional_fact
 from .._project import Projection, standard_deviations
 from .._text import label_text
