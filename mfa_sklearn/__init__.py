@@ -32,6 +32,7 @@ _HOMES = {
     "concept_enrichment": "interpret",
     "describe_components": "interpret",
     "factor_ends": "interpret",
+    "format_components": "interpret",
     "format_tokens": "interpret",
     "match_components": "interpret",
     "neighbors": "interpret",

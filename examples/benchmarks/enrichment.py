@@ -7,7 +7,8 @@ the tokens of one half, without labels. Every pair of a region and a concept is 
 sentences of the concept reach the region more often than others do (`concept_enrichment`: exact where labels are
 exchangeable over sentences, adjusted for all pairs)? Counted are the pairs with q <= 0.05, the regions and the concepts
 that have one, and the pairs that are enriched at least twofold as well. The same is asked after the concepts of the
-held-out sentences were dealt out anew, once for each seed: what is found then is found by chance.
+held-out sentences were dealt out anew, twenty times for each seed and kind of regions: what is found then is found by
+chance. "any" is the share of labellings with at least one pair, which under chance is the false discovery rate.
 
 Written to the folder: a line for each model, seed, kind of regions and labelling as CSV.
 """
@@ -69,25 +70,27 @@ def counted(regions: np.ndarray, labels: np.ndarray, texts: np.ndarray) -> dict[
         "twofold pairs": int((found["lift"] >= TWOFOLD).sum()),
         "regions enriched": found["region"].nunique(),
         "concepts enriched": found["label"].nunique(),
+        "any": float(len(found) > 0),
         "p <= .05": float((table["p_value"] <= LEVEL).mean()),
     }
 
 
-def measure(X: Any, n_components: int, n_factors: int, seed: int) -> Iterator[dict[str, Any]]:
-    """A line for each kind of regions and labelling."""
+def measure(X: Any, n_components: int, n_factors: int, seed: int, shuffles: int) -> Iterator[dict[str, Any]]:
+    """A line for each kind of regions and labelling; of shuffled labels the mean."""
     texts = np.asarray(X.text_index)
     found = np.unique(texts)
     own = np.isin(texts, np.random.default_rng(seed).permutation(found)[: len(found) // 2])
     train, test = X[own], X[~own]
-    labels = {"concepts": np.asarray(test.labels), "shuffled": dealt_anew(test.labels, test.text_index, seed)}
+    labels, texts = np.asarray(test.labels), np.asarray(test.text_index)
     for name, regions in candidates(n_components, n_factors, seed).items():
         begun = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assigned = regions.fit(train).predict(test)
-        for labelling, values in labels.items():
-            line = {"seed": seed, "regions of": name, "labels": labelling, "seconds": time.perf_counter() - begun}
-            yield line | counted(assigned, values, test.text_index)
+        line = {"seed": seed, "regions of": name, "seconds": time.perf_counter() - begun}
+        yield line | {"labels": "concepts", **counted(assigned, labels, texts)}
+        chance = [counted(assigned, dealt_anew(labels, texts, draw), texts) for draw in range(shuffles)]
+        yield line | {"labels": "shuffled", **pd.DataFrame(chance).mean()}
 
 
 def main(arguments: list[str] | None = None) -> pd.DataFrame:
@@ -98,13 +101,16 @@ def main(arguments: list[str] | None = None) -> pd.DataFrame:
     parser.add_argument("--texts", type=int, default=4000)
     parser.add_argument("--components", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--shuffles", type=int, default=20)
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
     lines = []
     for name in asked.data:
         X = read(name, asked.texts)
         for seed in range(asked.seeds):
-            lines += [{"data": name, **line} for line in measure(X, asked.components, SETTINGS[name][1], seed)]
+            lines += [
+                {"data": name, **line} for line in measure(X, asked.components, SETTINGS[name][1], seed, asked.shuffles)
+            ]
             print(f"{name}, seed {seed}: {len(X):,} rows", flush=True)
     table = pd.DataFrame(lines)
     table.to_csv(asked.out / "enrichment.csv", index=False)

@@ -13,6 +13,7 @@ from ._matching import match_components
 from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
+from ._summary_text import format_components
 from ._top_tokens import format_tokens, top_tokens
 from ._tree import component_tree
 
@@ -28,6 +29,7 @@ __all__ = [
     "concept_enrichment",
     "describe_components",
     "factor_ends",
+    "format_components",
     "format_tokens",
     "match_components",
     "neighbors",
