@@ -24,6 +24,8 @@ _HOMES = {
     "ActivationStore": "activations",
     "TokenSelection": "activations",
     "load_model": "activations",
+    "ComponentMapDisplay": "interpret",
+    "FactorEndsDisplay": "interpret",
     "SubspaceDisplay": "interpret",
     "component_distances": "interpret",
     "component_map": "interpret",

@@ -210,13 +210,13 @@ def set_titles(ax: Any, title: str, detail: str = "") -> Any:
         offset = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "va": "bottom"}
         small = ax.annotate(" ", (0.5, 1), xycoords="axes fraction", fontsize="small", color=FAINT, **offset)
         small.set(**safe_text(text=detail))
-        _fit(small, room)
+        fit_text(small, room)
     above = 3 + (1.5 * small.get_fontsize() if small is not None else 2)
-    _fit(ax.set_title(title, pad=above, **safe_text()), room)
+    fit_text(ax.set_title(title, pad=above, **safe_text()), room)
     return small
 
 
-def _fit(text: Any, room: float) -> None:
+def fit_text(text: Any, room: float) -> None:
     """Cut a text to `room` pixels."""
     for _ in range(6):
         width = text.get_window_extent().width

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._base.labels import is_missing
-from ..._base.plotting import COLORMAP, COLORS, MARKERS, OTHERS, named_legend, safe_text, shortened
+from ..._base.plotting import COLORMAP, COLORS, MARKERS, OTHERS, named_legend, safe_text, series, shortened
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -50,10 +50,17 @@ class Coloring:
     extend: str = "neither"
 
 
-def coloring(values: np.ndarray | None, title: str = "", n: int = 0, missing: str = _UNKNOWN) -> Coloring:
+def coloring(
+    values: np.ndarray | None,
+    title: str = "",
+    n: int = 0,
+    missing: str = _UNKNOWN,
+    *,
+    most: int = _MAX_CATEGORIES,
+) -> Coloring:
     """Colors for values, (n,), by what kind of values they are.
 
-    Strings and other things are categories, the most frequent with a color and a marker each; integers of a few
+    Strings and other things are categories, the `most` frequent with a color and a marker each; integers of a few
     distinct values are steps in the order of the values; other numbers are quantities. What is missing is gray.
     """
     from matplotlib.colors import to_rgba
@@ -62,7 +69,7 @@ def coloring(values: np.ndarray | None, title: str = "", n: int = 0, missing: st
         return Coloring(title, np.tile(to_rgba(COLORS[0], 0.6), (n, 1)), np.zeros(n, dtype=int))
     numbers = _as_numbers(values)
     if numbers is None:
-        return _categories(values, title, missing)
+        return _categories(values, title, missing, most)
     distinct = np.unique(numbers[np.isfinite(numbers)])
     if len(distinct) <= _MAX_STEPS and (distinct == np.round(distinct)).all():
         return _steps(numbers, distinct, title)
@@ -93,7 +100,7 @@ def _as_numbers(values: np.ndarray) -> np.ndarray | None:
     return np.array([np.nan if is_missing(value) else float(value) for value in values])
 
 
-def _categories(values: np.ndarray, title: str, missing: str) -> Coloring:
+def _categories(values: np.ndarray, title: str, missing: str, most: int) -> Coloring:
     from matplotlib.colors import to_rgba
 
     shown_as = [missing if is_missing(value) else shortened(value) for value in values]
@@ -101,15 +108,17 @@ def _categories(values: np.ndarray, title: str, missing: str) -> Coloring:
     known = names != missing
     order = np.lexsort((-counts, ~known))
     rank = np.argsort(order)
-    n_own = min(_MAX_CATEGORIES, int(known.sum()))
-    palette = np.array([*(to_rgba(color, 0.85) for color in COLORS[:n_own]), to_rgba(OTHERS, 0.55)])
+    n_own = min(most, int(known.sum()))
+    drawn = series(n_own)
+    palette = np.array([*(to_rgba(one["color"], 0.85) for one in drawn), to_rgba(OTHERS, 0.55)])
+    markers = np.array([*(MARKERS.index(one["marker"]) for one in drawn), len(MARKERS)])
     kinds = np.minimum(rank, n_own)[codes]
-    entries = [(f"{names[i]} ({counts[i]:,})", palette[rank[i]], MARKERS[rank[i]]) for i in order[:n_own]]
+    entries = [(f"{names[i]} ({counts[i]:,})", palette[rank[i]], drawn[rank[i]]["marker"]) for i in order[:n_own]]
     rest = [i for i in order[n_own:] if known[i]]
     left = [(f"{len(rest)} others", rest)] if rest else []
     left += [(missing, list(np.flatnonzero(~known)))] if not known.all() else []
     entries += [(f"{name} ({counts[which].sum():,})", palette[-1], ".") for name, which in left]
-    return Coloring(title, palette[kinds], np.where(kinds == n_own, len(MARKERS), kinds), entries)
+    return Coloring(title, palette[kinds], markers[kinds], entries)
 
 
 def _steps(numbers: np.ndarray, distinct: np.ndarray, title: str) -> Coloring:
