@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from mfa_sklearn import MFA
+from mfa_sklearn import MFA, DensityDisplay
 
 random = np.random.default_rng(0)
 angle = random.uniform(0, 1, 1500)
@@ -49,4 +49,13 @@ axes[0].legend(fontsize="small", frameon=False)
 image = axes[1].pcolormesh(places, angles, density, cmap="viridis", vmax=np.quantile(density, 0.995), rasterized=True)
 axes[1].set(xlabel="position", title="Density of the angle, given the position")
 figure.colorbar(image, ax=axes[1])
+plt.show()
+
+# %%
+# One answer
+# ----------
+#
+# ``DensityDisplay`` draws the density of one column or two, as it is or given values of others.
+
+DensityDisplay.from_estimator(mfa, 1, given={0: 0.5}, X=X)
 plt.show()
