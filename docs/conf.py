@@ -22,7 +22,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "gallery",
-    "site",
+    "built_site",
 ]
 exclude_patterns = ["gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
 # Links to headings of a page, as [Texts](#texts).

@@ -55,7 +55,7 @@ folder.cleanup()
 # In the middle of this model regions are topics, because the last stage of its training asked for it; towards its
 # output they are about the next token. On a model of your own, look before you choose.
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharex=True, sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharex=True, sharey=True, layout="constrained")
 for column, (ax, title) in enumerate(zip(axes, ["the text's concept", "the next token"], strict=True)):
     for (name, values), style in zip(scores.items(), ["s--", "o-"], strict=True):
         ax.plot(layers, np.array(values)[:, column], style, label=name)

@@ -44,7 +44,7 @@ sentences = [
 new = extractor.transform(sentences)
 regions, sure = mfa.predict(new), mfa.predict_proba(new).max(axis=1)
 
-figure, axes = plt.subplots(2, 1, figsize=(9, 2.8))
+figure, axes = plt.subplots(2, 1, figsize=(9, 2.8), layout="constrained")
 for i, ax in enumerate(axes):
     rows = np.flatnonzero(new.text_index == i)
     ax.imshow(sure[rows][None], cmap="Blues", vmin=0, vmax=1.6, aspect="auto")

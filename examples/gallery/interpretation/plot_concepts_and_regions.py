@@ -34,7 +34,7 @@ order = [*columns, *np.setdiff1d(np.arange(shares.shape[1]), columns)]
 pure = np.mean(shares.max() > 0.9)
 print(f"{pure:.0%} of {shares.shape[1]} regions have one concept in nine of ten rows")
 
-figure, ax = plt.subplots(figsize=(7.5, 5.6))
+figure, ax = plt.subplots(figsize=(7.5, 5.6), layout="constrained")
 image = ax.imshow(shares.to_numpy()[:, order], cmap="viridis", vmin=0, vmax=1, aspect="auto")
 ax.set_yticks(range(len(shares)), shares.index, fontsize=6)
 ax.set(xlabel="region, in the order of matching", ylabel="concept")

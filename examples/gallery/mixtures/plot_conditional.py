@@ -40,7 +40,7 @@ regression = HistGradientBoostingRegressor(random_state=0).fit(position[:, None]
 # %%
 # The mean of the answers is where none of them is, and a regression, which gives a mean, can do no better.
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharex=True, sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharex=True, sharey=True, layout="constrained")
 axes[0].scatter(*X.T, s=4, c="#888888")
 axes[0].plot(places, regression, color="#c14300", label="gradient boosting")
 axes[0].plot(places, mean, "--", color="#00569a", label="mean of the mixture's answer")

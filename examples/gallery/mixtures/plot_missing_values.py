@@ -69,7 +69,7 @@ print(f"inside: {np.mean((low <= truth) & (truth <= high)):.1%} of {truth.size} 
 # Side by side
 # ------------
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 for (name, line), style in zip(errors.items(), ["o:", "s-.", "^--", "D-"], strict=True):
     left.plot(shares, line, style, label=name)
 left.set(xlabel="share of values hidden", ylabel="error, standard deviations", ylim=0)

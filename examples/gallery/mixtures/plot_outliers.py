@@ -55,7 +55,7 @@ for name, chosen in {"benign": ~malignant, "malignant": malignant}.items():
 # Beside other detectors
 # ----------------------
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 edges = np.linspace(np.quantile(density, 0.02), density.max(), 40)
 for name, chosen, color in [("benign", ~malignant, "#00569a"), ("malignant", malignant, "#f9ad04")]:
     left.hist(np.clip(density[chosen], edges[0], None), edges, alpha=0.7, color=color, label=f"{name}, new")

@@ -32,7 +32,7 @@ for criterion, search in searches.items():
 # The BIC turns at the truth. Held-out likelihood rises to it and then hardly falls, because a component or a factor
 # too many does little harm where rows are plenty: of sizes within one standard error of the best, take the smallest.
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.8))
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 for ax, search in zip(axes, searches.values(), strict=True):
     search.plot(ax)
 plt.show()

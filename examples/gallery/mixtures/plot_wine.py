@@ -39,7 +39,7 @@ print(f"agreement with the cultivars (adjusted Rand index): {adjusted_rand_score
 plane = PCA(2).fit(X)
 points, centers = plane.transform(X), plane.transform(mfa.means_)
 colors = ["#00569a", "#f9ad04", "#099971"]
-figure, ax = plt.subplots(figsize=(7, 4.6))
+figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
 for k, color in enumerate(colors):
     for cultivar, marker in enumerate("o^s"):
         chosen = (components == k) & (wine.target == cultivar)
@@ -61,7 +61,7 @@ plt.show()
 # it. ``rotation="varimax"`` turns the factors, so that each has few large loadings and can be named; no density
 # changes.
 
-figure, axes = plt.subplots(1, 3, figsize=(7, 4.2), sharey=True)
+figure, axes = plt.subplots(1, 3, figsize=(7, 4.2), sharey=True, layout="constrained")
 for k, ax in enumerate(axes):
     image = ax.imshow(mfa.loadings_[k], cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     ax.set(title=f"component {k}\n{np.sum(components == k)} wines", xticks=[0, 1], xlabel="factor")

@@ -1,6 +1,6 @@
 """The built pages as a reader meets them: links that lead somewhere, and answers that are few clicks away.
 
-Sphinx runs both checks when it has built the pages. ``python docs/_ext/site.py build/docs`` prints the table of clicks.
+Sphinx runs both checks when it has built the pages; ``python docs/_ext/built_site.py build/docs`` prints the clicks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 QUESTIONS = Path(__file__).with_name("questions.json")
 MOST_CLICKS = 3
 HOME = "index.html"
+# Listings of source code, whose way back assumes that each class is documented under the module that defines it, and the
+# theme's own templates.
+NOT_PAGES = ("_modules/", "_static/")
 
 
 @dataclass
@@ -70,6 +73,8 @@ def read_site(folder: Path) -> dict[str, Page]:
     pages = {}
     for path in sorted(folder.rglob("*.html")):
         name = path.relative_to(folder).as_posix()
+        if name.startswith(NOT_PAGES):
+            continue
         pages[name] = Page(name)
         pages[name].feed(path.read_text(encoding="utf-8"))
     return pages
