@@ -22,6 +22,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "gallery",
+    "built_site",
 ]
 exclude_patterns = ["gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
 # Links to headings of a page, as [Texts](#texts).
@@ -63,9 +64,11 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "min_reported_time": 60,
-    "plot_gallery": True,
+    "write_computation_times": False,
 }
 
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"mfa-sklearn {release}"
 html_show_sourcelink = False

@@ -35,7 +35,7 @@ def small_figures(settings: dict[str, Any], file: str) -> None:
     """Pictures as wide as the text of a page."""
     import matplotlib
 
-    matplotlib.rcParams.update({"figure.figsize": (7.0, 4.0), "figure.dpi": 100, "figure.constrained_layout.use": True})
+    matplotlib.rcParams.update({"figure.figsize": (7.0, 4.0), "figure.dpi": 100})
 
 
 def examples_using(name: str) -> str | None:

@@ -2,16 +2,16 @@
 Texts to rows, rows to regions
 ==============================
 
-What comes of a text, word by word: each token is a row of activations, and each row lies in a region. Regions know nothing
-of concepts; these sentences show what they found.
+What comes of a text, word by word: each token is a row of activations, and each row lies in a region. Regions know
+nothing of concepts; these sentences show what they found.
 """
 
 # %%
 # Rows that know where they come from
 # -----------------------------------
 #
-# The extractor runs a language model, here the embedded one, and keeps what its layer 1 wrote. The rows are an array that
-# knows its tokens, texts and labels.
+# The extractor runs a language model, here the embedded one, and keeps what its layer 1 wrote. The rows are an array
+# that knows its tokens, texts and labels.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,8 +34,8 @@ named = top_concepts(mfa, X, n_concepts=1).set_index("component")["label"]
 # New sentences
 # -------------
 #
-# Each changes its subject in the middle. Shading says how sure the mixture is of a token's region, and the word below what
-# the region's rows are mostly about.
+# Each changes its subject in the middle. Shading says how sure the mixture is of a token's region, and the word below
+# what the region's rows are mostly about.
 
 sentences = [
     "The canoe drifted down the river and the pitcher threw a fast ball.",
@@ -44,7 +44,7 @@ sentences = [
 new = extractor.transform(sentences)
 regions, sure = mfa.predict(new), mfa.predict_proba(new).max(axis=1)
 
-figure, axes = plt.subplots(2, 1, figsize=(9, 2.8))
+figure, axes = plt.subplots(2, 1, figsize=(9, 2.8), layout="constrained")
 for i, ax in enumerate(axes):
     rows = np.flatnonzero(new.text_index == i)
     ax.imshow(sure[rows][None], cmap="Blues", vmin=0, vmax=1.6, aspect="auto")

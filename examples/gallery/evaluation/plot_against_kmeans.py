@@ -2,16 +2,16 @@
 Regions against k-means
 =======================
 
-A new method has to be better than a simple one at something. ``evaluate`` fits both on the rows of most texts, and measures
-them on the rows of the others.
+A new method has to be better than a simple one at something. ``evaluate`` fits both on the rows of most texts, and
+measures them on the rows of the others.
 """
 
 # %%
 # Candidates
 # ----------
 #
-# Two mixtures that start alike: one keeps the regions that k-means finds, one, as ``MFA`` does by default, lets rows leave
-# for other regions at first. Beside them what is simpler, of the same sizes.
+# Two mixtures that start alike: one keeps the regions that k-means finds, one, as ``MFA`` does by default, lets rows
+# leave for other regions at first. Beside them what is simpler, of the same sizes.
 
 import matplotlib.pyplot as plt
 
@@ -39,8 +39,8 @@ scores = evaluate(candidates, X, target=later, n_resamples=50, random_state=0)
 print(scores.pivot(index="measure", columns="candidate", values="value").round(3).to_string())
 
 # %%
-# Simple regions follow topics best here; what a mixture adds is a chart of each region, which says more of a row than the
-# region alone does.
+# Simple regions follow topics best here; what a mixture adds is a chart of each region, which says more of a row than
+# the region alone does.
 
 EvaluationDisplay.from_table(scores)
 plt.show()

@@ -2,8 +2,8 @@
 A concept's region, from inside
 ===============================
 
-Which region is about rivers, and what differs inside it? A region has a subspace of its own, the few directions in which its
-rows vary; its tokens can be drawn there.
+Which region is about rivers, and what differs inside it? A region has a subspace of its own, the few directions in
+which its rows vary; its tokens can be drawn there.
 """
 
 # %%

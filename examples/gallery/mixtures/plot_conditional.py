@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from mfa_sklearn import MFA
+from mfa_sklearn import MFA, DensityDisplay
 
 random = np.random.default_rng(0)
 angle = random.uniform(0, 1, 1500)
@@ -40,7 +40,7 @@ regression = HistGradientBoostingRegressor(random_state=0).fit(position[:, None]
 # %%
 # The mean of the answers is where none of them is, and a regression, which gives a mean, can do no better.
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharex=True, sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharex=True, sharey=True, layout="constrained")
 axes[0].scatter(*X.T, s=4, c="#888888")
 axes[0].plot(places, regression, color="#c14300", label="gradient boosting")
 axes[0].plot(places, mean, "--", color="#00569a", label="mean of the mixture's answer")
@@ -49,4 +49,13 @@ axes[0].legend(fontsize="small", frameon=False)
 image = axes[1].pcolormesh(places, angles, density, cmap="viridis", vmax=np.quantile(density, 0.995), rasterized=True)
 axes[1].set(xlabel="position", title="Density of the angle, given the position")
 figure.colorbar(image, ax=axes[1])
+plt.show()
+
+# %%
+# One answer
+# ----------
+#
+# ``DensityDisplay`` draws the density of one column or two, as it is or given values of others.
+
+DensityDisplay.from_estimator(mfa, 1, given={0: 0.5}, X=X)
 plt.show()

@@ -33,7 +33,7 @@ print(f"agreement with the ten digits (adjusted Rand index): {adjusted_rand_scor
 
 largest = np.argsort(np.bincount(components, minlength=15))[::-1][:3]
 steps = np.linspace(-2, 2, 7)
-figure, axes = plt.subplots(6, 7, figsize=(6, 5.6))
+figure, axes = plt.subplots(6, 7, figsize=(6, 5.6), layout="constrained")
 for row, (k, factor) in enumerate((k, factor) for k in largest for factor in (0, 1)):
     for ax, step in zip(axes[row], steps, strict=True):
         image = mfa.means_[k] + step * mfa.loadings_[k, :, factor]
@@ -52,7 +52,7 @@ plt.show()
 # A mixture is a density, so it can be drawn from. Noise is left out here: ``reconstruct`` gives what the factors say.
 
 drawn, _ = mfa.sample(30)
-figure, axes = plt.subplots(3, 10, figsize=(7, 2.3))
+figure, axes = plt.subplots(3, 10, figsize=(7, 2.3), layout="constrained")
 for ax, image in zip(axes.flat, mfa.reconstruct(drawn), strict=True):
     ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
     ax.set_axis_off()

@@ -9,7 +9,8 @@ An outlier is a row of low density. The mixture learns what is usual, and is sho
 # Learn what is usual
 # -------------------
 #
-# Half of the benign tumors teach what benign looks like. The rest and all malignant ones are new. No detector sees a label.
+# Half of the benign tumors teach what benign looks like. The rest and all malignant ones are new. No detector sees a
+# label.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,14 +23,16 @@ from sklearn.preprocessing import StandardScaler
 
 from mfa_sklearn import MFA
 
-X, y = load_breast_cancer(return_X_y=True)
+tumors = load_breast_cancer()
+follows = ["perimeter" in name or "area" in name for name in tumors.feature_names]  # from the radius
+X, y = tumors.data[:, np.invert(follows)], tumors.target
 benign = np.flatnonzero(y == 1)
 usual = benign[::2]
 new = np.setdiff1d(np.arange(len(X)), usual)
 X = StandardScaler().fit(X[usual]).transform(X)
 malignant = y[new] == 0
 
-mfa = MFA(n_components=2, n_factors=4, noise_floor=1e-3, tol=1e-3, max_iter=500, random_state=0).fit(X[usual])
+mfa = MFA(n_components=2, n_factors=4, tol=1e-3, max_iter=500, random_state=0).fit(X[usual])
 surprise = {
     "MFA": -mfa.score_samples(X[new]),
     "one Gaussian": EmpiricalCovariance().fit(X[usual]).mahalanobis(X[new]),
@@ -52,7 +55,7 @@ for name, chosen in {"benign": ~malignant, "malignant": malignant}.items():
 # Beside other detectors
 # ----------------------
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8))
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 edges = np.linspace(np.quantile(density, 0.02), density.max(), 40)
 for name, chosen, color in [("benign", ~malignant, "#00569a"), ("malignant", malignant, "#f9ad04")]:
     left.hist(np.clip(density[chosen], edges[0], None), edges, alpha=0.7, color=color, label=f"{name}, new")

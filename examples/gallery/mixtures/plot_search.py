@@ -2,7 +2,7 @@
 How many components, how many factors
 =====================================
 
-Twelve sizes are tried on rows of a mixture that is known, once by the Bayesian information criterion and once by the
+Ten sizes are tried on rows of a mixture that is known, once by the Bayesian information criterion and once by the
 log-likelihood of rows held out.
 """
 
@@ -17,9 +17,9 @@ import matplotlib.pyplot as plt
 from mfa_sklearn import MFA, MFASearch, datasets
 
 X, _ = datasets.make_mfa(1200, 10, n_components=4, n_factors=2, random_state=1)
-sizes = {"n_components": [2, 3, 4, 5], "n_factors": [1, 2, 3]}
+sizes = {"n_components": [2, 3, 4, 5, 6], "n_factors": [1, 2]}
 searches = {
-    criterion: MFASearch(MFA(tol=1e-3, max_iter=500, random_state=0), criterion=criterion, **sizes).fit(X)
+    criterion: MFASearch(MFA(tol=1e-3, max_iter=1000, random_state=0), criterion=criterion, **sizes).fit(X)
     for criterion in ("bic", "likelihood")
 }
 for criterion, search in searches.items():
@@ -29,10 +29,10 @@ for criterion, search in searches.items():
 # Look at the curve
 # -----------------
 #
-# The BIC turns at the truth. Held-out likelihood rises to it and then hardly falls, because a component or a factor too
-# many does little harm where rows are plenty: of sizes within one standard error of the best, take the smallest.
+# The BIC turns at the truth. Held-out likelihood rises to it and then hardly falls, because a component or a factor
+# too many does little harm where rows are plenty: of sizes within one standard error of the best, take the smallest.
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.8))
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
 for ax, search in zip(axes, searches.values(), strict=True):
     search.plot(ax)
 plt.show()

@@ -2,8 +2,8 @@
 Rows that come in a stream
 ==========================
 
-``partial_fit`` learns from each batch once and forgets it. How near does it come to a fit that sees all rows at once, again
-and again?
+``partial_fit`` learns from each batch once and forgets it. How near does it come to a fit that sees all rows at once,
+again and again?
 """
 
 # %%
@@ -35,7 +35,7 @@ for batch in batches:
 whole = MFA(n_components=8, n_factors=3, random_state=0).fit(rows)
 known = MFA.from_params(truth.weights, truth.means, truth.loadings, truth.noise_variance)
 
-figure, ax = plt.subplots(figsize=(7, 3.6))
+figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 ax.plot(seen, scores, "o-", color="#00569a", markersize=4, label="partial_fit, each batch once")
 ax.axhline(whole.score(new), color="#f9ad04", linestyle="--", label=f"fit, {whole.n_iter_} times over all rows")
 ax.axhline(known.score(new), color="black", linestyle=":", label="the mixture that made the rows")

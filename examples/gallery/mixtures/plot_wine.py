@@ -2,8 +2,8 @@
 Clusters with a shape of their own
 ==================================
 
-Three cultivars of wine, thirteen chemical measurements of each bottle, and nobody says which bottle is which. A mixture of
-factor analyzers finds three groups, and says along which directions each of them varies.
+Three cultivars of wine, thirteen chemical measurements of each bottle, and nobody says which bottle is which. A
+mixture of factor analyzers finds three groups, and says along which directions each of them varies.
 """
 
 # %%
@@ -32,13 +32,14 @@ print(f"agreement with the cultivars (adjusted Rand index): {adjusted_rand_score
 # The groups
 # ----------
 #
-# Thirteen columns do not fit on paper. These are their first two principal components: color is the group that was found,
-# the marker the true cultivar, and each ellipse holds nine tenths of its component's density, as it looks from here.
+# Thirteen columns do not fit on paper. These are their first two principal components: color is the group that was
+# found, the marker the true cultivar, and each ellipse holds nine tenths of its component's density, as it looks from
+# here.
 
 plane = PCA(2).fit(X)
 points, centers = plane.transform(X), plane.transform(mfa.means_)
 colors = ["#00569a", "#f9ad04", "#099971"]
-figure, ax = plt.subplots(figsize=(7, 4.6))
+figure, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
 for k, color in enumerate(colors):
     for cultivar, marker in enumerate("o^s"):
         chosen = (components == k) & (wine.target == cultivar)
@@ -56,10 +57,11 @@ plt.show()
 # What varies inside a group
 # --------------------------
 #
-# A factor is a direction in which the wines of one group differ, its loadings say how each measurement moves along it.
-# ``rotation="varimax"`` turns the factors, so that each has few large loadings and can be named; no density changes.
+# A factor is a direction in which the wines of one group differ, its loadings say how each measurement moves along
+# it. ``rotation="varimax"`` turns the factors, so that each has few large loadings and can be named; no density
+# changes.
 
-figure, axes = plt.subplots(1, 3, figsize=(7, 4.2), sharey=True)
+figure, axes = plt.subplots(1, 3, figsize=(7, 4.2), sharey=True, layout="constrained")
 for k, ax in enumerate(axes):
     image = ax.imshow(mfa.loadings_[k], cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     ax.set(title=f"component {k}\n{np.sum(components == k)} wines", xticks=[0, 1], xlabel="factor")

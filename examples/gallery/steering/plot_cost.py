@@ -2,8 +2,8 @@
 What steering costs
 ===================
 
-A stronger push moves a model further, and breaks more of what it would have said. Ways to steer are compared where they
-cost the same.
+A stronger push moves a model further, and breaks more of what it would have said. Ways to steer are compared where
+they cost the same.
 """
 
 # %%
@@ -35,8 +35,8 @@ steerer = MFASteerer(extractor.load(), mfa)
 # Arms
 # ----
 #
-# An arm is a way to steer and the strengths to try: one step towards a concept's regions, to the centroid of the largest of
-# them, and a difference of means, which needs no mixture.
+# An arm is a way to steer and the strengths to try: one step towards a concept's regions, to the centroid of the
+# largest of them, and a difference of means, which needs no mixture.
 
 chosen = ["river", "banking"]
 regions = {concept: found for concept, found in concept_regions(mfa, X).items() if concept in chosen}
@@ -54,7 +54,8 @@ table = evaluate_steering(steerer, arms, concepts.words, NEUTRAL_PROMPTS[:6], ma
 # ----------------
 #
 # The effect is the share of the concept's words among all concepts' words in what the model would say next. The cost,
-# ``collateral``, says how far everything else was disturbed: grammar, function words, how likely a content word is at all.
+# ``collateral``, says how far everything else was disturbed: grammar, function words, how likely a content word is at
+# all.
 
 SteeringDisplay.from_table(table)
 plt.show()
