@@ -29,15 +29,17 @@ def output_file(arguments: argparse.Namespace, suffixes: Sequence[str]) -> Path 
     return check_writable(arguments.output, tuple(suffixes), overwrite=arguments.force)
 
 
-def mixture_folder(arguments: argparse.Namespace, rows: Any) -> AbstractContextManager[Path]:
+def mixture_folder(
+    path: Path, force: bool, rows: Any, n_components: int, n_factors: int
+) -> AbstractContextManager[Path]:
     """The folder to write a mixture to, kept from other runs and with room for it, for as long as it is fitted."""
     from .mixture._saving.folder import reserved
 
     # Of other shapes and sizes, the fit itself has more to say than that there is no room.
     n_rows, n_features = rows.shape if len(rows.shape) == 2 else (0, 0)
-    n_components, n_factors = min(arguments.components, n_rows), min(arguments.factors, n_features)
+    n_components, n_factors = min(n_components, n_rows), min(n_factors, n_features)
     numbers = n_components * (2 + n_features * (n_factors + 3))
-    return reserved(arguments.output, arguments.force, n_bytes=8 * max(1, numbers))
+    return reserved(path, force, n_bytes=8 * max(1, numbers))
 
 
 def read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
@@ -59,6 +61,17 @@ def read_mixture(path: Path) -> MFA:
 
     with reading(path, "a mixture"):
         return MFA.from_pretrained(path)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that a command or `DataFrame.to_csv` wrote; no word in it but an empty one stands for a missing value."""
+    from ._base.checks import import_optional
+
+    pd = import_optional("pandas", "plot")
+    if path.suffix.lower() != ".csv":
+        raise ValueError(f"cannot read {str(path)!r} as a table: give a .csv file")
+    with reading(path, "a table"):
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], encoding_errors="backslashreplace")
 
 
 def give(table: pd.DataFrame, output: Path | None, as_text: Callable[[pd.DataFrame], str]) -> None:

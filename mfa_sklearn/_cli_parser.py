@@ -1,99 +1,33 @@
-"""The arguments of all commands, their help, and what a mistyped one may have meant."""
+"""The arguments of all commands, with an example of each."""
 
 from __future__ import annotations
 
 import argparse
-import re
-import sys
-from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _cli_atlas, _cli_evaluate, _cli_export
+from . import __version__, _cli_atlas, _cli_describe, _cli_evaluate, _cli_export, _cli_plot, _cli_search
 from ._base.sites import SITES
-from ._base.words import one_line
+from ._cli_help import DEVICE, LAYER, MIXTURE, SEED, TABLE, Parser, add_command, add_fitted, add_force, number_or_auto
 from ._cli_select import add_select
 from ._cli_shell import PROGRAM
 
-_DEVICE = "where to compute: auto (a GPU where there is one), cpu, cuda, ..."
-_MIXTURE = "folder of the mixture that `fit`, or `save_pretrained`, wrote"
-_LAYER = "which layer of the folder, if it holds several"
-_TABLE = "write the table to this .csv file instead of printing it"
 # One line each that can be typed as it is, after those above it.
 EXAMPLES = {
     "demo": "demo --quick",
     "extract": "extract texts.csv --model gpt2 --layer 4 -o activations",
     "fit": "fit activations -k 500 -q 10 -o mixture",
+    "search": "search table.npy -k 2 3 4 5 -q 1 2 3 --criterion bic -o results.csv --mixture best",
+    "describe": "describe mixture activations",
     "top-tokens": "top-tokens mixture activations --component 20 --n-tokens 15",
     "concepts": "concepts mixture activations --by-concept -o concepts.csv",
-    "plot": "plot mixture activations --component 20 --factors 0 8 -o region.png",
+    "plot": "plot subspace mixture activations --component 20 --factors 0 8 -o region.png",
     "atlas": "atlas mixture activations -o atlas.html",
     "evaluate": "evaluate activations -k 500 -q 10 --plot evaluation.png",
     "steer": 'steer mixture "I think that" --component 20 --alpha 0.6 --generate 20',
     "export": "export mixture --component 20 --alpha 0.6 -o move.safetensors",
     "verify": "verify activations",
 }
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, where there are any to speak of, and examples as they stand."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        silent = action.required or action.default is None or action.default is False or action.default == []
-        return action.help if silent else super()._get_help_string(action)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that says what a mistyped option or command may have meant."""
-
-    def __init__(self, **options: Any) -> None:
-        self._names: list[str] = []
-        self._given: list[str] = []
-        super().__init__(formatter_class=_Help, **options)
-
-    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """As `argparse` does it; the option's names are remembered."""
-        action = super().add_argument(*names, **options)
-        self._names += action.option_strings
-        return action
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As `argparse` does it, but what a command does not know is refused by the command, which can give advice."""
-        self._given = list(sys.argv[1:] if args is None else args)
-        found, rest = super().parse_known_args(args, namespace)
-        if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
-        return found, rest
-
-    def error(self, message: str) -> Any:
-        """Exit with status 2, after one line that says what was wrong."""
-        super().error(one_line(f"{message}{self._advice(message)}"))
-
-    def _advice(self, message: str) -> str:
-        choice = re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message)
-        if choice:
-            close = _closest(choice[1], re.findall(r"[\w.+-]+", choice[2]))
-            return f"; did you mean {close}?" if close else ""
-        for argument in self._given:
-            if not self._is_known(argument):
-                name = argument.partition("=")[0]
-                close = _closest(name, self._names)
-                return f"; there is no option {name}" + (f", did you mean {close}?" if close else "")
-        return ""
-
-    def _is_known(self, argument: str) -> bool:
-        """Whether an argument is an option's name or the beginning of one, or no option at all."""
-        name = argument.partition("=")[0]
-        if argument.startswith("--"):
-            return len(argument) == 2 or any(known.startswith(name) for known in self._names)
-        return not re.match(r"-[^\W\d]", argument) or argument[:2] in self._names
-
-
-def _closest(name: str, names: Sequence[str]) -> str | None:
-    bare = {known.lstrip("-"): known for known in names}
-    found = get_close_matches(name, names, 1, 0.5) or [bare.get(name.lstrip("-"), "")]
-    return found[0] or None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -106,16 +40,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    described = (_add_top_tokens, _add_concepts, _add_plot, _add_atlas, _add_evaluate, _add_steer, _add_export)
-    for add in (_add_demo, _add_extract, _add_fit, *described, _add_verify):
+    described = (
+        _add_describe,
+        _add_top_tokens,
+        _add_concepts,
+        _add_plot,
+        _add_atlas,
+        _add_evaluate,
+        _add_steer,
+        _add_export,
+    )
+    for add in (_add_demo, _add_extract, _add_fit, _add_search, *described, _add_verify):
         add(commands)
     return parser
 
 
 def _command(commands: Any, name: str, text: str, more: str = "") -> Parser:
-    description = f"{text[0].upper()}{text[1:]}.{more}"
-    epilog = f"example:\n  {PROGRAM} {EXAMPLES[name]}"
-    return commands.add_parser(name, help=text, description=description, epilog=epilog)
+    return add_command(commands, name, text, EXAMPLES[name], more)
 
 
 def _add_demo(commands: Any) -> None:
@@ -158,7 +99,7 @@ def _add_extract(commands: Any) -> None:
     _add_choice_of_rows(parser)
     add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
     add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
-    add("--device", default="auto", help=_DEVICE)
+    add("--device", default="auto", help=DEVICE)
     _cli_evaluate.add_backend(parser)
     _add_storing(parser)
 
@@ -197,7 +138,7 @@ def _add_fit(commands: Any) -> None:
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the mixture")
     add("-k", "--components", type=int, required=True, metavar="K", help="how many components the mixture has")
     add("-q", "--factors", type=int, default=10, metavar="Q", help="how many factors each component has")
-    add("--layer", type=int, metavar="L", help=_LAYER)
+    add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--noise",
         choices=("shared", "component"),
@@ -206,14 +147,14 @@ def _add_fit(commands: Any) -> None:
     )
     add(
         "--noise-prior",
-        type=_number_or_auto,
+        type=number_or_auto,
         default="auto",
         metavar="ROWS",
         help="rows of the pooled noise that each component's own is mixed with; auto: read off the data, 0: none",
     )
     _add_solver(parser)
-    add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
-    add("--device", default="auto", help=_DEVICE)
+    add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
+    add("--device", default="auto", help=DEVICE)
     add("--verbose", action="store_true", help="say how the fit goes")
     add_force(parser, "a mixture")
 
@@ -231,22 +172,36 @@ def _add_solver(parser: argparse.ArgumentParser) -> None:
     add("--max-iter", type=int, default=100, metavar="N", help="iterations (em) or epochs (gradient) at most")
     add(
         "--tol",
-        type=_number_or_auto,
+        type=number_or_auto,
         default="auto",
         help="stop when less than this is still to gain, in nats of log-likelihood per row; auto weighs gain against "
         "cost",
     )
 
 
-def _add_fitted(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("mixture", type=Path, help=_MIXTURE)
-    parser.add_argument("activations", type=Path, help="folder that `extract` wrote")
-    parser.add_argument("--layer", type=int, metavar="L", help=_LAYER)
+def _add_search(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "search",
+        "which numbers of components and factors suit the rows",
+        "\nA mixture of each size is fitted. `plot search` draws the table that -o writes.",
+    )
+    _cli_search.add_options(parser)
+
+
+def _add_describe(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "describe",
+        "a line for each component: its rows, concepts and tokens",
+        "\nWith --component, all that is known of each of these; with -o, all that is known of all.",
+    )
+    _cli_describe.add_options(parser)
 
 
 def _add_top_tokens(commands: Any) -> None:
     parser = _command(commands, "top-tokens", "the tokens that say most about each component")
-    _add_fitted(parser)
+    add_fitted(parser)
     add = parser.add_argument
     add("--component", type=int, nargs="+", metavar="K", help="list these components only, counted from 0; else all")
     add(
@@ -266,48 +221,30 @@ def _add_top_tokens(commands: Any) -> None:
     add("--stop-tokens", nargs="+", metavar="TOKEN", help="leave these tokens out, such as . , the")
     add("--n-tokens", type=int, default=10, metavar="N", help="tokens per component")
     add("--context", type=int, default=40, metavar="N", help="characters of the text shown on either side")
-    add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+    add("-o", "--output", type=Path, metavar="FILE", help=TABLE)
     add_force(parser, "a file")
 
 
 def _add_concepts(commands: Any) -> None:
     parser = _command(commands, "concepts", "the labels that each component over-represents")
-    _add_fitted(parser)
+    add_fitted(parser)
     parser.add_argument("--by-concept", action="store_true", help="list the best component of each label instead")
     parser.add_argument(
         "--n-concepts", type=int, metavar="N", help="labels per component, not --by-concept (default: 5)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help=TABLE)
     add_force(parser, "a file")
 
 
 def _add_plot(commands: Any) -> None:
-    parser = _command(commands, "plot", "a component's tokens in its subspace, as a picture")
-    _add_fitted(parser)
-    add = parser.add_argument
-    add("--component", type=int, required=True, metavar="K", help="number of the component to draw, counted from 0")
-    add(
-        "--factors",
-        type=int,
-        nargs="+",
-        metavar="J",
-        help="numbers of one to three factors, or principal axes, to draw along; by default the first two",
-    )
-    add(
-        "--axes",
-        choices=("factors", "principal"),
-        default="factors",
-        help="draw along factors as fitted, or along the principal axes of their subspace",
-    )
-    add("--max-labels", type=int, default=250, metavar="N", help="tokens written out at most")
-    add("-o", "--output", type=Path, required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
-    add_force(parser, "a file")
+    parser = _command(commands, "plot", "a picture: of a component, a fit, a search, an evaluation, ...")
+    _cli_plot.add_kinds(parser)
 
 
 def _add_atlas(commands: Any) -> None:
     parser = _command(commands, "atlas", "all regions in one HTML file to browse, without a network")
-    _add_fitted(parser)
-    _cli_atlas.add_options(parser, device=_DEVICE)
+    add_fitted(parser)
+    _cli_atlas.add_options(parser, device=DEVICE)
     add_force(parser, "a file")
 
 
@@ -319,14 +256,14 @@ def _add_evaluate(commands: Any) -> None:
         "\nA mixture, k-means, k-means + local PCA, a diagonal mixture and PCA of equal size are fitted on most texts\n"
         "and measured on the others.",
     )
-    _cli_evaluate.add_options(parser, layer=_LAYER, table=_TABLE, device=_DEVICE)
+    _cli_evaluate.add_options(parser, layer=LAYER, table=TABLE, device=DEVICE)
     add_force(parser, "a file")
 
 
 def _add_steer(commands: Any) -> None:
     parser = _command(commands, "steer", "steer the model towards a component: logits and text")
     add = parser.add_argument
-    add("mixture", type=Path, help=_MIXTURE)
+    add("mixture", type=Path, help=MIXTURE)
     add("prompt", help="text that the model goes on from")
     add("--component", type=int, required=True, metavar="K", help="number of the component to steer to, from 0")
     _add_move(parser)
@@ -337,29 +274,24 @@ def _add_steer(commands: Any) -> None:
         action="store_true",
         help="steer wherever the width fits, though the mixture was fitted elsewhere or nobody knows where",
     )
-    add("--device", default="auto", help=_DEVICE)
+    add("--device", default="auto", help=DEVICE)
     _cli_evaluate.add_backend(parser)
     add("--top-k", type=int, default=10, metavar="N", help="list N tokens that rise and N that fall")
     add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")
-    add("-o", "--output", type=Path, metavar="FILE", help=_TABLE)
+    add("-o", "--output", type=Path, metavar="FILE", help=TABLE)
     add_force(parser, "a file")
 
 
 def _add_export(commands: Any) -> None:
     parser = _command(commands, "export", "a move as a file for other programs: EasySteer, llama.cpp")
-    _cli_export.add_options(parser, mixture=_MIXTURE, factor_score=_factor_score)
+    _cli_export.add_options(parser, mixture=MIXTURE, factor_score=_factor_score)
     add_force(parser, "a file")
 
 
 def _add_verify(commands: Any) -> None:
     parser = _command(commands, "verify", "whether a store or a mixture is as it was written")
     parser.add_argument("folder", type=Path, help="folder that `extract` or `fit` wrote, or `save_pretrained`")
-
-
-def add_force(parser: argparse.ArgumentParser, what: str, *names: str) -> None:
-    """The option without which no command writes over a result that is there."""
-    parser.add_argument("--force", *names, action="store_true", dest="force", help=f"replace {what} that is there")
 
 
 def _add_move(parser: argparse.ArgumentParser) -> None:
@@ -380,16 +312,6 @@ def _add_move(parser: argparse.ArgumentParser) -> None:
         default="centroid",
         help="move towards the component's mean, along the way from the mean of all to it, or by transport",
     )
-
-
-def _number_or_auto(text: str) -> float | str:
-    """What `MFA` takes for its `tol` and `noise_prior`."""
-    if text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid value {text!r}: give a number or 'auto'") from None
 
 
 def _factor_score(text: str) -> tuple[int, float]:

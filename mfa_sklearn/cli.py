@@ -13,14 +13,16 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ._base.files import replacing
 from ._base.home import home_path
 from ._base.words import plural, visible
 from ._cli_atlas import atlas
+from ._cli_describe import describe
 from ._cli_evaluate import evaluate
 from ._cli_export import export, factor_scores
-from ._cli_files import PICTURES, as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
+from ._cli_files import as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
 from ._cli_parser import make_parser
+from ._cli_plot import plot
+from ._cli_search import search
 from ._cli_select import selection_of
 from ._cli_shell import lenient_output, run, say
 
@@ -113,7 +115,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         verbose=int(arguments.verbose),
     )
-    with mixture_folder(arguments, rows) as output:
+    sizes = arguments.components, arguments.factors
+    with mixture_folder(arguments.output, arguments.force, rows, *sizes) as output:
         mfa.fit(rows).save_pretrained(output)
     say(
         f"{output}: {plural(mfa.n_components_, 'component')} of {plural(mfa.n_factors_, 'factor')} on "
@@ -156,28 +159,6 @@ def _concepts(arguments: argparse.Namespace) -> None:
     give(table, output, lambda found: as_text(found, "%.3g"))
 
 
-def _plot(arguments: argparse.Namespace) -> None:
-    from ._base.checks import import_optional
-
-    output = output_file(arguments, PICTURES)
-    assert output is not None
-    mfa = read_mixture(arguments.mixture)
-    import_optional("matplotlib", "plot").use("agg")
-    from .interpret import SubspaceDisplay
-
-    display = SubspaceDisplay.from_estimator(
-        mfa,
-        read_rows(arguments.activations, arguments.layer),
-        arguments.component,
-        factors=arguments.factors,
-        axes=arguments.axes,
-        max_labels=arguments.max_labels,
-    )
-    with replacing(output) as temporary:
-        display.figure_.savefig(temporary, dpi=150, bbox_inches="tight")
-    say(f"{output}: {plural(len(display.projection), 'token')} of component {arguments.component}")
-
-
 def _steer(arguments: argparse.Namespace) -> None:
     from ._base.checks import check_count
     from .activations import load_model
@@ -216,9 +197,11 @@ _COMMANDS = {
     "demo": _demo,
     "extract": _extract,
     "fit": _fit,
+    "search": search,
+    "describe": describe,
     "top-tokens": _top_tokens,
     "concepts": _concepts,
-    "plot": _plot,
+    "plot": plot,
     "atlas": atlas,
     "evaluate": evaluate,
     "steer": _steer,

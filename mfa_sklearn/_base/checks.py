@@ -21,6 +21,7 @@ _EXTRAS = {
     "markupsafe": "atlas",
     "matplotlib": "plot",
     "pandas": "plot",
+    "textalloc": "plot",
     "transformer_lens": "lm",
     "transformers": "lm",
     "vl_convert": "atlas",

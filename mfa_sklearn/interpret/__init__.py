@@ -5,7 +5,9 @@ from __future__ import annotations
 from ._angles import subspace_angles
 from ._component_map import ComponentMap, component_map
 from ._concepts import concept_components, top_concepts
-from ._display import SubspaceDisplay
+from ._displays.component_map import ComponentMapDisplay
+from ._displays.factor_ends import FactorEndsDisplay
+from ._displays.subspace import SubspaceDisplay
 from ._distances import ComponentDistances, component_distances
 from ._ends import factor_ends
 from ._enrichment import concept_enrichment
@@ -20,6 +22,8 @@ from ._tree import component_tree
 __all__ = [
     "ComponentDistances",
     "ComponentMap",
+    "ComponentMapDisplay",
+    "FactorEndsDisplay",
     "Projection",
     "SubspaceDisplay",
     "component_distances",

@@ -155,6 +155,10 @@ class MFA(
         Log density of the noise under its prior, over the number of rows; at most zero, and zero without a prior.
     lower_bounds_ : list of float
         Its history, before each iteration and at the end.
+    history_ : dict of list
+        What the iterations of the last `fit` were, an entry for each: "temperature", above one while `annealing`
+        flattens posteriors; and "step", what parameters the bound is of: "plain", where the iteration before led to;
+        "extrapolated" from there by `acceleration`; "moved" by `split_merge`; "dropped" where an extrapolation was.
     n_iter_ : int
     converged_ : bool
     heywood_ : ndarray of bool, of the shape of `noise_variance_`
@@ -352,6 +356,7 @@ class MFA(
         self.lower_bound_ = result.bound - log_scale
         self.log_prior_ = result.log_prior
         self.lower_bounds_ = [bound - log_scale for bound in result.bounds]
+        self.history_ = {"temperature": result.temperatures, "step": result.kinds}
         self.n_iter_ = result.n_iter
         self.converged_ = result.converged
         self.n_reseeded_ = result.reseeded

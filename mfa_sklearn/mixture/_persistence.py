@@ -89,7 +89,14 @@ class PersistenceMethods(FittedMixture):
         validate_params(estimator)
         n_components, n_features, n_factors = arrays["loadings"].shape
         sizes = {"n_components_": n_components, "n_factors_": n_factors, "n_features_in_": n_features}
-        history = {"lower_bounds_": [], "n_iter_": 0, "converged_": False, "n_reseeded_": 0, "noise_prior_": 0.0}
+        history = {
+            "lower_bounds_": [],
+            "history_": {"temperature": [], "step": []},
+            "n_iter_": 0,
+            "converged_": False,
+            "n_reseeded_": 0,
+            "noise_prior_": 0.0,
+        }
         learned = {f"{name}_": value for name, value in arrays.items()}
         at_floor = {"heywood_": np.zeros_like(arrays["noise_variance"], dtype=bool)}
         _set_learned(estimator, learned | sizes | history | at_floor | {"source_": source})

@@ -258,6 +258,8 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         )
         if self.criterion == "likelihood":
             table["likelihood"], table["likelihood_std"] = found["mean_test_score"], found["std_test_score"]
+            # Of the mean: the deviation is that of scikit-learn, which divides by the number of splits.
+            table["likelihood_sem"] = table["likelihood_std"] / np.sqrt(max(self.n_splits_ - 1, 1))
             table["train_likelihood"] = found["mean_train_score"]
         else:
             names = ("log_likelihood", "aic", "bic", "icl")
@@ -268,7 +270,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     def plot(self, ax: Axes | None = None) -> Axes:
         """The criterion over the number of components, a line for each number of factors and structure.
 
-        The best candidate is marked. Held-out likelihoods have bars of one standard error over the splits.
+        The same as ``SearchDisplay.from_estimator(search).ax_``.
 
         Parameters
         ----------
@@ -279,30 +281,9 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         -------
         ax : matplotlib Axes
         """
-        check_is_fitted(self)
-        if ax is None:
-            _, ax = import_optional("matplotlib.pyplot", "plot").subplots()
-        params, (values, errors) = self.cv_results_["params"], self._plotted()
-        names = [_line(self.estimator, p, self.structures is not None) for p in params]
-        for name in dict.fromkeys(names):
-            places = sorted((params[i]["n_components"], i) for i in range(len(params)) if names[i] == name)
-            order = [i for _, i in places]
-            bars = None if errors is None else errors[order]
-            ax.errorbar([K for K, _ in places], values[order], bars, label=name, marker=".")
-        ax.plot(self.best_params_["n_components"], values[self.best_index_], "k*", markersize=12, label="best")
-        label = "held-out log-likelihood (nats per row)" if self.criterion == "likelihood" else self.criterion.upper()
-        ax.set(xlabel="number of components", ylabel=label)
-        if ax.get_xscale() == "linear":
-            ax.locator_params(axis="x", integer=True)
-        ax.legend(fontsize="small")
-        return ax
+        from ._displays.search import SearchDisplay
 
-    def _plotted(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """What is plotted of each candidate, and its standard error if it has one."""
-        found = self.cv_results_
-        if self.criterion != "likelihood":
-            return found[self.criterion], None
-        return found["mean_test_score"], found["std_test_score"] / np.sqrt(max(self.n_splits_ - 1, 1))
+        return SearchDisplay.from_estimator(self, ax=ax).ax_
 
     def score(
         self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
@@ -376,8 +357,3 @@ def _check_feasible(
     n_rows = min(int(counted[train].sum()) for train, _ in splits)
     for params in candidates:
         check_sizes(n_rows, shape[1], params["n_components"], int(np.max(params["n_factors"])))
-
-
-def _line(estimator: Any, params: dict[str, Any], with_structure: bool) -> str:
-    factors = f"q = {params['n_factors']}"
-    return f"{code(estimator, params)}, {factors}" if with_structure else factors

@@ -40,6 +40,7 @@ def test_a_component_that_shares_is_taken_where_one_should_be_two(noise, capsys)
     assert sorted(np.round(free.means_[:, 0]).tolist()) == [0, 20, 30]
     assert sorted(np.round(stuck.means_[:, 0]).tolist()) != [0, 20, 30]
     assert free.lower_bound_ > stuck.lower_bound_ + 1
+    assert free.history_["step"].count("moved") == 1 and "moved" not in stuck.history_["step"]
     assert free.converged_
 
 

@@ -53,3 +53,16 @@ def test_a_start_that_ends_in_nan_is_beaten_by_the_next(monkeypatch):
     mfa = quick(n_init=3)
     assert np.isfinite(mfa.lower_bound_)
     assert mfa.n_iter_ in {result.n_iter for result in results[1:]}
+
+
+def test_the_history_says_what_each_bound_is_of():
+    """Temperatures halve down to one; bounds of dropped extrapolations are those of the best; moves are named."""
+    mfa = quick(annealing=8.0, tol=0, max_iter=40, acceleration=True, split_merge=True, init="random")
+    temperatures, steps = mfa.history_["temperature"], mfa.history_["step"]
+    assert temperatures[:4] == [8.0, 4.0, 2.0, 1.0] and set(temperatures[4:]) == {1.0}
+    assert len(steps) == len(temperatures) == mfa.n_iter_ == len(mfa.lower_bounds_) - 1
+    assert steps[0] == "plain" and "extrapolated" in steps
+    for i in np.flatnonzero(np.array(steps) == "dropped"):
+        assert mfa.lower_bounds_[i] == max(mfa.lower_bounds_[4 : i + 1])
+    plain = quick(annealing=1.0, acceleration=False, split_merge=False, tol=0, max_iter=3)
+    assert plain.history_ == {"temperature": [1.0] * 3, "step": ["plain"] * 3}

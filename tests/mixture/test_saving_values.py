@@ -65,6 +65,8 @@ IMPOSSIBLE = [
     {"noise_floor": 2}, {"annealing": 0}, {"validation_fraction": 1}, {"learning_rate": 0}, {"n_factors": "x"},
     *({name: value} for name in ("n_iter_", "n_reseeded_", "n_components_") for value in (None, -1, 1.0, True, "3")),
     {"converged_": 1}, {"converged_": "yes"}, {"lower_bound_": "high"}, {"lower_bound_": [1]}, {"lower_bounds_": 3},
+    {"history_": []}, {"history_": {"temperature": [1.0], "step": []}}, {"history_": {"temperature": [], "step": [[]]}},
+    {"history_": {"temperature": [1.0], "step": ["x"]}}, {"history_": {"temperature": [1.0]}},
     {"lower_bounds_": [1, None]}, {"source_": [1]}, {"source_": "layer 3"}, {"source_": 0},
     {"feature_names_in_": "abcd"}, {"feature_names_in_": [1, 2, 3, 4]}, {"feature_names_in_": ["a", "a", "b", "c"]},
     {"feature_names_in_": ["a", ["b"], "c", "d"]},

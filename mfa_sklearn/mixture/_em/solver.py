@@ -98,7 +98,7 @@ class EMSolver:
 
     def step(self) -> Step:
         """One E-step over all batches and one M-step."""
-        temperature = self._temperature
+        temperature, kind = self._temperature, self._kind()
         statistics, self._memory, looked = self._pass(self._params, temperature, self._memory)
         self._weight = float(statistics.weight)
         if temperature == 1:
@@ -108,7 +108,7 @@ class EMSolver:
             assert self._accelerator is not None
             self._accelerator.restart()
             best = self._fall_back(self._safe)
-            return Step(best, False, "extrapolation dropped")
+            return Step(best, False, "extrapolation dropped", kind="dropped")
         params = m_step(self._params, statistics, self._structure, self._floor, self.shrinkage.prior)
         self._steps += 1
         dead = statistics.mass < _DEAD_ROWS * self._row_weight
@@ -126,7 +126,11 @@ class EMSolver:
         note = f"temperature {temperature:.2f}" if temperature > 1 else self._moved
         self._moved = ""
         # Between passes that look for pairs the bound lags behind what a look would give.
-        return Step(bound, comparable and looked, note)
+        return Step(bound, comparable and looked, note, temperature, kind)
+
+    def _kind(self) -> str:
+        """What led to the parameters that stand."""
+        return "moved" if self._moved else "extrapolated" if self._safe is not None else "plain"
 
     def log_prior(self, params: MFAParams) -> float:
         """Log density of the noise, per row."""

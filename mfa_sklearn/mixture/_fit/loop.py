@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from .._model.params import MFAParams
 from .stopping import Monitor
+
+# What parameters a step found the bound of: where the step before led to, also by extrapolation or by moves of
+# components; where an extrapolation was dropped, the best so far.
+KINDS = ("plain", "extrapolated", "moved", "dropped")
 
 
 class Step(NamedTuple):
@@ -16,6 +20,8 @@ class Step(NamedTuple):
     bound: float  # mean log-likelihood per row that progress is judged by
     comparable: bool  # whether the bound may be compared with the last that could be
     note: str = ""  # for people
+    temperature: float = 1.0  # that posteriors were flattened by
+    kind: str = "plain"  # what the bound is of: see `KINDS`
 
 
 class FitResult(NamedTuple):
@@ -29,6 +35,8 @@ class FitResult(NamedTuple):
     converged: bool
     reseeded: int
     interrupted: bool
+    temperatures: Sequence[float] = ()  # of each step
+    kinds: Sequence[str] = ()
 
     def better(self, other: FitResult) -> FitResult:
         """The one of higher bound; this one of equals. A bound that is not a number is below all others."""
@@ -61,12 +69,12 @@ def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, 
     Gains of extrapolated steps are no series that says what is still to come. Where they seem to have ended, plain
     steps are made, and theirs are judged; should these have more to gain, extrapolation goes on.
     """
-    bounds: list[float] = []
+    steps: list[Step] = []
     converged, interrupted = False, False
     try:
         for n_iter in range(1, max_iter + 1):
             step = solver.step()
-            bounds.append(step.bound)
+            steps.append(step)
             if report is not None:
                 report(n_iter, step)
             if not step.comparable:
@@ -81,7 +89,9 @@ def run(solver: Solver, monitor: Monitor, max_iter: int, report: Callable[[int, 
         interrupted = True
     params, bound = solver.finish()
     log_prior = solver.log_prior(params)
-    return FitResult(params, bound, log_prior, [*bounds, bound], len(bounds), converged, solver.reseeded, interrupted)
+    bounds = [*(step.bound for step in steps), bound]
+    went = [step.temperature for step in steps], [step.kind for step in steps]
+    return FitResult(params, bound, log_prior, bounds, len(steps), converged, solver.reseeded, interrupted, *went)
 
 
 def _ended(solver: Solver, monitor: Monitor, bound: float) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._fit.loop import KINDS
 from .._model.params import check_params
 from .._validation import factor_counts
 
@@ -43,11 +44,20 @@ def _are_tokens(value: Any) -> bool:
     return known and all(str(k).isdecimal() and all(isinstance(t, str) for t in value[k]) for k in value)
 
 
+def _is_history(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != {"temperature", "step"}:
+        return False
+    temperatures, steps = value["temperature"], value["step"]
+    known = isinstance(steps, list) and all(step in KINDS for step in steps)
+    return known and _are_numbers(temperatures) and len(temperatures) == len(steps)
+
+
 _OTHERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{name: (_is_count, "a whole number") for name in ("n_components_", "n_factors_", "n_features_in_")},
     "feature_names_in_": (_are_names, "different names"),
     "lower_bound_": (_is_number, "a number"),
     "lower_bounds_": (_are_numbers, "a list of numbers"),
+    "history_": (_is_history, "an object with a list of numbers, temperature, and one of words, step, of one length"),
     "noise_prior_": (lambda value: _is_number(value) and value >= 0, "a number that is not negative"),
     "log_prior_": (_is_number, "a number"),
     "n_iter_": (_is_count, "a whole number"),
