@@ -38,8 +38,8 @@ named = top_concepts(mfa, X, n_concepts=1).set_index("component")["label"]
 # mostly about; the more saturated, the surer the mixture is of the region.
 
 sentences = [
-    "The ferryman paddled a canoe across the river and the catcher saw a foul ball.",
-    "This cashier cashed the deposit before two surgeons entered the cinema.",
+    "The ferryman paddled a canoe before the catcher saw a foul ball.",
+    "This cashier cashed the deposit and two surgeons saw the cinema.",
 ]
 new = extractor.transform(sentences)
 regions, sure = mfa.predict(new), mfa.predict_proba(new).max(axis=1)
@@ -50,7 +50,7 @@ figure, axes = plt.subplots(2, 1, figsize=(9, 2.6), layout="constrained")
 for i, ax in enumerate(axes):
     for place, row in enumerate(np.flatnonzero(new.text_index == i)):
         ax.add_patch(plt.Rectangle((place, 0), 1, 1, color=colors[meant[row]], alpha=0.7 * sure[row], linewidth=0))
-        ax.text(place + 0.5, 0.62, new.tokens[row].strip(), ha="center", va="center", fontsize=9)
+        ax.text(place + 0.5, 0.62, new.tokens[row].strip(), ha="center", va="center", fontsize=8)
         ax.text(place + 0.5, 0.25, meant[row], ha="center", va="center", fontsize=6)
     ax.set(xlim=(0, place + 1), ylim=(0, 1))
     ax.set_axis_off()

@@ -68,3 +68,7 @@ for (name, score), line in zip(surprise.items(), ["-", ":", "-.", "--"], strict=
 right.set(xlabel="share of benign taken for outliers", ylabel="share of malignant found")
 right.legend(fontsize="small", frameon=False, loc="lower right")
 plt.show()
+
+# %%
+# These rows are one cloud: the BIC takes one component, and a full Gaussian finds as much. A mixture pays where what is
+# usual is of several kinds.
