@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_INCHES, _MOST_DPI = 100, 2400
+_NARROW = 4.5  # inches
 
 
 class Kind(NamedTuple):
@@ -35,7 +36,9 @@ class Kind(NamedTuple):
 
 def add_kinds(parser: Parser) -> None:
     """A parser for each kind."""
-    kinds = parser.add_subparsers(title="kinds of pictures", metavar="KIND", dest="kind", required=True)
+    kinds = parser.add_subparsers(
+        title="kinds of pictures", metavar="KIND", dest="kind", required=True, help="which picture to draw"
+    )
     for name, kind in KINDS.items():
         own = add_command(kinds, name, kind.text, f"plot {name} {kind.example}")
         kind.add_options(own)
@@ -53,16 +56,18 @@ def plot(arguments: argparse.Namespace) -> None:
 
     output = output_file(arguments, PICTURES)
     assert output is not None
-    import_optional("matplotlib", "plot").use("agg")
+    matplotlib = import_optional("matplotlib", "plot")
+    matplotlib.use("agg")
     kind = KINDS[arguments.kind]
-    figure, what = kind.draw(arguments)
-    if arguments.size is not None:
-        figure.set_size_inches(arguments.size)
-    if arguments.title is not None:
-        _write_title(figure, arguments.title, kind.panels)
-    with replacing(output) as temporary:
-        # A size that was asked for is kept; else nothing that stands beside the axes is cut off.
-        figure.savefig(temporary, dpi=arguments.dpi, bbox_inches=None if arguments.size else "tight")
+    with matplotlib.rc_context({"font.size": _font_size(arguments.size)}):
+        figure, what = kind.draw(arguments)
+        if arguments.size is not None:
+            figure.set_size_inches(arguments.size)
+        if arguments.title is not None:
+            _write_title(figure, arguments.title, kind.panels)
+        with replacing(output) as temporary:
+            # A size that was asked for is kept; else nothing that stands beside the axes is cut off.
+            figure.savefig(temporary, dpi=arguments.dpi, bbox_inches=None if arguments.size else "tight")
     say(f"{output}: {what}")
 
 
@@ -73,6 +78,11 @@ def _write_title(figure: Figure, title: str, above_panels: bool) -> None:
         figure.suptitle(visible(title), **safe_text())
     else:
         figure.axes[0].set_title(visible(title), loc="left", **safe_text())
+
+
+def _font_size(size: tuple[float, float] | None) -> float:
+    """Points: those of a caption where a picture is as wide as a column of a paper."""
+    return 8 if size is not None and size[0] < _NARROW else 10
 
 
 def _size(text: str) -> tuple[float, float]:

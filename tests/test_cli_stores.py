@@ -76,7 +76,16 @@ def test_tables_read_the_store_piece_by_piece(
 
 
 def test_plot_reads_the_store_piece_by_piece(folder: Path, tmp_path: Path, most: list[int]) -> None:
-    picture = ["plot", str(folder / "mfa"), str(folder / "x"), "--component", "1", "-o", str(tmp_path / "p.png")]
+    picture = [
+        "plot",
+        "subspace",
+        str(folder / "mfa"),
+        str(folder / "x"),
+        "--component",
+        "1",
+        "-o",
+        str(tmp_path / "p.png"),
+    ]
     assert main(picture) == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     assert max(most[: -(-N_ROWS // 40)]) <= 40
@@ -87,7 +96,7 @@ def test_of_several_layers_one_must_be_named(folder: Path, capsys: pytest.Captur
     assert "holds the layers [2, 7]: name one with --layer" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["top-tokens"], ["concepts"], ["plot", "--component", "1"]])
+@pytest.mark.parametrize("command", [["top-tokens"], ["concepts"], ["plot", "subspace", "--component", "1"]])
 def test_rows_from_elsewhere_are_refused_in_one_line(
     folder: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
