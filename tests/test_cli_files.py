@@ -173,9 +173,8 @@ def test_a_full_disk_is_told_before_the_work(
     monkeypatch.setattr(files, "_allocate", full)
     command, path = outputs(folder, tmp_path)[name]
     said = failed(command, capsys)
-    assert said.startswith(
-        f"mfa-sklearn: error: cannot write '{path if name in ('extract', 'fit', 'search --mixture') else tmp_path}': No space"
-    )
+    place = path if name in ("extract", "fit", "search --mixture") else tmp_path
+    assert said.startswith(f"mfa-sklearn: error: cannot write '{place}': No space")
     assert "make room" in said and os.listdir(tmp_path) == []
 
 

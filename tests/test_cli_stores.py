@@ -100,9 +100,10 @@ def test_of_several_layers_one_must_be_named(folder: Path, capsys: pytest.Captur
 def test_rows_from_elsewhere_are_refused_in_one_line(
     folder: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, *options = command
-    output = ["-o", str(tmp_path / ("p.png" if name == "plot" else "t.csv"))]
-    assert main([name, str(folder / "mfa"), str(folder / "two"), "--layer", "2", *options, *output]) == 2
+    is_plot = command[0] == "plot"
+    names, options = (command[:2], command[2:]) if is_plot else (command, [])
+    output = ["-o", str(tmp_path / ("p.png" if is_plot else "t.csv"))]
+    assert main([*names, str(folder / "mfa"), str(folder / "two"), "--layer", "2", *options, *output]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "fitted on layer 7" in said and "these rows are of layer 2" in said
     assert list(tmp_path.iterdir()) == []
