@@ -147,7 +147,7 @@ def write_labels(
     list of Annotation
         Those that were written.
     """
-        if not names:
+    if not names:
         return []
     figure = figure_of(ax)
     size = _points_of(options.pop("fontsize", size if size is not None else "small"))
