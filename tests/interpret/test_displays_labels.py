@@ -46,7 +46,7 @@ def test_names_do_not_overlap_on_any_axes(kind: str) -> None:
     figure = plt.figure(figsize=(5, 4))
     part = figure.subfigures(1, 2, width_ratios=[1, 4])[1] if kind == "part of a figure" else figure
     ax = part.add_subplot(aspect="equal" if kind == "equal" else "auto")
-    points = np.exp(np.random.default_rng(1).normal(size=(400, 2)))
+    points = np.exp(np.random.default_rng(1).uniform(-1, 1, size=(400, 2)))
     ax.scatter(*points.T, s=2)
     if kind == "logarithmic":
         ax.set(xscale="log", yscale="log")
