@@ -18,6 +18,7 @@ _EXTRAS = {
     "gguf": "export",
     "matplotlib": "plot",
     "pandas": "plot",
+    "textalloc": "plot",
     "transformer_lens": "lm",
     "transformers": "lm",
 }

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # Hues near those of Okabe and Ito (Color Universal Design, 2008): blue, orange, green, navy, pink, vermilion, sky and
 # wine. Lightness L* goes from 16 to 86 in steps of 10, so that all differ in gray; the first few differ most.
 COLORS = ("#00569a", "#f9ad04", "#099971", "#031c73", "#e57fb8", "#c14300", "#a2e0fe", "#7b004f")
-# One for each color, so that nothing is told by color alone.
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+# One for each color, so that nothing is told by color alone, and some more for ordered colors.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "h", ">", "d")
 LINES: tuple[Any, ...] = (
     *("-", "--", "-.", ":"),
     *((0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 2)), (0, (3, 1, 1, 1))),
@@ -46,7 +46,6 @@ _STYLE = {
     "axes.linewidth": 0.8,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "axes.titlelocation": "left",
     "axes.titlesize": "medium",
     "axes.titleweight": "normal",
     "axes.labelsize": "medium",
@@ -192,6 +191,39 @@ def number_text(value: float, digits: int = 3) -> str:
     short = f"{value:.{digits}g}"
     whole = value == round(value) or abs(float(short)) >= 10**digits
     return f"{value:,.0f}" if whole and abs(value) < 1e9 else short
+
+
+def set_titles(ax: Any, title: str, detail: str = "") -> Any:
+    """A title and a fainter line below it, both cut to the width of the axes; they may hold anything.
+
+    Call it when the axes have their final size. A later ``ax.set_title`` puts another title in the place of this one.
+
+    Returns
+    -------
+    Text or None
+        The line below the title, if there is one.
+    """
+    figure = figure_of(ax)
+    figure.draw_without_rendering()
+    room, small = ax.get_window_extent().width, None
+    if detail:
+        offset = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        small = ax.annotate(" ", (0.5, 1), xycoords="axes fraction", fontsize="small", color=FAINT, **offset)
+        small.set(**safe_text(text=detail))
+        fit_text(small, room)
+    above = 3 + (1.5 * small.get_fontsize() if small is not None else 2)
+    fit_text(ax.set_title(title, pad=above, **safe_text()), room)
+    return small
+
+
+def fit_text(text: Any, room: float) -> None:
+    """Cut a text to `room` pixels."""
+    for _ in range(6):
+        width = text.get_window_extent().width
+        if width <= room:
+            return
+        whole = text.get_text().rstrip("…")
+        text.set_text(whole[: max(1, int(len(whole) * room / width) - 2)].rstrip(" ·,:") + "…")
 
 
 def named_legend(ax: Any, handles: Sequence[Any], names: Sequence[Any], **options: Any) -> Legend:

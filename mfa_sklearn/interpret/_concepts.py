@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import xlogy
 
 from .._base.checks import check_choice, check_count, import_optional
-from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
+from ._association import GroupTest, association, group_test
+from ._inputs import as_rows, check_mixture, numbered, required_fact, row_groups, selected_components
 from ._scan import Chunk, scan
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def top_concepts(
     n_concepts: int | None = 5,
     components: int | Sequence[int] | None = None,
     counts: str = "hard",
+    groups: ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """The labels that each component over-represents.
+    """The labels that each component over-represents, and whether by more than chance.
 
     Parameters
     ----------
@@ -46,6 +48,9 @@ def top_concepts(
         Which components to list; by default all.
     counts : {"hard", "soft"}, default="hard"
         A row counts for its most probable component, or for every component by its posterior.
+    groups : array-like of shape (n,), optional
+        Rows that are alike for other reasons than their component, such as those of one text: one number or name per
+        row. By default the texts that the activations know, and every row for itself where they know none.
 
     Returns
     -------
@@ -55,7 +60,9 @@ def top_concepts(
         * component, rank (from 1, by `llr`), label;
         * count: rows of the component with this label, and size: rows of the component;
         * share: ``count / size``; base_rate: the label's share of all rows; lift: ``share / base_rate``;
-        * llr: how surprising the count is, see Notes.
+        * llr: how surprising the count is, see Notes;
+        * groups: groups with the label that reach the component, and reached: groups that reach it;
+        * p_value, q_value: whether that is more than chance, see Notes.
 
     Raises
     ------
@@ -74,6 +81,17 @@ def top_concepts(
     a chi-squared it can be trusted at small counts. Rows of one text are not independent, so read it as a ranking, not
     as a p-value.
 
+    The test counts groups (texts) instead of rows. A group reaches a component if that is the most probable one of any
+    of its labeled rows, whatever `counts` is, and has the labels of all its rows. `p_value` is the probability that at
+    least as many groups would have both if labels were dealt out to groups at random (`concept_enrichment`, which makes
+    the same test for any other regions). `q_value` is the Benjamini-Hochberg adjusted p-value over all labels and all
+    components that a labeled row is of, whichever are listed: of the lines with ``q_value <= 0.05``, 5 % are expected
+    to be there by chance.
+
+    See Also
+    --------
+    concept_enrichment : The same table for regions of any kind, every pair of a region and a label.
+
     Examples
     --------
     >>> import numpy as np
@@ -89,7 +107,7 @@ def top_concepts(
     most = None if n_concepts is None else check_count("n_concepts", n_concepts)
     check_mixture(mfa)
     X = as_rows(activations, mfa)
-    counted = ConceptCounts(mfa, X, labels, counts)
+    counted = ConceptCounts(mfa, X, labels, counts, groups=groups)
     chosen = selected_components(components, counted.n_components)
     scan(mfa, X, counted)
     return counted.by_component(chosen, most)
@@ -101,20 +119,21 @@ def concept_components(
     labels: ArrayLike | None = None,
     *,
     counts: str = "hard",
+    groups: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """For every label, the component that over-represents it most.
 
     Parameters
     ----------
-    mfa, activations, labels, counts
+    mfa, activations, labels, counts, groups
         As for `top_concepts`.
 
     Returns
     -------
     DataFrame
-        Indexed by label, in the labels' order, with the columns component, count, size, share, base_rate, lift and llr
-        of `top_concepts`. The component is the one with the largest `llr`: many rows, most of them of the label. Labels
-        that no component over-represents are left out.
+        Indexed by label, in the labels' order, with the columns component, count, size, share, base_rate, lift, llr,
+        groups, reached, p_value and q_value of `top_concepts`. The component is the one with the largest `llr`: many
+        rows, most of them of the label. Labels that no component over-represents are left out.
 
     Examples
     --------
@@ -128,44 +147,9 @@ def concept_components(
     """
     check_mixture(mfa)
     X = as_rows(activations, mfa)
-    counted = ConceptCounts(mfa, X, labels, counts, "concept_components")
+    counted = ConceptCounts(mfa, X, labels, counts, "concept_components", groups)
     scan(mfa, X, counted)
     return counted.by_concept()
-
-
-def association(count: np.ndarray) -> dict[str, np.ndarray]:
-    """What a table of counts (K, L) says: the columns of `top_concepts`, each of shape (K, L)."""
-    total = count.sum()
-    size = np.broadcast_to(count.sum(1, keepdims=True), count.shape)
-    frequency = np.broadcast_to(count.sum(0, keepdims=True), count.shape)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share, base_rate = count / size, frequency / total
-        lift = share / base_rate
-    llr = log_likelihood_ratio(count, size, frequency, total)
-    return {"count": count, "size": size, "share": share, "base_rate": base_rate, "lift": lift, "llr": llr}
-
-
-def log_likelihood_ratio(count: np.ndarray, size: np.ndarray, frequency: np.ndarray, total: float) -> np.ndarray:
-    """``G^2`` of tables of (in the component or not) x (has the label or not), see `top_concepts`.
-
-    Parameters
-    ----------
-    count : ndarray
-        Rows of the component with the label.
-    size, frequency : ndarray of the same shape
-        Rows of the component, and rows with the label.
-    total : float
-        All rows.
-    """
-    llr = np.zeros(np.shape(count))
-    rows, columns = (size, total - size), (frequency, total - frequency)
-    observed = ((count, size - count), (frequency - count, total - size - frequency + count))
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            # Differences of soft counts may fall below zero in rounding.
-            cell, expected = np.maximum(observed[i][j], 0), row * column / total
-            llr += 2 * xlogy(cell, np.divide(cell, expected, out=np.ones_like(expected), where=expected > 0))
-    return np.sign(count * total - size * frequency) * np.abs(llr)
 
 
 class ConceptCounts:
@@ -183,6 +167,7 @@ class ConceptCounts:
         labels: ArrayLike | None = None,
         counts: str = "hard",
         asker: str = "top_concepts",
+        groups: ArrayLike | None = None,
     ) -> None:
         self.n_components = check_mixture(mfa)
         check_choice("counts", counts, COUNTS)
@@ -190,11 +175,15 @@ class ConceptCounts:
         self._codes, self.labels = numbered("labels", values, asker, sort=True, missing=True)
         if not len(self.labels):
             raise ValueError(f"labels has no label: all {len(values)} entries are missing")
+        self._activations, self._asker = activations, asker
+        self._groups = None if groups is None else row_groups(activations, groups, asker)
         self._soft = counts == "soft"
+        self._assigned = np.empty(len(values), dtype=np.int64)
         self.count = np.zeros((self.n_components, len(self.labels)))
 
     def update(self, chunk: Chunk) -> None:
         """Take in a chunk of rows."""
+        self._assigned[chunk.rows] = chunk.assigned
         if self._soft:
             rows, components, weights, _ = chunk.pairs
             codes = self._codes[rows]
@@ -203,6 +192,12 @@ class ConceptCounts:
         known = codes >= 0
         flat = components[known] * len(self.labels) + codes[known]
         self.count += np.bincount(flat, weights[known], self.count.size).reshape(self.count.shape)
+
+    @cached_property
+    def tested(self) -> GroupTest:
+        """The test of all components and labels, after all rows are in; only here texts are asked for."""
+        groups = row_groups(self._activations, self._groups, self._asker)
+        return group_test(self._assigned, self._codes, groups, *self.count.shape)
 
     def by_component(self, components: np.ndarray, n_concepts: int | None) -> pd.DataFrame:
         """The table that `top_concepts` returns."""
@@ -221,7 +216,15 @@ class ConceptCounts:
         return self._lines(best[codes], codes).set_index("label")
 
     def _lines(self, components: np.ndarray, codes: np.ndarray) -> pd.DataFrame:
-        pd = import_optional("pandas", "top_concepts")
-        facts = {name: field[components, codes] for name, field in association(self.count).items()}
-        table = pd.DataFrame({"component": components, "label": self.labels[codes], **facts})
+        table = lines_of(self.count, self.tested, components, codes)
+        table.insert(0, "label", self.labels[codes])
+        table.insert(0, "component", components)
         return table if self._soft else table.astype({"count": int, "size": int})
+
+
+def lines_of(count: np.ndarray, tested: GroupTest, regions: np.ndarray, codes: np.ndarray) -> pd.DataFrame:
+    """What is known of pairs of a region and a label, a line each."""
+    facts = {name: field[regions, codes] for name, field in association(count).items()}
+    facts |= {"groups": tested.groups[regions, codes], "reached": tested.reached[regions]}
+    facts |= {"p_value": tested.p_value[regions, codes], "q_value": tested.q_value[regions, codes]}
+    return import_optional("pandas", "top_concepts").DataFrame(facts)

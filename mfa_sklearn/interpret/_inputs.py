@@ -133,6 +133,16 @@ def numbered(
     return np.where(codes < 0, -1, np.argsort(order)[codes]), found[order]
 
 
+def row_groups(activations: Any, groups: ArrayLike | None, caller: str) -> np.ndarray:
+    """A number for the group of each row, (n,): as given, else its text, else its own."""
+    if groups is None:
+        texts = row_fact(activations, "text_index")
+        return np.arange(len(activations)) if texts is None else np.asarray(texts)
+    values = optional_fact(activations, "groups", groups)
+    assert values is not None
+    return numbered("groups", values, caller)[0]
+
+
 def selected_components(components: int | Sequence[int] | None, n_components: int) -> np.ndarray:
     """Sorted distinct component indices; all of them for None."""
     if components is None:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._base.checks import check_count, import_optional
+from ._gaussians import bhattacharyya_parts, gaussians
 from ._inputs import check_mixture, selected_components
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..mixture import MFA
-
-# Pairs of components to compare at once, by the bytes of their loadings.
-_BLOCK_BYTES = 2**20
 
 
 def neighbors(mfa: MFA, n_neighbors: int = 5, *, components: int | Sequence[int] | None = None) -> pd.DataFrame:
@@ -61,67 +59,13 @@ def neighbors(mfa: MFA, n_neighbors: int = 5, *, components: int | Sequence[int]
     pd = import_optional("pandas", "neighbors")
     chosen = selected_components(components, check_mixture(mfa))
     count = check_count("n_neighbors", n_neighbors)
-    means, loadings = (np.asarray(fact, dtype=np.float64) for fact in (mfa.means_, mfa.loadings_))
-    noise = np.broadcast_to(np.asarray(mfa.noise_variance_, dtype=np.float64), means.shape)
-    distance = bhattacharyya_distances(chosen, means, loadings, noise)
+    every = gaussians(mfa)
+    # Distances are symmetric: where all are asked for, half of them are enough.
+    whole = len(chosen) == len(every.means)
+    distance = np.add(*(bhattacharyya_parts(every) if whole else bhattacharyya_parts(every.select(chosen), every)))
     distance[np.arange(len(chosen)), chosen] = np.inf
-    order = np.argsort(distance, axis=1, kind="stable")[:, : min(count, len(means) - 1)]
+    order = np.argsort(distance, axis=1, kind="stable")[:, : min(count, len(every.means) - 1)]
     place, rank = np.indices(order.shape).reshape(2, -1)
     found = distance[place, order.ravel()]
     columns = {"component": chosen[place], "rank": rank + 1, "neighbor": order.ravel(), "distance": found}
     return pd.DataFrame({**columns, "overlap": np.exp(-found)})
-
-
-def bhattacharyya_distances(
-    chosen: np.ndarray, means: np.ndarray, loadings: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
-    """Distances from the chosen components to all, (len(chosen), K).
-
-    Parameters
-    ----------
-    chosen : ndarray of int
-        Ascending.
-    means : ndarray of shape (K, D)
-    loadings : ndarray of shape (K, D, q)
-    noise : ndarray of shape (K, D)
-        Noise variance of each component.
-    """
-    n_components, n_features, n_factors = loadings.shape
-    gram = loadings.mT @ (loadings / noise[:, :, None])
-    log_det = np.log(noise).sum(1) + np.linalg.slogdet(np.eye(n_factors) + gram)[1]
-    step = max(1, _BLOCK_BYTES // (8 * n_features * max(n_factors, 1)))
-    out = np.empty((len(chosen), n_components))
-    # Distances are symmetric: where all are asked for, half of them are enough.
-    symmetric = len(chosen) == n_components
-    for row, k in enumerate(chosen):
-        for start in range(k if symmetric else 0, n_components, step):
-            others = slice(start, min(start + step, n_components))
-            half = _half_distances(k, others, means, loadings, noise)
-            out[row, others] = half - (log_det[k] + log_det[others]) / 4
-        if symmetric:
-            out[k:, k] = out[k, k:]
-    return np.maximum(out, 0)
-
-
-def _half_distances(k: int, others: slice, means: np.ndarray, loadings: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """``d^T S^-1 d / 8 + log det S / 2`` of component k and n others, (n,).
-
-    The mean S of two covariances ``Psi + W W^T`` is of that form again, with the factors of both, each divided by
-    the square root of 2; the quadratic form is a sum of squares, ``|d - W z|^2_Psi + |z|^2`` at ``z = E[z | d]``.
-    """
-    own, other = loadings[k], loadings[others]
-    n_factors = own.shape[1]
-    psi, deviations = (noise[k] + noise[others]) / 2, means[others] - means[k]
-    scaled = other / psi[:, :, None]
-    inner = np.empty((len(other), 2 * n_factors, 2 * n_factors))
-    pairs = (own[:, :, None] * own[:, None, :]).reshape(len(own), n_factors**2)
-    inner[:, :n_factors, :n_factors] = (1 / psi @ pairs).reshape(len(other), n_factors, n_factors)
-    inner[:, :n_factors, n_factors:] = own.T @ scaled
-    inner[:, n_factors:, :n_factors] = inner[:, :n_factors, n_factors:].mT
-    inner[:, n_factors:, n_factors:] = other.mT @ scaled
-    inner = np.eye(2 * n_factors) + inner / 2
-    projected = np.concatenate([(deviations / psi) @ own, (scaled.mT @ deviations[:, :, None])[:, :, 0]], axis=1)
-    z = np.linalg.solve(inner, projected[:, :, None] / np.sqrt(2))
-    explained = z[:, :n_factors, 0] @ own.T + (other @ z[:, n_factors:])[:, :, 0]
-    squares = (np.square(deviations - explained / np.sqrt(2)) / psi).sum(1) + np.square(z).sum((1, 2))
-    return squares / 8 + (np.log(psi).sum(1) + np.linalg.slogdet(inner)[1]) / 2

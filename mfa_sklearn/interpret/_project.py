@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.linalg import polar
 from sklearn.utils.extmath import svd_flip
 
 from .._base.checks import check_choice, check_component, import_optional
@@ -46,14 +47,16 @@ class Projection:
     captured_energy : float
         Share of the rows' squared distance to the centroid that lies in the subspace, in [0, 1]; NaN without rows.
     energy : ndarray of shape (q,)
-        Share that lies along each direction. These add up to `captured_energy` if the directions are orthogonal, as
-        principal axes are.
+        Share that lies along each direction. These add up to `captured_energy`: where the directions are oblique, as
+        factors may be, along each axis of the orthonormal system that is nearest to them.
     responsibilities : ndarray of shape (n_k,) or None
         Posterior of the component for each row; None where the rows were given.
     tokens, labels : ndarray of shape (n_k,) or None
     residuals : ndarray of shape (n_k,) or None
         How far each row lies from its place in the subspace: the root mean square over the features of
         ``(x - mu - W z) / sqrt(Psi)``, in standard deviations of the noise. About 1 where a row is as expected.
+    scale : ndarray of shape (D,) or None
+        The unit of each feature in which principal axes and shares were taken; None is the features' own.
     """
 
     component: int
@@ -68,6 +71,12 @@ class Projection:
     tokens: np.ndarray | None = None
     labels: np.ndarray | None = None
     residuals: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """How far a unit of each coordinate leads, (q,), in the features' own unit or in `scale`."""
+        return np.linalg.norm(self.directions if self.scale is None else self.directions / self.scale[:, None], axis=0)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -95,6 +104,7 @@ def project(
     rows: ArrayLike | None = None,
     threshold: float | None = None,
     axes: str = "factors",
+    scale: str | None = None,
     tokens: ArrayLike | None = None,
     labels: ArrayLike | None = None,
 ) -> Projection:
@@ -114,6 +124,10 @@ def project(
     axes : {"factors", "principal"}, default="factors"
         The loadings as they were fitted, or rotated to the subspace's principal axes (the largest modeled variance
         first): loadings are only a basis of the subspace, and any rotation of them is the same model.
+    scale : {"columns"}, optional
+        Measure every feature in its standard deviation under the whole mixture, for principal axes and for shares of
+        variance. Columns of a table have different units, of which the largest would settle everything. By default
+        features are measured as they are, which suits activations.
     tokens, labels : array-like of shape (n,), optional
         By default those that the activations carry.
 
@@ -131,7 +145,9 @@ def project(
     -----
     Coordinates are ``E[z | x, k] = M^-1 W^T Psi^-1 (x - mu)``, ``M = I + W^T Psi^-1 W`` (Ghahramani & Hinton, 1997).
     With ``W = U S V^T`` the principal axes are ``V^T z``, whose loadings ``U S`` are orthogonal (Tipping & Bishop,
-    J. R. Stat. Soc. B 61, 1999).
+    J. R. Stat. Soc. B 61, 1999); with a scale W stands for the loadings in that scale. Shares of oblique directions are
+    taken along the orthogonal factor of the polar decomposition of the unit directions, the orthonormal matrix nearest
+    to them (Higham, SIAM J. Sci. Stat. Comput. 7, 1986).
 
     Examples
     --------
@@ -147,6 +163,7 @@ def project(
     """
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
+    check_choice("scale", scale, (None, "columns"))
     X = as_rows(activations, mfa)
     facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
@@ -158,8 +175,9 @@ def project(
         found = _Members(component, _check_threshold(threshold))
         scan(mfa, X, found)
         members, responsibilities = found.result()
-    rotation, directions = _axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes)
-    scores, shares, residuals = _coordinates(mfa, X, members, component, directions @ rotation.T, directions)
+    units = None if scale is None else standard_deviations(mfa)
+    rotation, directions = component_axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes, units)
+    scores, shares, residuals = _coordinates(mfa, X, members, component, directions @ rotation.T, directions, units)
     return Projection(
         component=component,
         axes=axes,
@@ -167,12 +185,21 @@ def project(
         coordinates=scores @ rotation,
         directions=directions,
         centroid=np.asarray(mfa.means_[component]),
-        captured_energy=float(shares[0]),
-        energy=shares[1:],
+        captured_energy=float(shares.sum()),
+        energy=shares,
         responsibilities=responsibilities,
         residuals=residuals,
+        scale=units,
         **{name: None if fact is None else fact[members] for name, fact in facts.items()},
     )
+
+
+def standard_deviations(mfa: MFA) -> np.ndarray:
+    """Of each feature under the whole mixture, (D,): roots of the diagonal of its covariance."""
+    weights, means = np.asarray(mfa.weights_, dtype=np.float64), np.asarray(mfa.means_, dtype=np.float64)
+    noise = np.atleast_2d(np.asarray(mfa.noise_variance_, dtype=np.float64))
+    within = np.square(np.asarray(mfa.loadings_, dtype=np.float64)).sum(2) + noise
+    return np.sqrt(weights @ (within + np.square(means - weights @ means)))
 
 
 class _Members:
@@ -219,34 +246,49 @@ def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
     return np.unique(chosen).astype(np.int64)
 
 
-def _axes(loadings: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
+def component_axes(loadings: np.ndarray, axes: str, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The rotation (q, q) of factor scores to the asked axes, and the loadings (D, q) along them."""
     if axes == "factors":
         return np.eye(loadings.shape[1]), loadings
-    left, _, right = np.linalg.svd(loadings, full_matrices=False)
+    left, _, right = np.linalg.svd(loadings if scale is None else loadings / scale[:, None], full_matrices=False)
     _, right = svd_flip(left, right)
     return right.T, loadings @ right.T
 
 
+def _nearest_axes(directions: np.ndarray) -> np.ndarray:
+    """The orthonormal system (D, q) nearest to the unit directions; zeros for a direction of zeros."""
+    lengths = np.linalg.norm(directions, axis=0)
+    own = lengths > 1e-12 * lengths.max(initial=0)
+    found = np.zeros_like(directions)
+    if own.any():
+        found[:, own] = polar(directions[:, own] / lengths[own])[0]
+    return found
+
+
 def _coordinates(
-    mfa: MFA, X: Any, members: np.ndarray, component: int, loadings: np.ndarray, directions: np.ndarray
+    mfa: MFA,
+    X: Any,
+    members: np.ndarray,
+    component: int,
+    loadings: np.ndarray,
+    directions: np.ndarray,
+    scale: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Factor scores (n_k, q), shares of energy in the subspace and along each direction (1 + q,), residuals (n_k,)."""
+    """Factor scores (n_k, q), shares of energy along each direction (q,), residuals (n_k,)."""
     centroid = np.asarray(mfa.means_[component])
     noise = np.atleast_2d(np.asarray(mfa.noise_variance_))
     deviation = np.sqrt(noise[min(component, len(noise) - 1)])
-    basis = np.linalg.svd(directions, full_matrices=False)[0]
-    units = directions / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
+    units = np.ones(len(centroid)) if scale is None else scale
+    basis = _nearest_axes(directions / units[:, None])
     scores, residuals = [np.empty((0, directions.shape[1]))], [np.empty(0)]
-    total, parts = 0.0, np.zeros(1 + directions.shape[1])
+    total, parts = 0.0, np.zeros(directions.shape[1])
     for start in range(0, len(members), _BLOCK):
         # As a tensor, which has no names of columns that could be missed.
         block = read_rows(X, members[start : start + _BLOCK], torch.device("cpu"))
         scores.append(mfa.posterior_mean(block, component))
         deviations = block.double().numpy() - centroid
-        total += np.square(deviations).sum()
-        parts[0] += np.square(deviations @ basis).sum()
-        parts[1:] += np.square(deviations @ units).sum(0)
+        total += np.square(deviations / units).sum()
+        parts += np.square(deviations / units @ basis).sum(0)
         residuals.append(_root_mean_square((deviations - scores[-1] @ loadings.T) / deviation))
     shares = parts / total if total > 0 else np.full_like(parts, np.nan)
     return np.concatenate(scores), shares, np.concatenate(residuals)

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from .._base.annotated import row_fact
 from .._base.checks import check_choice, check_count, import_optional
-from ._concepts import log_likelihood_ratio
+from ._association import log_likelihood_ratio
 from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
 from ._occurrences import Occurrences
@@ -164,8 +164,8 @@ class TokenRanking:
         self._selected = np.isin(np.arange(n_components), selected_components(components, n_components))
         self._activations = activations
         self.tokens = required_fact(activations, "tokens", tokens, "top_tokens")
-        self._types = _distinct(activations, self.tokens, tokens)
-        self._stopped = _stopped(self.tokens, stop_tokens)
+        self._types = distinct_tokens(activations, self.tokens, tokens)
+        self._stopped = stopped_rows(self.tokens, stop_tokens)
         self._sizes = np.zeros(n_components)
         self.dense = score == "likelihood"
         with np.errstate(divide="ignore"):
@@ -290,7 +290,7 @@ def _check_aggregate(score: str, aggregate: str) -> str:
     return aggregate
 
 
-def _stopped(tokens: np.ndarray, stop_tokens: Collection[str] | None) -> np.ndarray | None:
+def stopped_rows(tokens: np.ndarray, stop_tokens: Collection[str] | None) -> np.ndarray | None:
     """Which rows hold a token that is not to be listed, (n,) bool; None if there are no such tokens."""
     if isinstance(stop_tokens, str):
         raise TypeError(f"stop_tokens={stop_tokens!r} is one string: give a set of tokens, {{{stop_tokens!r}}}")
@@ -301,10 +301,12 @@ def _stopped(tokens: np.ndarray, stop_tokens: Collection[str] | None) -> np.ndar
     return np.array([token.strip().casefold() in unwanted for token in distinct.tolist()], dtype=bool)[inverse]
 
 
-def _distinct(activations: Any, tokens: np.ndarray, given: ArrayLike | None) -> np.ndarray:
+def distinct_tokens(
+    activations: Any, tokens: np.ndarray, given: ArrayLike | None, asker: str = "top_tokens"
+) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
     ids = row_fact(activations, "token_ids") if given is None else None
-    codes, _ = numbered("tokens", tokens if ids is None else ids, "top_tokens")
+    codes, _ = numbered("tokens", tokens if ids is None else ids, asker)
     return codes.astype(np.int64)
 
 

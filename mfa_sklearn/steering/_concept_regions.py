@@ -9,7 +9,8 @@ import torch
 
 from .._base.checks import check_choice
 from .._base.mapped import read_rows
-from ..interpret._concepts import ConceptCounts, association
+from ..interpret._association import association
+from ..interpret._concepts import ConceptCounts
 from ..interpret._inputs import as_rows, check_mixture, numbered, required_fact
 from ..interpret._scan import Chunk, scan
 

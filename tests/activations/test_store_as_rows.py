@@ -300,14 +300,14 @@ def test_lazy_facts_are_those_of_the_array(store: ActivationStore) -> None:
         assert fact.dtype == in_memory[name].dtype
 
 
-def test_concepts_read_labels_and_no_other_fact_of_all_rows(
+def test_concepts_read_labels_texts_and_no_other_fact_of_all_rows(
     store: ActivationStore, mfa: MFA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     whole = store_module._RowFacts.__getitem__
     monkeypatch.setattr(store_module._RowFacts, "__getitem__", lambda self, n: (asked.append(n), whole(self, n))[1])
     top_concepts(mfa, store[7])
-    assert set(asked) == {"labels"}
+    assert set(asked) == {"labels", "text_index"}
 
 
 def test_facts_on_disk_travel_to_other_processes(store: ActivationStore) -> None:

@@ -75,7 +75,8 @@ def test_colors_differ_for_the_color_blind(seen_by: str) -> None:
 
 
 def test_markers_and_lines_differ() -> None:
-    assert len(COLORS) == len(set(COLORS)) == len(set(MARKERS)) == len(set(map(str, LINES))) == len(MARKERS)
+    assert len(COLORS) == len(set(COLORS)) == len(set(map(str, LINES))) == len(LINES)
+    assert len(COLORS) <= len(MARKERS) == len(set(MARKERS))
     drawn = series(20)
     assert len({tuple(map(str, options.values())) for options in drawn}) == 20
     assert [options["color"] for options in drawn[:8]] == list(COLORS)

@@ -7,7 +7,7 @@ import pytest
 from interpret_fixtures import ExactMixture, mixture
 from scipy.stats import multivariate_normal
 
-from mfa_sklearn.interpret import _neighbors as module
+from mfa_sklearn.interpret import _gaussians as module
 from mfa_sklearn.interpret import neighbors
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from interpret_fixtures import annotated, mixture, scores_by_loop
+from scipy.linalg import sqrtm
 
 from mfa_sklearn import MFA
 from mfa_sklearn.interpret import _project as module
 from mfa_sklearn.interpret import project
+from mfa_sklearn.interpret._project import standard_deviations
 
 X_, MIXTURE = annotated(mixture(1.0), 300), mixture(1.0)
 
@@ -33,9 +35,10 @@ def test_equals_dense_algebra(component: int, axes: str, block: int, monkeypatch
     np.testing.assert_allclose(found.coordinates @ found.directions.T, expected, atol=1e-9)
     inside = deviations @ loadings @ np.linalg.pinv(loadings)
     assert found.captured_energy == pytest.approx(np.square(inside).sum() / np.square(deviations).sum())
-    for j in range(2):
-        along = deviations @ found.directions[:, j] / np.linalg.norm(found.directions[:, j])
-        assert found.energy[j] == pytest.approx(np.square(along).sum() / np.square(deviations).sum())
+    # The orthonormal system nearest to oblique directions, by the inverse root of their angles' cosines.
+    units = found.directions / np.linalg.norm(found.directions, axis=0)
+    along = deviations @ units @ np.linalg.inv(sqrtm(units.T @ units))
+    np.testing.assert_allclose(found.energy, np.square(along).sum(0) / np.square(deviations).sum())
     assert found.tokens.tolist() == X_.rows["tokens"][rows].tolist()
     assert found.labels.tolist() == X_.rows["labels"][rows].tolist()
 
@@ -46,6 +49,32 @@ def test_principal_axes_are_orthogonal_and_ordered() -> None:
     assert abs(gram[0, 1]) < 1e-12 < gram[1, 1] < gram[0, 0]
     assert found.energy.sum() == pytest.approx(found.captured_energy)
     np.testing.assert_allclose(gram.trace(), np.square(MIXTURE.loadings_[1]).sum())
+
+
+def test_shares_of_nearly_parallel_factors_add_up_to_what_the_subspace_holds() -> None:
+    mfa = mixture(1.0)
+    mfa.loadings_[1, :, 1] = mfa.loadings_[1, :, 0] + 1e-3 * mfa.loadings_[1, :, 1]
+    found = project(mfa, X_, 1)
+    assert found.energy.sum() == pytest.approx(found.captured_energy) and found.captured_energy < 1
+
+
+@pytest.mark.parametrize("axes", ["factors", "principal"])
+def test_scale_of_columns_is_that_of_standardized_columns(axes: str) -> None:
+    scaled = mixture(1.0)
+    scaled.weights_ = scaled.weights_ / scaled.weights_.sum()
+    draws = scaled.sample(200_000, np.random.default_rng(0))
+    units = standard_deviations(scaled)
+    np.testing.assert_allclose(units, draws.std(0), rtol=0.01)
+    found = project(scaled, X_, 1, axes=axes, scale="columns", rows=np.arange(50))
+    same = mixture(1.0)
+    same.means_, same.loadings_ = same.means_ / units, same.loadings_ / units[:, None]
+    same.noise_variance_ = same.noise_variance_ / units**2
+    alone = project(same, np.asarray(X_) / units, 1, axes=axes, rows=np.arange(50))
+    np.testing.assert_allclose(found.energy, alone.energy)
+    np.testing.assert_allclose(found.lengths, alone.lengths)
+    np.testing.assert_allclose(found.directions / units[:, None], alone.directions, atol=1e-12)
+    np.testing.assert_allclose(found.residuals, alone.residuals)
+    assert alone.scale is None
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -108,6 +137,7 @@ def test_with_the_estimator(convert: Any, n_factors: int) -> None:
         ({"component": 4}, ValueError, "component=4 is out of range.*0 to 3"),
         ({"component": -1}, ValueError, "component=-1"),
         ({"axes": "pca"}, ValueError, "axes='pca'.*'factors', 'principal'"),
+        ({"scale": "rows"}, ValueError, "scale='rows'.*'columns'"),
         ({"threshold": 1.5}, ValueError, "threshold=1.5.*posterior"),
         ({"threshold": 0}, ValueError, "threshold=0 "),
         ({"threshold": 0.5, "rows": [1]}, ValueError, "not both"),

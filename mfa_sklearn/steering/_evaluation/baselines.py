@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.utils import check_array
 
 from ..._base.checks import check_choice, check_count
-from ...interpret._concepts import association
+from ...interpret._association import association
 from ...interpret._inputs import as_rows, optional_fact
 from .._directions import difference_of_means, principal_direction, probe_direction
 from .arms import Arm
