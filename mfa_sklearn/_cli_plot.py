@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._base.files import replacing
 from ._base.words import plural, visible
 from ._cli_files import PICTURES, output_file, read_mixture, read_rows, read_table
-from ._cli_help import LAYER, MIXTURE, Parser, add_command, add_fitted, add_force
+from ._cli_help import LAYER, MIXTURE, SEED, Parser, add_command, add_fitted, add_force
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _add_subspace(parser: Parser) -> None:
         default="principal",
         help="draw along the principal axes of the component's subspace, or along its factors as fitted",
     )
-    add("--max-labels", type=int, default=250, metavar="N", help="tokens written out at most")
+    add("--max-labels", type=int, default=40, metavar="N", help="tokens written out at most")
+    add("--color-by", metavar="FACT", help="what colors say: tokens, labels, positions, or any fact of the rows")
 
 
 def _draw_subspace(arguments: argparse.Namespace) -> tuple[Figure, str]:
@@ -130,8 +131,57 @@ def _draw_subspace(arguments: argparse.Namespace) -> tuple[Figure, str]:
     mfa = read_mixture(arguments.mixture)
     rows = read_rows(arguments.activations, arguments.layer)
     options = {name: getattr(arguments, name) for name in ("factors", "axes", "max_labels")}
-    display = SubspaceDisplay.from_estimator(mfa, rows, arguments.component, **options)
+    display = SubspaceDisplay.from_estimator(mfa, rows, arguments.component, color=arguments.color_by, **options)
     return display.figure_, f"{plural(len(display.projection), 'row')} of component {arguments.component}"
+
+
+def _add_factors(parser: Parser) -> None:
+    add_fitted(parser)
+    add = parser.add_argument
+    add("--component", type=int, required=True, metavar="K", help="number of the component to draw, counted from 0")
+    add("--factors", type=int, nargs="+", metavar="J", help="numbers of axes to draw; by default the first ones")
+    add("--axes", choices=("principal", "factors"), default="principal", help="principal axes, or factors as fitted")
+    add(
+        "--show", choices=("auto", "rows", "columns"), default="auto", help="tokens at either end, or columns' loadings"
+    )
+    add("--n-tokens", type=int, default=6, metavar="N", help="tokens at each end")
+
+
+def _draw_factors(arguments: argparse.Namespace) -> tuple[Figure, str]:
+    from .interpret import FactorEndsDisplay
+
+    mfa = read_mixture(arguments.mixture)
+    rows = read_rows(arguments.activations, arguments.layer)
+    options = {name: getattr(arguments, name) for name in ("factors", "axes", "show", "n_tokens")}
+    display = FactorEndsDisplay.from_estimator(mfa, rows, arguments.component, **options)
+    return display.figure_, f"ends of component {arguments.component}"
+
+
+# ---------------------------------------------------------------- map
+
+
+def _add_map(parser: Parser) -> None:
+    add = parser.add_argument
+    add("mixture", type=Path, help=MIXTURE)
+    add("activations", type=Path, nargs="?", help="rows to take names from, a folder that `extract` wrote")
+    add("--layer", type=int, metavar="L", help=LAYER)
+    add(
+        "--color-by", default="cluster", metavar="COLUMN", help="cluster, weight, or a column of what `describe` writes"
+    )
+    add("--clusters", type=int, metavar="N", help="how many clusters; by default as many as stand apart")
+    add("--max-labels", type=int, default=40, metavar="N", help="names written out at most")
+    add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
+
+
+def _draw_map(arguments: argparse.Namespace) -> tuple[Figure, str]:
+    from .interpret import ComponentMapDisplay
+
+    mfa = read_mixture(arguments.mixture)
+    rows = None if arguments.activations is None else read_rows(arguments.activations, arguments.layer)
+    options = {name: getattr(arguments, name) for name in ("max_labels", "random_state")}
+    how = {"color": arguments.color_by, "n_clusters": arguments.clusters}
+    display = ComponentMapDisplay.from_estimator(mfa, rows, **how, **options)
+    return display.figure_, plural(mfa.n_components_, "component")
 
 
 # ---------------------------------------------------------------- convergence
@@ -265,6 +315,19 @@ _SUBSPACE = "mixture activations --component 20 --factors 0 8 -o region.png"
 _EVALUATION = "evaluation.csv --measures AMI 'bits per row' -o evaluation.pdf"
 KINDS = {
     "subspace": Kind("a component's rows and tokens in its subspace", _SUBSPACE, _add_subspace, _draw_subspace),
+    "factors": Kind(
+        "what lies at either end of a component's axes",
+        "mixture activations --component 20 -o ends.png",
+        _add_factors,
+        _draw_factors,
+        True,
+    ),
+    "map": Kind(
+        "all components in a plane, near where they are alike",
+        "mixture activations --color-by concept -o map.png",
+        _add_map,
+        _draw_map,
+    ),
     "convergence": Kind(
         "the bounds and temperatures of fits over their iterations",
         "mixture other-mixture -o convergence.png",

@@ -53,12 +53,11 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 def test_blocks_hold_all_that_is_known() -> None:
     first, second = blocks(TABLE, 60).split("\n\n")
-    assert (
-        first.startswith("component 0\n")
-        and "  typical           3, 1" in first
-        and "  spread            1.23" in first
-    )
-    assert "concepts" not in second and "spread" not in second  # unknown
+    assert first.startswith("component 0: 1,200 rows, weight 0.25, spread 1.23\n") and "typical   rows 3, 1" in first
+    assert second.split("\n") == ["component 1: 7 rows, weight 0.004", "  tokens    dog", "  typical   rows 2"]
+    long = blocks(TABLE.assign(tokens="a word " * 30), 50).split("\n")
+    assert long[2].startswith(" " * 12 + "word") or long[2].startswith(" " * 12 + "a word")
+    assert "".join(long).count("word") == 60
 
 
 def test_texts_are_cut_by_what_they_take_on_a_screen() -> None:
@@ -87,7 +86,7 @@ def test_describe(
     assert sizes == sorted(sizes, reverse=True)
     assert main([*command, "--component", "2", "0"]) == 0
     printed = capsys.readouterr().out
-    assert printed.index("component 2\n") < printed.index("component 0\n") and "component 1" not in printed
+    assert printed.index("component 2: ") < printed.index("component 0: ") and "component 1: " not in printed
     assert main([*command, "-o", str(tmp_path / "all.csv")]) == 0
     rows = ActivationStore(folder / "x").load()
     expected = describe_components(MFA.from_pretrained(folder / "mfa"), rows)

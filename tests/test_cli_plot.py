@@ -45,7 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 DRAWN: dict[str, tuple[list[str], str]] = {
-    "subspace": (["mfa", "x", "--component", "1"], "of component 1"),
+    "subspace": (["mfa", "x", "--component", "1", "--color-by", "positions"], "of component 1"),
+    "factors": (["mfa", "x", "--component", "1", "--n-tokens", "2"], "ends of component 1"),
+    "map": (["mfa", "x", "--color-by", "size", "--clusters", "2"], "3 components"),
     "convergence": (["mfa", "other", "--scale", "gap"], "6 iterations, 6 iterations"),
     "search": (["search.csv", "--criterion", "aic"], "2 candidates"),
     "evaluation": (["evaluation.csv", "--measures", "AMI", "--columns", "2"], "1 measure"),
