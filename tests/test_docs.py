@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,8 @@ PACKAGE = Path(mfa_sklearn.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
 HOME = "https://github.com/mfa-sklearn/mfa-sklearn/blob/main/"
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "gallery" not in path.parts)
+RUN = [page for page in PAGES if page.startswith(("guide/", "tutorials/", "coming_from/"))]
 PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, evaluation, datasets)
 
 
@@ -40,19 +42,41 @@ def run(name: str, text: str) -> dict[str, Any]:
     return names
 
 
+def prose(text: str) -> str:
+    """The page without its blocks of code, where a # is a comment and brackets are no links."""
+    return re.sub(r"^(```+)(?!\{).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def anchors(text: str) -> set[str]:
     """What the headings of a page are called in links."""
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(text: str) -> list[str]:
+    """Where the links and pictures of a page lead, within the documentation."""
+    targets = re.findall(r"\]\(<?([^)\s>]+)>?[^)]*\)", prose(text))
+    targets += re.findall(r"^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)
+    return [target for target in targets if target.startswith(HOME) or not re.match(r"\w+:", target)]
+
+
+def leads_nowhere(link: str, page: Path) -> bool:
+    """Whether the file that a link of a page names is missing, or the heading in it."""
+    path, _, anchor = link.partition("#")
+    roof = REPOSITORY if path.startswith(HOME) else page.parent
+    target = (roof / path.removeprefix(HOME)).resolve() if path else page
+    if target.is_relative_to(DOCS / "gallery"):
+        return False  # written when the documentation is built
+    return not target.exists() or (anchor != "" and anchor not in anchors(target.read_text(encoding="utf-8")))
 
 
 def test_blocks_are_told_from_those_not_to_run() -> None:
     page = "a\n```python\nx = 1\n```\n<!-- not run: why -->\n```python\nx = 2\n```\n```text\nx = 3\n```\n"
     assert python_blocks(page) == [(2, "x = 1\n")]
-    assert run("docs/guide.md", page)["x"] == 1
+    assert run("docs/guide/texts.md", page)["x"] == 1
     with pytest.raises(ZeroDivisionError) as raised:
-        run("docs/guide.md", page.replace("1", "1 / 0"))
-    assert (raised.traceback[-1].path, raised.traceback[-1].lineno + 1) == (DOCS / "guide.md", 3)
+        run("docs/guide/texts.md", page.replace("1", "1 / 0"))
+    assert (raised.traceback[-1].path, raised.traceback[-1].lineno + 1) == (DOCS / "guide" / "texts.md", 3)
 
 
 @pytest.fixture
@@ -73,25 +97,48 @@ def test_the_readme_runs(empty_folder: Path) -> None:
     assert list(empty_folder.iterdir()) == []
 
 
+WRITTEN = {
+    "guide/choosing.md": {"search.png"},
+    "guide/saving.md": {"mixture", "pipeline.joblib"},
+    "guide/steering.md": {"move.safetensors", "river.gguf", "inside.gguf"},
+    "guide/stores.md": {"activations"},
+    "guide/texts.md": {"pipeline.joblib"},
+}
+
+
+def no_nan(names: dict[str, Any]) -> bool:
+    return not np.isnan(names["filled"]).any() and not np.isnan(names["drawn"]).any()
+
+
+HOLDS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "guide/missing_values.md": no_nan,
+    "guide/steering.md": lambda names: (
+        {"none", "difference of means", "direction", "centroid"} < set(names["table"]["arm"])
+    ),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
-def test_the_guide_runs(empty_folder: Path) -> None:
+@pytest.mark.parametrize("page", [page for page in RUN if python_blocks(read(f"docs/{page}"))])
+def test_a_page_runs_by_itself(page: str, empty_folder: Path) -> None:
+    """Its examples need nothing from other pages, and write what they say they write."""
     pytest.importorskip("gguf")
-    names = run("docs/guide.md", read("docs/guide.md"))
-    moves = {"move.safetensors", "river.gguf", "inside.gguf"}
-    written = {"activations", "mixture", "pipeline.joblib", "search.png"} | moves
-    assert {path.name for path in empty_folder.iterdir()} == written
-    assert not np.isnan(names["filled"]).any() and not np.isnan(names["drawn"]).any()
-    assert {"none", "difference of means", "direction", "centroid"} < set(names["table"]["arm"])
+    names = run(f"docs/{page}", read(f"docs/{page}"))
+    assert {path.name for path in empty_folder.iterdir()} == WRITTEN.get(page, set())
+    assert HOLDS.get(page, bool)(names)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{page}" for page in PAGES)])
 def test_links_within_the_documentation_lead_somewhere(page: str) -> None:
-    text = read(page)
-    inside = [("docs/guide.md", anchor) for anchor in re.findall(r"\]\(#([\w-]+)\)", text)]
-    abroad = re.findall(re.escape(HOME) + r"(docs/\w+\.md)#([\w-]+)", text)
-    assert inside or abroad
-    assert [link for link in [*inside, *abroad] if link[1] not in anchors(read(link[0]))] == []
+    assert [link for link in links(read(page)) if leads_nowhere(link, REPOSITORY / page)] == []
+
+
+def test_a_link_that_leads_nowhere_is_found() -> None:
+    text = f"[a](mixtures.md#eight-structures) [b](#x) ![c](no.png) [d]({HOME}docs/no.md) [e](https://x.org/no)\n"
+    text += f"[f]: {HOME}docs/benchmarks.md#no\n```text\n[g](code.md)\n```\n"
+    found = [link for link in links(text) if leads_nowhere(link, DOCS / "guide" / "choosing.md")]
+    assert found == ["#x", "no.png", f"{HOME}docs/no.md", f"{HOME}docs/benchmarks.md#no"]
 
 
 def test_links_of_the_readme_are_absolute() -> None:
@@ -101,13 +148,13 @@ def test_links_of_the_readme_are_absolute() -> None:
     assert len(targets) > 10
     assert [target for target in targets if not target.startswith("https://")] == []
     pages = re.findall(re.escape(HOME) + r"(docs/[\w./]+)", text)
-    assert {"docs/guide.md", "docs/api.md"} <= set(pages)
-    assert [page for page in pages if not (REPOSITORY / page).is_file()] == []
+    assert {"docs/guide/index.md", "docs/api/index.md"} <= set(pages)
 
 
 def documented() -> list[str]:
     """Dotted names that the reference has an entry for."""
-    return re.findall(r"^\.\. (?:auto(?:class|function|module)|py:data):: ([\w.]+)", read("docs/api.md"), re.MULTILINE)
+    text = "".join(read(f"docs/{page}") for page in PAGES if page.startswith("api/"))
+    return re.findall(r"^\.\. (?:auto(?:class|function|module)|py:data):: ([\w.]+)", text, re.MULTILINE)
 
 
 def test_the_reference_has_each_entry_once() -> None:
@@ -138,7 +185,7 @@ def test_the_design_has_a_line_for_every_module_of_the_mixture() -> None:
     assert len(lines) == len(set(lines))
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+@pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page: str) -> None:
     """Named from the repository, the package, the folder of the mixture, or that of what was named before."""
     roots = (REPOSITORY, PACKAGE, PACKAGE / "mixture", REPOSITORY / "examples", REPOSITORY / "tests" / "mixture")

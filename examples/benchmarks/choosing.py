@@ -1,4 +1,4 @@
-"""Which criterion chooses the numbers of components and factors well? The table of docs/guide.md.
+"""Which criterion chooses the numbers of components and factors well? The table of docs/guide/choosing.md.
 
     python examples/benchmarks/choosing.py                    # about an hour on two cores
     python examples/benchmarks/choosing.py --rows wine digits

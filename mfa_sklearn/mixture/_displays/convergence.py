@@ -131,7 +131,7 @@ class ConvergenceDisplay:
     def _make_axes(self, ax: Any, hot: bool) -> None:
         self.temperature_ax_ = None
         if ax is None and hot:
-            options: dict[str, Any] = {"sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
+            options: dict[str, Any] = {"sharex": True, "gridspec_kw": {"height_ratios": (3.4, 1)}}
             _, (ax, self.temperature_ax_) = new_axes("ConvergenceDisplay", 2, 1, size=(5.2, 4.2), **options)
         elif ax is None:
             _, ax = new_axes("ConvergenceDisplay", size=(5.2, 3.4))
@@ -174,7 +174,7 @@ class ConvergenceDisplay:
         if self.temperature_ax_ is not None:
             self.temperature_ax_.set_yscale("log", base=2)
             self.temperature_ax_.yaxis.set_major_formatter("{x:g}")
-            self.temperature_ax_.set_ylabel("temperature")
+            self.temperature_ax_.set_title("temperature", fontsize="small")
         if self.scale == "bound":
             ax.ticklabel_format(axis="y", useOffset=False)
             self._leave_out_what_is_far_below()

@@ -51,7 +51,7 @@ class DensityDisplay:
     Contours are the borders of the regions of highest density that hold 50, 90 and 99 % of the mixture. The heaviest
     components are drawn apart: as thin curves of their share in the density, or as ellipses that hold 90 % of each.
     Given values of other columns, it is the conditional density that is drawn, beside what the columns are without
-    them, which is dashed.
+    them, which is dotted.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ class DensityDisplay:
         if len(components) and len(self.density.log_weights) > 1:
             handles, labels = [*handles, thin], [*labels, self._components_name(components)]
         if self.unconditional is not None:
-            other = ax.plot(grid, self.unconditional.pdf(points), color=FAINT, linestyle="--", linewidth=1.2)[0]
+            other = ax.plot(grid, self.unconditional.pdf(points), color=FAINT, linestyle=":", linewidth=1.5)[0]
             handles, labels = [*handles, other], [*labels, "given nothing"]
         handles.append(ax.plot(grid, self.values_, color=COLORS[0], linewidth=1.8)[0])
         labels.append("density")
@@ -236,8 +236,8 @@ class DensityDisplay:
         handles, labels = self._draw_rows()
         if self.unconditional is not None:
             before = self.unconditional.pdf(points.reshape(-1, 2)).reshape(points.shape[:2])
-            self._contour(before, colors=[FAINT], linestyles="--", linewidths=0.9)
-            handles.append(Line2D([], [], color=FAINT, linestyle="--", linewidth=0.9))
+            self._contour(before, colors=[FAINT], linestyles=":", linewidths=1.2)
+            handles.append(Line2D([], [], color=FAINT, linestyle=":", linewidth=1.2))
             labels.append("given nothing")
         widths = (0.7, 1.1, 1.7)
         self._contour(self.values_, colors=[COLORS[0]], linewidths=widths)

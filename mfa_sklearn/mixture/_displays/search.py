@@ -146,10 +146,10 @@ class SearchDisplay:
         self.one_standard_error_ = None if errors is None else self._smallest_within(values, errors[self.best_])
         self.at_edge_ = self._edges()
         with styled():
-            self.ax_ = new_axes("SearchDisplay", size=(5.2, 3.6))[1] if ax is None else ax
+            self.ax_ = new_axes("SearchDisplay", size=(5.2, 4.2))[1] if ax is None else ax
             self.figure_ = figure_of(self.ax_)
             self._draw(values, errors)
-            self._annotate(criterion)
+            self._annotate(criterion, ax is None)
         return self
 
     def _chosen(self) -> str:
@@ -215,7 +215,7 @@ class SearchDisplay:
             self.ax_.axhline(limit, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1, label=_LIMIT)
 
     def _set_apart(self, n_lines: int, sizes: np.ndarray) -> np.ndarray:
-        """How far the bars of each line stand beside its points, so that they do not hide each other."""
+        """How far the bars of each line stand own_figure its points, so that they do not hide each other."""
         steps = np.diff(np.unique(sizes))
         return 0.1 * (steps.min() if len(steps) else 1) * (np.arange(n_lines) - (n_lines - 1) / 2) / max(n_lines - 1, 1)
 
@@ -225,7 +225,7 @@ class SearchDisplay:
         several = len(set(structures)) > 1
         return [f"{code}, q = {q}" if several else f"q = {q}" for code, q in zip(structures, factors, strict=True)]
 
-    def _annotate(self, criterion: str) -> None:
+    def _annotate(self, criterion: str, own_figure: bool) -> None:
         ax = self.ax_
         ax.set(xlabel="number of components", ylabel=LABELS[criterion])
         if self.at_edge_:
@@ -234,5 +234,8 @@ class SearchDisplay:
             ax.locator_params(axis="x", integer=True)
         handles, names = ax.get_legend_handles_labels()
         order = sorted(range(len(names)), key=lambda i: names[i] in ("best", _WITHIN, _LIMIT))
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(self.lines_) > 6 else {"loc": "best"}
-        named_legend(ax, [handles[i] for i in order], [names[i] for i in order], **beside)
+        ordered = [handles[i] for i in order], [names[i] for i in order]
+        if own_figure:  # its own figure, where there is room below the axes
+            named_legend(self.figure_, *ordered, loc="outside lower center", ncols=2)
+        else:
+            named_legend(ax, *ordered, loc="best")

@@ -30,18 +30,20 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 LABELS = {
-    "share_next": "share of the concept's words at the next content slot",
-    "share_generated": "share of the concept's words in text generated",
+    "share_next": "share of the concept's words\nat the next content slot",
+    "share_generated": "share of the concept's words\nin text generated",
     "log_odds": "change of the concept's log-odds, nats",
     "kl": "KL(steered || unsteered), nats",
     "collateral": "collateral KL, nats",
     "entropy": "entropy of the next token, nats",
-    "log_prob": "log probability of text generated, nats a token",
+    "log_prob": "log probability of text generated,\nnats a token",
     "repetition_2": "share of 2-grams repeated",
     "repetition_3": "share of 3-grams repeated",
 }
 _ON_LOG_AXES = ("kl", "collateral")
 _LONGEST_NAME = 48
+# Arms that a legend below the axes has room for; more are named beside them.
+_MOST_BELOW = 8
 
 
 class SteeringDisplay:
@@ -149,8 +151,10 @@ class SteeringDisplay:
         return self
 
     def _new_axes(self, n_arms: int) -> Any:
-        """Axes with room beside them for a line of the legend for each arm."""
-        return new_axes("SteeringDisplay", size=(7.6, max(4.0, 0.23 * (n_arms + 2))))[1]
+        """Axes with room for a line of the legend for each arm, below or beside them."""
+        few = n_arms + 1 <= _MOST_BELOW
+        size = (5.2, 4.4) if few else (7.6, max(4.0, 0.23 * (n_arms + 2)))
+        return new_axes("SteeringDisplay", size=size)[1]
 
     def _line(self, lines: pd.DataFrame, look: dict[str, Any], band: bool) -> Line2D:
         by_strength = lines.groupby("strength")[[self.x, self.y]]
@@ -171,8 +175,11 @@ class SteeringDisplay:
         if np.isfinite(plain):
             handles.append(ax.axhline(plain, color=FAINT, linewidth=0.9, linestyle=":", zorder=1))
             names.append("unsteered")
-        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if beside else {"loc": "best"}
-        named_legend(ax, handles, names, handlelength=3.6, **place)
+        if beside and len(names) <= _MOST_BELOW:
+            named_legend(self.figure_, handles, names, handlelength=3.6, loc="outside lower center", ncols=2)
+        else:
+            place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if beside else {"loc": "best"}
+            named_legend(ax, handles, names, handlelength=3.6, **place)
 
     def _checked(self, arms: Sequence[str] | None) -> tuple[pd.DataFrame, list[str]]:
         """The lines to draw and the arms among them."""
