@@ -77,7 +77,7 @@ def _write_title(figure: Figure, title: str, above_panels: bool) -> None:
     if above_panels:
         figure.suptitle(visible(title), **safe_text())
     else:
-        figure.axes[0].set_title(visible(title), loc="left", **safe_text())
+        figure.axes[0].set_title(visible(title), **safe_text())
 
 
 def _font_size(size: tuple[float, float] | None) -> float:

@@ -53,7 +53,7 @@ def test_points_bars_and_names() -> None:
     names = [label.get_text() for label in first.get_yticklabels()]
     assert names == ["MFA", "k-means_$x$", "PCA"]
     assert first.get_ylim()[0] > first.get_ylim()[1]
-    assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("AMI →", "bits per row ←")
+    assert (first.get_title(), second.get_title()) == ("AMI →", "bits per row ←")
     display.figure_.canvas.draw()
 
 
@@ -69,7 +69,7 @@ def test_what_is_no_candidate_is_a_line() -> None:
 
 def test_measures_may_be_chosen() -> None:
     display = EvaluationDisplay.from_table(table(), measures=["regions", "AMI"], n_columns=1)
-    assert [ax.get_title(loc="left") for ax in display.axes_] == ["regions", "AMI →"]
+    assert [ax.get_title() for ax in display.axes_] == ["regions", "AMI →"]
     assert points(display.axes_[0]) == {(3.0, 0.0): False}
     assert len(EvaluationDisplay(table()).plot(measures="AMI").axes_) == 1
 

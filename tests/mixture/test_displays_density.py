@@ -36,7 +36,7 @@ def test_one_column_is_a_curve(given: dict) -> None:
     assert legend(display)[0] == ("all rows" if given else "rows") and ("given nothing" in legend(display)) == bool(
         given
     )
-    title = display.ax_.get_title(loc="left")
+    title = display.ax_.get_title()
     assert title == ("given column 1 = 0.5, column 4 = -1" if given else "")
     display.figure_.canvas.draw()
 
@@ -84,7 +84,7 @@ def test_names_rows_with_gaps_and_axes_that_are_given() -> None:
     display = DensityDisplay.from_estimator(mfa, ["$a_b", "c"], given={"b\x1b": 0.0}, X=frame, ax=ax)
     assert display.ax_ is ax and ax.get_legend() is not None and ax.get_xlabel() == "$a_b"
     assert len(ax.collections[0].get_offsets()) == len(frame) - 50
-    assert ax.get_title(loc="left") == "given b\\x1b = 0"
+    assert ax.get_title() == "given b\\x1b = 0"
     display.figure_.canvas.draw()
 
 

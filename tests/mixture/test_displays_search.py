@@ -50,7 +50,7 @@ def test_the_smallest_within_one_standard_error_is_marked() -> None:
 def test_a_best_at_the_edge_is_said(values: list[float], edges: list[str]) -> None:
     display = SearchDisplay.from_results(table(values))
     assert display.at_edge_ == edges
-    assert display.ax_.get_title(loc="left") == (f"a better one may lie beyond: {edges[0]}" if edges else "")
+    assert display.ax_.get_title() == (f"a better one may lie beyond: {edges[0]}" if edges else "")
     larger = table(values).assign(n_components=lambda found: found["n_components"] + 3)
     expected = (
         ["4 is the fewest components tried"]

@@ -231,7 +231,11 @@ def test_plot(criterion):
     assert ax.get_xlabel() == "number of components"
     assert all(tick == round(tick) for tick in ax.get_xticks())
     structures = MFASearch(small(), (1, 2), (1,), structures=["UCU", "CCC"]).fit(X).plot()
-    assert [text.get_text() for text in structures.get_figure().legends[0].get_texts()] == ["UCU, q = 1", "CCC, q = 1", "best"]
+    assert [text.get_text() for text in structures.get_figure().legends[0].get_texts()] == [
+        "UCU, q = 1",
+        "CCC, q = 1",
+        "best",
+    ]
     plt.close("all")
 
 
