@@ -62,7 +62,7 @@ class ConvergenceDisplay:
     >>> from mfa_sklearn import MFA
     >>> from mfa_sklearn.mixture import ConvergenceDisplay
     >>> X = np.random.default_rng(0).normal(size=(200, 4))
-    >>> mfa = MFA(2, 1, random_state=0).fit(X)
+    >>> mfa = MFA(2, 1, random_state=0, tol=1e-2).fit(X)
     >>> display = ConvergenceDisplay.from_estimator(mfa)
     >>> len(display.lines_["MFA"].get_xdata()) == mfa.n_iter_ + 1
     True

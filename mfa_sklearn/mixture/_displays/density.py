@@ -81,7 +81,7 @@ class DensityDisplay:
     >>> from mfa_sklearn import MFA
     >>> from mfa_sklearn.mixture import DensityDisplay
     >>> X = load_iris(as_frame=True).data
-    >>> mfa = MFA(3, 1, random_state=0).fit(X)
+    >>> mfa = MFA(3, 1, random_state=0, tol=1e-2, max_iter=500).fit(X)
     >>> display = DensityDisplay.from_estimator(mfa, "petal length (cm)", X=X)
     >>> print(round(float(np.trapezoid(display.values_, display.grid_[0])), 2))
     1.0
