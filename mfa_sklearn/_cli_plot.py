@@ -72,12 +72,13 @@ def plot(arguments: argparse.Namespace) -> None:
 
 
 def _write_title(figure: Figure, title: str, above_panels: bool) -> None:
-    from ._base.plotting import safe_text
+    from ._base.plotting import safe_text, styled
 
-    if above_panels:
-        figure.suptitle(visible(title), **safe_text())
-    else:
-        figure.axes[0].set_title(visible(title), **safe_text())
+    with styled():
+        if above_panels:
+            figure.suptitle(visible(title), **safe_text(fontsize="medium"))
+        else:
+            figure.axes[0].set_title(visible(title), **safe_text())
 
 
 def _font_size(size: tuple[float, float] | None) -> float:
