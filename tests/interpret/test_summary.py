@@ -13,7 +13,7 @@ from mfa_sklearn import MFA, datasets
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.interpret import describe_components, factor_ends, neighbors, top_concepts, top_tokens
 
-OF_LABELS = {"concept", "share", "lift", "q_value", "n_enriched", "purity", "concepts"}
+OF_LABELS = {"labeled", "concept", "share", "lift", "q_value", "n_enriched", "purity", "concepts"}
 OF_TOKENS = {"tokens", "contexts", "ends"}
 
 
@@ -81,6 +81,7 @@ def test_rows_concepts_and_neighbors_are_those_of_the_other_tables() -> None:
         assert line["n_enriched"] == (listed["q_value"] <= 0.05).sum()
         counts = pd.Series(X.rows["labels"][mine]).value_counts()
         assert line["purity"] == pytest.approx(counts.max() / len(mine))
+        assert line["labeled"] == best["size"] == len(mine)
         assert line["ends"] == f"{ends[k, 0, 'low']} ↔ {ends[k, 0, 'high']}"
     assert table["nearest"].tolist() == beside["neighbor"].tolist()
     assert table["nearest_distance"].tolist() == beside["distance"].tolist()
@@ -105,6 +106,18 @@ def test_a_table_of_numbers_is_described_without_tokens_and_labels() -> None:
     # Where no token is known, ends are told by labels.
     names = {name for end in labeled["ends"] for side in end.split(" ↔ ") for name in side.split(" · ")}
     assert names - {""} <= set(X.rows["labels"])
+
+
+def test_what_labels_say_is_of_labeled_rows() -> None:
+    mfa, X = in_texts()
+    labels, assigned = (
+        [label if i % 3 else None for i, label in enumerate(X.rows["labels"])],
+        mfa.log_joint(X).argmax(1),
+    )
+    table = describe_components(mfa, X, labels=labels)
+    known = np.arange(len(X)) % 3 > 0
+    assert table["labeled"].tolist() == np.bincount(assigned[known], minlength=4).tolist()
+    assert table["size"].tolist() == np.bincount(assigned, minlength=4).tolist()
 
 
 def test_groups_are_handed_to_the_test() -> None:
