@@ -53,4 +53,4 @@ $(VENV)/test.stamp: $(PACKAGING) | $(BIN)/python
 	touch $@ $(VENV)/demo.stamp
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info mfa-demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info mfa-demo .pytest_cache .mypy_cache .ruff_cache docs/gallery

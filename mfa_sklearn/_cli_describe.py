@@ -6,8 +6,7 @@ import argparse
 import os
 import shutil
 import sys
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import combining, east_asian_width
@@ -26,8 +25,9 @@ _NARROWEST = 40
 # Columns of a terminal that a cell before the last may take.
 _WIDEST = 40
 # Columns that hold shares.
-_SHARES = ("weight", "sharpness", "share", "purity", "nearest_overlap")
-_NAME_WIDTH = 18
+_SHARES = ("weight", "purity")
+# Where lines after the first begin, which is where their text does.
+_INDENT = 12
 
 
 def add_options(parser: Parser) -> None:
@@ -94,23 +94,22 @@ def lines(table: pd.DataFrame, width: int | None = None) -> str:
 
 
 def blocks(table: pd.DataFrame, width: int | None = None) -> str:
-    """All that is known of each component: a heading, and a line or more for each column, wrapped to a width."""
-    made = []
-    for line in table.to_dict("records"):
-        found = [f"component {line.pop('component')}"]
-        for name, value in line.items():
-            shown = _shown(name, value)
-            if shown:
-                found += _wrapped(f"  {visible(name).replace('_', ' '):<{_NAME_WIDTH}}", shown, width)
-        made.append("\n".join(found))
-    return "\n\n".join(made)
+    """All that is known of each component, its lines wrapped to a width in columns of a terminal."""
+    from .interpret import format_components
+
+    text = format_components(table.set_index("component"))
+    return "\n".join(part for line in text.split("\n") for part in _wrapped(visible(line), width))
 
 
-def _wrapped(head: str, text: str, width: int | None) -> list[str]:
-    if width is None:
-        return [head + text]
-    found = textwrap.wrap(text, max(width - len(head), 1)) or [""]
-    return [cut(head + found[0], width), *(cut(" " * len(head) + more, width) for more in found[1:])]
+def _wrapped(line: str, width: int | None) -> Iterator[str]:
+    """Parts of a line, broken at blanks where there are any; those after the first are indented."""
+    while width is not None and columns_of(line) > width:
+        size = next(i for i in range(len(line)) if columns_of(line[: i + 1]) > width)
+        blank = line.rfind(" ", _INDENT, size + 1)
+        size = blank if blank > 0 and line[:blank].strip() else size
+        yield line[:size].rstrip()
+        line = " " * _INDENT + line[size:].lstrip()
+    yield line
 
 
 def _shown(name: str, value: Any) -> str:
@@ -123,8 +122,6 @@ def _shown(name: str, value: Any) -> str:
         return f"{value:,}" if name != "component" else str(value)
     if isinstance(value, float):
         return f"{value:.1%}" if name in _SHARES else f"{value:.3g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_shown("", item) for item in value)
     return visible(value)
 
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._base.files import replacing
 from ._base.words import plural, visible
 from ._cli_files import PICTURES, output_file, read_mixture, read_rows, read_table
-from ._cli_help import LAYER, MIXTURE, Parser, add_command, add_fitted, add_force
+from ._cli_help import LAYER, MIXTURE, SEED, Parser, add_command, add_fitted, add_force
 from ._cli_shell import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_INCHES, _MOST_DPI = 100, 2400
+_NARROW = 4.5  # inches
 
 
 class Kind(NamedTuple):
@@ -35,7 +36,9 @@ class Kind(NamedTuple):
 
 def add_kinds(parser: Parser) -> None:
     """A parser for each kind."""
-    kinds = parser.add_subparsers(title="kinds of pictures", metavar="KIND", dest="kind", required=True)
+    kinds = parser.add_subparsers(
+        title="kinds of pictures", metavar="KIND", dest="kind", required=True, help="which picture to draw"
+    )
     for name, kind in KINDS.items():
         own = add_command(kinds, name, kind.text, f"plot {name} {kind.example}")
         kind.add_options(own)
@@ -53,26 +56,34 @@ def plot(arguments: argparse.Namespace) -> None:
 
     output = output_file(arguments, PICTURES)
     assert output is not None
-    import_optional("matplotlib", "plot").use("agg")
+    matplotlib = import_optional("matplotlib", "plot")
+    matplotlib.use("agg")
     kind = KINDS[arguments.kind]
-    figure, what = kind.draw(arguments)
-    if arguments.size is not None:
-        figure.set_size_inches(arguments.size)
-    if arguments.title is not None:
-        _write_title(figure, arguments.title, kind.panels)
-    with replacing(output) as temporary:
-        # A size that was asked for is kept; else nothing that stands beside the axes is cut off.
-        figure.savefig(temporary, dpi=arguments.dpi, bbox_inches=None if arguments.size else "tight")
+    with matplotlib.rc_context({"font.size": _font_size(arguments.size)}):
+        figure, what = kind.draw(arguments)
+        if arguments.size is not None:
+            figure.set_size_inches(arguments.size)
+        if arguments.title is not None:
+            _write_title(figure, arguments.title, kind.panels)
+        with replacing(output) as temporary:
+            # A size that was asked for is kept; else nothing that stands beside the axes is cut off.
+            figure.savefig(temporary, dpi=arguments.dpi, bbox_inches=None if arguments.size else "tight")
     say(f"{output}: {what}")
 
 
 def _write_title(figure: Figure, title: str, above_panels: bool) -> None:
-    from ._base.plotting import safe_text
+    from ._base.plotting import safe_text, styled
 
-    if above_panels:
-        figure.suptitle(visible(title), **safe_text())
-    else:
-        figure.axes[0].set_title(visible(title), loc="left", **safe_text())
+    with styled():
+        if above_panels:
+            figure.suptitle(visible(title), **safe_text(fontsize="medium"))
+        else:
+            figure.axes[0].set_title(visible(title), **safe_text())
+
+
+def _font_size(size: tuple[float, float] | None) -> float:
+    """Points: those of a caption where a picture is as wide as a column of a paper."""
+    return 8 if size is not None and size[0] < _NARROW else 10
 
 
 def _size(text: str) -> tuple[float, float]:
@@ -111,7 +122,8 @@ def _add_subspace(parser: Parser) -> None:
         default="principal",
         help="draw along the principal axes of the component's subspace, or along its factors as fitted",
     )
-    add("--max-labels", type=int, default=250, metavar="N", help="tokens written out at most")
+    add("--max-labels", type=int, default=40, metavar="N", help="tokens written out at most")
+    add("--color-by", metavar="FACT", help="what colors say: tokens, labels, positions, or any fact of the rows")
 
 
 def _draw_subspace(arguments: argparse.Namespace) -> tuple[Figure, str]:
@@ -120,8 +132,57 @@ def _draw_subspace(arguments: argparse.Namespace) -> tuple[Figure, str]:
     mfa = read_mixture(arguments.mixture)
     rows = read_rows(arguments.activations, arguments.layer)
     options = {name: getattr(arguments, name) for name in ("factors", "axes", "max_labels")}
-    display = SubspaceDisplay.from_estimator(mfa, rows, arguments.component, **options)
+    display = SubspaceDisplay.from_estimator(mfa, rows, arguments.component, color=arguments.color_by, **options)
     return display.figure_, f"{plural(len(display.projection), 'row')} of component {arguments.component}"
+
+
+def _add_factors(parser: Parser) -> None:
+    add_fitted(parser)
+    add = parser.add_argument
+    add("--component", type=int, required=True, metavar="K", help="number of the component to draw, counted from 0")
+    add("--factors", type=int, nargs="+", metavar="J", help="numbers of axes to draw; by default the first ones")
+    add("--axes", choices=("principal", "factors"), default="principal", help="principal axes, or factors as fitted")
+    add(
+        "--show", choices=("auto", "rows", "columns"), default="auto", help="tokens at either end, or columns' loadings"
+    )
+    add("--n-tokens", type=int, default=6, metavar="N", help="tokens at each end")
+
+
+def _draw_factors(arguments: argparse.Namespace) -> tuple[Figure, str]:
+    from .interpret import FactorEndsDisplay
+
+    mfa = read_mixture(arguments.mixture)
+    rows = read_rows(arguments.activations, arguments.layer)
+    options = {name: getattr(arguments, name) for name in ("factors", "axes", "show", "n_tokens")}
+    display = FactorEndsDisplay.from_estimator(mfa, rows, arguments.component, **options)
+    return display.figure_, f"ends of component {arguments.component}"
+
+
+# ---------------------------------------------------------------- map
+
+
+def _add_map(parser: Parser) -> None:
+    add = parser.add_argument
+    add("mixture", type=Path, help=MIXTURE)
+    add("activations", type=Path, nargs="?", help="rows to take names from, a folder that `extract` wrote")
+    add("--layer", type=int, metavar="L", help=LAYER)
+    add(
+        "--color-by", default="cluster", metavar="COLUMN", help="cluster, weight, or a column of what `describe` writes"
+    )
+    add("--clusters", type=int, metavar="N", help="how many clusters; by default as many as stand apart")
+    add("--max-labels", type=int, default=40, metavar="N", help="names written out at most")
+    add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
+
+
+def _draw_map(arguments: argparse.Namespace) -> tuple[Figure, str]:
+    from .interpret import ComponentMapDisplay
+
+    mfa = read_mixture(arguments.mixture)
+    rows = None if arguments.activations is None else read_rows(arguments.activations, arguments.layer)
+    options = {name: getattr(arguments, name) for name in ("max_labels", "random_state")}
+    how = {"color": arguments.color_by, "n_clusters": arguments.clusters}
+    display = ComponentMapDisplay.from_estimator(mfa, rows, **how, **options)
+    return display.figure_, plural(mfa.n_components_, "component")
 
 
 # ---------------------------------------------------------------- convergence
@@ -255,6 +316,19 @@ _SUBSPACE = "mixture activations --component 20 --factors 0 8 -o region.png"
 _EVALUATION = "evaluation.csv --measures AMI 'bits per row' -o evaluation.pdf"
 KINDS = {
     "subspace": Kind("a component's rows and tokens in its subspace", _SUBSPACE, _add_subspace, _draw_subspace),
+    "factors": Kind(
+        "what lies at either end of a component's axes",
+        "mixture activations --component 20 -o ends.png",
+        _add_factors,
+        _draw_factors,
+        True,
+    ),
+    "map": Kind(
+        "all components in a plane, near where they are alike",
+        "mixture activations --color-by concept -o map.png",
+        _add_map,
+        _draw_map,
+    ),
     "convergence": Kind(
         "the bounds and temperatures of fits over their iterations",
         "mixture other-mixture -o convergence.png",

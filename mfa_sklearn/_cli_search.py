@@ -29,7 +29,7 @@ def add_options(parser: Parser) -> None:
         "--structures",
         nargs="+",
         metavar="CODE",
-        help=f"structures to try, all or of {_STRUCTURES}: C where loadings are common, noise is, and is isotropic; else U",
+        help=f"structures to try, all or of {_STRUCTURES}: C where loadings are common, noise is, is isotropic; else U",
     )
     add(
         "--criterion",

@@ -92,7 +92,7 @@ def picture(report: Report, fitted: Fitted, shown: Any) -> None:
     concept, best = shown.index[0], shown.iloc[0]
     component = int(best["component"])
     with report.stage(f"Picture: region {component} ({concept}) in its own subspace"):
-        display = SubspaceDisplay.from_estimator(fitted.mfa, fitted.test, component, axes="principal", max_labels=120)
+        display = SubspaceDisplay.from_estimator(fitted.mfa, fitted.test, component)
         report.draw("subspace.png", display.figure_)
         found: Any = display.projection
         report.say(f"   subspace.png: {found}")

@@ -94,7 +94,7 @@ def test_a_doubtful_label_is_said_once(folder: Path, tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(("name", "start"), [("a.png", PNG), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])
 def test_plot(folder: Path, name: str, start: bytes) -> None:
     mixture = args(folder, "mfa", "x")
-    assert main(["plot", *mixture, "--component", "0", "--axes", "principal", *out(folder, name)]) == 0
+    assert main(["plot", "subspace", *mixture, "--component", "0", "--axes", "principal", *out(folder, name)]) == 0
     assert (folder / name).read_bytes().startswith(start)
 
 
@@ -147,7 +147,7 @@ def test_a_colleague_is_told_which_model_to_bring(
 X_TEXTS = ["extract", "{f}/texts.csv", "-o", "{f}/new", "--layer"]
 FIT = ["fit", "{f}/x", "-o"]
 TOKENS = ["top-tokens", "{f}/mfa", "{f}/x"]
-PLOT = ["plot", "{f}/mfa", "{f}/x", "-o", "{f}/p.png"]
+PLOT = ["plot", "subspace", "{f}/mfa", "{f}/x", "-o", "{f}/p.png"]
 STEER = ["steer", "{f}/mfa"]
 
 
@@ -307,7 +307,20 @@ def test_usage_errors_exit_with_two(command: list[str], capsys: pytest.CaptureFi
     assert caught.value.code == 2 and "usage: mfa-sklearn" in capsys.readouterr().err
 
 
-HELP = ["", "demo", "extract", "fit", "top-tokens", "concepts", "plot", "evaluate", "steer", "export"]
+HELP = [
+    "",
+    "demo",
+    "extract",
+    "fit",
+    "search",
+    "describe",
+    "top-tokens",
+    "concepts",
+    "plot",
+    "evaluate",
+    "steer",
+    "export",
+]
 
 
 @pytest.mark.parametrize("name", HELP)

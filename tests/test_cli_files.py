@@ -52,6 +52,10 @@ def evaluated(folder: Path) -> list[Any]:
     return [folder / "x", "-k", "2", "-q", "1", "--resamples", "2"]
 
 
+def searched(folder: Path) -> list[Any]:
+    return [folder / "x", "-k", "2", "-q", "1", "--max-iter", "3", "--tol", "0"]
+
+
 def outputs(folder: Path, out: Path) -> dict[str, tuple[list[Any], Path]]:
     read = [folder / "mfa", folder / "x"]
     extract = ["extract", folder / "texts.csv", "--model", folder / "model", "--layer", "1", "-o", out / "store"]
@@ -60,17 +64,21 @@ def outputs(folder: Path, out: Path) -> dict[str, tuple[list[Any], Path]]:
         "fit": (["fit", folder / "x", *FIT, "-o", out / "mix"], out / "mix"),
         "top-tokens": (["top-tokens", *read, "-o", out / "a.csv"], out / "a.csv"),
         "concepts": (["concepts", *read, "-o", out / "a.csv"], out / "a.csv"),
-        "plot": (["plot", *read, "--component", "1", "-o", out / "a.png"], out / "a.png"),
+        "plot": (["plot", "subspace", *read, "--component", "1", "-o", out / "a.png"], out / "a.png"),
+        "describe": (["describe", *read, "-o", out / "a.csv"], out / "a.csv"),
+        "search": (["search", *searched(folder), "-o", out / "a.csv"], out / "a.csv"),
+        "search --mixture": (["search", *searched(folder), "--mixture", out / "best"], out / "best"),
         "evaluate": (["evaluate", *evaluated(folder), "-o", out / "a.csv"], out / "a.csv"),
         "evaluate --plot": (["evaluate", *evaluated(folder), "--plot", out / "b.png"], out / "b.png"),
     }
 
 
-COMMANDS = ["extract", "fit", "top-tokens", "concepts", "plot", "evaluate", "evaluate --plot"]
+TABLES = ["top-tokens", "concepts", "plot", "describe", "search", "search --mixture", "evaluate", "evaluate --plot"]
+COMMANDS = ["extract", "fit", *TABLES]
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("name", ["fit", "top-tokens", "concepts", "plot", "evaluate", "evaluate --plot"])
+@pytest.mark.parametrize("name", ["fit", *TABLES])
 def test_an_earlier_result_is_replaced_only_by_force(
     folder: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,9 +173,8 @@ def test_a_full_disk_is_told_before_the_work(
     monkeypatch.setattr(files, "_allocate", full)
     command, path = outputs(folder, tmp_path)[name]
     said = failed(command, capsys)
-    assert said.startswith(
-        f"mfa-sklearn: error: cannot write '{path if name in ('extract', 'fit') else tmp_path}': No space"
-    )
+    place = path if name in ("extract", "fit", "search --mixture") else tmp_path
+    assert said.startswith(f"mfa-sklearn: error: cannot write '{place}': No space")
     assert "make room" in said and os.listdir(tmp_path) == []
 
 

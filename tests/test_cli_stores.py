@@ -76,7 +76,16 @@ def test_tables_read_the_store_piece_by_piece(
 
 
 def test_plot_reads_the_store_piece_by_piece(folder: Path, tmp_path: Path, most: list[int]) -> None:
-    picture = ["plot", str(folder / "mfa"), str(folder / "x"), "--component", "1", "-o", str(tmp_path / "p.png")]
+    picture = [
+        "plot",
+        "subspace",
+        str(folder / "mfa"),
+        str(folder / "x"),
+        "--component",
+        "1",
+        "-o",
+        str(tmp_path / "p.png"),
+    ]
     assert main(picture) == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     assert max(most[: -(-N_ROWS // 40)]) <= 40
@@ -87,13 +96,14 @@ def test_of_several_layers_one_must_be_named(folder: Path, capsys: pytest.Captur
     assert "holds the layers [2, 7]: name one with --layer" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["top-tokens"], ["concepts"], ["plot", "--component", "1"]])
+@pytest.mark.parametrize("command", [["top-tokens"], ["concepts"], ["plot", "subspace", "--component", "1"]])
 def test_rows_from_elsewhere_are_refused_in_one_line(
     folder: Path, tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, *options = command
-    output = ["-o", str(tmp_path / ("p.png" if name == "plot" else "t.csv"))]
-    assert main([name, str(folder / "mfa"), str(folder / "two"), "--layer", "2", *options, *output]) == 2
+    is_plot = command[0] == "plot"
+    names, options = (command[:2], command[2:]) if is_plot else (command, [])
+    output = ["-o", str(tmp_path / ("p.png" if is_plot else "t.csv"))]
+    assert main([*names, str(folder / "mfa"), str(folder / "two"), "--layer", "2", *options, *output]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "fitted on layer 7" in said and "these rows are of layer 2" in said
     assert list(tmp_path.iterdir()) == []

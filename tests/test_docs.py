@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -154,6 +156,49 @@ def test_links_of_the_readme_are_absolute() -> None:
     assert {"docs/guide/index.md", "docs/api/index.md"} <= set(pages)
 
 
+@pytest.fixture(scope="module")
+def built_site() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("built_site", DOCS / "_ext" / "built_site.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_built_pages_are_checked_for_links_and_clicks(built_site: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "guide").mkdir()
+    start = (
+        '<a href="guide/a.html">in the navigation</a><article><a href="no.html">x</a><a href="#here">y</a></article>'
+    )
+    (tmp_path / "index.html").write_text(start, encoding="utf-8")
+    page = '<section id="a"><h1>A<a href="#a">#</a></h1><section id="b"><h2>B</h2></section></section>'
+    page += '<a href="#b">on this page</a><a href="https://x.org">far</a><img src="../no.png">'
+    (tmp_path / "guide" / "a.html").write_text(page, encoding="utf-8")
+    pages = built_site.read_site(tmp_path)
+    assert built_site.broken(tmp_path, pages) == [
+        "guide/a.html: no.png",
+        "index.html: index.html#here",
+        "index.html: no.html",
+    ]
+    questions = [{"question": "?", "page": "guide/a", "heading": heading} for heading in ("A", "B", "C")]
+    answers = built_site.answers(pages, questions)
+    assert [(line["heading clicks"], line["page clicks"]) for line in answers] == [(1, None), (2, None), (None, None)]
+
+
+def test_fifteen_questions_have_pages_that_answer_them(built_site: ModuleType) -> None:
+    questions = json.loads(built_site.QUESTIONS.read_text(encoding="utf-8"))
+    assert len({line["question"] for line in questions}) >= 15
+    pages = {line["page"] for line in questions if not line["page"].startswith("gallery/")}
+    assert {f"{page}.md" for page in pages} <= set(PAGES)
+
+
+def test_examples_of_the_gallery_end_in_a_picture() -> None:
+    examples = sorted((REPOSITORY / "examples" / "gallery").glob("*/*.py"))
+    assert len(examples) >= 12 and all(path.name.startswith("plot_") for path in examples)
+    assert [path.name for path in examples if "plt.show()" not in path.read_text(encoding="utf-8")] == []
+
+
 def documented() -> list[str]:
     """Dotted names that the reference has an entry for."""
     text = "".join(read(f"docs/{page}") for page in PAGES if page.startswith("api/"))
@@ -193,5 +238,5 @@ def test_files_that_a_page_names_exist(page: str) -> None:
     """Named from the repository, the package, the folder of the mixture, or that of what was named before."""
     roots = (REPOSITORY, PACKAGE, PACKAGE / "mixture", REPOSITORY / "examples", REPOSITORY / "tests" / "mixture")
     text = (DOCS / page).read_text(encoding="utf-8")
-    names = re.findall(r"`(?:python )?([\w./-]+\.(?:py|md|cfg|toml))\b[^`\n]*`", text)
+    names = re.findall(r"`(?:python )?([\w./-]+\.(?:py|md|cfg|toml))\b(?!\.)[^`\n]*`", text)
     assert [name for name in names if not any((root / name).is_file() for root in roots)] == []

@@ -14,8 +14,8 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STAGES = ("01_extract.py", "02_fit.py", "03_interpret.py", "04_visualize.py", "05_steer.py")
-# Each of these is tested below, or measures for many minutes.
-ELSEWHERE = {"real_encoder.py", "benchmarks"}
+# Each of these is tested below, measures for many minutes, or runs when the documentation is built.
+ELSEWHERE = {"real_encoder.py", "benchmarks", "gallery"}
 
 
 def run(script: str, folder: Path) -> str:

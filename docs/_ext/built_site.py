@@ -17,8 +17,8 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 QUESTIONS = Path(__file__).with_name("questions.json")
 MOST_CLICKS = 3
 HOME = "index.html"
-# Listings of source code, whose way back assumes that each class is documented under the module that defines it, and the
-# theme's own templates.
+# Listings of source code, whose way back assumes that each class is documented under the module that defines it; and
+# templates of the theme.
 NOT_PAGES = ("_modules/", "_static/")
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.checks import check_count, import_optional
-from .._base.words import visible
+from .._base.checks import check_count
+from .._base.plotting import FAINT, INK, named_legend, new_axes, safe_text, shortened, styled
 from ._measures import REFERENCES, in_order
 
 if TYPE_CHECKING:
@@ -99,31 +99,34 @@ class EvaluationDisplay:
         ValueError
             If the table has not the columns of one of `evaluate`, not a measure, or none to draw.
         """
-        pyplot = import_optional("matplotlib.pyplot", "EvaluationDisplay")
         check_count("n_columns", n_columns)
         self.measures_ = self._chosen(measures)
+        with styled():
+            self._draw(n_columns)
+        return self
+
+    def _draw(self, n_columns: int) -> None:
         shown = self.table[self.table["measure"].isin(self.measures_)]
         own = ~shown["candidate"].isin(list(_LINES))
         names = list(dict.fromkeys(shown["candidate"][own]))
-        self.figure_, axes = _grid(pyplot, len(self.measures_), n_columns, len(names))
+        self.figure_, axes = _grid(len(self.measures_), n_columns, len(names))
         self.axes_ = list(axes.ravel()[: len(self.measures_)])
         for ax, measure in zip(self.axes_, self.measures_, strict=True):
             here = shown["measure"] == measure
             _panel(ax, shown[here & own], names)
             _references(ax, shown[here & ~own])
             better = str(shown["better"][here].iloc[0])
-            ax.set_title(f"{measure} {_ARROWS.get(better, '')}".strip(), fontsize="small", parse_math=False)
+            ax.set_title(f"{shortened(measure, 40)} {_ARROWS.get(better, '')}".strip(), **safe_text(fontsize="small"))
         for ax in axes.ravel()[len(self.measures_) :]:
             ax.set_visible(False)
         self._add_legend()
-        return self
 
     def _add_legend(self) -> None:
         """What the upright lines are, once for all panels."""
         lines = [line for ax in self.axes_ for line in ax.lines if not str(line.get_label()).startswith("_")]
         named = {str(line.get_label()): line for line in lines}
         if named:
-            self.figure_.legend(list(named.values()), list(named), loc="outside lower right", ncols=3, fontsize="small")
+            named_legend(self.figure_, list(named.values()), list(named), loc="outside lower right", ncols=3)
 
     def _chosen(self, measures: Sequence[str] | None) -> list[str]:
         missing = [name for name in _COLUMNS if name not in self.table.columns]
@@ -140,12 +143,12 @@ class EvaluationDisplay:
         return list(measures)
 
 
-def _grid(pyplot: Any, n_panels: int, n_columns: int, n_names: int) -> tuple[Figure, np.ndarray]:
+def _grid(n_panels: int, n_columns: int, n_names: int) -> tuple[Figure, np.ndarray]:
     """A figure and its axes, as many or a few more than there are panels."""
     width = min(n_columns, n_panels)
     height = -(-n_panels // width)
-    size = (1.6 + 2.5 * width, height * (0.75 + 0.24 * n_names))
-    return pyplot.subplots(height, width, squeeze=False, sharey=True, layout="constrained", figsize=size)
+    size = (1.5 + 1.9 * width, height * (0.7 + 0.24 * n_names))
+    return new_axes("EvaluationDisplay", height, width, size=size, squeeze=False, sharey=True)
 
 
 def _panel(ax: Any, lines: pd.DataFrame, names: list[str]) -> None:
@@ -153,28 +156,21 @@ def _panel(ax: Any, lines: pd.DataFrame, names: list[str]) -> None:
     values = lines["value"].to_numpy(dtype=float)
     places = np.array([names.index(name) for name in lines["candidate"]])
     off = np.stack([values - lines["low"], lines["high"] - values])
-    ax.errorbar(values, places, xerr=np.maximum(np.nan_to_num(off), 0), fmt="none", ecolor="0.45", capsize=2.5, lw=1.2)
+    ax.errorbar(values, places, xerr=np.maximum(np.nan_to_num(off), 0), fmt="none", ecolor=FAINT, capsize=2, lw=1.2)
     best = np.zeros(len(values), dtype=bool)
     better = set(lines["better"])
     if better <= set(_ARROWS) and np.isfinite(values).any():
         best = values == (np.nanmax if better == {"higher"} else np.nanmin)(values)
-    for filled, color in ((best, "black"), (~best, "white")):
-        ax.scatter(values[filled], places[filled], s=26, c=color, edgecolors="black", linewidths=1.0, zorder=3)
-    ax.set_yticks(range(len(names)), [shortened_name(name) for name in names], parse_math=False)
+    for filled, color in ((best, INK), (~best, "white")):
+        ax.scatter(values[filled], places[filled], s=26, c=color, edgecolors=INK, linewidths=1.0, zorder=3)
+    ax.set_yticks(range(len(names)), [shortened(name, _LONGEST_NAME) for name in names], **safe_text())
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.tick_params(labelsize="small")
+    ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=4)
-    ax.grid(True, alpha=0.25, linewidth=0.5)
-    ax.set_axisbelow(True)
+    ax.grid(False, axis="x")
 
 
 def _references(ax: Any, lines: pd.DataFrame) -> None:
     """Upright lines at what a language model has without a candidate."""
     for name, value in zip(lines["candidate"], lines["value"], strict=True):
-        ax.axvline(value, color="0.35", linewidth=1.1, linestyle=_LINES[name], label=name.strip("()"), zorder=1)
-
-
-def shortened_name(name: str) -> str:
-    """A candidate's name on one line."""
-    shown = visible(name)
-    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"
+        ax.axvline(value, color=INK, linewidth=1.1, linestyle=_LINES[name], label=name.strip("()"), zorder=1)

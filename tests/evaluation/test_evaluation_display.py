@@ -35,7 +35,7 @@ def table() -> pd.DataFrame:
 def points(ax: Any) -> dict[tuple[float, float], bool]:
     """Where points are drawn, and whether they are filled."""
     return {
-        tuple(place): to_rgb(scatter.get_facecolor()[0]) == (0, 0, 0)
+        tuple(place): max(to_rgb(scatter.get_facecolor()[0])) < 0.2
         for scatter in ax.collections
         if hasattr(scatter, "get_sizes") and len(scatter.get_sizes())
         for place in scatter.get_offsets().tolist()

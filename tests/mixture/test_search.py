@@ -217,9 +217,7 @@ def test_plot(criterion):
     _, given = plt.subplots()
     ax = search.plot(given)
     assert ax is given
-    lines = {line.get_label(): line for line in ax.get_lines()} | {
-        bars.get_label(): bars.lines[0] for bars in ax.containers
-    }
+    lines = {line.get_label(): line for line in ax.get_lines()}
     table, column = search.results_, criterion
     for q in (0, 1):
         rows = table[table["n_factors"] == q].sort_values("n_components")
@@ -233,7 +231,11 @@ def test_plot(criterion):
     assert ax.get_xlabel() == "number of components"
     assert all(tick == round(tick) for tick in ax.get_xticks())
     structures = MFASearch(small(), (1, 2), (1,), structures=["UCU", "CCC"]).fit(X).plot()
-    assert [text.get_text() for text in structures.get_legend().get_texts()] == ["best", "UCU, q = 1", "CCC, q = 1"]
+    assert [text.get_text() for text in structures.get_figure().legends[0].get_texts()] == [
+        "UCU, q = 1",
+        "CCC, q = 1",
+        "best",
+    ]
     plt.close("all")
 
 

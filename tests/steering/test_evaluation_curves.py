@@ -40,7 +40,7 @@ def test_lines_are_medians_along_strengths() -> None:
     np.testing.assert_allclose(display.lines_["arm_1$"].get_xdata(), rows["collateral"].median())
     np.testing.assert_allclose(display.lines_["arm_1$"].get_ydata(), rows["share_next"].median())
     assert display.ax_.get_xscale() == "log" and display.ax_.get_yscale() == "linear"
-    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    legend = [text.get_text() for text in display.figure_.legends[0].get_texts()]
     assert legend == ["arm_0$", "arm_1$", "unsteered"]
     display.figure_.canvas.draw()
 

@@ -52,7 +52,7 @@ for layer in layers:
 folder.cleanup()
 
 # %%
-# In the middle of this model regions are topics, because the last stage of its training asked for it; towards its
+# Up to layer 2 of this model regions are topics, because the last stage of its training asked for it; towards its
 # output they are about the next token. On a model of your own, look before you choose.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharex=True, sharey=True, layout="constrained")

@@ -34,22 +34,24 @@ named = top_concepts(mfa, X, n_concepts=1).set_index("component")["label"]
 # New sentences
 # -------------
 #
-# Each changes its subject in the middle. Shading says how sure the mixture is of a token's region, and the word below
-# what the region's rows are mostly about.
+# Each changes its subject in the middle. The color of a token, and the word below it, is what its region's rows are
+# mostly about; the more saturated, the surer the mixture is of the region.
 
 sentences = [
-    "The canoe drifted down the river and the pitcher threw a fast ball.",
-    "A banker approved the loan before the surgeon entered the hospital.",
+    "The ferryman paddled a canoe before the catcher saw a foul ball.",
+    "This cashier cashed the deposit and two surgeons saw the cinema.",
 ]
 new = extractor.transform(sentences)
 regions, sure = mfa.predict(new), mfa.predict_proba(new).max(axis=1)
+meant = named.reindex(regions).fillna("").to_numpy()
+colors = dict(zip(np.unique(meant), plt.get_cmap("tab20").colors, strict=False))
 
-figure, axes = plt.subplots(2, 1, figsize=(9, 2.8), layout="constrained")
+figure, axes = plt.subplots(2, 1, figsize=(9, 2.6), layout="constrained")
 for i, ax in enumerate(axes):
-    rows = np.flatnonzero(new.text_index == i)
-    ax.imshow(sure[rows][None], cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
-    for place, row in enumerate(rows):
-        ax.text(place, -0.12, new.tokens[row].strip(), ha="center", va="center", fontsize=9)
-        ax.text(place, 0.25, named.get(regions[row], ""), ha="center", va="center", fontsize=6, color="#444444")
+    for place, row in enumerate(np.flatnonzero(new.text_index == i)):
+        ax.add_patch(plt.Rectangle((place, 0), 1, 1, color=colors[meant[row]], alpha=0.7 * sure[row], linewidth=0))
+        ax.text(place + 0.5, 0.62, new.tokens[row].strip(), ha="center", va="center", fontsize=8)
+        ax.text(place + 0.5, 0.25, meant[row], ha="center", va="center", fontsize=6)
+    ax.set(xlim=(0, place + 1), ylim=(0, 1))
     ax.set_axis_off()
 plt.show()

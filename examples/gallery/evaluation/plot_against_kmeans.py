@@ -39,8 +39,10 @@ scores = evaluate(candidates, X, target=later, n_resamples=50, random_state=0)
 print(scores.pivot(index="measure", columns="candidate", values="value").round(3).to_string())
 
 # %%
-# Simple regions follow topics best here; what a mixture adds is a chart of each region, which says more of a row than
-# the region alone does.
+# Which is best depends on the question. What a mixture adds to its regions is a chart of each: it reconstructs more
+# of a row and describes it in fewer bits, by much beside k-means, by little beside k-means with a local PCA; where
+# the region alone has to foretell the later layer, k-means is ahead. Five hundred texts make an example, and no
+# measurement.
 
 EvaluationDisplay.from_table(scores)
 plt.show()

@@ -1,9 +1,9 @@
 """
-Some columns, given the others: where a regression has two answers
-==================================================================
+Some columns, given the others: where a regression has several answers
+======================================================================
 
-How far must the arm of a robot bend for its hand to be *here*? Often there are two ways, and the average of both is
-neither. ``condition`` gives the whole distribution of some columns, given the others, exactly: again a mixture.
+How far must the arm of a robot bend for its hand to be *here*? Often there are several ways, and their average is
+none of them. ``condition`` gives the whole distribution of some columns, given the others, exactly: again a mixture.
 """
 
 # %%
@@ -46,7 +46,7 @@ axes[0].plot(places, regression, color="#c14300", label="gradient boosting")
 axes[0].plot(places, mean, "--", color="#00569a", label="mean of the mixture's answer")
 axes[0].set(xlabel="position", ylabel="angle", title="The rows, and two means")
 axes[0].legend(fontsize="small", frameon=False)
-image = axes[1].pcolormesh(places, angles, density, cmap="viridis", vmax=np.quantile(density, 0.995), rasterized=True)
+image = axes[1].pcolormesh(places, angles, density, cmap="viridis", vmax=np.quantile(density, 0.97), rasterized=True)
 axes[1].set(xlabel="position", title="Density of the angle, given the position")
 figure.colorbar(image, ax=axes[1])
 plt.show()

@@ -17,7 +17,7 @@ draws that vary as the data do. Here values of which the truth is known are hidd
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.experimental import enable_iterative_imputer
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
@@ -80,3 +80,7 @@ right.errorbar(truth[some], middle[some], bars, fmt=".", color="#00569a", ecolor
 right.axline((0, 0), slope=1, color="black", linewidth=0.8)
 right.set(xlabel="hidden value", ylabel="imputed: median, 5 to 95 % of draws")
 plt.show()
+
+# %%
+# A regression for each column of all others is a little nearer. It gives one number for each hole, and a table of its
+# own has to be fitted for it; the mixture was fitted once, and says how far off it may be.

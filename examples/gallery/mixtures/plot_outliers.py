@@ -21,7 +21,7 @@ from sklearn.metrics import RocCurveDisplay
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
 
-from mfa_sklearn import MFA
+from mfa_sklearn import MFA, MFASearch
 
 tumors = load_breast_cancer()
 follows = ["perimeter" in name or "area" in name for name in tumors.feature_names]  # from the radius
@@ -32,7 +32,8 @@ new = np.setdiff1d(np.arange(len(X)), usual)
 X = StandardScaler().fit(X[usual]).transform(X)
 malignant = y[new] == 0
 
-mfa = MFA(n_components=2, n_factors=4, tol=1e-3, max_iter=500, random_state=0).fit(X[usual])
+mfa = MFASearch(MFA(tol=1e-3, max_iter=1000, random_state=0), [1, 2, 3], [2, 4, 6]).fit(X[usual]).best_estimator_
+print(f"lowest BIC: n_components={mfa.n_components}, n_factors={mfa.n_factors}")
 surprise = {
     "MFA": -mfa.score_samples(X[new]),
     "one Gaussian": EmpiricalCovariance().fit(X[usual]).mahalanobis(X[new]),
@@ -67,3 +68,7 @@ for (name, score), line in zip(surprise.items(), ["-", ":", "-.", "--"], strict=
 right.set(xlabel="share of benign taken for outliers", ylabel="share of malignant found")
 right.legend(fontsize="small", frameon=False, loc="lower right")
 plt.show()
+
+# %%
+# These rows are one cloud: the BIC takes one component, and a full Gaussian finds as much. A mixture pays where what is
+# usual is of several kinds.

@@ -21,6 +21,8 @@ LEAST_SHARE = 0.1
 # Distinct integers that are still told apart one by one.
 _MAX_STEPS = 12
 _UNKNOWN = "(unknown)"
+# So many points of one color lie over each other, and are drawn fainter.
+_MANY = 1_500
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def coloring(
     from matplotlib.colors import to_rgba
 
     if values is None or not len(values):
-        return Coloring(title, np.tile(to_rgba(COLORS[0], 0.6), (n, 1)), np.zeros(n, dtype=int))
+        faint = 0.6 if n < _MANY else 0.3
+        return Coloring(title, np.tile(to_rgba(COLORS[0], faint), (n, 1)), np.zeros(n, dtype=int))
     numbers = _as_numbers(values)
     if numbers is None:
         return _categories(values, title, missing, most)

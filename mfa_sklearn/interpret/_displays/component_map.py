@@ -14,7 +14,7 @@ from .._component_map import ComponentMap, component_map
 from .._inputs import check_mixture
 from .._summary import describe_components
 from .coloring import Coloring, coloring, explain, set_markers
-from .labels import write_labels
+from .labels import quoted, write_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MAX_CLUSTERS = 12
 _N_TOKENS = 2
 # Points squared that all components share, and the least and most that one gets.
-_AREA, _SMALLEST, _LARGEST = 6_000.0, 12.0, 500.0
+_AREA, _SMALLEST, _LARGEST = 6_000.0, 16.0, 500.0
 
 
 class ComponentMapDisplay:
@@ -149,8 +149,11 @@ class ComponentMapDisplay:
         found = component_map(mfa, distances, n_clusters=n_clusters, random_state=random_state)
         if table is None and activations is not None:
             table = describe_components(mfa, activations, tokens, labels)
+        names = _names(table)
         values, title = _component_values(mfa, color, table)
-        display = cls(found, np.asarray(mfa.weights_), names=_names(table), color=values, color_title=title)
+        if isinstance(values, str) and names is not None:
+            values, title = _cluster_names(found.clusters, np.asarray(mfa.weights_), names), "cluster"
+        display = cls(found, np.asarray(mfa.weights_), names=names, color=values, color_title=title)
         return display.plot(ax=ax, max_labels=max_labels)
 
     def plot(
@@ -178,7 +181,9 @@ class ComponentMapDisplay:
             raise ValueError(f"weights has shape {weights.shape} for a map of {n_components} components")
         colors = self._coloring()
         if ax is None:
-            _, ax = new_axes("ComponentMapDisplay", size=(PAGE_WIDTH, 4.9))
+            ratio = np.ptp(self.components.coordinates[:, 1]) / max(np.ptp(self.components.coordinates[:, 0]), 1e-12)
+            size = (PAGE_WIDTH, 0.8 + (PAGE_WIDTH - 1.6) * float(np.clip(ratio, 0.45, 1.0)))
+            _, ax = new_axes("ComponentMapDisplay", size=size)
         self.ax_, self.figure_ = ax, figure_of(ax)
         with styled():
             self._draw(weights, colors, scatter_kwargs or {})
@@ -211,7 +216,7 @@ class ComponentMapDisplay:
         ax.set(xticks=[], yticks=[])
         for side in ax.spines.values():
             side.set_visible(False)
-        ax.margins(0.08)
+        ax.margins(0.12)
 
     def _write_names(self, weights: np.ndarray, max_labels: int) -> list[Annotation]:
         n_components = len(weights)
@@ -221,7 +226,9 @@ class ComponentMapDisplay:
         largest = [k for k in np.argsort(-weights, kind="stable") if names[k]][:max_labels]
         self.figure_.draw_without_rendering()
         places, said = self.components.coordinates, [names[k] for k in largest]
-        how: dict[str, Any] = {"avoid": places, "keep_clear": self.legend_, "asker": "ComponentMapDisplay"}
+        radii = np.broadcast_to(np.sqrt(self.scatter_.get_sizes()) / 2, n_components)
+        how: dict[str, Any] = {"avoid": places, "radii": (radii[largest], radii), "keep_clear": self.legend_}
+        how["asker"] = "ComponentMapDisplay"
         return write_labels(self.ax_, places[largest], said, fontsize="small", **how)
 
 
@@ -230,8 +237,17 @@ def _names(table: pd.DataFrame | None) -> list[str] | None:
     if table is None:
         return None
     if "tokens" in table:
-        return [" · ".join(str(tokens).split(" · ")[:_N_TOKENS]) for tokens in table["tokens"]]
+        return [" · ".join(map(quoted, str(tokens).split(" · ")[:_N_TOKENS])) for tokens in table["tokens"]]
     return None if "concept" not in table else ["" if name is None else str(name) for name in table["concept"]]
+
+
+def _cluster_names(clusters: np.ndarray, weights: np.ndarray, names: list[str]) -> np.ndarray:
+    """For each component its cluster's number and the first words of the cluster's largest components, (K,)."""
+    order, found = np.argsort(-weights, kind="stable"), {}
+    for cluster in np.unique(clusters):
+        own = [names[k].split(" · ")[0] for k in order if clusters[k] == cluster and names[k]]
+        found[cluster] = f"{cluster}: {' · '.join(list(dict.fromkeys(own))[:_N_TOKENS])}".rstrip(": ")
+    return np.array([found[cluster] for cluster in clusters])
 
 
 def _component_values(mfa: MFA, color: Any, table: pd.DataFrame | None) -> tuple[Any, str | None]:

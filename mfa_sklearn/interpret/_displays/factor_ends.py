@@ -27,6 +27,7 @@ from .._ends import factor_ends
 from .._inputs import as_rows, check_mixture, optional_fact
 from .._project import Projection, project
 from .facts import Meaning, meaning_of, natural_scale
+from .labels import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ _NOUNS = {"factors": "factor", "principal": "axis"}
 class FactorEndsDisplay:
     """The axes of a component's subspace, one below the other: how its rows spread, and what lies at either end.
 
-    Where rows are those of a table without tokens or labels, the columns' loadings as bars, one group for each axis.
+    Where rows have no tokens, as those of a table, the columns' loadings as bars, one group for each axis.
     Make one with `from_estimator`.
 
     Parameters
@@ -129,8 +130,8 @@ class FactorEndsDisplay:
         mfa, activations, component, axes, tokens, labels
             As for `project`.
         show : {"auto", "rows", "columns"}, default="auto"
-            Rows with the tokens, else labels, at either end, or the columns' loadings; "auto" is "rows" where something
-            is known of rows.
+            Rows with the tokens, else labels, at either end, or the columns' loadings; "auto" is "rows" where tokens
+            are known.
         factors, n_columns
             As for the class.
         n_tokens : int, default=6
@@ -154,9 +155,11 @@ class FactorEndsDisplay:
         chosen_axes(factors, np.asarray(mfa.loadings_[component]))
         import_optional("matplotlib.pyplot", "FactorEndsDisplay")
         X = as_rows(activations, mfa)
-        facts = [optional_fact(X, "tokens", tokens), optional_fact(X, "labels", labels)]
+        facts = [optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))]
+        if show == "rows" and all(fact is None for fact in facts):
+            raise ValueError("nothing is known of these rows: give tokens or labels, or show='columns'")
         if show == "auto":
-            show = "columns" if all(fact is None for fact in facts) else "rows"
+            show = "columns" if facts[0] is None else "rows"
         scale, ends = natural_scale(mfa, X, tokens), None
         if show == "rows":
             scale = None
@@ -215,24 +218,25 @@ class FactorEndsDisplay:
             tops = _TALL * counts / max(counts.max(), 1) - line
             ax.stairs(tops, edges, baseline=-line, fill=True, color=COLORS[0], alpha=0.75, linewidth=0)
             ax.axhline(-line, color=FAINT, linewidth=0.6)
-        ax.set(ylim=(0.38 - len(self.factors_), _TALL + 0.2), yticks=[], xlabel="distance from the component's mean")
+        ax.set(ylim=(0.62 - len(self.factors_), _TALL + 0.05), yticks=[], xlabel="distance from the component's mean")
         ax.spines["left"].set_visible(False)
         ax.grid(False, axis="y")
 
     def _write_ends(self, ax: Any, ends: pd.DataFrame) -> list[Text]:
-        """Headings above each histogram, and names below its ends."""
+        """Below each histogram what it is of, and the names at its ends."""
         column = "tokens" if "tokens" in ends else "concepts"
         room, written = ax.get_window_extent().width, []
         for line, j in enumerate(self.factors_):
             head = {"xycoords": ("axes fraction", "data"), "va": "top", "fontsize": "small"}
-            ax.annotate(self._heading(j), (0.0, -line + _TALL + 0.14), color=FAINT, **head)
+            middle = ax.annotate(self._heading(j), (0.5, -line - 0.06), ha="center", color=FAINT, **head)
+            side_room = (room - middle.get_window_extent().width) / 2 - 2.5 * middle.get_fontsize()
             for end, (place, side) in {"low": (0.0, "left"), "high": (1.0, "right")}.items():
                 named = ends.loc[(ends["factor"] == j) & (ends["end"] == end), column]
                 if not len(named) or not named.iloc[0]:
                     continue
                 text = ax.annotate(" ", (place, -line - 0.06), ha=side, **head)
-                text.set(**safe_text(text=str(named.iloc[0])))
-                fit_text(text, 0.44 * room)
+                text.set(**safe_text(text=" · ".join(map(quoted, str(named.iloc[0]).split(" · ")))))
+                fit_text(text, side_room)
                 shown = text.get_text()
                 text.set_text(f"← {shown}" if end == "low" else f"{shown} →")
                 written.append(text)
@@ -258,6 +262,7 @@ class FactorEndsDisplay:
         ax.set(xlim=(-0.5, len(self.factors_) - 0.5), ylim=(len(chosen) - 0.4, -0.6))
         ax.set_xlabel(f"to the right: positive · longest bar: {number_text(float(longest))}{unit}", fontsize="small")
         ax.tick_params(length=0)
+        ax.spines["left"].set_visible(False)
         ax.grid(False)
 
 

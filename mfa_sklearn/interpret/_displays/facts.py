@@ -15,6 +15,7 @@ from .._inputs import optional_fact
 from .._project import Projection, standard_deviations
 from .._text import label_text
 from .coloring import LEAST_SHARE
+from .labels import quoted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -89,7 +90,7 @@ def meaning_of(
     if found.tokens is not None:
         telling = _telling(found.tokens, everywhere["tokens"], 3 * _N_TOKENS) if len(found) else []
         distinct: dict[str, str] = {}
-        for name in (shortened(label_text(token)) for token in telling):
+        for name in (quoted(shortened(label_text(token))) for token in telling):
             distinct.setdefault(name.lower(), name)
         return Meaning(" · ".join(list(distinct.values())[:_N_TOKENS]), concept)
     names = getattr(mfa, "feature_names_in_", None)

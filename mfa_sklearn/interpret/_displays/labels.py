@@ -22,6 +22,8 @@ _GAP = 0.12
 _MAX_CLUSTERS = 3
 # Rows of a name to look at, and points that labels keep clear of; in a dense cloud nothing would find room.
 _MAX_ROWS, _MAX_POINTS = 500, 300
+# What lies under a name, so that it can be read over points.
+_GROUND = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.4}
 # Places to try for each label, and how far it may stand from its point, as a share of the axes' longer side.
 _N_PLACES, _FARTHEST = 80, 0.12
 
@@ -107,6 +109,7 @@ def write_labels(
     avoid: np.ndarray | None = None,
     size: float | None = None,
     alphas: np.ndarray | None = None,
+    radii: tuple[np.ndarray, np.ndarray] | None = None,
     keep_clear: Any = None,
     asker: str = "labels",
     **options: Any,
@@ -130,6 +133,8 @@ def write_labels(
         Of the letters, in points.
     alphas : ndarray of shape (n,), optional
         How faint each name is.
+    radii : (ndarray of shape (n,), ndarray of shape (m,)), optional
+        Of the marks at `points` and at `avoid`, in points; where they are small they need not be given.
     keep_clear : Artist, optional
         Such as a legend inside the axes.
     asker : str
@@ -142,33 +147,33 @@ def write_labels(
     list of Annotation
         Those that were written.
     """
-    from matplotlib.patheffects import withStroke
-
     if not names:
         return []
     figure = figure_of(ax)
     size = _points_of(options.pop("fontsize", size if size is not None else "small"))
     places = ax.transData.transform(points)
-    taken = np.zeros((0, 2)) if keep_clear is None else _grid(keep_clear.get_window_extent(), size)
-    near = np.zeros((0, 2)) if avoid is None else _few(ax.transData.transform(avoid))
-    corners = _allocated(ax, places, names, size, [near, taken], asker)
+    pixel = 72 / figure.dpi
+    own, others = (np.zeros(len(places)), 0.0) if radii is None else (radii[0] / pixel, radii[1] / pixel)
+    taken = np.zeros((0, 3)) if keep_clear is None else _grid(keep_clear.get_window_extent(), size)
+    near = np.zeros((0, 3)) if avoid is None else _few(ax.transData.transform(avoid), others)
+    corners = _allocated(ax, np.column_stack([places, own]), names, size, [near, taken], asker)
     written = []
     for i, (corner, side) in corners.items():
-        off = (corner - places[i]) * 72 / figure.dpi
+        off = (corner - places[i]) * pixel
         faint = {} if alphas is None else {"alpha": float(alphas[i])}
-        how = {"color": INK, "path_effects": [withStroke(linewidth=2, foreground="white")], **faint, **options}
+        how = {"color": INK, "bbox": _GROUND, **faint, **options}
         text = ax.annotate(
             names[i], points[i], off, textcoords="offset points", fontsize=size, ha=side, va="bottom",
-            annotation_clip=True, arrowprops=_leader(how), **safe_text(**how),
+            annotation_clip=True, arrowprops=_leader(how, own[i] * pixel), **safe_text(**how),
         )  # fmt: skip
         text.set_in_layout(False)
         written.append(text)
     return written
 
 
-def _leader(how: dict[str, Any]) -> dict[str, Any]:
-    """The line from a name to its point."""
-    shrink = {"shrinkA": 0, "shrinkB": 1}
+def _leader(how: dict[str, Any], radius: float) -> dict[str, Any]:
+    """The line from a name to its point, whose mark has a radius in points."""
+    shrink = {"shrinkA": 0, "shrinkB": 1 + radius}
     return {"arrowstyle": "-", "linewidth": 0.5, "color": how["color"], "alpha": 0.6 * how.get("alpha", 1), **shrink}
 
 
@@ -178,17 +183,19 @@ def _points_of(size: Any) -> float:
     return float(FontProperties(size=size).get_size_in_points())
 
 
-def _few(points: np.ndarray) -> np.ndarray:
-    known = points[np.isfinite(points).all(1)]
+def _few(points: np.ndarray, radii: Any) -> np.ndarray:
+    """Some of the points, (m, 3), with their radii."""
+    known = np.column_stack([points, np.broadcast_to(radii, len(points))])[np.isfinite(points).all(1)]
     return known[np.linspace(0, len(known) - 1, min(len(known), _MAX_POINTS)).astype(int)]
 
 
-def _grid(box: Any, step: float) -> np.ndarray:
-    """Points inside a box, so near to each other that no name fits between."""
-    x, y = (
+def _grid(box: Any, step: float, x: float = 0, y: float = 0) -> np.ndarray:
+    """Points without extent inside a box that is moved, (m, 3), so near to each other that no name fits between."""
+    sides = [
         np.linspace(low, high, max(2, int((high - low) / step) + 2)) for low, high in (box.intervalx, box.intervaly)
-    )
-    return np.column_stack([axis.ravel() for axis in np.meshgrid(x, y)])
+    ]
+    across, up = (side.ravel() for side in np.meshgrid(*sides))
+    return np.column_stack([across + x, up + y, np.zeros(len(up))])
 
 
 def _allocated(
@@ -211,16 +218,16 @@ def _allocated(
     for points in (np.concatenate(near), None):
         left = [i for i in range(len(names)) if i not in found]
         clear = taken if points is None else points
-        off = {"x_scatter": clear[:, 0], "y_scatter": clear[:, 1]} if len(clear) else {}
+        off = dict(zip(("x_scatter", "y_scatter", "scatter_sizes"), clear.T, strict=True)) if len(clear) else {}
         with redirect_stdout(io.StringIO()):  # it prints where nothing finds room
             texts = textalloc.allocate(
-                scratch, *places[left].T, [names[i] for i in left], textsize=size, draw_all=False, draw_lines=False,
+                scratch, *places[left, :2].T, [names[i] for i in left], textsize=size, draw_all=False, draw_lines=False,
                 nbr_candidates=_N_PLACES, max_distance=_FARTHEST, margin=0.004, min_distance=0.008,
-                **off, **safe_text(),
+                text_scatter_sizes=places[left, 2], **off, **safe_text(),
             )[2]  # fmt: skip
         placed = [(i, text) for i, text in zip(left, texts, strict=True) if text is not None]
         found.update({i: (np.array(text.get_position()), text.get_ha()) for i, text in placed})
-        boxes = [_grid(text.get_window_extent().padded(size / 2), size / 2) + frame.min for _, text in placed]
+        boxes = [_grid(text.get_window_extent().padded(size / 2), size / 2, *frame.min) for _, text in placed]
         taken = np.concatenate([taken, *boxes])
     return found
 
@@ -229,5 +236,15 @@ def label_names(tokens: Any, text_of: Callable[[Any], str]) -> np.ndarray:
     """Short names of tokens, (n,), each distinct token looked at once; what is only a speck is put in quotes."""
     unique, codes = np.unique(np.asarray([str(token) for token in tokens], dtype=str), return_inverse=True)
     names = [shortened(text_of(token)) for token in unique]
-    quoted = [name if not name or any(map(str.isalnum, name)) else f"\u201c{name}\u201d" for name in names]
-    return np.array(quoted, dtype=str)[codes] if len(unique) else np.zeros(0, dtype=str)
+    return np.array([quoted(name) for name in names], dtype=str)[codes] if len(unique) else np.zeros(0, dtype=str)
+
+
+def quoted(name: str) -> str:
+    """A name in quotes if it is so little ink that it would be taken for a speck.
+
+    Examples
+    --------
+    >>> quoted("the"), quoted(".")
+    ('the', '“.”')
+    """
+    return name if not name or any(map(str.isalnum, name)) else f"\u201c{name}\u201d"

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..._base.checks import check_choice
-from ..._base.plotting import FAINT, INK, figure_of, named_legend, new_axes, series, shortened, styled
+from ..._base.plotting import INK, figure_of, named_legend, new_axes, series, shortened, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ class ConvergenceDisplay:
     >>> from mfa_sklearn import MFA
     >>> from mfa_sklearn.mixture import ConvergenceDisplay
     >>> X = np.random.default_rng(0).normal(size=(200, 4))
-    >>> mfa = MFA(2, 1, random_state=0).fit(X)
+    >>> mfa = MFA(2, 1, random_state=0, tol=1e-2).fit(X)
     >>> display = ConvergenceDisplay.from_estimator(mfa)
     >>> len(display.lines_["MFA"].get_xdata()) == mfa.n_iter_ + 1
     True
@@ -119,7 +119,7 @@ class ConvergenceDisplay:
         self
         """
         check_choice("scale", self.scale, _SCALES)
-        hot = any((fit.temperatures > 1).any() for fit in self.histories.values())
+        hot = any(map(_is_hot, self.histories.values()))
         with styled():
             self._make_axes(ax, hot)
             self.lines_ = {}
@@ -131,7 +131,7 @@ class ConvergenceDisplay:
     def _make_axes(self, ax: Any, hot: bool) -> None:
         self.temperature_ax_ = None
         if ax is None and hot:
-            options: dict[str, Any] = {"sharex": True, "gridspec_kw": {"height_ratios": (3, 1)}}
+            options: dict[str, Any] = {"sharex": True, "gridspec_kw": {"height_ratios": (3.4, 1)}}
             _, (ax, self.temperature_ax_) = new_axes("ConvergenceDisplay", 2, 1, size=(5.2, 4.2), **options)
         elif ax is None:
             _, ax = new_axes("ConvergenceDisplay", size=(5.2, 3.4))
@@ -172,8 +172,11 @@ class ConvergenceDisplay:
             ax.set_yscale("log")
         ax.set_ylabel("below the best bound (nats per row)" if self.scale == "gap" else "lower bound (nats per row)")
         if self.temperature_ax_ is not None:
-            self.temperature_ax_.set(yscale="log", ylabel="temperature")
+            self.temperature_ax_.set_yscale("log", base=2)
+            self.temperature_ax_.yaxis.set_major_formatter("{x:g}")
+            self.temperature_ax_.set_title("temperature", fontsize="small")
         if self.scale == "bound":
+            ax.ticklabel_format(axis="y", useOffset=False)
             self._leave_out_what_is_far_below()
         self._add_legend()
 
@@ -195,29 +198,21 @@ class ConvergenceDisplay:
         if len(fits) > 1:
             handles += [Line2D([], [], **look) for look in series(len(fits))]
             names += [shortened(name) for name in self.histories]
-        key = [
-            ("converged", {"marker": "o", "color": INK}, any(fit.converged for fit in fits)),
-            (
-                "stopped before",
-                {"marker": "o", "color": INK, "markerfacecolor": "white"},
-                not all(f.converged for f in fits),
-            ),
-            (
-                "components moved",
-                {"marker": "|", "color": INK, "markersize": 11},
-                any("moved" in f.steps for f in fits),
-            ),
-            (
-                "temperature above 1",
-                {"linestyle": "-", "linewidth": 0.7, "color": FAINT},
-                any((f.temperatures > 1).any() for f in fits),
-            ),
+        key: list[tuple[str, dict[str, Any], bool]] = [
+            ("converged", {"marker": "o"}, any(fit.converged for fit in fits)),
+            ("stopped before", {"marker": "o", "markerfacecolor": "white"}, not all(fit.converged for fit in fits)),
+            ("components moved", {"marker": "|", "markersize": 11}, any("moved" in fit.steps for fit in fits)),
+            ("temperature above 1", {"linestyle": "-", "linewidth": 0.7}, any(map(_is_hot, fits))),
         ]
         for name, look, is_there in key:
             if is_there:
-                handles.append(Line2D([], [], **{"linestyle": "", **look}))
+                handles.append(Line2D([], [], **{"linestyle": "", "color": INK, **look}))
                 names.append(name)
-        named_legend(self.ax_, handles, names, loc="lower right")
+        named_legend(self.ax_, handles, names, loc="upper right" if self.scale == "gap" else "lower right")
+
+
+def _is_hot(fit: History) -> bool:
+    return bool((fit.temperatures > 1).any())
 
 
 def _histories(estimator: Any) -> dict[str, History]:

@@ -38,6 +38,10 @@ _SHARES = (0.99, 0.9, 0.5)
 _GRID = {1: 801, 2: 201}
 _MOST_POINTS = 5_000
 _AT_ONCE = 2**15
+# A weight that need not be spoken of.
+_LITTLE = 0.01
+# How a component is drawn, in both pictures.
+_COMPONENT: dict[str, Any] = {"color": COLORS[5], "linewidth": 1.0, "linestyle": (0, (4, 1.5))}
 Feature = int | str
 
 
@@ -47,7 +51,7 @@ class DensityDisplay:
     Contours are the borders of the regions of highest density that hold 50, 90 and 99 % of the mixture. The heaviest
     components are drawn apart: as thin curves of their share in the density, or as ellipses that hold 90 % of each.
     Given values of other columns, it is the conditional density that is drawn, beside what the columns are without
-    them, which is dashed.
+    them, which is dotted.
 
     Parameters
     ----------
@@ -77,7 +81,7 @@ class DensityDisplay:
     >>> from mfa_sklearn import MFA
     >>> from mfa_sklearn.mixture import DensityDisplay
     >>> X = load_iris(as_frame=True).data
-    >>> mfa = MFA(3, 1, random_state=0).fit(X)
+    >>> mfa = MFA(3, 1, random_state=0, tol=1e-2, max_iter=500).fit(X)
     >>> display = DensityDisplay.from_estimator(mfa, "petal length (cm)", X=X)
     >>> print(round(float(np.trapezoid(display.values_, display.grid_[0])), 2))
     1.0
@@ -170,7 +174,7 @@ class DensityDisplay:
         """
         check_count("n_components", n_components, 0)
         with styled():
-            size = (5.2, 3.4) if len(self.names) == 1 else (4.6, 4.2)
+            size = (5.2, 3.8) if len(self.names) == 1 else (4.8, 5.0)
             self.ax_ = new_axes("DensityDisplay", size=size)[1] if ax is None else ax
             self.figure_ = figure_of(self.ax_)
             self.grid_ = [self._even(column) for column in range(len(self.names))]
@@ -179,7 +183,10 @@ class DensityDisplay:
             self.ax_.set_xlabel(shortened(self.names[0], 60), **safe_text())
             if self.title:
                 self.ax_.set_title(shortened(self.title, 90), **safe_text())
-            named_legend(self.ax_, handles, labels, loc="best")
+            if ax is None:  # below the axes, where it hides nothing
+                named_legend(self.figure_, handles, labels, loc="outside lower center", ncols=2)
+            else:
+                named_legend(self.ax_, handles, labels, loc="best")
         return self
 
     def _heaviest(self, n_most: int) -> np.ndarray:
@@ -202,16 +209,17 @@ class DensityDisplay:
         handles, labels = [], []
         if self.X is not None:
             rows = self.X[np.isfinite(self.X[:, 0]), 0]
-            handles.append(ax.hist(rows, bins="auto", density=True, color="#dedede", zorder=0)[2][0])
-            labels.append("rows")
+            bars: Any = ax.hist(rows, bins="auto", density=True, color="#dedede", zorder=0)[2]
+            handles.append(bars[0])
+            labels.append(self._rows_name())
         shares = np.exp(self.density.log_joint(points)[:, components])
         for share in shares.T:
-            thin = ax.plot(grid, share, color=COLORS[1], linewidth=0.9)[0]
+            thin = ax.plot(grid, share, **_COMPONENT)[0]
         if len(components) and len(self.density.log_weights) > 1:
-            handles, labels = [*handles, thin], [*labels, f"{'heaviest ' * self._has_more(components)}components"]
+            handles, labels = [*handles, thin], [*labels, self._components_name(components)]
         if self.unconditional is not None:
-            other = ax.plot(grid, self.unconditional.pdf(points), color=FAINT, linestyle="--", linewidth=1.2)[0]
-            handles, labels = [*handles, other], [*labels, "not given anything"]
+            other = ax.plot(grid, self.unconditional.pdf(points), color=FAINT, linestyle=":", linewidth=1.5)[0]
+            handles, labels = [*handles, other], [*labels, "given nothing"]
         handles.append(ax.plot(grid, self.values_, color=COLORS[0], linewidth=1.8)[0])
         labels.append("density")
         ax.set_ylabel("density")
@@ -228,17 +236,17 @@ class DensityDisplay:
         handles, labels = self._draw_rows()
         if self.unconditional is not None:
             before = self.unconditional.pdf(points.reshape(-1, 2)).reshape(points.shape[:2])
-            self._contour(before, colors=[FAINT], linestyles="--", linewidths=0.9)
-            handles.append(Line2D([], [], color=FAINT, linestyle="--", linewidth=0.9))
-            labels.append("not given anything")
+            self._contour(before, colors=[FAINT], linestyles=":", linewidths=1.2)
+            handles.append(Line2D([], [], color=FAINT, linestyle=":", linewidth=1.2))
+            labels.append("given nothing")
         widths = (0.7, 1.1, 1.7)
         self._contour(self.values_, colors=[COLORS[0]], linewidths=widths)
         handles += [Line2D([], [], color=COLORS[0], linewidth=width) for width in widths]
         labels += [f"{share_text(share)} of the density" for share in _SHARES]
         if len(components) and len(self.density.log_weights) > 1:
             self._draw_ellipses(components)
-            handles.append(Line2D([], [], color=COLORS[5], linewidth=1.0, linestyle=(0, (4, 1.5))))
-            labels.append(f"{'heaviest ' * self._has_more(components)}components")
+            handles.append(Line2D([], [], **_COMPONENT))
+            labels.append(self._components_name(components))
         ax.set_ylabel(shortened(self.names[1], 60), **safe_text())
         ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
         return handles, labels
@@ -250,8 +258,8 @@ class DensityDisplay:
         if len(rows) > _MOST_POINTS:
             rows = rows[np.random.RandomState(0).choice(len(rows), _MOST_POINTS, replace=False)]
         size = float(np.clip(3000 / max(len(rows), 1), 2, 12))
-        drawn = self.ax_.scatter(*rows.T, s=size, color=OTHERS, linewidths=0, zorder=0, rasterized=len(rows) > 1000)
-        return [drawn], ["rows"]
+        look: dict[str, Any] = {"color": OTHERS, "linewidths": 0, "zorder": 0, "rasterized": len(rows) > 1000}
+        return [self.ax_.scatter(rows[:, 0], rows[:, 1], s=size, **look)], [self._rows_name()]
 
     def _contour(self, values: np.ndarray, **look: Any) -> None:
         x, y = self.grid_
@@ -268,11 +276,16 @@ class DensityDisplay:
             lengths, axes = np.linalg.eigh(self.density.covariances[k])
             angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
             long, short = 2 * radius * np.sqrt(lengths[::-1])
-            look: dict[str, Any] = {"fill": False, "color": COLORS[5], "linewidth": 1.0, "linestyle": (0, (4, 1.5))}
-            self.ax_.add_patch(Ellipse(tuple(self.density.means[k]), long, short, angle=angle, **look))
+            self.ax_.add_patch(
+                Ellipse(tuple(self.density.means[k]), long, short, angle=angle, fill=False, **_COMPONENT)
+            )
 
-    def _has_more(self, components: np.ndarray) -> bool:
-        return len(components) < len(self.density.log_weights)
+    def _components_name(self, drawn: np.ndarray) -> str:
+        left_out = 1 - np.exp(self.density.log_weights[drawn]).sum()
+        return "components" if left_out < _LITTLE else f"the {len(drawn)} heaviest components"
+
+    def _rows_name(self) -> str:
+        return "rows" if self.unconditional is None else "all rows"
 
 
 def _name(mfa: Any, column: int) -> str:

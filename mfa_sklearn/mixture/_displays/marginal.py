@@ -85,7 +85,7 @@ def column_number(mfa: Any, feature: Any) -> int:
     n_features, names = mfa.n_features_in_, list(getattr(mfa, "feature_names_in_", []))
     if isinstance(feature, str) and feature in names:
         return names.index(feature)
-    if isinstance(feature, Integral) and not isinstance(feature, bool) and 0 <= feature < n_features:
+    if isinstance(feature, Integral) and not isinstance(feature, bool) and int(feature) in range(n_features):
         return int(feature)
     known = f"the columns are {shortened(names, 200)}, or 0 to" if names else "columns have numbers from 0 to"
     raise ValueError(f"{feature!r} is no column of this mixture: {known} {n_features - 1}")

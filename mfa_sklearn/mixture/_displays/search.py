@@ -24,6 +24,8 @@ LABELS = {
     "icl": "ICL (lower is better)",
     "aic": "AIC (lower is better)",
 }
+_WITHIN, _LIMIT = "smallest within one standard error", "one standard error below the best"
+_NOUNS = {"n_components": "components", "n_factors": "factors"}
 _NEEDED = ("n_components", "n_factors", "structure")
 
 
@@ -33,7 +35,7 @@ class SearchDisplay:
     A star marks the best candidate. Held-out likelihoods have bars of one standard error over the splits, and a ring
     marks the candidate with fewest parameters among those within one standard error of the best: no worse as far as
     the splits can tell (Breiman et al., Classification and Regression Trees, 1984, 3.4.3). If the best is the largest
-    or smallest that was tried, a line below the picture says so: a better one may lie beyond.
+    or smallest that was tried, a line above the picture says so: a better one may lie beyond.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ class SearchDisplay:
     one_standard_error_ : int or None
         Of the smallest within one standard error of it; None where there are no standard errors.
     at_edge_ : list of str
-        In which directions the best is the last that was tried, such as "n_components=5 is the largest tried".
+        In which directions the best is the last that was tried, such as "5 is the most components tried".
 
     Examples
     --------
@@ -144,10 +146,10 @@ class SearchDisplay:
         self.one_standard_error_ = None if errors is None else self._smallest_within(values, errors[self.best_])
         self.at_edge_ = self._edges()
         with styled():
-            self.ax_ = new_axes("SearchDisplay", size=(5.2, 3.6))[1] if ax is None else ax
+            self.ax_ = new_axes("SearchDisplay", size=(5.2, 4.2))[1] if ax is None else ax
             self.figure_ = figure_of(self.ax_)
             self._draw(values, errors)
-            self._annotate(criterion)
+            self._annotate(criterion, ax is None)
         return self
 
     def _chosen(self) -> str:
@@ -180,9 +182,9 @@ class SearchDisplay:
             tried = {np.max(value) for value in self._sizes(name)}
             best = int(np.max(self._sizes(name)[self.best_]))
             if len(tried) > 1 and best == max(tried):
-                found.append(f"{name}={best} is the largest tried")
+                found.append(f"{best} is the most {_NOUNS[name]} tried")
             elif len(tried) > 1 and best == min(tried) and best > smallest:
-                found.append(f"{name}={best} is the smallest tried")
+                found.append(f"{best} is the fewest {_NOUNS[name]} tried")
         return found
 
     def _sizes(self, name: str) -> list[Any]:
@@ -193,24 +195,29 @@ class SearchDisplay:
 
     def _draw(self, values: np.ndarray, errors: np.ndarray | None) -> None:
         names, sizes = self._names(), np.asarray(self._sizes("n_components"))
-        self.lines_ = {}
         distinct = list(dict.fromkeys(names))
-        for look, name in zip(series(len(distinct)), distinct, strict=True):
+        bars = None if errors is None else self._set_apart(len(distinct), sizes)
+        self.lines_ = {}
+        for number, (look, name) in enumerate(zip(series(len(distinct)), distinct, strict=True)):
             places = np.array([i for i, own in enumerate(names) if own == name])
             places = places[np.argsort(sizes[places], kind="stable")]
-            bars = None if errors is None else errors[places]
-            drawn = self.ax_.errorbar(
-                sizes[places], values[places], bars, label=name, capsize=2.5, elinewidth=0.9, **look
-            )
-            self.lines_[name] = drawn.lines[0]
-        best = {"linestyle": "", "marker": "*", "markersize": 13, "color": INK, "markeredgecolor": "white", "zorder": 5}
-        self.ax_.plot(sizes[self.best_], values[self.best_], label="best", **best)
-        if errors is not None:
-            ring = {"linestyle": "", "marker": "o", "markersize": 13, "color": INK, "fillstyle": "none", "zorder": 4}
-            smallest = self.one_standard_error_
-            self.ax_.plot(sizes[smallest], values[smallest], label="smallest within one standard error", **ring)
-            limit = values[self.best_] - errors[self.best_]
-            self.ax_.axhline(limit, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+            at, height = sizes[places], values[places]
+            self.lines_[name] = self.ax_.plot(at, height, label=name, **look)[0]
+            if errors is not None and bars is not None:
+                bar: dict[str, Any] = {"fmt": "none", "ecolor": look["color"], "capsize": 2, "elinewidth": 0.8}
+                self.ax_.errorbar(at + bars[number], height, errors[places], **bar)
+        mark: dict[str, Any] = {"linestyle": "", "markersize": 13, "color": INK, "zorder": 5}
+        best, within = self.best_, self.one_standard_error_
+        self.ax_.plot(sizes[best], values[best], label="best", marker="*", markeredgecolor="white", **mark)
+        if errors is not None and within is not None:
+            self.ax_.plot(sizes[within], values[within], label=_WITHIN, marker="o", fillstyle="none", **mark)
+            limit = values[best] - errors[best]
+            self.ax_.axhline(limit, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1, label=_LIMIT)
+
+    def _set_apart(self, n_lines: int, sizes: np.ndarray) -> np.ndarray:
+        """How far the bars of each line stand own_figure its points, so that they do not hide each other."""
+        steps = np.diff(np.unique(sizes))
+        return 0.1 * (steps.min() if len(steps) else 1) * (np.arange(n_lines) - (n_lines - 1) / 2) / max(n_lines - 1, 1)
 
     def _names(self) -> list[str]:
         """The line that each candidate belongs to."""
@@ -218,14 +225,17 @@ class SearchDisplay:
         several = len(set(structures)) > 1
         return [f"{code}, q = {q}" if several else f"q = {q}" for code, q in zip(structures, factors, strict=True)]
 
-    def _annotate(self, criterion: str) -> None:
+    def _annotate(self, criterion: str, own_figure: bool) -> None:
         ax = self.ax_
         ax.set(xlabel="number of components", ylabel=LABELS[criterion])
         if self.at_edge_:
-            ax.set_xlabel(f"number of components\nbest: {', '.join(self.at_edge_)}")
+            ax.set_title(f"a better one may lie beyond: {', '.join(self.at_edge_)}", fontsize="small", color=FAINT)
         if ax.get_xscale() == "linear":
             ax.locator_params(axis="x", integer=True)
         handles, names = ax.get_legend_handles_labels()
-        order = sorted(range(len(names)), key=lambda i: names[i] in ("best", "smallest within one standard error"))
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if len(self.lines_) > 6 else {"loc": "best"}
-        named_legend(ax, [handles[i] for i in order], [names[i] for i in order], **beside)
+        order = sorted(range(len(names)), key=lambda i: names[i] in ("best", _WITHIN, _LIMIT))
+        ordered = [handles[i] for i in order], [names[i] for i in order]
+        if own_figure:  # its own figure, where there is room below the axes
+            named_legend(self.figure_, *ordered, loc="outside lower center", ncols=2)
+        else:
+            named_legend(ax, *ordered, loc="best")

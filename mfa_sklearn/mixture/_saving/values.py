@@ -39,17 +39,17 @@ def _are_names(value: Any) -> bool:
     return known and len(set(value)) == len(value)
 
 
-def _are_tokens(value: Any) -> bool:
-    known = isinstance(value, dict) and all(isinstance(tokens, list) for tokens in value.values())
-    return known and all(str(k).isdecimal() and all(isinstance(t, str) for t in value[k]) for k in value)
-
-
 def _is_history(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"temperature", "step"}:
         return False
     temperatures, steps = value["temperature"], value["step"]
     known = isinstance(steps, list) and all(step in KINDS for step in steps)
     return known and _are_numbers(temperatures) and len(temperatures) == len(steps)
+
+
+def _are_tokens(value: Any) -> bool:
+    known = isinstance(value, dict) and all(isinstance(tokens, list) for tokens in value.values())
+    return known and all(str(k).isdecimal() and all(isinstance(t, str) for t in value[k]) for k in value)
 
 
 _OTHERS: dict[str, tuple[Callable[[Any], bool], str]] = {

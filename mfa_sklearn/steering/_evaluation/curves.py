@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._base.checks import check_choice, check_flag, import_optional
-from ..._base.words import visible
+from ..._base.checks import check_choice, check_flag
+from ..._base.plotting import (
+    FAINT,
+    MARKERS,
+    figure_of,
+    named_legend,
+    new_axes,
+    safe_text,
+    series,
+    shortened,
+    styled,
+)
 from .prompts import HALVES
 from .summary import check_table, measures_of
 from .table import PLACE, UNSTEERED
@@ -21,21 +30,20 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 LABELS = {
-    "share_next": "share of the concept's words at the next content slot",
-    "share_generated": "share of the concept's words in text generated",
+    "share_next": "share of the concept's words\nat the next content slot",
+    "share_generated": "share of the concept's words\nin text generated",
     "log_odds": "change of the concept's log-odds, nats",
     "kl": "KL(steered || unsteered), nats",
     "collateral": "collateral KL, nats",
     "entropy": "entropy of the next token, nats",
-    "log_prob": "log probability of text generated, nats a token",
+    "log_prob": "log probability of text generated,\nnats a token",
     "repetition_2": "share of 2-grams repeated",
     "repetition_3": "share of 3-grams repeated",
 }
 _ON_LOG_AXES = ("kl", "collateral")
-_DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (8, 3)))
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
-# As different in gray as in color: dark and light alternate.
-_COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7f7f7f")
+_LONGEST_NAME = 48
+# Arms that a legend below the axes has room for; more are named beside them.
+_MOST_BELOW = 8
 
 
 class SteeringDisplay:
@@ -129,42 +137,49 @@ class SteeringDisplay:
         ValueError
             If the table is none of `evaluate_steering`, or of several places; if it has not what is to be drawn.
         """
-        pyplot = import_optional("matplotlib.pyplot", "SteeringDisplay")
+        check_flag("band", band)
         shown, names = self._checked(arms)
-        beside = ax is None
-        height = max(4.4, 0.23 * (len(names) + 2))  # room for a line of the legend for each arm
-        axes: Any = pyplot.subplots(figsize=(8.4, height), layout="constrained")[1] if ax is None else ax
-        self.ax_, self.figure_ = axes, axes.get_figure()
-        marks = zip(cycle(_DASHES), cycle(_MARKERS), cycle(_COLORS), strict=False)
-        self.lines_ = {}
-        for name, style in zip(names, marks, strict=False):
-            self.lines_[name] = self._line(shown[shown["arm"] == name], name, style, check_flag("band", band))
-        plain = shown[self.y][shown["arm"] == UNSTEERED].median()
-        if np.isfinite(plain):
-            self.ax_.axhline(plain, color="0.4", linewidth=0.9, linestyle=":", label="unsteered", zorder=1)
-        self._annotate(beside)
+        with styled():
+            self.ax_ = self._new_axes(len(names)) if ax is None else ax
+            self.figure_ = figure_of(self.ax_)
+            self.lines_ = {}
+            for i, (name, look) in enumerate(zip(names, series(len(names)), strict=True)):
+                # The marker goes with the color, the line does not: no two of 64 arms look alike in gray.
+                look["marker"] = MARKERS[i % len(MARKERS)]
+                self.lines_[name] = self._line(shown[shown["arm"] == name], look, band)
+            self._annotate(shown[self.y][shown["arm"] == UNSTEERED].median(), beside=ax is None)
         return self
 
-    def _line(self, lines: pd.DataFrame, name: str, style: tuple, band: bool) -> Line2D:
-        dash, marker, color = style
+    def _new_axes(self, n_arms: int) -> Any:
+        """Axes with room for a line of the legend for each arm, below or beside them."""
+        few = n_arms + 1 <= _MOST_BELOW
+        size = (5.2, 4.4) if few else (7.6, max(4.0, 0.23 * (n_arms + 2)))
+        return new_axes("SteeringDisplay", size=size)[1]
+
+    def _line(self, lines: pd.DataFrame, look: dict[str, Any], band: bool) -> Line2D:
         by_strength = lines.groupby("strength")[[self.x, self.y]]
         middle = by_strength.median()
-        look = {"linestyle": dash, "marker": marker, "color": color, "markersize": 4.5, "linewidth": 1.4}
         if band:
             low, high = (by_strength.quantile(q)[self.y] for q in (0.25, 0.75))
-            self.ax_.fill_between(middle[self.x], low, high, color=color, alpha=0.12, linewidth=0)
-        return self.ax_.plot(middle[self.x], middle[self.y], label=visible(name), **look)[0]
+            self.ax_.fill_between(middle[self.x], low, high, color=look["color"], alpha=0.12, linewidth=0)
+        return self.ax_.plot(middle[self.x], middle[self.y], **look)[0]
 
-    def _annotate(self, beside: bool) -> None:
+    def _annotate(self, plain: float, beside: bool) -> None:
         ax = self.ax_
         for measure, set_scale in ((self.x, ax.set_xscale), (self.y, ax.set_yscale)):
             if measure in _ON_LOG_AXES:
                 set_scale("log")
-        ax.set_xlabel(LABELS.get(self.x, visible(self.x)), parse_math=False)
-        ax.set_ylabel(LABELS.get(self.y, visible(self.y)), parse_math=False)
-        ax.grid(True, alpha=0.25, linewidth=0.5)
-        place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if beside else {"loc": "best"}
-        ax.legend(fontsize="small", handlelength=3.6, frameon=not beside, **place)
+        ax.set_xlabel(LABELS.get(self.x, shortened(self.x, _LONGEST_NAME)), **safe_text())
+        ax.set_ylabel(LABELS.get(self.y, shortened(self.y, _LONGEST_NAME)), **safe_text())
+        handles, names = list(self.lines_.values()), [shortened(name, _LONGEST_NAME) for name in self.lines_]
+        if np.isfinite(plain):
+            handles.append(ax.axhline(plain, color=FAINT, linewidth=0.9, linestyle=":", zorder=1))
+            names.append("unsteered")
+        if beside and len(names) <= _MOST_BELOW:
+            named_legend(self.figure_, handles, names, handlelength=3.6, loc="outside lower center", ncols=2)
+        else:
+            place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)} if beside else {"loc": "best"}
+            named_legend(ax, handles, names, handlelength=3.6, **place)
 
     def _checked(self, arms: Sequence[str] | None) -> tuple[pd.DataFrame, list[str]]:
         """The lines to draw and the arms among them."""
