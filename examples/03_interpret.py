@@ -8,7 +8,7 @@ from pathlib import Path
 import joblib
 
 from mfa_sklearn import top_concepts, top_tokens
-from mfa_sklearn.interpret import concept_components, describe_components, format_tokens
+from mfa_sklearn.interpret import concept_components, describe_components, format_components, format_tokens
 
 FOLDER, HERE = Path("mfa-tutorial"), Path(__file__).parent
 if not (FOLDER / "pipeline.joblib").exists():
@@ -16,8 +16,13 @@ if not (FOLDER / "pipeline.joblib").exists():
 _, X = joblib.load(FOLDER / "activations.joblib")
 mfa = joblib.load(FOLDER / "pipeline.joblib")[-1]
 
-print("One line per component:")
-print(describe_components(mfa, X).nlargest(15, "size").to_string(max_colwidth=60))
+components = describe_components(mfa, X)
+print("One line per component, some of its columns:")
+shown = ["tokens", "size", "sharpness", "n_enriched", "concepts"]
+print(components.nlargest(15, "size")[shown].to_string(max_colwidth=60, float_format="%.3g"))
+
+print("\nAll that is known of the largest:")
+print(format_components(components.nlargest(1, "size")))
 
 print("\nThe component that each concept belongs to most:")
 by_concept = concept_components(mfa, X)

@@ -173,7 +173,8 @@ def describe(X: ActivationArray, options: argparse.Namespace) -> Pipeline:
     components.to_csv(options.output / "components.csv")
     tokens.to_csv(options.output / "top_tokens.csv", index=False)
     joblib.dump(pipe, options.output / "pipeline.joblib")
-    print(components.sort_values("size", ascending=False).to_string(max_colwidth=100))
+    shown = ["tokens", "size", "sharpness", "nearest", "concepts"]
+    print(components.sort_values("size", ascending=False)[shown].to_string(max_colwidth=100, float_format="%.3g"))
     print(f"\n{format_tokens(tokens[tokens['component'].isin(range(5)) & (tokens['rank'] <= 5)])}")
     print(f"\nAll components are in {options.output.resolve()}")
     return pipe

@@ -63,7 +63,7 @@ def describe(report: Report, fitted: Fitted, shown: Any) -> None:
         report.say(format_tokens(tokens[(tokens["component"] == best.component) & (tokens["rank"] <= 5)]))
         others = components.drop(index=shown["component"]).nlargest(5, "size")
         report.say("\n   The largest that are no concept's (components.csv has all):")
-        report.say(others.to_string(max_colwidth=90))
+        report.say(others[["tokens", "size", "concepts"]].to_string(max_colwidth=90))
     report.keep("components.csv", components, index=True)
     report.keep("top_tokens.csv", tokens)
     report.keep("top_concepts.csv", top_concepts(mfa, X))

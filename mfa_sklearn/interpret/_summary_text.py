@@ -67,7 +67,8 @@ _ENRICHED = {
     "lift": "lift {lift:.3g},",
     "q_value": "q {q_value:.1g},",
     "n_enriched": "{n_enriched} enriched,",
-    "purity": "purity {purity:.0%}",
+    "purity": "purity {purity:.0%},",
+    "labeled": "of {labeled:,} labeled rows",
 }
 
 

@@ -37,7 +37,7 @@ from mfa_sklearn import (
 )
 from mfa_sklearn.activations import _store as store_module
 from mfa_sklearn.activations._store import StoredActivations
-from mfa_sklearn.interpret import concept_components, describe_components
+from mfa_sklearn.interpret import concept_components, describe_components, factor_ends
 
 FEW = {"max_iter": 2, "tol": 0, "random_state": 0}
 
@@ -248,6 +248,7 @@ TABLES = [
     top_concepts,
     concept_components,
     describe_components,
+    factor_ends,
     lambda mfa, X: project(mfa, X, 1).to_frame(),
     lambda mfa, X: SubspaceDisplay.from_estimator(mfa, X, 1).projection.to_frame(),
 ]

@@ -16,7 +16,7 @@ from mixture_cases import X_MADE, quick
 from mfa_sklearn import MFA, ActivationArray, ActivationExtractor, MFASearch, SubspaceDisplay, datasets, top_tokens
 from mfa_sklearn._base.checks import check_choice, check_flag, gathered_warnings, import_optional, warn_user
 from mfa_sklearn.activations import load_model
-from mfa_sklearn.interpret import describe_components, project, top_concepts
+from mfa_sklearn.interpret import concept_enrichment, describe_components, factor_ends, project, top_concepts
 from mfa_sklearn.steering import evaluate_steering
 from mfa_sklearn.steering._tables import SteeredTokens
 
@@ -47,6 +47,8 @@ PANDAS: dict[str, Callable[[], object]] = {
     "top_tokens": lambda: top_tokens(EXACT, X),
     "top_concepts": lambda: top_concepts(EXACT, X),
     "describe_components": lambda: describe_components(EXACT, X),
+    "factor_ends": lambda: factor_ends(EXACT, X),
+    "concept_enrichment": lambda: concept_enrichment([0, 1], ["a", "b"]),
     "Projection.to_frame": lambda: project(EXACT, X, 0).to_frame(),
     "results_": lambda: SEARCH.results_,
     "the demo": in_the_demo,
