@@ -279,6 +279,11 @@ def row_fact(X: Any, name: str) -> np.ndarray | None:
     return X.rows.get(name) if _is_annotated(X) else None
 
 
+def has_row_fact(X: Any, name: str) -> bool:
+    """Whether the rows of `X` carry a fact, without reading it."""
+    return _is_annotated(X) and name in X.rows
+
+
 def shared_fact(X: Any, name: str) -> Any:
     """A shared fact of `X`, or None where it has none; a frame has those it was given by `frames.carry`."""
     return (X.shared if _is_annotated(X) else carried(X)).get(name)

@@ -10,6 +10,7 @@ import numpy as np
 from .._base.annotated import AnnotatedArray
 from .._base.checks import import_optional
 from .._base.frames import carry
+from ._activations_html import activations_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,6 +119,12 @@ class ActivationArray(AnnotatedArray):
         others = [name for name in self.rows if name not in ("tokens", "labels")]
         lines += [f"with {', '.join(others)}"] if others else []
         return "\n  ".join([*lines, numbers])
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows; None, so that it takes the text, where nothing is known of the rows."""
+        if not (self.rows or self.shared) or self.ndim != 2:
+            return None
+        return activations_html((len(self), self.shape[1]), self.dtype, self.rows, self.shared)
 
     def to_frame(self) -> pd.DataFrame:
         """The activations as a pandas DataFrame with the row facts as its index.

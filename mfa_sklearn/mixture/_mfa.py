@@ -22,6 +22,7 @@ from ._conditional import ConditionalMethods
 from ._fit.loop import FitResult, Step, run
 from ._fit.problem import Problem, pose
 from ._fit.progress import Progress
+from ._mixture_html import DisplayMethods
 from ._model.params import MFAParams
 from ._model.rotation import rotate
 from ._persistence import PersistenceMethods
@@ -29,6 +30,7 @@ from ._shortcomings import warn_of
 from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import STRATEGIES, Draws
 from ._stream import Stream
+from ._tokens import over_represented_tokens
 from ._validation import check_rows, check_weights
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class MFA(
     CodeMethods,
     ConditionalMethods,
     PersistenceMethods,
+    DisplayMethods,
     DensityMixin,
     TransformerMixin,
     BaseEstimator,
@@ -162,6 +165,11 @@ class MFA(
     source_ : dict or None
         What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
         of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
+    n_samples_seen_ : int
+        Rows fitted on; with `partial_fit`, of all batches.
+    component_tokens_ : dict of int to list of str, or None
+        Of the ten heaviest components, the tokens that they have more often than the others: in a sample of 4,096 rows,
+        if these carry tokens and no `partial_fit` has gone on since. For notebooks; `top_tokens` looks at all rows.
     n_features_in_ : int
 
     References
@@ -324,6 +332,9 @@ class MFA(
         self.noise_prior_ = 0.0 if progress.prior[0] is None else progress.prior[0].rows
         self._keep(best, problem, shared_fact(X, "source"))
         self._progress = progress.left_in(self)
+        weights = check_weights(sample_weight, rows)
+        self.n_samples_seen_ = weights.count(rows.shape[0])
+        self.component_tokens_ = over_represented_tokens(self, X, weights.places)
         warn_of(self, best)
         return self
 
@@ -395,12 +406,15 @@ class MFA(
                 return self._fit(X, sample_weight)
         self._stream = stream = self._stream or Stream(self._params())
         rows = check_rows(self, X, reset=False)
-        params, bound = stream.update(self, rows, check_weights(sample_weight, rows))
+        weights = check_weights(sample_weight, rows)
+        params, bound = stream.update(self, rows, weights)
         self._set_params_from(params)
         self._progress = None
         self.lower_bound_, self.log_prior_ = bound, 0.0  # of the batch's rows alone
         self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
+        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + weights.count(rows.shape[0])
+        self.component_tokens_ = None  # of a mixture that is no more
         return self
 
     def fit_predict(

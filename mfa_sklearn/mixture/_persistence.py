@@ -252,7 +252,11 @@ def _params_for(arrays: dict[str, np.ndarray], params: dict[str, Any]) -> dict[s
 
 def _set_learned(estimator: Any, learned: dict[str, Any]) -> None:
     for name, value in learned.items():
-        setattr(estimator, name, np.array(value, dtype=object) if name == "feature_names_in_" else value)
+        if name == "feature_names_in_":
+            value = np.array(value, dtype=object)
+        if name == "component_tokens_" and value:
+            value = {int(k): tokens for k, tokens in value.items()}  # JSON has names only
+        setattr(estimator, name, value)
 
 
 def _rotate_if_asked(estimator: Any) -> None:

@@ -15,7 +15,15 @@ from sklearn.decomposition import PCA
 from sklearn.utils import shuffle
 
 from mfa_sklearn import MFA, ActivationArray
-from mfa_sklearn._base.annotated import AnnotatedArray, annotate, given_rows, is_row_source, row_fact, shared_fact
+from mfa_sklearn._base.annotated import (
+    AnnotatedArray,
+    annotate,
+    given_rows,
+    has_row_fact,
+    is_row_source,
+    row_fact,
+    shared_fact,
+)
 
 
 @pytest.fixture(name="X")
@@ -255,6 +263,11 @@ def test_a_shared_fact_is_had_without_reading_those_of_rows() -> None:
     stored = OnDisk(ROWS)
     assert shared_fact(stored, "source") == {"layer": 3} and shared_fact(stored, "centers") is None
     assert MFA(2, 1, max_iter=2, tol=0, random_state=0).fit(stored).source_ == {"layer": 3}
+
+
+def test_whether_there_is_a_fact_is_had_without_reading_it(three: ActivationArray) -> None:
+    assert has_row_fact(three, "tokens") and not has_row_fact(three, "positions")
+    assert not has_row_fact(np.asarray(three), "tokens") and not has_row_fact(three.tolist(), "tokens")
 
 
 def test_facts_of_arrays_and_of_what_has_none(three: ActivationArray) -> None:

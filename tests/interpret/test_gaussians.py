@@ -125,3 +125,10 @@ def test_more_factors_that_load_on_nothing() -> None:
     assert wide.loadings.shape[2] == 3 and not wide.loadings[:, :, 1:].any()
     assert with_factors(wide, 2).loadings.shape == wide.loadings.shape
     np.testing.assert_allclose(bhattacharyya_parts(wide), bhattacharyya_parts(given), rtol=1e-9, atol=1e-12)
+
+
+def test_rounding_makes_no_distance_negative() -> None:
+    given = drawn(30, D=20, q=3)
+    copy = Gaussians(*(part.copy() for part in given))
+    for found in (*bhattacharyya_parts(given, copy), symmetric_kl(given, copy)):
+        assert (found >= 0).all() and np.diagonal(found).max() < 1e-11

@@ -53,6 +53,9 @@ CONTRADICTIONS = [
     ({"noise_form": "isotropic"}, "noise_form='isotropic', but the noise variances differ"),
     ({"loading_type": "common"}, "loading_type='common', but the loadings differ"),
     ({"feature_names_in_": ["a", "b"]}, "feature_names_in_ has 2 names of 4 features"),
+    ({"component_tokens_": {"first": ["a"]}}, "component_tokens_=.* must be lists of strings by component, or null"),
+    ({"component_tokens_": {"0": [1]}}, "component_tokens_=.* must be lists of strings by component, or null"),
+    ({"n_samples_seen_": -1}, "n_samples_seen_=-1 must be a whole number"),
 ]
 IMPOSSIBLE = [
     *({name: "zzz"} for name in ("noise", "noise_form", "loading_type", "solver", "init", "rotation", "dtype", "tol")),

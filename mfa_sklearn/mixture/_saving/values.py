@@ -38,6 +38,11 @@ def _are_names(value: Any) -> bool:
     return known and len(set(value)) == len(value)
 
 
+def _are_tokens(value: Any) -> bool:
+    known = isinstance(value, dict) and all(isinstance(tokens, list) for tokens in value.values())
+    return known and all(str(k).isdecimal() and all(isinstance(t, str) for t in value[k]) for k in value)
+
+
 _OTHERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **{name: (_is_count, "a whole number") for name in ("n_components_", "n_factors_", "n_features_in_")},
     "feature_names_in_": (_are_names, "different names"),
@@ -49,6 +54,8 @@ _OTHERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "converged_": (lambda value: isinstance(value, bool), "true or false"),
     "n_reseeded_": (_is_count, "a whole number"),
     "heywood_": (lambda value: isinstance(value, np.ndarray) and value.dtype == bool, "an array of truth values"),
+    "n_samples_seen_": (_is_count, "a whole number"),
+    "component_tokens_": (lambda value: value is None or _are_tokens(value), "lists of strings by component, or null"),
     "source_": (lambda value: value is None or isinstance(value, dict), "an object or null"),
 }
 # Constructor parameters by the names that they had when earlier mixtures were saved.

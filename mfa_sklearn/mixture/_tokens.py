@@ -1,0 +1,60 @@
+"""What the heaviest components are about, as far as a sample of the rows that a fit has seen can tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._base.annotated import has_row_fact, row_fact
+from .._base.likelihood_ratio import log_likelihood_ratio
+from .._base.words import repaired
+
+# Rows that are looked at, spread evenly, so that no fit is measurably slower.
+_SAMPLE = 4096
+_COMPONENTS = 10
+_TOKENS = 6
+
+
+def over_represented_tokens(mfa: Any, X: Any, places: np.ndarray | None = None) -> dict[int, list[str]] | None:
+    """The tokens that the heaviest components have more often than the rest, most surprising first.
+
+    Parameters
+    ----------
+    mfa : fitted MFA
+    X : array-like of shape (n, D)
+        The rows that it was fitted on.
+    places : ndarray of int, optional
+        Which of them count; by default all.
+
+    Returns
+    -------
+    dict of int to list of str, or None
+        Up to six tokens of each of the ten heaviest components, the heaviest first; None where rows carry no tokens.
+
+    Notes
+    -----
+    Rows count for their most probable component; tokens are ranked by the log-likelihood ratio, as by `top_tokens`.
+    """
+    if not has_row_fact(X, "tokens"):
+        return None
+    sample = X[_spread(X.shape[0] if places is None else places)]
+    names, codes = np.unique(np.asarray(row_fact(sample, "tokens")).astype(str), return_inverse=True)
+    heaviest = np.argsort(-mfa.weights_, kind="stable")[:_COMPONENTS]
+    counts = np.zeros((len(mfa.weights_), len(names)))
+    np.add.at(counts, (mfa.predict(sample), codes), 1)
+    own = counts[heaviest]
+    size, frequency = np.broadcast_arrays(own.sum(1, keepdims=True), counts.sum(0))
+    ratios = log_likelihood_ratio(own, size, frequency, float(len(codes)))
+    best = np.argsort(-ratios, axis=1, kind="stable")[:, :_TOKENS]
+    return {
+        k: [repaired(str(names[j])) for j in row if ratio[j] > 0]
+        for k, row, ratio in zip(heaviest.tolist(), best, ratios, strict=True)
+    }
+
+
+def _spread(rows: int | np.ndarray) -> np.ndarray:
+    """Row numbers, ascending and spread evenly over so many rows, or over those given."""
+    n_rows = rows if isinstance(rows, int) else len(rows)
+    numbers = np.unique(np.linspace(0, n_rows - 1, min(_SAMPLE, n_rows)).astype(np.int64))
+    return numbers if isinstance(rows, int) else rows[numbers]
