@@ -167,16 +167,16 @@ def project(
     X = as_rows(activations, mfa)
     facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
+    if rows is not None and threshold is not None:
+        raise ValueError("give rows or threshold, not both")
     if rows is not None:
-        if threshold is not None:
-            raise ValueError("give rows or threshold, not both")
         members = _given_rows(rows, len(X))
     else:
         found = _Members(component, _check_threshold(threshold))
         scan(mfa, X, found)
         members, responsibilities = found.result()
     units = None if scale is None else standard_deviations(mfa)
-    rotation, directions = component_axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes, units)
+    rotation, directions = component_axes(mfa.loadings_[component], axes, units)
     scores, shares, residuals = _coordinates(mfa, X, members, component, directions @ rotation.T, directions, units)
     return Projection(
         component=component,
@@ -248,6 +248,7 @@ def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
 
 def component_axes(loadings: np.ndarray, axes: str, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The rotation (q, q) of factor scores to the asked axes, and the loadings (D, q) along them."""
+    loadings = np.asarray(loadings, dtype=np.float64)
     if axes == "factors":
         return np.eye(loadings.shape[1]), loadings
     left, _, right = np.linalg.svd(loadings if scale is None else loadings / scale[:, None], full_matrices=False)
