@@ -164,15 +164,14 @@ def project(
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
     check_choice("scale", scale, (None, "columns"))
+    _check_threshold(threshold, rows)
     X = as_rows(activations, mfa)
     facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
-    if rows is not None and threshold is not None:
-        raise ValueError("give rows or threshold, not both")
     if rows is not None:
         members = _given_rows(rows, len(X))
     else:
-        found = _Members(component, _check_threshold(threshold))
+        found = _Members(component, threshold)
         scan(mfa, X, found)
         members, responsibilities = found.result()
     units = None if scale is None else standard_deviations(mfa)
@@ -226,10 +225,11 @@ class _Members:
         return np.concatenate(self._rows), np.concatenate(self._responsibilities)
 
 
-def _check_threshold(threshold: float | None) -> float | None:
+def _check_threshold(threshold: float | None, rows: ArrayLike | None) -> None:
+    if rows is not None and threshold is not None:
+        raise ValueError("give rows or threshold, not both")
     if threshold is not None and not POSTERIOR_FLOOR <= threshold <= 1:
         raise ValueError(f"threshold={threshold!r} is a posterior probability and must lie in [{POSTERIOR_FLOOR}, 1]")
-    return threshold
 
 
 def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
