@@ -88,6 +88,13 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
         ComponentMapDisplay.from_estimator(fitted(), **arguments)
 
 
+def test_a_table_of_other_components_is_refused(rows: Any) -> None:
+    table = describe_components(fitted(), rows)
+    for wrong in (table.iloc[:5], table.sort_values("size", kind="stable").iloc[::-1]):
+        with pytest.raises(ValueError, match=r"table has \d+ lines, not those of the components 0 to 11"):
+            ComponentMapDisplay.from_estimator(fitted(), table=wrong)
+
+
 def test_what_does_not_fit_the_map_is_refused() -> None:
     mfa = fitted(4)
     found = component_map(mfa)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..._base.checks import check_choice, import_optional
-from ..._base.plotting import FAINT, INK, figure_of, named_legend, new_axes, series, styled
+from ..._base.plotting import FAINT, INK, check_axes, figure_of, named_legend, new_axes, series, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ class SearchDisplay:
         self.one_standard_error_ = None if errors is None else self._smallest_within(values, errors[self.best_])
         self.at_edge_ = self._edges()
         with styled():
-            self.ax_ = new_axes("SearchDisplay", size=(5.2, 4.2))[1] if ax is None else ax
+            self.ax_ = check_axes(ax) or new_axes("SearchDisplay", size=(5.2, 4.2))[1]
             self.figure_ = figure_of(self.ax_)
             self._draw(values, errors)
             self._annotate(criterion, ax is None)
@@ -215,7 +215,7 @@ class SearchDisplay:
             self.ax_.axhline(limit, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1, label=_LIMIT)
 
     def _set_apart(self, n_lines: int, sizes: np.ndarray) -> np.ndarray:
-        """How far the bars of each line stand own_figure its points, so that they do not hide each other."""
+        """How far the bars of each line stand off its points, so that they do not hide each other."""
         steps = np.diff(np.unique(sizes))
         return 0.1 * (steps.min() if len(steps) else 1) * (np.arange(n_lines) - (n_lines - 1) / 2) / max(n_lines - 1, 1)
 
