@@ -25,7 +25,7 @@ _UNKNOWN = "(unknown)"
 _MANY = 1_500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coloring:
     """How to draw n points.
 
