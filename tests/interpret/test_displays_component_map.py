@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -105,3 +106,11 @@ def test_what_does_not_fit_the_map_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             ComponentMapDisplay(found, **arguments).plot()
+
+
+@pytest.mark.parametrize("package", ["matplotlib.pyplot", "textalloc"])
+def test_what_is_missing_is_said_before_work(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("mfa_sklearn.interpret._displays.component_map.component_map", None)
+    with pytest.raises(ImportError, match=r"ComponentMapDisplay needs (matplotlib|textalloc): pip install"):
+        ComponentMapDisplay.from_estimator(fitted())

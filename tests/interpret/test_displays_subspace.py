@@ -335,3 +335,11 @@ def test_two_displays_in_one_figure_do_not_run_into_each_other(layout: str | Non
     figure.canvas.draw()
     left, right = ([text.get_window_extent() for text in (ax.title, *ax.texts) if text.get_text()] for ax in pair)
     assert not any(one.overlaps(other) for one in left for other in right)
+
+
+def test_missing_matplotlib_is_said_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    mfa, X = wide()
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    monkeypatch.setattr("mfa_sklearn.interpret._displays.subspace.project", None)
+    with pytest.raises(ImportError, match="SubspaceDisplay needs matplotlib: pip install"):
+        SubspaceDisplay.from_estimator(mfa, X, 1)

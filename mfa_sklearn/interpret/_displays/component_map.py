@@ -146,7 +146,8 @@ class ComponentMapDisplay:
         check_mixture(mfa)
         check_count("max_labels", max_labels, 0)
         check_axes(ax)
-        import_optional("matplotlib.pyplot", "ComponentMapDisplay")
+        for package in ("matplotlib.pyplot", *(["textalloc"] if max_labels else [])):
+            import_optional(package, "ComponentMapDisplay")
         found = component_map(mfa, distances, n_clusters=n_clusters, random_state=random_state)
         if table is None and activations is not None:
             table = describe_components(mfa, activations, tokens, labels)

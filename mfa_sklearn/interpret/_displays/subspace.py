@@ -154,6 +154,7 @@ class SubspaceDisplay:
         """
         component = check_component(component, check_mixture(mfa))
         check_count("max_labels", max_labels, 0)
+        import_optional("matplotlib.pyplot", "SubspaceDisplay")
         check_axes(ax, _n_dimensions(chosen_axes(factors, np.asarray(mfa.loadings_[component]), *_AXES)))
         X = as_rows(activations, mfa)
         values, title = row_values(X, color, labels)
