@@ -46,6 +46,7 @@ _HOMES = {
     "top_tokens": "interpret",
     "MFASteerer": "steering",
     "evaluate_steering": "steering",
+    "write_atlas": "atlas",
     "datasets": "datasets",
 }
 

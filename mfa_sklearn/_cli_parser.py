@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _cli_describe, _cli_evaluate, _cli_export, _cli_plot, _cli_search
+from . import __version__, _cli_atlas, _cli_describe, _cli_evaluate, _cli_export, _cli_plot, _cli_search
 from ._base.sites import SITES
 from ._cli_help import DEVICE, LAYER, MIXTURE, SEED, TABLE, Parser, add_command, add_fitted, add_force, number_or_auto
 from ._cli_select import add_select
@@ -22,6 +22,7 @@ EXAMPLES = {
     "top-tokens": "top-tokens mixture activations --component 20 --n-tokens 15",
     "concepts": "concepts mixture activations --by-concept -o concepts.csv",
     "plot": "plot subspace mixture activations --component 20 --factors 0 8 -o region.png",
+    "atlas": "atlas mixture activations -o atlas.html",
     "evaluate": "evaluate activations -k 500 -q 10 --plot evaluation.png",
     "steer": 'steer mixture "I think that" --component 20 --alpha 0.6 --generate 20',
     "export": "export mixture --component 20 --alpha 0.6 -o move.safetensors",
@@ -39,8 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    described = (_add_describe, _add_top_tokens, _add_concepts, _add_plot, _add_evaluate, _add_steer, _add_export)
-    for add in (_add_demo, _add_extract, _add_fit, _add_search, *described, _add_verify):
+    described = (_add_describe, _add_top_tokens, _add_concepts, _add_plot, _add_atlas, _add_evaluate, _add_steer)
+    for add in (_add_demo, _add_extract, _add_fit, _add_search, *described, _add_export, _add_verify):
         add(commands)
     return parser
 
@@ -229,6 +230,13 @@ def _add_concepts(commands: Any) -> None:
 def _add_plot(commands: Any) -> None:
     parser = _command(commands, "plot", "a picture: of a component, a fit, a search, an evaluation, ...")
     _cli_plot.add_kinds(parser)
+
+
+def _add_atlas(commands: Any) -> None:
+    parser = _command(commands, "atlas", "all regions in one HTML file to browse, without a network")
+    add_fitted(parser)
+    _cli_atlas.add_options(parser, device=DEVICE)
+    add_force(parser, "a file")
 
 
 def _add_evaluate(commands: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ._base.home import home_path
 from ._base.words import plural, visible
+from ._cli_atlas import atlas
 from ._cli_describe import describe
 from ._cli_evaluate import evaluate
 from ._cli_export import export, factor_scores
@@ -201,6 +202,7 @@ _COMMANDS = {
     "top-tokens": _top_tokens,
     "concepts": _concepts,
     "plot": plot,
+    "atlas": atlas,
     "evaluate": evaluate,
     "steer": _steer,
     "export": export,

@@ -19,6 +19,7 @@ COMMANDS = [
     "top-tokens",
     "concepts",
     "plot",
+    "atlas",
     "evaluate",
     "steer",
     "export",

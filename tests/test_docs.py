@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mfa_sklearn
-from mfa_sklearn import activations, datasets, evaluation, interpret, mixture, steering
+from mfa_sklearn import activations, atlas, datasets, evaluation, interpret, mixture, steering
 
 PACKAGE = Path(mfa_sklearn.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -23,7 +23,7 @@ DOCS = REPOSITORY / "docs"
 HOME = "https://github.com/mfa-sklearn/mfa-sklearn/blob/main/"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "gallery" not in path.parts)
 RUN = [page for page in PAGES if page.startswith(("guide/", "tutorials/", "coming_from/", "replication"))]
-PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, evaluation, datasets)
+PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, evaluation, atlas, datasets)
 
 
 def read(name: str) -> str:

@@ -16,11 +16,15 @@ import numpy as np
 # The extra of this package that brings each package that may be missing.
 _EXTRAS = {
     "gguf": "export",
+    "itables": "atlas",
+    "jinja2": "atlas",
+    "markupsafe": "atlas",
     "matplotlib": "plot",
     "pandas": "plot",
     "textalloc": "plot",
     "transformer_lens": "lm",
     "transformers": "lm",
+    "vl_convert": "atlas",
 }
 
 # The list that takes this thread's warnings in place of issuing them, if there is one.

@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from ._atlas_data import atlas_data
+from ._schema import Atlas
+from ._write_atlas import write_atlas
+
+__all__ = ["Atlas", "atlas_data", "write_atlas"]

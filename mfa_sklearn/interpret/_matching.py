@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ..mixture import MFA
 
 
+# What tells rows apart, where both know it.
+_FACTS = {"tokens": "tokens", "text_index": "texts", "positions": "positions"}
+
+
 def match_components(
     mfa: MFA,
     other: MFA,
@@ -75,16 +79,22 @@ def match_components(
     1          1      1      20      1.0    20          20
     2          2      0      20      1.0    20          20
     """
-    pd = import_optional("pandas", "match_components")
+    import_optional("pandas", "match_components")
     shape = check_mixture(mfa), check_mixture(other)
     rows = as_rows(X, mfa)
     others = as_rows(X if X_other is None else X_other, other)
-    _check_same(rows, others)
-    counts = shared_rows(_assigned(mfa, rows), _assigned(other, others), shape)
+    check_same_rows(rows, others)
+    return matched(_assigned(mfa, rows), _assigned(other, others), shape)
+
+
+def matched(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> pd.DataFrame:
+    """The table that `match_components` returns, of the components (n,) of the same rows in two mixtures."""
+    counts = shared_rows(first, second, shape)
     pairs = linear_sum_assignment(counts, maximize=True)
     shared, sizes = counts[pairs], [counts.sum(axis)[pair] for axis, pair in zip((1, 0), pairs, strict=True)]
     either = sizes[0] + sizes[1] - shared
     columns = {"component": pairs[0], "other": pairs[1], "shared": shared, "jaccard": shared / np.maximum(either, 1)}
+    pd = import_optional("pandas", "match_components")
     table = pd.DataFrame({**columns, "size": sizes[0], "other_size": sizes[1]})
     return table[table["shared"] > 0].sort_values("shared", ascending=False, kind="stable", ignore_index=True)
 
@@ -100,17 +110,23 @@ def _assigned(mfa: MFA, rows: Any) -> np.ndarray:
     return found.components
 
 
-def _check_same(rows: Any, others: Any) -> None:
-    """Refuse rows that are not the same rows in two places."""
+def check_same_rows(rows: Any, others: Any, names: tuple[str, str] = ("X", "X_other")) -> None:
+    """Refuse rows that are not the same rows in two places; `names` are what a user knows them by."""
+    first, second = names
     if len(rows) != len(others):
-        raise ValueError(f"X has {len(rows)} rows and X_other {len(others)}: give the same rows, in the same order")
-    first, second = row_fact(rows, "tokens"), row_fact(others, "tokens")
-    if rows is others or first is None or second is None:
-        return
-    unlike = np.flatnonzero(np.asarray(first) != np.asarray(second))
-    if len(unlike):
-        seen = " and ".join(repr(str(fact[unlike[0]])) for fact in (first, second))
         raise ValueError(
-            f"X and X_other are of different tokens, first in row {unlike[0]} ({seen}): give the same "
-            "rows, in the same order, for both mixtures"
+            f"{first} has {len(rows)} rows and {second} {len(others)}: give the same rows, in the same order"
         )
+    if rows is others:
+        return
+    for name, what in _FACTS.items():
+        here, there = row_fact(rows, name), row_fact(others, name)
+        if here is None or there is None:
+            continue
+        unlike = np.flatnonzero(np.asarray(here) != np.asarray(there))
+        if len(unlike):
+            seen = " and ".join(repr(fact[unlike[0]].item()) for fact in (here, there))
+            raise ValueError(
+                f"{first} and {second} are of different {what}, first in row {unlike[0]} ({seen}): give the same "
+                "rows, in the same order, for both mixtures"
+            )

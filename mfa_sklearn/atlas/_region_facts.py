@@ -1,0 +1,150 @@
+"""What an atlas tells of each region, put into its data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._base.words import visible
+from ..interpret._text import label_text
+from ._axis_ends import Ends
+from ._effects import Effect, Effects
+from ._figures import Figures
+from ._gathered import Gathered, Shown
+from ._region_charts import histogram, scatter
+from ._schema import Concept, Context, End, Histogram, Region, Scatter, Token
+from ._strings import Strings
+
+# Tokens that stand for a region.
+_N_LABEL = 3
+
+
+class Teller:
+    """Tells of the regions of a mixture, one after the other.
+
+    Parameters
+    ----------
+    gathered : Gathered
+    figures : Figures
+    effect, effects
+        Of steering, if a model is known.
+    """
+
+    def __init__(
+        self, gathered: Gathered, figures: Figures, effect: Effect | None = None, effects: Effects | None = None
+    ) -> None:
+        self._g, self._figures, self._effect, self._effects = gathered, figures, effect, effects
+        self._ends, self.strings = Ends(gathered), Strings()
+        self._lines = None
+        if gathered.counted is not None:
+            every = np.arange(gathered.n_components)
+            self._lines = gathered.counted.by_component(every, gathered.options.n_concepts)
+        self._codes = {label: number for number, label in enumerate(gathered.concepts)}
+
+    def region(self, k: int) -> Region:
+        """All of one region."""
+        g, figures = self._g, self._figures
+        tokens, concepts = self._tokens(k), self._concept_list(k)
+        steering = None
+        if self._effect is not None and self._effects is not None:
+            steering = self._effect.described(self._effects, k, self.strings)
+        return Region(
+            component=k,
+            label=self._label(k, tokens),
+            size=int(g.sizes[k]),
+            concept=concepts[0]["concept"] if concepts else None,
+            tokens=tokens,
+            concepts=concepts,
+            neighbors=figures.neighbors(k),
+            contexts=[self._context(shown, density) for shown, density in g.contexts_of(k)],
+            typical=[int(row) for row in g.typical(k)],
+            outlying=[int(row) for row in g.outlying(k)],
+            histogram=self._histogram(k),
+            scatter=self._scatter(k),
+            ends=self._end_list(k),
+            steering=steering,
+            **figures.of(k),  # type: ignore[typeddict-item]
+        )
+
+    def _label(self, k: int, tokens: list[Token]) -> str:
+        found = [label_text(self.strings.found[token["token"]]) for token in tokens[:_N_LABEL]]
+        return " · ".join(found or self._ends.columns(k)) or f"region {k}"
+
+    def _tokens(self, k: int) -> list[Token]:
+        g = self._g
+        if g.top_tokens is None or g.token_codes is None or g.token_totals is None:
+            return []
+        lines, size = g.tokens_of(k), int(g.sizes[k])
+        totals = g.token_totals[g.token_codes[lines["row"]]]
+        return [
+            Token(
+                token=self.strings.number(token),
+                count=int(count),
+                total=int(total),
+                lift=round(float(count * g.n_rows / (max(1, size) * total)), 2),
+                llr=round(float(score), 2),
+            )
+            for token, count, total, score in zip(lines["token"], lines["count"], totals, lines["score"], strict=True)
+        ]
+
+    def _concept_list(self, k: int) -> list[Concept]:
+        if self._lines is None:
+            return []
+        start, stop = np.searchsorted(self._lines["component"], [k, k + 1])
+        lines = self._lines.iloc[start:stop]
+        q_values = lines["q_value"] if "q_value" in lines else [None] * len(lines)
+        columns = zip(lines["label"], lines["count"], lines["share"], lines["lift"], q_values, strict=True)
+        return [
+            Concept(
+                concept=self._codes[label],
+                count=int(count),
+                share=round(float(share), 4),
+                lift=round(float(lift), 2),
+                q_value=None if q is None or not np.isfinite(q) else float(f"{q:.3g}"),
+            )
+            for label, count, share, lift, q in columns
+        ]
+
+    def _context(self, shown: Shown, log_density: np.ndarray) -> Context:
+        g, window = self._g, shown.window
+        is_row = window.rows >= 0
+        rows, k = window.rows[is_row], shown.component
+        posterior = np.exp(np.minimum(log_density + g.log_weights[k] - g.log_prob[rows], 0))
+        responsibility, score = np.full((2, len(window.rows)), -1)
+        responsibility[is_row] = np.rint(100 * posterior)
+        score[is_row] = np.rint(g.ordered.score(k, log_density))
+        concept = -1 if g.concept_codes is None else int(g.concept_codes[window.row])
+        return Context(
+            kind=shown.kind,  # type: ignore[typeddict-item]
+            row=int(window.row),
+            text=None if g.texts.index is None else int(g.texts.index[window.row]),
+            concept=None if concept < 0 else concept,
+            log_density=round(float(g.own.log_density[window.row]), 2),
+            at=window.at,
+            tokens=self.strings.numbers(window.pieces),
+            responsibility=responsibility.tolist(),
+            score=score.tolist(),
+        )
+
+    def _histogram(self, k: int) -> Histogram | None:
+        return histogram(self._g.ordered.log_density(k), self._g.others.of(k))
+
+    def _scatter(self, k: int) -> Scatter | None:
+        g, rows = self._g, self._g.points[k]
+        found = scatter(rows, g.places[rows], g.axes.shares[k])
+        if found is not None and g.tokens is not None:
+            found["token"] = self.strings.numbers(g.tokens[rows])
+        if found is not None and g.concept_codes is not None:
+            found["concept"] = g.concept_codes[rows].tolist()
+        return found
+
+    def _end_list(self, k: int) -> list[End]:
+        numbers = self.strings.numbers
+        return [
+            End(axis=axis, share=round(share, 4), low=numbers(low), high=numbers(high))
+            for axis, share, low, high in self._ends.of(k)
+        ]
+
+    @property
+    def concepts(self) -> list[str]:
+        """The names of all labels."""
+        return [visible(label) for label in self._g.concepts]

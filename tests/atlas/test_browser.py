@@ -1,0 +1,389 @@
+"""The page in a browser: what a reader does with it, and what it must never do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from atlas_cases import HOSTILE, atlas_case
+from browser_cases import COLOR, OVERLAPS, contrast, luminance
+
+pytest.importorskip("jinja2", reason="the extra 'atlas' is not installed")
+pytest.importorskip("vl_convert", reason="the extra 'atlas' is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from mfa_sklearn.atlas._page import render  # noqa: E402
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the path")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CASES = {
+    "plain": atlas_case(12),
+    "many": atlas_case(130, n_contexts=2, n_points=5),
+    "hostile": atlas_case(15, hostile=True, mixtures=2),
+    "two": atlas_case(12, mixtures=2),
+    "numbers": atlas_case(5, texts=False),
+}
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as library:
+        browser = library.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("atlas")
+    for name, data in CASES.items():
+        (folder / f"{name}.html").write_text(render(data), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in CASES}
+
+
+@pytest.fixture
+def opened(browser: Any, files: dict[str, Path]) -> Iterator[Open]:
+    """Opens a case at an address. At the end: no request has left the file, and nothing was complained of."""
+    complaints: list[str] = []
+    requests: list[str] = []
+    contexts: list[Any] = []
+
+    def open_page(name: str, address: str = "#/", **options: Any) -> Any:
+        contexts.append(
+            browser.new_context(viewport={"width": 1200, "height": 800})
+            if not options
+            else browser.new_context(**options)
+        )
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"file://{files[name]}{address}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert {request.partition("#")[0] for request in requests if request != "data:,"} <= {
+        f"file://{path}" for path in files.values()
+    }
+
+
+def shown(page: Any) -> list[int]:
+    """The components that the table shows, from above to below."""
+    return [int(re.findall(r"\d+", text)[0]) for text in page.locator("tbody th").all_inner_texts()]
+
+
+def go(page: Any, address: str) -> None:
+    page.evaluate("address => { location.hash = address; }", address)
+
+
+def test_search_finds_tokens_concepts_numbers_and_words_of_contexts(opened: Open) -> None:
+    page, mixture = opened("plain", "#/table"), CASES["plain"]["mixtures"][0]
+    regions = mixture["regions"]
+    first = mixture["strings"][regions[4]["tokens"][0]["token"]].strip()
+
+    def text(region: dict[str, Any]) -> str:
+        lines = ["".join(mixture["strings"][i] for i in context["tokens"]) for context in region["contexts"]]
+        tokens = [mixture["strings"][item["token"]] for item in region["tokens"]]
+        names = [mixture["concepts"][item["concept"]] for item in region["concepts"]]
+        return "\n".join([f"region {region['component']}", region["label"], *tokens, *names, *lines]).lower()
+
+    for question in (first, first.upper(), "concept 3", f"{first} concept", "nowhere-at-all"):
+        page.locator("#search").fill(question)
+        expected = {
+            region["component"] for region in regions if all(w in text(region) for w in question.lower().split())
+        }
+        assert set(shown(page)) == expected
+        assert page.get_by_role("status").inner_text().startswith(f"{len(expected)} of 12 regions")
+    page.locator("#search").fill("#7")
+    assert shown(page) == [7]
+    page.locator("#search").fill("")
+    assert len(shown(page)) == 12
+
+
+def test_every_column_sorts_both_ways(opened: Open) -> None:
+    page = opened("plain", "#/table")
+    spread = {region["component"]: region["spread"] for region in CASES["plain"]["mixtures"][0]["regions"]}
+    head = page.locator("th", has=page.get_by_role("button", name="Spread"))
+    for direction in ("descending", "ascending"):
+        head.get_by_role("button").click()
+        assert head.get_attribute("aria-sort") == direction
+        assert shown(page) == sorted(spread, key=spread.__getitem__, reverse=direction == "descending")
+        assert page.locator(f"th[aria-sort={direction}]").count() == 1
+        assert f"Sorted by Spread, {direction}." in page.get_by_role("status").inner_text()
+
+
+def test_long_tables_show_a_hundred_lines_and_the_rest_when_asked(opened: Open) -> None:
+    page = opened("many", "#/table")
+    assert len(shown(page)) == 100
+    page.get_by_role("button", name="Show 30 more of 130 regions").click()
+    assert len(set(shown(page))) == 130
+
+
+def test_from_the_table_to_a_region_to_its_neighbor_and_back(opened: Open) -> None:
+    page = opened("plain", "#/table")
+    page.locator("#search").fill("concept 3")
+    page.locator("tbody th").get_by_role("link", name="Region 3", exact=True).click()
+    assert page.locator("h1").inner_text().startswith("Region 3")
+    assert page.title().startswith("Region 3") and page.title().endswith("Made-up regions")
+    assert page.evaluate("document.activeElement.tagName") == "H1"
+    page.locator("section", has_text="Neighbors").get_by_role("link").first.click()
+    assert page.locator("h1").inner_text().startswith("Region 4")
+    page.go_back()
+    assert page.locator("h1").inner_text().startswith("Region 3")
+    page.go_back()
+    assert page.locator("h1").inner_text() == "All regions"
+    assert page.locator("#search").input_value() == "concept 3" and len(shown(page)) < 12
+
+
+def test_a_region_shows_all_that_is_known_of_it(opened: Open) -> None:
+    page = opened("plain", "#/region/3")
+    heads = set(page.locator("h2").all_inner_texts())
+    assert heads == {
+        "Contexts",
+        "Distinguishing tokens",
+        "Concepts",
+        "Scores",
+        "Inside the region",
+        "Ends of the axes",
+        "Neighbors",
+        "Steering",
+    }
+    assert page.locator("mark").count() == 6
+    before = page.locator(".context .t").evaluate_all("all => all.map(one => one.style.getPropertyValue('--shade'))")
+    page.get_by_role("radio", name="score").check()
+    after = page.locator(".context .t").evaluate_all("all => all.map(one => one.style.getPropertyValue('--shade'))")
+    contexts = CASES["plain"]["mixtures"][0]["regions"][3]["contexts"]
+    for values, key in ((before, "responsibility"), (after, "score")):
+        assert [round(100 * float(value or 0)) for value in values] == [max(0, x) for c in contexts for x in c[key]]
+
+
+def test_charts_are_drawn_when_they_are_seen(opened: Open) -> None:
+    page = opened("plain", "#/table")
+    assert page.locator("svg").count() == 0
+    go(page, "#/region/3")
+    page.set_viewport_size({"width": 1200, "height": 150})
+    page.reload()
+    page.locator("h1").wait_for()
+    assert page.locator(".chart[data-drawn]").count() == 0
+    for chart in page.locator(".chart").all():
+        chart.scroll_into_view_if_needed()
+    page.locator(".chart[data-drawn]").nth(1).wait_for()
+    assert page.locator(".chart svg").count() == 2
+
+
+def test_the_map_opens_regions_and_shows_what_was_found(opened: Open) -> None:
+    page = opened("plain")
+    page.locator(".chart[data-drawn]").wait_for()
+    marks = page.locator(".chart .mark-symbol path")
+    assert marks.count() == 12
+    page.locator("#search").fill("#5")
+    page.wait_for_function(
+        "marks => [...document.querySelectorAll(marks)].filter(m => m.getAttribute('fill-opacity') > .5).length === 1",
+        arg=".chart .mark-symbol path",
+    )
+    assert page.locator(".legend li").count() == 5
+    page.get_by_label("Color by").select_option(label="spread")
+    page.locator(".chart[data-drawn]").wait_for()
+    assert page.locator(".legend li").count() == 0
+    for name in ("Closer", "Farther", "The whole map"):
+        page.get_by_role("button", name=name).click()
+    largest = max(CASES["plain"]["mixtures"][0]["regions"], key=lambda region: region["size"])
+    box = marks.first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator("h1", has_text="Region").wait_for()
+    assert page.locator("h1").inner_text().startswith(f"Region {largest['component']}")
+
+
+def test_labels_of_the_map_stand_apart(opened: Open) -> None:
+    page = opened("many")
+    page.locator(".chart[data-drawn]").wait_for()
+    seen = [page.evaluate(OVERLAPS)]
+    for name in ("Closer", "Closer", "The whole map"):
+        page.get_by_role("button", name=name).click()
+        page.wait_for_timeout(150)
+        seen.append(page.evaluate(OVERLAPS))
+    page.locator("#search").fill("concept 3")
+    page.wait_for_timeout(400)
+    seen.append(page.evaluate(OVERLAPS))
+    assert all(shown > 3 and overlaps == 0 for shown, overlaps in seen), seen
+    assert seen[3] == seen[0]
+
+
+def test_two_mixtures_side_by_side(opened: Open) -> None:
+    page = opened("two")
+    page.get_by_role("link", name="Compare").click()
+    jaccard = [float(re.findall(r"0\.\d+", text)[0]) for text in page.locator("tbody th").all_inner_texts()]
+    assert len(jaccard) == 11 and jaccard == sorted(jaccard, reverse=True)
+    assert "11" in page.locator("section", has_text="Unmatched in seed 0").inner_text()
+    page.locator("tbody th a").nth(2).click()
+    assert page.locator("h1").inner_text() == "Regions 2 and 2 side by side"
+    assert page.locator("h2.side").all_inner_texts() == [
+        f"{mixture['name']}: 2 {mixture['regions'][2]['label']}" for mixture in CASES["two"]["mixtures"]
+    ]
+    page.locator("h2.side a").nth(1).click()
+    assert page.evaluate("location.hash") == "#/second/region/2"
+    assert "Matched in seed 0" in page.locator("main").inner_text()
+    page.locator("#views").get_by_role("link", name="Table").click()
+    assert page.evaluate("location.hash") == "#/second/table"
+
+
+def test_by_keyboard_alone(opened: Open) -> None:
+    page = opened("plain")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("#6/")
+    page.keyboard.press("Backspace")
+    assert shown(page) == [6]
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none"
+        if page.evaluate("document.activeElement.hash") == "#/region/6":
+            break
+    page.keyboard.press("Enter")
+    page.locator("h1", has_text="Region 6").wait_for()
+    page.keyboard.press("ArrowRight")
+    page.locator("h1", has_text="Region 7").wait_for()
+    for k in (6, 5):
+        page.keyboard.press("ArrowLeft")
+        page.locator("h1", has_text=f"Region {k}").wait_for()
+    page.keyboard.press("/")
+    page.wait_for_function("() => location.hash === '#/table' && document.activeElement.id === 'search'")
+
+
+ADDRESSES = ("#/", "#/table", "#/region/0", "#/second/region/1", "#/compare", "#/compare/1/1")
+
+
+def test_hostile_strings_are_shown_and_do_nothing(opened: Open) -> None:
+    page = opened("hostile", "#/table")
+    seen = ""
+    for address in ("#/", "#/table", *(f"#/region/{k}" for k in range(6)), "#/compare", "#/compare/1/1"):
+        go(page, address)
+        page.locator("h1").wait_for()
+        page.wait_for_timeout(150)
+        seen += page.locator("body").inner_text()
+        assert page.locator("main :is(script, img, iframe, object, [onload], [onerror])").count() == 0
+        assert page.evaluate("[...document.querySelectorAll('a')].every(a => a.getAttribute('href').startsWith('#'))")
+    assert page.evaluate("window.harmed") is None
+    for text in (
+        HOSTILE[0],
+        HOSTILE[1],
+        HOSTILE[3],
+        HOSTILE[10],
+        HOSTILE[12],
+        "\\u202egnp.exe",
+        "half \\ud83d",
+        "zero\\u200bwidth",
+    ):
+        assert text in seen
+    assert not set(seen) & set("\u202e\u2066\u200b\x00")
+
+
+def test_a_script_brought_in_later_does_not_run(browser: Any, files: dict[str, Path]) -> None:
+    page = browser.new_page()
+    page.goto(f"file://{files['plain']}")
+    page.evaluate("""() => {
+        const script = document.createElement('script');
+        script.textContent = 'window.harmed = 1';
+        document.body.append(script);
+    }""")
+    assert page.evaluate("window.harmed") is None
+    assert page.evaluate("fetch('https://example.org/').then(() => 'left', () => 'stayed')") == "stayed"
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["two", "numbers"])
+def test_every_control_has_a_name_and_pages_have_landmarks(opened: Open, name: str) -> None:
+    page = opened(name)
+    for address in ADDRESSES if name == "two" else ADDRESSES[:3]:
+        go(page, address)
+        page.locator("h1").wait_for(state="attached")
+        tree = page.locator("body").aria_snapshot()
+        for role in ("banner", "main", "contentinfo", "navigation"):
+            assert f"- {role}" in tree
+        nameless = re.findall(
+            r"- (?:button|link|searchbox|textbox|combobox|radio|img|table|region|navigation)(?:$|:|\s\[)", tree, re.M
+        )
+        assert nameless == [], address
+        assert page.locator("h1").count() == 1
+        assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.caption && t.caption.textContent)")
+        assert page.evaluate(
+            "(ids => ids.length === new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id))"
+        )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_can_be_read(opened: Open, theme: str) -> None:
+    """Contrast of at least 4.5 for text and 3 for marks, in the theme that is asked for and not in the system's."""
+    page = opened("plain", "#/region/1", color_scheme="dark" if theme == "light" else "light")
+    page.get_by_label("Theme").select_option(theme)
+
+    def color(front: str, back: str = "var(--paper)") -> list[int]:
+        return page.evaluate(COLOR, [front, back])
+
+    paper = color("var(--paper)")
+    assert (luminance(paper) > 0.5) == (theme == "light")
+    pairs = [
+        ("ink", "paper"),
+        ("muted", "paper"),
+        ("accent", "paper"),
+        ("second", "paper"),
+        ("ink", "panel"),
+        ("muted", "panel"),
+    ]
+    found = {pair: contrast(color(f"var(--{pair[0]})"), color(f"var(--{pair[1]})")) for pair in pairs}
+    darkest = color("color-mix(in srgb, var(--shading) 70%, transparent)")
+    found["ink", "shading"] = contrast(color("var(--ink)"), darkest)
+    assert {pair: value for pair, value in found.items() if value < 4.5} == {}
+
+
+def test_narrow_windows_need_no_scrolling_sideways(opened: Open) -> None:
+    page = opened("two", viewport={"width": 360, "height": 740})
+    for address in ADDRESSES:
+        go(page, address)
+        page.locator("h1").wait_for(state="attached")
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
+
+
+def test_a_table_of_numbers(opened: Open) -> None:
+    page = opened("numbers", "#/region/2")
+    assert set(page.locator("h2").all_inner_texts()) == {
+        "Scores",
+        "Neighbors",
+        "Inside the region",
+        "Ends of the axes",
+        "Rows",
+    }
+    assert "token" not in page.locator("main").inner_text().lower()
+    go(page, "#/table")
+    heads = [text.split()[0] for text in page.locator("thead th").all_inner_texts()]
+    assert heads == ["Region", "Label", "Rows", "Weight", "Sharpness", "Dimension", "Spread", "Nearest"]
+
+
+def test_print_leaves_out_what_cannot_be_used_on_paper(opened: Open) -> None:
+    page = opened("plain", "#/region/1", color_scheme="dark")
+    page.emulate_media(media="print")
+    assert not page.locator(".top").is_visible() and page.locator("h1").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_addresses_of_nothing_say_so(opened: Open) -> None:
+    page = opened("plain", "#/region/99")
+    assert page.locator("h1").inner_text() == "There is no such region"
+    page.get_by_role("link", name="To the map").click()
+    page.locator(".chart[data-drawn]").wait_for()
