@@ -34,7 +34,7 @@ INK, FAINT = "#222222", "#8a8a8a"
 # Perceptually uniform, and the same order in gray.
 COLORMAP = "viridis"
 # For how many there are of something, behind points.
-DENSITY_COLORMAP = "Greys"
+DENSITY_COLORMAP = "binary"
 # Inches: a column of a paper, and the whole width of its page.
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
 

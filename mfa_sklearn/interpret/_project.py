@@ -164,19 +164,18 @@ def project(
     component = check_component(component, check_mixture(mfa))
     check_choice("axes", axes, AXES)
     check_choice("scale", scale, (None, "columns"))
+    _check_threshold(threshold, rows)
     X = as_rows(activations, mfa)
     facts = {name: optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))}
     responsibilities = None
     if rows is not None:
-        if threshold is not None:
-            raise ValueError("give rows or threshold, not both")
         members = _given_rows(rows, len(X))
     else:
-        found = _Members(component, _check_threshold(threshold))
+        found = _Members(component, threshold)
         scan(mfa, X, found)
         members, responsibilities = found.result()
     units = None if scale is None else standard_deviations(mfa)
-    rotation, directions = component_axes(np.asarray(mfa.loadings_[component], dtype=np.float64), axes, units)
+    rotation, directions = component_axes(mfa.loadings_[component], axes, units)
     scores, shares, residuals = _coordinates(mfa, X, members, component, directions @ rotation.T, directions, units)
     return Projection(
         component=component,
@@ -226,10 +225,11 @@ class _Members:
         return np.concatenate(self._rows), np.concatenate(self._responsibilities)
 
 
-def _check_threshold(threshold: float | None) -> float | None:
+def _check_threshold(threshold: float | None, rows: ArrayLike | None) -> None:
+    if rows is not None and threshold is not None:
+        raise ValueError("give rows or threshold, not both")
     if threshold is not None and not POSTERIOR_FLOOR <= threshold <= 1:
         raise ValueError(f"threshold={threshold!r} is a posterior probability and must lie in [{POSTERIOR_FLOOR}, 1]")
-    return threshold
 
 
 def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
@@ -248,6 +248,7 @@ def _given_rows(rows: ArrayLike, n_rows: int) -> np.ndarray:
 
 def component_axes(loadings: np.ndarray, axes: str, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The rotation (q, q) of factor scores to the asked axes, and the loadings (D, q) along them."""
+    loadings = np.asarray(loadings, dtype=np.float64)
     if axes == "factors":
         return np.eye(loadings.shape[1]), loadings
     left, _, right = np.linalg.svd(loadings if scale is None else loadings / scale[:, None], full_matrices=False)

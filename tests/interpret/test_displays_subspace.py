@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from interpret_fixtures import annotated, mixture
 from matplotlib.text import Text
@@ -41,8 +43,9 @@ def test_points_are_the_coordinates(factors: tuple[int, ...]) -> None:
     drawn = display.scatter_._offsets3d if len(factors) == 3 else display.scatter_.get_offsets().T
     np.testing.assert_allclose(np.asarray(drawn), points.T)
     assert display.ax_.name == ("3d" if len(factors) == 3 else "rectilinear")
-    assert display.ax_.get_xlabel().startswith(f"distance along axis {factors[0]} (")
-    assert display.ax_.get_ylabel().startswith(f"distance along axis {factors[1]} (")
+    unit = "" if len(factors) == 3 else "distance along "
+    assert display.ax_.get_xlabel().startswith(f"{unit}axis {factors[0]} (")
+    assert display.ax_.get_ylabel().startswith(f"{unit}axis {factors[1]} (")
     assert "component 1: " in display.ax_.get_title()
     display.figure_.canvas.draw()
 
@@ -282,3 +285,53 @@ def test_missing_labels_are_drawn_as_such() -> None:
     own = display.projection.labels.tolist()
     lines = [text.get_text() for text in display.legend_.get_texts()]
     assert sorted(lines) == [f"(no label) ({own.count(None)})", f"river ({own.count('river')})"]
+
+
+def test_colors_say_any_fact_of_the_rows() -> None:
+    mfa, X = wide(300)
+    X = AnnotatedArray(np.asarray(X), rows={"tokens": X.rows["tokens"], "text_index": np.arange(300)})
+    bar = SubspaceDisplay.from_estimator(mfa, X, 1, color="text_index")
+    assert bar.legend_ is None and bar.colorbar_.ax.get_ylabel() == "text index"
+    assert SubspaceDisplay.from_estimator(mfa, X, 1, color="responsibility", threshold=0.01).colorbar_ is not None
+    by_token = SubspaceDisplay.from_estimator(mfa, X, 1, color="token", max_labels=0)
+    shown = [text.get_text().rsplit(" (", 1)[0] for text in by_token.legend_.get_texts()][:7]
+    assert set(shown) < set(label_names(by_token.projection.tokens, label_text)) and len(set(shown)) == 7
+    given = SubspaceDisplay.from_estimator(mfa, X, 1, color=np.arange(300) % 3)
+    assert [text.get_text()[0] for text in given.legend_.get_texts()] == ["0", "1", "2"]
+    none = SubspaceDisplay.from_estimator(mfa, X, 1, color="none")
+    assert none.legend_ is None and len(np.unique(none.scatter_.get_facecolors(), axis=0)) == 1
+    with pytest.raises(ValueError, match=r"color='concept' is not known of these rows.*'token'"):
+        SubspaceDisplay.from_estimator(mfa, X, 1, color="concept")
+    with pytest.raises(ValueError, match=r"color has shape \(3,\) for the"):
+        SubspaceDisplay(none.projection, color=[1, 2, 3]).plot()
+
+
+def test_many_points_stay_a_small_file(tmp_path: Path) -> None:
+    mfa, X = wide(12_000)
+    display = SubspaceDisplay.from_estimator(mfa, np.asarray(X), 1)
+    assert len(display.projection) > 1_500
+    display.figure_.savefig(tmp_path / "points.pdf")
+    assert (tmp_path / "points.pdf").stat().st_size < 300_000
+
+
+def test_tables_are_drawn_in_standard_deviations_with_the_names_of_columns() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 3)) * [1, 10, 1000], columns=["a", "$b{$", "c"])
+    display = SubspaceDisplay.from_estimator(MFA(1, 2, tol=1e-1).fit(frame), frame, 0)
+    display.figure_.canvas.draw()
+    found = display.projection
+    assert found.scale is not None and display.ax_.get_xlabel().startswith("SD along axis 0 (")
+    strongest = frame.columns[np.argmax(abs(found.directions[:, 0] / found.scale))]
+    assert strongest in display.ax_.get_xlabel().split("\n")[1]
+    assert SubspaceDisplay.from_estimator(MFA(1, 2, tol=1e-1).fit(frame), frame, 0, scale=None).projection.scale is None
+
+
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_two_displays_in_one_figure_do_not_run_into_each_other(layout: str | None) -> None:
+    mfa, X = wide(400)
+    figure, pair = plt.subplots(1, 2, figsize=(7, 3), layout=layout)
+    tokens = np.array([f"a rather long token {i % 7}" for i in range(400)])
+    for ax in pair:
+        SubspaceDisplay.from_estimator(mfa, X, 1, tokens=tokens, ax=ax)
+    figure.canvas.draw()
+    left, right = ([text.get_window_extent() for text in (ax.title, *ax.texts) if text.get_text()] for ax in pair)
+    assert not any(one.overlaps(other) for one in left for other in right)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _MAX_CLUSTERS = 12
 _N_TOKENS = 2
-# Points squared that all components share, and the least and most that one gets.
-_AREA, _SMALLEST, _LARGEST = 6_000.0, 16.0, 500.0
+# The share of the axes that all marks have together, and the least and most that one has, in points squared.
+_FILLED, _SMALLEST, _LARGEST = 0.055, 10.0, 500.0
 
 
 class ComponentMapDisplay:
@@ -207,7 +207,10 @@ class ComponentMapDisplay:
 
     def _draw(self, weights: np.ndarray, colors: Coloring, scatter_kwargs: dict[str, Any]) -> None:
         ax: Any = self.ax_
-        sizes = np.clip(_AREA * weights / max(weights.sum(), 1e-300), _SMALLEST, _LARGEST)
+        self.figure_.draw_without_rendering()
+        frame = ax.get_window_extent()
+        area = _FILLED * frame.width * frame.height * (72 / self.figure_.dpi) ** 2
+        sizes = np.clip(area * weights / max(weights.sum(), 1e-300), _SMALLEST, _LARGEST)
         options = {"s": sizes, "c": colors.colors, "linewidths": 0.5, "edgecolors": "white", **scatter_kwargs}
         self.scatter_ = ax.scatter(*self.components.coordinates.T, **options)
         set_markers(self.scatter_, colors.codes)

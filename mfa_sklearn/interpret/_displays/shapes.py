@@ -29,6 +29,12 @@ def figure_size(points: np.ndarray, n_factors: int, has_legend: bool) -> tuple[t
     return (width, inner * float(np.clip(ratio, 0.62, 1.0)) + 1.1), options
 
 
+def mark_size(ax: Any, n_points: int) -> float:
+    """The area of a point's mark, in points squared: smaller the more there are, and in small axes."""
+    width = ax.get_window_extent().width / ax.figure.dpi
+    return float(np.clip(24 * np.sqrt(150 / max(n_points, 1)), 5, 24) * np.clip(width / 4.5, 0.4, 1))
+
+
 def density(ax: Any, points: np.ndarray) -> None:
     """Shade the ground by how many points there are, on a logarithmic scale."""
     known = points[np.isfinite(points).all(1)]

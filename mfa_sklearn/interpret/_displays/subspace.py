@@ -17,7 +17,7 @@ from .._text import label_text
 from .coloring import Coloring, coloring, explain, set_markers, worth_coloring
 from .facts import Meaning, loading_columns, meaning_of, natural_scale, row_values
 from .labels import choose_labels, label_names, write_labels
-from .shapes import density, figure_size, histogram_below, projected
+from .shapes import density, figure_size, histogram_below, mark_size, projected
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -244,7 +244,7 @@ class SubspaceDisplay:
 
     def _draw_points(self, points: np.ndarray, colors: Coloring, scatter_kwargs: dict[str, Any]) -> None:
         many = len(points) > _MANY
-        size = float(np.clip(24 * np.sqrt(150 / max(len(points), 1)), 5, 24))
+        size = mark_size(self.ax_, len(points))
         options = {"s": size, "c": colors.colors, "linewidths": 0, "rasterized": many, **scatter_kwargs}
         if "color" in options or "facecolors" in options:
             options.pop("c")
@@ -262,6 +262,9 @@ class SubspaceDisplay:
         names, unit = self._meaning().columns, "distance" if found.scale is None else "SD"
         for dimension, j in zip("xyz", factors, strict=False):
             share = f" ({share_text(found.energy[j])} of variance)" if np.isfinite(found.energy[j]) else ""
+            if len(factors) == 3:  # where there is room for little
+                getattr(self.ax_, f"set_{dimension}label")(f"{noun} {j}{share.replace(' of variance', '')}")
+                continue
             loads = "" if names is None else "\n" + loading_columns(found, j, names)
             getattr(self.ax_, f"set_{dimension}label")(f"{unit} along {noun} {j}{share}{loads}", parse_math=False)
         if len(factors) == 1:
