@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _ELLIPSE = 0.9
 _SHARES = (0.99, 0.9, 0.5)
 _GRID = {1: 801, 2: 201}
+# Of the range, what is shown beyond it at either side.
+_MARGIN = 0.03
 _MOST_POINTS = 5_000
 _AT_ONCE = 2**15
 # A weight that need not be spoken of.
@@ -204,7 +206,8 @@ class DensityDisplay:
         if self.X is not None and np.isfinite(self.X[:, column]).any():
             ends.append((float(np.nanmin(self.X[:, column])), float(np.nanmax(self.X[:, column]))))
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-        even, step = np.linspace(low, high, _GRID[len(self.names)], retstep=True)
+        margin = _MARGIN * (high - low)
+        even, step = np.linspace(low - margin, high + margin, _GRID[len(self.names)], retstep=True)
         more = np.concatenate([mixture.places(column, float(step)) for mixture in mixtures])
         return np.unique(np.concatenate([even, more[(more > low) & (more < high)]]))
 
