@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .checks import import_optional
-from .words import visible
+from .words import cut, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -185,8 +185,7 @@ def shortened(name: Any, width: int = _MAX_CHARACTERS) -> str:
     >>> shortened("a token", 5)
     'a to…'
     """
-    shown = visible(name)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
+    return cut(visible(name), width)
 
 
 def share_text(share: float) -> str:

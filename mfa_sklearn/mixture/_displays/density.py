@@ -209,7 +209,7 @@ class DensityDisplay:
         margin = _MARGIN * (high - low)
         even, step = np.linspace(low - margin, high + margin, _GRID[len(self.names)], retstep=True)
         more = np.concatenate([mixture.places(column, float(step)) for mixture in mixtures])
-        return np.unique(np.concatenate([even, more[(more > low) & (more < high)]]))
+        return np.unique(np.concatenate([even, more[(more > even[0]) & (more < even[-1])]]))
 
     def _draw_curve(self, components: np.ndarray) -> tuple[list[Any], list[str]]:
         (grid,), ax = self.grid_, self.ax_
