@@ -218,8 +218,9 @@ class Mixture(TypedDict):
     concepts: list[str]
     n_clusters: int
     scale: Literal["columns"] | None
-    """What principal axes, their shares, spread and dimension are measured in: "columns" where each column counts in its standard
-    deviation under the whole mixture, as in tables whose columns have different units; None for the rows' own unit."""
+    """What principal axes, their shares, spread and dimension are measured in: "columns" where each column counts in
+    its standard deviation under the whole mixture, as in tables whose columns have different units; None for the rows'
+    own unit."""
     regions: list[Region]
 
 

@@ -133,15 +133,15 @@ def test_from_the_table_to_a_region_to_its_neighbor_and_back(opened: Open) -> No
     page = opened("plain", "#/table")
     page.locator("#search").fill("concept 3")
     page.locator("tbody th").get_by_role("link", name="Region 3", exact=True).click()
-    assert page.locator("h1").inner_text().startswith("Region 3")
+    page.locator("h1", has_text="Region 3").wait_for()
     assert page.title().startswith("Region 3") and page.title().endswith("Made-up regions")
     assert page.evaluate("document.activeElement.tagName") == "H1"
     page.locator("section", has_text="Neighbors").get_by_role("link").first.click()
-    assert page.locator("h1").inner_text().startswith("Region 4")
+    page.locator("h1", has_text="Region 4").wait_for()
     page.go_back()
-    assert page.locator("h1").inner_text().startswith("Region 3")
+    page.locator("h1", has_text="Region 3").wait_for()
     page.go_back()
-    assert page.locator("h1").inner_text() == "All regions"
+    page.locator("h1", has_text="All regions").wait_for()
     assert page.locator("#search").input_value() == "concept 3" and len(shown(page)) < 12
 
 
@@ -191,6 +191,10 @@ def test_the_map_opens_regions_and_shows_what_was_found(opened: Open) -> None:
         "marks => [...document.querySelectorAll(marks)].filter(m => m.getAttribute('fill-opacity') > .5).length === 1",
         arg=".chart .mark-symbol path",
     )
+    assert page.locator(".legend li").count() == 9  # concepts
+    assert "at least a fifth of its labeled rows" in page.locator(".map").inner_text()
+    page.get_by_label("Color by").select_option(label="cluster")
+    page.locator(".chart[data-drawn]").wait_for()
     assert page.locator(".legend li").count() == 5
     page.get_by_label("Color by").select_option(label="spread")
     page.locator(".chart[data-drawn]").wait_for()

@@ -88,7 +88,7 @@ def test_many_regions_get_fewer_points_and_others(
 
 
 def test_columns_of_different_units_are_measured_in_their_deviations() -> None:
-    """Axes of a table in other units are those of the table in these units; of rows with tokens they are as they are."""
+    """A table has the same axes in other units; rows with tokens have those that their units make."""
     rng = np.random.default_rng(0)
     units = np.array([1.0, 1, 1, 900])
     loadings = np.array([[[2.0, 0], [2, 0], [0, 1], [0, 1]]])

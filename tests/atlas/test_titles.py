@@ -45,7 +45,7 @@ def test_names_tell_mixtures_apart() -> None:
 
 @pytest.mark.parametrize(("names", "count"), [(["a"], 2), (["a", "a"], 2), (["a", "b"], 1)])
 def test_names_that_do_not_fit_are_refused(names: list[str], count: int) -> None:
-    with pytest.raises(ValueError, match="must be [12] names?, one for each mixture"):
+    with pytest.raises(ValueError, match=r"must be [12] names?, one for each mixture"):
         names_of(names, [gathered()] * count)
 
 

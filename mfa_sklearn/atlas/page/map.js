@@ -1,6 +1,7 @@
 // The map of all regions: area by rows, color by what is chosen.
 
 const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]; // for groups beyond the colors
+const PADDING = { left: 18, right: 18, top: 14, bottom: 14 };
 const MEASURES = [
   ["size", "rows"],
   ["weight", "weight"],
@@ -53,8 +54,8 @@ function groupsOf(mixture, choice) {
   );
 }
 
-// Labels stand over no mark, so that fewer find room on narrow windows.
-const mostLabels = (width) => width / 10;
+// Most labels: one for so many pixels. They stand over no mark, so that fewer find room on narrow windows.
+const LABEL_WIDTH = 10;
 const shortLabel = (region) =>
   cut(textOf(region, 200).split(" · ").slice(0, 2).join(" · "), 22) || String(region.component);
 
@@ -113,7 +114,7 @@ function mapSpec(mixture, choice, width, height) {
     };
   });
   const radius = (value) => Math.sqrt(sizes[0] + (sizes[1] - sizes[0]) * (value.size / most)) / 2;
-  apart(values, radius, width - 36, height - 28);
+  apart(values, radius, width - PADDING.left - PADDING.right, height - PADDING.top - PADDING.bottom);
   const extent = (key) => {
     const all = values.map((value) => value[key]);
     return [Math.min(...all), Math.max(...all)];
@@ -127,12 +128,12 @@ function mapSpec(mixture, choice, width, height) {
   return {
     width,
     height,
-    padding: { left: 18, right: 18, top: 14, bottom: 14 },
+    padding: PADDING,
     autosize: { type: "fit", contains: "padding" },
     config: { axis: AXIS, legend: LEGEND },
     signals: [
       { name: "found", value: null },
-      { name: "labels", value: mostLabels(width) },
+      { name: "labels", update: `width / ${LABEL_WIDTH}` },
       { name: "across", value: extent("x") },
       { name: "upward", value: extent("y") },
     ],
@@ -234,13 +235,14 @@ function zooming(current) {
   let whole = null;
   const apply = () => {
     const span = (domain, center) => {
+      if (state.level === 1) return domain;
       const [length, half] = [domain[1] - domain[0] || 1, 0.5 / state.level];
       return [domain[0] + (center - half) * length, domain[0] + (center + half) * length];
     };
     current()
       .signal("across", span(whole[0], state.center[0]))
       .signal("upward", span(whole[1], state.center[1]))
-      .signal("labels", mostLabels(current().width()) * state.level ** 2)
+      .signal("labels", (current().width() / LABEL_WIDTH) * state.level ** 2)
       .run();
   };
   const by = (factor) => {
