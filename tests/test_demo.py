@@ -255,7 +255,7 @@ def test_without_the_packages_of_the_page_the_demo_goes_on(
     report, found = fitted
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     browse(report, found)
-    assert "pip install 'mfa-sklearn[atlas]'" in report.lines[-1]
+    assert "pip install 'mfa-sklearn[atlas]'" in report.lines[-2]
     assert not (report.folder / "atlas.html").exists()
 
 

@@ -31,7 +31,7 @@ def names_of(names: Sequence[str] | None, mixtures: Sequence[Gathered]) -> list[
         layer = (g.source or {}).get("layer")
         found.append(f"{'' if layer is None else f'layer {layer}, '}{plural(g.n_components, 'region')}")
     if len(set(found)) < len(found):
-        return [f"{order}: {name}" for order, name in zip(("first", "second"), found, strict=True)]
+        return ["first mixture", "second mixture"]
     return found
 
 

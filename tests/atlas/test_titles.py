@@ -38,7 +38,7 @@ def test_titles(mixtures: list[Any], expected: str) -> None:
 def test_names_tell_mixtures_apart() -> None:
     other = gathered({**TINY, "layer": 5})
     assert names_of(None, [gathered(TINY), other]) == ["layer 3, 100 regions", "layer 5, 100 regions"]
-    assert names_of(None, [gathered(TINY)] * 2) == ["first: layer 3, 100 regions", "second: layer 3, 100 regions"]
+    assert names_of(None, [gathered(TINY)] * 2) == ["first mixture", "second mixture"]
     assert names_of(None, [gathered()]) == ["100 regions"]
     assert names_of("one", [gathered()]) == ["one"] and names_of(["a", "b"], [gathered()] * 2) == ["a", "b"]
 

@@ -70,7 +70,7 @@ function apart(values, radius, width, height) {
       for (let j = i + 1; j < marks.length && marks[j].h - one.h < one.r + widest; j++) {
         const other = marks[j];
         const [across, upward] = [other.h - one.h, other.v - one.v || 0.01];
-        const [distance, wanted] = [Math.hypot(across, upward), 0.9 * (one.r + other.r)];
+        const [distance, wanted] = [Math.hypot(across, upward), one.r + other.r];
         if (distance > wanted - 0.1) continue;
         const part = other.r ** 2 / (one.r ** 2 + other.r ** 2);
         const by = (0.5 * (wanted - distance)) / distance;
@@ -90,7 +90,7 @@ function mapSpec(mixture, choice, width, height) {
   const order = [...mixture.regions].sort((a, b) => b.size - a.size);
   const most = order[0]?.size || 1;
   const all = order.reduce((sum, region) => sum + region.size, 0) || 1;
-  const largest = Math.min(0.16 * width * height * (most / all), 2400);
+  const largest = Math.min(0.12 * width * height * (most / all), 1800);
   const sizes = [10, Math.max(40, largest)];
   const unit = (key) => {
     const all = mixture.regions.map((region) => region[key]);
@@ -113,7 +113,8 @@ function mapSpec(mixture, choice, width, height) {
       opacity: groups && !group ? 0.55 : 0.82,
     };
   });
-  const radius = (value) => Math.sqrt(sizes[0] + (sizes[1] - sizes[0]) * (value.size / most)) / 2;
+  const reach = (value) => (["square", "cross"].includes(value.shape) ? 0.6 : 0.5); // of corners
+  const radius = (value) => reach(value) * Math.sqrt(sizes[0] + (sizes[1] - sizes[0]) * (value.size / most));
   apart(values, radius, width - PADDING.left - PADDING.right, height - PADDING.top - PADDING.bottom);
   const extent = (key) => {
     const all = values.map((value) => value[key]);
