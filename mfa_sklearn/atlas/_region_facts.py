@@ -19,7 +19,7 @@ from ._strings import Strings
 
 # Tokens that stand for a region.
 _N_LABEL = 3
-# The share of a region's labeled rows that a concept has at least for which the region may be named.
+# The share of a region's labeled rows that a concept has at least if it is to stand for the region.
 LEAST_SHARE = 0.2
 
 
@@ -44,6 +44,8 @@ class Teller:
             every = np.arange(gathered.n_components)
             self._lines = gathered.counted.by_component(every, gathered.options.n_concepts)
         self._codes = {label: number for number, label in enumerate(gathered.concepts)}
+        codes = gathered.concept_codes
+        self._labeled = 0.0 if codes is None else float(np.mean(codes >= 0))
 
     def region(self, k: int) -> Region:
         """All of one region."""
@@ -56,7 +58,7 @@ class Teller:
             component=k,
             label=self._label(k, tokens),
             size=int(g.sizes[k]),
-            concept=leading_concept(concepts),
+            concept=leading_concept(concepts, self._labeled * g.sizes[k]),
             tokens=tokens,
             concepts=concepts,
             neighbors=figures.neighbors(k),
@@ -155,10 +157,18 @@ class Teller:
         return [visible(label) for label in self._g.concepts]
 
 
-def leading_concept(concepts: Sequence[Concept]) -> int | None:
+def leading_concept(concepts: Sequence[Concept], n_expected: float = 0) -> int | None:
     """The concept that stands for a region: of those that it over-represents, the first that says enough of it.
 
-    A concept can be enriched beyond doubt and still be a few rows of a hundred. Such a one says little of the region.
+    A concept can be enriched beyond doubt and still be a few rows of a hundred; or of nearly all rows that are labeled,
+    where these are a handful of a thousand. Such a one says little of the region.
+
+    Parameters
+    ----------
+    concepts : sequence of Concept
+        Of the region, the most surprising first.
+    n_expected : float
+        How many labeled rows a region of its size has on average.
 
     Examples
     --------
@@ -170,6 +180,7 @@ def leading_concept(concepts: Sequence[Concept]) -> int | None:
     """
     for concept in concepts:
         q_value = concept["q_value"]
-        if q_value is not None and q_value <= SIGNIFICANT and concept["share"] >= LEAST_SHARE:
+        frequent = concept["share"] >= LEAST_SHARE and concept["count"] >= LEAST_SHARE * n_expected
+        if frequent and q_value is not None and q_value <= SIGNIFICANT:
             return concept["concept"]
     return None

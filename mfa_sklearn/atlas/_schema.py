@@ -182,7 +182,8 @@ class Region(TypedDict):
     """From 0."""
     concept: int | None
     """The label that stands for it: the one that it over-represents most of those that are enriched (a q value of at
-    most 0.05) and have at least a fifth of its labeled rows; None if none is and has."""
+    most 0.05) and have at least a fifth of its labeled rows, or of as many as a region of its size has on average if it
+    has fewer; None if there is no such one."""
     tokens: list[Token]
     concepts: list[Concept]
     neighbors: list[Neighbor]

@@ -34,6 +34,12 @@ def test_the_concept_that_stands_for_a_region(concepts: list[Any], expected: int
     assert leading_concept(concepts) == expected
 
 
+def test_a_handful_of_labels_does_not_stand_for_a_large_region() -> None:
+    """Five rows with the label are a fifth of 25 labeled ones."""
+    every = concept(3, 1.0, 1e-9)
+    assert leading_concept([every], 25) == 3 and leading_concept([every], 26) is None
+
+
 def teller(X: Any, mfa: Any, tokens: Any = None) -> Teller:
     gathered = Gathered(mfa, X, tokens, None, Options(n_contexts=1))
     gathered.gather(lambda _: None)

@@ -55,7 +55,7 @@ function groupsOf(mixture, choice) {
 }
 
 // Most labels: one for so many pixels. They stand over no mark, so that fewer find room on narrow windows.
-const LABEL_WIDTH = 10;
+const LABEL_WIDTH = 7;
 const shortLabel = (region) =>
   cut(textOf(region, 200).split(" · ").slice(0, 2).join(" · "), 22) || String(region.component);
 

@@ -231,7 +231,7 @@ function conceptLine(region) {
   if (!region.concepts?.length) return "";
   const own = region.concepts.find((item) => item.concept === region.concept);
   if (!own)
-    return make("p", { class: "lead" }, "No concept is enriched and has at least a fifth of its labeled rows.");
+    return make("p", { class: "lead" }, "No concept stands for this region: none is enriched and frequent enough.");
   return make(
     "p",
     { class: "lead" },
