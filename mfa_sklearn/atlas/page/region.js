@@ -4,7 +4,7 @@ function factsOf(region) {
   const mixture = region.mixture;
   const axes = region.factors_90;
   const carry = axes === 1 ? "1 axis carries" : `${whole(axes)} axes carry`;
-  const carried = known(axes) ? `; ${carry} 90 % of what the factors model` : "";
+  const carried = known(axes) ? `; ${carry} 90\u00a0% of what the factors model` : "";
   return [
     [
       "Rows",
