@@ -163,6 +163,8 @@ def test_a_region_shows_all_that_is_known_of_it(opened: Open) -> None:
         "Steering",
     }
     assert page.locator("mark").count() == 6
+    assert page.get_by_text("also of a distinguishing token").count() == 1
+    assert "Concept: concept 3, 50.0" in page.locator(".lead").first.inner_text()
     before = page.locator(".context .t").evaluate_all("all => all.map(one => one.style.getPropertyValue('--shade'))")
     page.get_by_role("radio", name="score").check()
     after = page.locator(".context .t").evaluate_all("all => all.map(one => one.style.getPropertyValue('--shade'))")
@@ -225,6 +227,37 @@ def test_labels_of_the_map_stand_apart(opened: Open) -> None:
     seen.append(page.evaluate(OVERLAPS))
     assert all(shown > 3 and overlaps == 0 for shown, overlaps in seen), seen
     assert seen[3] == seen[0]
+
+
+def test_equal_places_do_not_hide_each_other_on_a_narrow_map(browser: Any, tmp_path: Path) -> None:
+    data = atlas_case(20)
+    for region in data["mixtures"][0]["regions"][2:]:
+        region |= {"x": 0.5, "y": 0.5, "size": 40}
+    (tmp_path / "atlas.html").write_text(render(data), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(f"file://{tmp_path}/atlas.html")
+    page.locator(".chart[data-drawn]").wait_for()
+    places = page.locator(".chart .mark-symbol path").evaluate_all(
+        "marks => marks.map(mark => mark.getBoundingClientRect()).map(box => [box.x + box.width, box.y + box.height])"
+    )
+    page.close()
+    middle = np.array(places)[:, None] - np.array(places)
+    assert (np.hypot(*middle.T) + 99 * np.eye(20)).min() > 3
+
+
+def test_a_concept_that_stands_for_no_region_is_faint(browser: Any, tmp_path: Path) -> None:
+    data = atlas_case(6)
+    for region in data["mixtures"][0]["regions"][:2]:
+        region["concept"] = None
+    (tmp_path / "atlas.html").write_text(render(data), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(f"file://{tmp_path}/atlas.html")
+    page.locator(".chart[data-drawn]").wait_for()
+    assert page.locator("td .weak").count() == 2
+    assert "none 2" in page.locator(".map .legend").inner_text().replace("\n", " ")
+    go(page, "#/region/1")
+    page.get_by_text("No concept stands for this region").wait_for()
+    page.close()
 
 
 def test_two_mixtures_side_by_side(opened: Open) -> None:
@@ -419,6 +452,7 @@ def test_a_table_of_numbers(opened: Open) -> None:
         "Rows",
     }
     assert "token" not in page.locator("main").inner_text().lower()
+    assert page.get_by_text("each column in its standard deviation").count() == 2
     go(page, "#/table")
     heads = [text.split()[0] for text in page.locator("thead th").all_inner_texts()]
     assert heads == ["Region", "Label", "Rows", "Weight", "Sharpness", "Dimension", "Spread", "Nearest"]
