@@ -114,7 +114,8 @@ const pointAt = (drawing) => (handler, event, item, value) => {
 };
 
 // Labels beside points, the first ones first, none over another.
-// `apart`: they stand over no point either. They are placed again when a signal of `moved` changes; Vega looks at the size only, so the size depends on them.
+// `apart`: they stand over no point either.
+// They are placed again when a signal of `moved` changes; Vega looks at the size only, so the size depends on them.
 function labelMark(name, text, { moved = [], apart = false } = {}) {
   return {
     type: "text",

@@ -302,7 +302,8 @@ function mapPanel(mixture) {
   const zoom = zooming(() => panel.view);
   const show = (choice) => {
     forgetCharts(holder);
-    const height = () => Math.max(320, Math.min(620, Math.round(window.innerHeight * 0.62)));
+    const part = mixture.regions.length < 12 ? 0.4 : 0.62; // of the window
+    const height = () => Math.max(320, Math.min(620, Math.round(window.innerHeight * part)));
     const picture = chart(
       `Map of ${plural(mixture.regions.length, "region")}: near regions are alike. The table lists the same regions.`,
       (width) => mapSpec(mixture, choice, width, height()),
@@ -336,8 +337,8 @@ function mapPanel(mixture) {
   panel.control = choices.length ? make("label", { class: "control" }, "Color by ", select) : "";
   panel.element = section(
     "Map",
-    "Each mark is a region: its area is its number of rows, and what is near is alike (marks that would hide each other are " +
-      "moved apart). Select one to open it.",
+    "Each mark is a region: its area is its number of rows, and what is near is alike (marks that would hide each " +
+      "other are moved apart). Select one to open it.",
     holder,
   );
   show(choices[0]);

@@ -2,6 +2,7 @@
 
 function factsOf(region) {
   const mixture = region.mixture;
+  const unit = mixture.scale ? "standard deviations of the columns" : "the unit of the rows";
   const axes = region.factors_90;
   const carry = axes === 1 ? "1 axis carries" : `${whole(axes)} axes carry`;
   const carried = known(axes) ? `; ${carry} 90\u00a0% of what the factors model` : "";
@@ -18,11 +19,7 @@ function factsOf(region) {
       "mean responsibility of its own rows; 1 means that no other region lays claim to them",
     ],
     known(region.purity) && ["Purity", percent(region.purity), "of its labeled rows are of its most frequent concept"],
-    [
-      "Spread",
-      digits(region.spread),
-      `typical distance of a row from the center, in ${mixture.scale ? "standard deviations of the columns" : "the unit of the rows"}`,
-    ],
+    ["Spread", digits(region.spread), `typical distance of a row from the center, in ${unit}`],
     ["Dimension", digits(region.dimension), "directions that its variance is spread over" + carried],
   ].filter(Boolean);
 }

@@ -197,7 +197,9 @@ function tablePanel(mixture, changed, ...beside) {
     autocomplete: "off",
     spellcheck: "false",
     value: question,
-    placeholder: "token, concept, word of a context, number",
+    placeholder: mixture.regions.some((region) => region.tokens?.length)
+      ? "token, concept, word of a context, number"
+      : "word of a label, concept, number",
     "aria-describedby": "search-help",
     oninput: () => {
       memory.lines = LINES;
