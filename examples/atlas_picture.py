@@ -16,9 +16,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-WIDTH, PAGE_HEIGHT = 1280, 548
+WIDTH, PAGE_HEIGHT = 1280, 560
 # What separates the parts, and the colors that the picture keeps.
-LINE, N_COLORS = (220, 220, 214), 192
+LINE, N_COLORS = (220, 220, 214), 255
 
 
 def screenshot(page: Page, bottom: float | None = None) -> Image.Image:
