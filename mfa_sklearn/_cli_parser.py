@@ -40,17 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    described = (
-        _add_describe,
-        _add_top_tokens,
-        _add_concepts,
-        _add_plot,
-        _add_atlas,
-        _add_evaluate,
-        _add_steer,
-        _add_export,
-    )
-    for add in (_add_demo, _add_extract, _add_fit, _add_search, *described, _add_verify):
+    described = (_add_describe, _add_top_tokens, _add_concepts, _add_plot, _add_atlas, _add_evaluate, _add_steer)
+    for add in (_add_demo, _add_extract, _add_fit, _add_search, *described, _add_export, _add_verify):
         add(commands)
     return parser
 

@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
 HOME = "https://github.com/mfa-sklearn/mfa-sklearn/blob/main/"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "gallery" not in path.parts)
-RUN = [page for page in PAGES if page.startswith(("guide/", "tutorials/", "coming_from/", "replication"))]
+RUN = [page for page in PAGES if page.startswith(("index.md", "guide/", "tutorials/", "coming_from/", "replication"))]
 PUBLIC = (mfa_sklearn, mixture, activations, interpret, steering, evaluation, atlas, datasets)
 
 

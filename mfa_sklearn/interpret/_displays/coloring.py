@@ -68,7 +68,7 @@ def coloring(
     from matplotlib.colors import to_rgba
 
     if values is None or not len(values):
-        faint = 0.6 if n < _MANY else 0.3
+        faint = 0.6 if n < _MANY else max(0.1, 0.3 * float(np.sqrt(_MANY / n)))
         return Coloring(title, np.tile(to_rgba(COLORS[0], faint), (n, 1)), np.zeros(n, dtype=int))
     numbers = _as_numbers(values)
     if numbers is None:
