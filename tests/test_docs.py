@@ -162,6 +162,9 @@ def test_links_of_the_readme_are_absolute() -> None:
     assert [target for target in targets if not target.startswith("https://")] == []
     pages = re.findall(re.escape(HOME) + r"(docs/[\w./]+)", text)
     assert {"docs/tutorials/index.md", "docs/guide/index.md", "docs/api/index.md"} <= set(pages)
+    pictures = re.findall(r"!\[[^\]]+\]\(https://raw\.githubusercontent\.com/mfa-sklearn/mfa-sklearn/main/([\w./]+)\)", text)
+    assert len(pictures) == text.count("![") >= 1
+    assert [name for name in pictures if not (REPOSITORY / name).is_file()] == []
 
 
 @pytest.fixture(scope="module")
