@@ -24,6 +24,7 @@ from mfa_sklearn._cli_plot import KINDS
 PACKAGE = Path(mfa_sklearn.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
+HOME_OF_PICTURES = "https://raw.githubusercontent.com/mfa-sklearn/mfa-sklearn/main/"
 HOME = "https://github.com/mfa-sklearn/mfa-sklearn/blob/main/"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "gallery" not in path.parts)
 RUN = [page for page in PAGES if page.startswith(("index.md", "guide/", "tutorials/", "coming_from/", "replication"))]
@@ -162,7 +163,7 @@ def test_links_of_the_readme_are_absolute() -> None:
     assert [target for target in targets if not target.startswith("https://")] == []
     pages = re.findall(re.escape(HOME) + r"(docs/[\w./]+)", text)
     assert {"docs/tutorials/index.md", "docs/guide/index.md", "docs/api/index.md"} <= set(pages)
-    pictures = re.findall(r"!\[[^\]]+\]\(https://raw\.githubusercontent\.com/mfa-sklearn/mfa-sklearn/main/([\w./]+)\)", text)
+    pictures = re.findall(r"!\[[^\]]+\]\(" + re.escape(HOME_OF_PICTURES) + r"([\w./]+)\)", text)
     assert len(pictures) == text.count("![") >= 1
     assert [name for name in pictures if not (REPOSITORY / name).is_file()] == []
 
