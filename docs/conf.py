@@ -59,7 +59,7 @@ sphinx_gallery_conf = {
     "reference_url": {"mfa_sklearn": None},
     "reset_modules": ("matplotlib", "gallery.small_figures", "gallery.strict"),
     "reset_modules_order": "both",
-    "image_scrapers": ("matplotlib",),
+    "image_scrapers": ("matplotlib", "gallery.written_pages"),
     "matplotlib_animations": False,
     "remove_config_comments": True,
     "show_memory": False,

@@ -17,9 +17,9 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 QUESTIONS = Path(__file__).with_name("questions.json")
 MOST_CLICKS = 3
 HOME = "index.html"
-# Listings of source code, whose way back assumes that each class is documented under the module that defines it; and
-# templates of the theme.
-NOT_PAGES = ("_modules/", "_static/")
+# Listings of source code, whose way back assumes that each class is documented under the module that defines it;
+# templates of the theme; and what examples have written.
+NOT_PAGES = ("_modules/", "_static/", "gallery/pages/")
 
 
 @dataclass

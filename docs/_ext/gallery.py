@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 DOCS = Path(__file__).resolve().parents[1]
 BACK_REFERENCES = "gallery/backreferences"
+# Pages that examples write, below the folder of the documentation and of what is built.
+PAGES = Path("gallery", "pages")
+FRAME = """
+.. raw:: html
+
+    <iframe class="written-page" src="../pages/{name}" title="{name}, as the example wrote it" loading="lazy"></iframe>
+    <p><a href="../pages/{name}">{name} on a page of its own</a></p>
+
+"""
 _BEFORE: list[Any] = []
 
 
@@ -35,7 +45,24 @@ def small_figures(settings: dict[str, Any], file: str) -> None:
     """Pictures as wide as the text of a page."""
     import matplotlib
 
-    matplotlib.rcParams.update({"figure.figsize": (7.0, 4.0), "figure.dpi": 100})
+    matplotlib.rcParams.update({"figure.figsize": (7.0, 4.0), "figure.dpi": 110})
+
+
+def written_pages(block: Any, block_vars: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Show what an example has written: each HTML file whose path is one of its variables, taken from where it is."""
+    shown = ""
+    for value in block_vars["example_globals"].values():
+        if isinstance(value, Path) and value.suffix == ".html" and value.is_file():
+            (DOCS / PAGES).mkdir(parents=True, exist_ok=True)
+            shutil.move(value, DOCS / PAGES / value.name)
+            shown += FRAME.format(name=value.name)
+    return shown
+
+
+def copy_pages(app: Any, exception: Exception | None) -> None:
+    """Put the pages that examples have written beside the built ones."""
+    if exception is None and app.builder.format == "html" and (DOCS / PAGES).is_dir():
+        shutil.copytree(DOCS / PAGES, Path(app.outdir) / PAGES, dirs_exist_ok=True)
 
 
 def examples_using(name: str) -> str | None:
@@ -60,4 +87,5 @@ def add_examples(app: Any, what: str, name: str, obj: Any, options: Any, lines: 
 
 def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", add_examples)
+    app.connect("build-finished", copy_pages)
     return {"parallel_read_safe": True}

@@ -39,33 +39,8 @@ DENSITY_COLORMAP = "binary"
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0
 
 _MAX_CHARACTERS = 24
-_STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": FAINT,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.titlesize": "medium",
-    "axes.titleweight": "normal",
-    "axes.labelsize": "medium",
-    "axes.labelcolor": INK,
-    "grid.color": "#d9d9d9",
-    "grid.linewidth": 0.5,
-    "xtick.labelsize": "small",
-    "ytick.labelsize": "small",
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "text.color": INK,
-    "legend.fontsize": "small",
-    "legend.title_fontsize": "small",
-    "legend.frameon": False,
-    "lines.linewidth": 1.5,
-    "lines.markersize": 5,
-    "image.cmap": COLORMAP,
-}
+# A style sheet of matplotlib, mfa_sklearn/displays.mplstyle, which users may take for pictures of their own.
+_STYLE = "mfa_sklearn.displays"
 
 
 @contextmanager
@@ -81,8 +56,7 @@ def styled() -> Iterator[None]:
     >>> inside, matplotlib.rcParams["axes.grid"] == before
     (True, True)
     """
-    matplotlib = import_optional("matplotlib", "styled")
-    with matplotlib.rc_context({**_STYLE, "axes.prop_cycle": matplotlib.cycler(color=COLORS)}):
+    with import_optional("matplotlib.style", "styled").context(_STYLE):
         yield
 
 

@@ -2,27 +2,39 @@
 A concept's region, from inside
 ===============================
 
-Which region is about rivers, and what differs inside it? A region has a subspace of its own, the few directions in
-which its rows vary; its tokens can be drawn there.
+Which region is about rivers, and what differs inside it? A region has a
+subspace of its own, the few directions in which its rows vary; its tokens
+can be drawn there.
 """
 
 # %%
 # Find the region
 # ---------------
 #
-# Labels are not used in the fit. They say afterwards which region over-represents which concept.
+# Labels are not used in the fit. They say afterwards which region
+# over-represents which concept.
 
 import matplotlib.pyplot as plt
 
-from mfa_sklearn import MFA, ActivationExtractor, SubspaceDisplay, datasets, format_tokens, top_tokens
+from mfa_sklearn import (
+    MFA,
+    ActivationExtractor,
+    SubspaceDisplay,
+    datasets,
+    format_tokens,
+    top_tokens,
+)
 from mfa_sklearn.interpret import concept_components
 
 concepts = datasets.load_concepts()
-X = ActivationExtractor(datasets.tiny_lm(), layer=1).fit_transform(concepts.texts[::2], concepts.labels[::2])
+extractor = ActivationExtractor(datasets.tiny_lm(), layer=1)
+X = extractor.fit_transform(concepts.texts[::2], concepts.labels[::2])
 mfa = MFA(n_components=60, n_factors=6, annealing=1, random_state=0).fit(X)
 regions = concept_components(mfa, X)
 region = regions.loc["river"]
-print(f"component {region['component']:.0f}: {region['share']:.0%} of its rows are of sentences about rivers")
+component = int(region["component"])
+share = region["share"]
+print(f"component {component}: {share:.0%} of its rows are about rivers")
 
 # %%
 # What it is about
@@ -30,14 +42,14 @@ print(f"component {region['component']:.0f}: {region['share']:.0%} of its rows a
 #
 # Tokens that come more often in this region than elsewhere, each in a text.
 
-component = int(region["component"])
-print(format_tokens(top_tokens(mfa, X, components=component, n_tokens=6)))
+print(format_tokens(top_tokens(mfa, X, components=component, n_tokens=5)))
 
 # %%
 # What varies inside
 # ------------------
 #
-# Along the two axes of largest variance. Tokens that mean alike lie close together.
+# Along the two axes of largest variance. Tokens that mean alike lie close
+# together.
 
-display = SubspaceDisplay.from_estimator(mfa, X, component=component, axes="principal")
+SubspaceDisplay.from_estimator(mfa, X, component=component)
 plt.show()
