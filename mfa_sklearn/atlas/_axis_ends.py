@@ -9,7 +9,7 @@ import numpy as np
 
 from ..interpret._ends import tail_rows
 from ..interpret._over_represented import Items, OverRepresented
-from ..interpret._project import standard_deviations
+from ..interpret._scale import standard_deviations
 from ._gathered import Gathered
 
 # Share of a region's rows that counts as an end, and the rows that an end has at least.

@@ -12,11 +12,10 @@ from sklearn.utils import check_random_state
 from .._base.annotated import shared_fact
 from ..interpret._concepts import ConceptCounts
 from ..interpret._coordinates import Axes, OwnCoordinates
-from ..interpret._displays.facts import natural_scale
 from ..interpret._inputs import numbered, optional_fact
 from ..interpret._occurrences import Occurrences
 from ..interpret._own_rows import OwnRows
-from ..interpret._project import standard_deviations
+from ..interpret._scale import natural_scale, standard_deviations
 from ..interpret._scan import Accumulator, scan
 from ..interpret._top_tokens import TokenRanking, distinct_tokens
 from ._context import Texts, Window, varied

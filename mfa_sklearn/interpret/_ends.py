@@ -14,6 +14,7 @@ from ._coordinates import Axes, OwnCoordinates
 from ._inputs import as_rows, check_mixture, optional_fact, selected_components
 from ._over_represented import Items, OverRepresented
 from ._own_rows import bounds
+from ._scale import units_of
 from ._scan import Assignments, scan
 from ._text import Contexts
 
@@ -41,6 +42,7 @@ def factor_ends(
     n_concepts: int = 2,
     context: int = 40,
     stop_tokens: Collection[str] | None = None,
+    scale: str | None = "auto",
 ) -> pd.DataFrame:
     """What lies at the low and at the high end of each factor of each component.
 
@@ -65,6 +67,8 @@ def factor_ends(
         Most characters of text to show on either side of a row's token; 0 for no column "contexts".
     stop_tokens : collection of str, optional
         Tokens not to name, see `top_tokens`.
+    scale : {"auto", "columns"} or None, default="auto"
+        The unit in which principal axes and shares are taken, see `describe_components`.
 
     Returns
     -------
@@ -123,7 +127,8 @@ def factor_ends(
         "concepts": (Items.of_labels(X, labels, "factor_ends"), n_concepts, ", "),
     }
     contexts = known_contexts(X, tokens, context)
-    directions, own = Axes(mfa, axes), Assignments(len(X))
+    directions = Axes(mfa, axes, scale=units_of(mfa, X, tokens, scale))
+    own = Assignments(len(X))
     places = OwnCoordinates(mfa, X, directions, np.isin(np.arange(n_components), chosen))
     scan(mfa, X, own, places)
     names = {

@@ -13,6 +13,7 @@ from sklearn.utils.extmath import svd_flip
 from .._base.checks import check_choice, check_component, import_optional
 from .._base.mapped import read_rows
 from ._inputs import as_rows, check_mixture, optional_fact
+from ._scale import standard_deviations
 from ._scan import POSTERIOR_FLOOR, Chunk, scan
 
 if TYPE_CHECKING:
@@ -191,14 +192,6 @@ def project(
         scale=units,
         **{name: None if fact is None else fact[members] for name, fact in facts.items()},
     )
-
-
-def standard_deviations(mfa: MFA) -> np.ndarray:
-    """Of each feature under the whole mixture, (D,): roots of the diagonal of its covariance."""
-    weights, means = np.asarray(mfa.weights_, dtype=np.float64), np.asarray(mfa.means_, dtype=np.float64)
-    noise = np.atleast_2d(np.asarray(mfa.noise_variance_, dtype=np.float64))
-    within = np.square(np.asarray(mfa.loadings_, dtype=np.float64)).sum(2) + noise
-    return np.sqrt(weights @ (within + np.square(means - weights @ means)))
 
 
 class _Members:

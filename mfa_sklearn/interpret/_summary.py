@@ -16,6 +16,7 @@ from ._inputs import as_rows, check_mixture, optional_fact
 from ._neighbors import neighbors
 from ._over_represented import Items, OverRepresented
 from ._own_rows import OwnRows, bounds, tuples
+from ._scale import units_of
 from ._scan import scan
 from ._shape import component_shapes
 from ._text import label_text, visible
@@ -65,6 +66,7 @@ def describe_components(
     score: str = "posterior",
     aggregate: str = "auto",
     stop_tokens: Collection[str] | None = None,
+    scale: str | None = "auto",
 ) -> pd.DataFrame:
     """One line per component: its tokens, concepts and rows, how sure these are of it, its shape and its neighbor.
 
@@ -83,6 +85,11 @@ def describe_components(
         Of how many tokens to show a context, the first ones.
     context : int, default=40
         Most characters of text to show on either side of a token; 0 for no column "contexts".
+    scale : {"auto", "columns"} or None, default="auto"
+        The unit in which shapes and axes are measured: None for the columns' own, "columns" for the standard deviation
+        of each column under the whole mixture. Otherwise the column of largest numbers would settle the dimension of a
+        table. "auto" takes the latter for rows that are no activations, where one column has more than five times
+        the standard deviation of the middle one.
 
     Returns
     -------
@@ -109,7 +116,7 @@ def describe_components(
 
         Of its covariance ``S = W W^T + Psi``, mean and weight:
 
-        * spread: ``sqrt(tr S)``, the root mean square distance to the mean, in the activations' unit;
+        * spread: ``sqrt(tr S)``, the root mean square distance to the mean, in the activations' unit or in `scale`;
         * dimension: participation ratio ``(tr S)^2 / tr S^2``, from 1 to the number of features: as many directions of
           equal variance would be as wide (noise included);
         * factors_90: how many principal axes carry 90 % of what the factors model, ``tr(W W^T)``;
@@ -152,18 +159,19 @@ def describe_components(
     X = as_rows(activations, mfa)
     if groups is not None:
         optional_fact(X, "groups", groups)
+    units = units_of(mfa, X, tokens, scale)
     own = OwnRows(mfa, len(X))
     parts: list[_TokenPart | _ConceptPart | _PlacePart] = [
         *_TokenPart.of(mfa, X, tokens, n_contexts, context, (score, aggregate, n_tokens), stop_tokens),
         *_ConceptPart.of(mfa, X, labels, groups, n_concepts),
-        _PlacePart(mfa, X, tokens, labels, n_rows, stop_tokens),
+        _PlacePart(mfa, X, tokens, labels, n_rows, stop_tokens, units),
     ]
     scan(mfa, X, own, *(part.accumulator for part in parts))
     columns = {
         "size": own.size,
         "weight": np.asarray(mfa.weights_),
         "sharpness": own.sharpness,
-        **component_shapes(mfa),
+        **component_shapes(mfa, units),
     }
     for part in parts:
         columns |= part.columns(own)
@@ -262,8 +270,9 @@ class _PlacePart:
         labels: ArrayLike | None,
         n_rows: int,
         stop_tokens: Collection[str] | None,
+        units: np.ndarray | None,
     ) -> None:
-        self._axes, self._n_rows = Axes(mfa, n_axes=1), n_rows
+        self._axes, self._n_rows = Axes(mfa, n_axes=1, scale=units), n_rows
         self.accumulator = OwnCoordinates(mfa, X, self._axes)
         asker = "describe_components"
         self._items = Items.of_tokens(X, tokens, stop_tokens, asker) or Items.of_labels(X, labels, asker)

@@ -9,7 +9,7 @@ from atlas_data_cases import known_mixture, rows_of_texts
 from mfa_sklearn import MFA, component_distances, describe_components
 from mfa_sklearn.atlas._figures import Figures, figures
 from mfa_sklearn.atlas._gathered import Gathered, Options
-from mfa_sklearn.interpret._project import standard_deviations
+from mfa_sklearn.interpret._scale import standard_deviations
 
 
 def figures_of(mfa: MFA, X: object, n_neighbors: int = 8) -> Figures:

@@ -11,7 +11,7 @@ from interpret_fixtures import mixture
 
 from mfa_sklearn import MFA, ActivationArray
 from mfa_sklearn.atlas._gathered import Gathered, Options
-from mfa_sklearn.interpret._project import standard_deviations
+from mfa_sklearn.interpret._scale import standard_deviations
 
 
 @pytest.fixture(scope="module")

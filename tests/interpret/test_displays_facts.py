@@ -8,7 +8,7 @@ import pytest
 from interpret_fixtures import annotated, mixture
 
 from mfa_sklearn import MFA, project
-from mfa_sklearn.interpret._displays.facts import loading_columns, meaning_of, natural_scale, row_values
+from mfa_sklearn.interpret._displays.facts import loading_columns, meaning_of, row_values
 
 EXACT = mixture(8.0)
 X_ = annotated(EXACT, 300)
@@ -35,14 +35,6 @@ def test_columns_in_which_a_table_s_region_differs() -> None:
     assert set(meaning_of(found, mfa, frame).title.split(", ")) == {"high age", "low income"}
     strongest = np.argmax(abs(found.directions[:, 0] / found.scale))
     assert frame.columns[strongest] in loading_columns(found, 0, np.asarray(frame.columns))
-
-
-def test_columns_of_different_units_are_scaled_and_activations_are_not() -> None:
-    wide = mixture(1.0)
-    assert natural_scale(wide, np.asarray(X_), None) is None
-    wide.loadings_[:, 1] *= 100
-    assert natural_scale(wide, np.asarray(X_), None) == "columns"
-    assert natural_scale(wide, X_, None) is None and natural_scale(wide, np.asarray(X_), ["a"] * 300) is None
 
 
 def test_values_of_rows_by_name_or_given() -> None:

@@ -13,7 +13,7 @@ from scipy.linalg import sqrtm
 from mfa_sklearn import MFA
 from mfa_sklearn.interpret import _project as module
 from mfa_sklearn.interpret import project
-from mfa_sklearn.interpret._project import standard_deviations
+from mfa_sklearn.interpret._scale import standard_deviations
 
 X_, MIXTURE = annotated(mixture(1.0), 300), mixture(1.0)
 

@@ -26,8 +26,9 @@ from ..._base.words import plural
 from .._ends import factor_ends
 from .._inputs import as_rows, check_mixture, optional_fact
 from .._project import Projection, project
+from .._scale import natural_scale
 from .axes import NOUNS, chosen_axes
-from .facts import Meaning, meaning_of, natural_scale
+from .facts import Meaning, meaning_of
 from .labels import quoted
 
 if TYPE_CHECKING:
@@ -163,8 +164,7 @@ class FactorEndsDisplay:
             show = "columns" if facts[0] is None else "rows"
         scale, ends = natural_scale(mfa, X, tokens), None
         if show == "rows":
-            scale = None
-            how = {"components": component, "axes": axes, "n_tokens": n_tokens, "context": 0}
+            how = {"components": component, "axes": axes, "n_tokens": n_tokens, "context": 0, "scale": scale}
             ends = factor_ends(mfa, X, tokens, labels, **how)  # type: ignore[arg-type]
         found = project(mfa, X, component, axes=axes, scale=scale, tokens=tokens, labels=labels)
         meaning = meaning_of(found, mfa, X, tokens, labels)

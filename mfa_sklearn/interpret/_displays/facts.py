@@ -12,7 +12,8 @@ from ..._base.labels import is_missing, label_array
 from ..._base.likelihood_ratio import log_likelihood_ratio
 from ..._base.plotting import share_text, shortened
 from .._inputs import optional_fact
-from .._project import Projection, standard_deviations
+from .._project import Projection
+from .._scale import standard_deviations
 from .._text import label_text
 from .coloring import LEAST_SHARE
 from .labels import quoted
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 # Colors that a projection knows itself.
 OF_PROJECTIONS = ("none", "token", "concept", "label", "responsibility", "residual")
 _N_COLUMNS, _N_TOKENS = 2, 5
-# A column with so many times the standard deviation of the middle one has another unit.
-_DWARFED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +68,6 @@ def row_values(X: Any, color: Any, labels: Any = None) -> tuple[np.ndarray | Non
             "per row"
         )
     return np.asarray(fact), color.replace("_", " ")
-
-
-def natural_scale(mfa: Any, X: Any, tokens: ArrayLike | None) -> str | None:
-    """The scale of `project` that suits rows: activations have one unit, columns of a table often have their own."""
-    if tokens is not None or row_fact(X, "tokens") is not None:
-        return None
-    deviations = standard_deviations(mfa)
-    return "columns" if deviations.max() > _DWARFED * np.median(deviations) else None
 
 
 def meaning_of(

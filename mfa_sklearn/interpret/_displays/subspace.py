@@ -12,10 +12,11 @@ from ..._base.plotting import INK, check_axes, figure_of, new_axes, set_titles, 
 from ..._base.words import plural
 from .._inputs import as_rows, check_mixture
 from .._project import Projection, project
+from .._scale import natural_scale
 from .._text import label_text
 from .axes import NOUNS, chosen_axes
 from .coloring import Coloring, coloring, explain, set_markers, worth_coloring
-from .facts import Meaning, loading_columns, meaning_of, natural_scale, row_values
+from .facts import Meaning, loading_columns, meaning_of, row_values
 from .labels import choose_labels, label_names, write_labels
 from .shapes import density, figure_size, histogram_below, mark_size, projected
 
