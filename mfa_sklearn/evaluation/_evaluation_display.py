@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("candidate", "measure", "value", "low", "high", "better")
 _ARROWS = {"higher": "→", "lower": "←"}
+# Characters of a title that fit over a panel; longer ones take two lines.
+_TITLE_WIDTH = 26
 _LONGEST_NAME = 32
 # How what is no candidate is drawn.
 _LINES = dict(zip(REFERENCES.values(), ("-", "--", ":"), strict=True))
@@ -116,7 +119,8 @@ class EvaluationDisplay:
             _panel(ax, shown[here & own], names)
             _references(ax, shown[here & ~own])
             better = str(shown["better"][here].iloc[0])
-            ax.set_title(f"{shortened(measure, 40)} {_ARROWS.get(better, '')}".strip(), **safe_text(fontsize="small"))
+            title = f"{shortened(measure, 40)} {_ARROWS.get(better, '')}".strip()
+            ax.set_title(fill(title, _TITLE_WIDTH), **safe_text(fontsize="small"))
         for ax in axes.ravel()[len(self.measures_) :]:
             ax.set_visible(False)
         self._add_legend()

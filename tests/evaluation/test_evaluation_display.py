@@ -114,3 +114,14 @@ def test_a_table_that_was_written_and_read_again(tmp_path) -> None:
 def test_refusals(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EvaluationDisplay.from_table(**{"table": table(), **change})
+
+
+def test_long_titles_take_two_lines_and_leave_their_neighbors_room() -> None:
+    measures = ["detection AUROC, hard negatives", "target R2 by region and coordinates"]
+    facts = {"value": 0.5, "low": 0.4, "high": 0.6, "better": "higher"}
+    lines = [{"candidate": name, "measure": measure, **facts} for measure in measures for name in ("a", "b")]
+    display = EvaluationDisplay.from_table(pd.DataFrame(lines))
+    display.figure_.draw_without_rendering()
+    left, right = (ax.title.get_window_extent() for ax in display.axes_)
+    assert left.x1 < right.x0
+    assert [" ".join(ax.get_title().split()) for ax in display.axes_] == [f"{measure} →" for measure in measures]
