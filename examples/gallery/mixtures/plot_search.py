@@ -2,7 +2,7 @@
 How many components, how many factors
 =====================================
 
-Eight sizes are tried on rows of a mixture that is known, once by the
+Twelve sizes are tried on rows of a mixture that is known, once by the
 Bayesian information criterion and once by the log-likelihood of rows held
 out.
 """
@@ -22,7 +22,7 @@ X, _ = datasets.make_mfa(
     1200, 10, n_components=4, n_factors=2, random_state=1
 )
 mfa = MFA(tol=1e-3, max_iter=1000, random_state=0)
-sizes = {"n_components": [2, 3, 4, 5], "n_factors": [1, 2]}
+sizes = {"n_components": [2, 3, 4, 5], "n_factors": [1, 2, 3]}
 searches = {
     criterion: MFASearch(mfa, criterion=criterion, **sizes).fit(X)
     for criterion in ("bic", "likelihood")
