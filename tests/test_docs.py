@@ -203,7 +203,10 @@ def test_a_thumbnail_shows_the_left_of_two_charts(gallery: ModuleType) -> None:
         Image.new("RGB", (9, 7)).save(thumbs / f"sphx_glr_plot_{name}_thumb.png")
     Image.new("RGB", (9, 7)).save(thumbs / "sphx_glr_plot_no_picture_thumb.png")
     gallery.crop_thumbnails(None)
-    sizes = {path.name.split("_")[3]: Image.open(path).size for path in thumbs.glob("*.png")}
+    sizes = {}
+    for path in thumbs.glob("*.png"):
+        with Image.open(path) as thumbnail:
+            sizes[path.name.split("_")[3]] = thumbnail.size
     assert sizes == {"wide": (40, 30), "square": (9, 7), "no": (9, 7)}
 
 

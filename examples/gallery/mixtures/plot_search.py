@@ -2,7 +2,7 @@
 How many components, how many factors
 =====================================
 
-Twelve sizes are tried on rows of a mixture that is known, once by the
+Eight sizes are tried on rows of a mixture that is known, once by the
 Bayesian information criterion and once by the log-likelihood of rows held
 out.
 """
@@ -22,7 +22,7 @@ X, _ = datasets.make_mfa(
     1200, 10, n_components=4, n_factors=2, random_state=1
 )
 mfa = MFA(tol=1e-3, max_iter=1000, random_state=0)
-sizes = {"n_components": [2, 3, 4, 5], "n_factors": [1, 2, 3]}
+sizes = {"n_components": [2, 3, 4, 5], "n_factors": [1, 2]}
 searches = {
     criterion: MFASearch(mfa, criterion=criterion, **sizes).fit(X)
     for criterion in ("bic", "likelihood")
@@ -39,7 +39,7 @@ for criterion, search in searches.items():
 # sizes within one standard error of the best, which the circle marks, take
 # the smallest.
 
-figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
 for ax, search in zip(axes, searches.values(), strict=True):
     search.plot(ax)
 plt.show()
