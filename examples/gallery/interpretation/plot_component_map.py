@@ -50,7 +50,7 @@ tokens = top_tokens(mfa, X, n_tokens=2)
 first = tokens.groupby("component")["token"].agg("".join)
 pairs = distances.to_frame().query("component < other")
 near = pairs.nsmallest(5, "bhattacharyya").drop(
-    columns=["symmetric_kl", "overlap"]
+    columns=["symmetric_kl", "overlap", "mean", "covariance"]
 )
 for side in ("component", "other"):
     near[f"{side}'s tokens"] = near[side].map(first)
