@@ -45,7 +45,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(PACKAGING) | $(BIN)/python
-	$(INSTALL) -e '.[lm,plot]'
+	$(INSTALL) -e '.[lm,plot,atlas]'
 	touch $@
 
 $(VENV)/test.stamp: $(PACKAGING) | $(BIN)/python

@@ -57,10 +57,11 @@ def _add_fit(parser: Parser) -> None:
 
 def search(arguments: argparse.Namespace) -> None:
     """Fit a mixture of each size, and say which is best."""
-    from ._base.checks import check_count
+    from ._base.checks import check_count, import_optional
     from .mixture import MFA, MFASearch
 
     output = output_file(arguments, (".csv",))
+    import_optional("pandas", "search")
     check_count("--folds", arguments.folds, 2)
     rows = read_rows(arguments.data, arguments.layer)
     settings = {name: getattr(arguments, name) for name in ("max_iter", "tol", "n_init", "random_state", "device")}

@@ -9,12 +9,13 @@ from ._base.checks import import_optional
 from ._base.files import check_folder, probe
 from ._base.leftovers import clear_leftovers
 from ._base.locks import locked
+from ._demo_atlas import browse
 from ._demo_meaning import describe, picture, showcase
 from ._demo_regions import compare, fit
 from ._demo_report import SUMMARY, Report
 from ._demo_steering import steer
 
-_RESULTS = (".csv", ".png", ".joblib")
+_RESULTS = (".csv", ".png", ".joblib", ".html")
 
 
 def run_demo(output: Path, *, quick: bool = False, overwrite: bool = True) -> Path:
@@ -56,6 +57,7 @@ def run_demo(output: Path, *, quick: bool = False, overwrite: bool = True) -> Pa
         describe(report, fitted, shown)
         picture(report, fitted, shown)
         steer(report, fitted, shown)
+        browse(report, fitted)
         report.close()
     return output
 

@@ -73,6 +73,8 @@ class Report:
             self.say(f"   {path.name}")
         self.save()
         print(f"\nAll of this is in {self.folder.resolve()}", flush=True)
+        for page in sorted(self.folder.resolve().glob("*.html")):
+            print(f"To browse the regions open {page.as_uri()}", flush=True)
 
     def save(self) -> None:
         """Write what was said so far to the file by which the folder of a demo is known."""

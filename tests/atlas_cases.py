@@ -90,6 +90,7 @@ def _mixture(
         "strings": strings,
         "concepts": concepts,
         "n_clusters": 5,
+        "scale": None if texts else "columns",
         "regions": regions,
     }
 
@@ -189,7 +190,7 @@ def _context(rng: np.random.Generator, kind: str, row: int, n_strings: int, toke
     pieces = rng.integers(0, n_strings, length).tolist()
     pieces[7] = token
     return {
-        "kind": kind,
+        "kinds": ["typical", "token"] if kind == "typical" and not row else [kind],
         "row": row,
         "text": row // 3,
         "concept": None,

@@ -25,14 +25,21 @@ def known_mixture(spread: float = 1.0, n_components: int = 4, seed: int = 0, **f
     return mfa
 
 
-def rows_of_texts(mfa: MFA, n_texts: int = 30, seed: int = 1, offsets: bool = True) -> ActivationArray:
+def rows_of_texts(
+    mfa: MFA,
+    n_texts: int = 30,
+    seed: int = 1,
+    offsets: bool = True,
+    vocabulary: np.ndarray = VOCABULARY,
+    concepts: np.ndarray = LABELS,
+) -> ActivationArray:
     """Rows drawn from a mixture as if they were tokens of texts; the first word of every text is no row.
 
     Words of a text are parted by a blank that belongs to no token.
     """
     rng = np.random.default_rng(seed)
     lengths = rng.integers(3, 12, n_texts)
-    words = [VOCABULARY[rng.integers(len(VOCABULARY), size=n)] for n in lengths]
+    words = [vocabulary[rng.integers(len(vocabulary), size=n)] for n in lengths]
     exact = mixture(1.0, len(mfa.weights_), 0)
     exact.means_, exact.loadings_, exact.weights_ = mfa.means_, mfa.loadings_, mfa.weights_
     exact.noise_variance_ = mfa.noise_variance_
@@ -46,7 +53,7 @@ def rows_of_texts(mfa: MFA, n_texts: int = 30, seed: int = 1, offsets: bool = Tr
             facts["starts"].append(place)
             facts["ends"].append(place + len(word))
             place += len(word) + 1
-    labels = LABELS[np.arange(n_texts) % len(LABELS)].astype(object)
+    labels = concepts[np.arange(n_texts) % len(concepts)].astype(object)
     labels[::5] = None
     facts["labels"] = list(labels[facts["text_index"]])
     if not offsets:

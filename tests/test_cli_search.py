@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,12 @@ def test_mistakes(table: Path, more: list[str], says: str, capsys: pytest.Captur
     assert main(["search", str(table), *(word.format(f=table.parent) for word in more)]) == 2
     assert says in capsys.readouterr().err
     assert sorted(path.name for path in table.parent.iterdir()) == ["x.npy"]
+
+
+def test_missing_pandas_is_said_before_work(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(MFASearch, "fit", None)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert main(["search", str(table), "-k", "2", "-q", "1"]) == 2
+    assert "search needs pandas: pip install" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from cli_cases import PNG, read_csv
 from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_auc_score
 
+from mfa_sklearn._demo_atlas import browse
 from mfa_sklearn._demo_meaning import showcase
 from mfa_sklearn._demo_regions import ANNEALED, COLUMNS, HELD_OUT, KEPT, SEED, Fitted, concept_labels, fit
 from mfa_sklearn._demo_report import Report
@@ -145,12 +146,14 @@ def run(folder: Path, *options: str) -> tuple[Path, str]:
 def test_quick_demo_in_an_empty_folder(tmp_path: Path) -> None:
     kept, said = run(tmp_path, "--quick")
     assert {path.name for path in kept.iterdir()} == {
-        *("components.csv", "evaluation.csv", "evaluation.png", "generated.csv", "logit_diff.csv"),
+        *("atlas.html", "components.csv", "evaluation.csv", "evaluation.png", "generated.csv", "logit_diff.csv"),
         *("logit_diff_two_stage.csv", "mixture", "pipeline.joblib", "regions.csv", "steering.csv", "subspace.png"),
         *("summary.txt", "top_concepts.csv", "top_tokens.csv"),
     }
     assert f"All of this is in {kept}\n" in said
     assert (kept / "subspace.png").read_bytes().startswith(PNG)
+    assert "Steering" in (kept / "atlas.html").read_text(encoding="utf-8")
+    assert said.rstrip().endswith(f"To browse the regions open {(kept / 'atlas.html').as_uri()}")
     summary = (kept / "summary.txt").read_text(encoding="utf-8")
     assert summary.strip() in said
     found = {(row["candidate"], row["measure"]): float(row["value"]) for row in read_csv(kept / "evaluation.csv")}
@@ -244,6 +247,16 @@ def test_the_evaluation_holds_out_what_the_demo_does() -> None:
     split, candidate = split_texts(groups, HELD_OUT, SEED), Remembers().fit(X)
     evaluate({"it": candidate}, X, groups % 2, groups=groups, test_size=HELD_OUT, random_state=SEED)
     np.testing.assert_array_equal(candidate.asked[0], split.test)
+
+
+def test_without_the_packages_of_the_page_the_demo_goes_on(
+    fitted: tuple[Report, Fitted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, found = fitted
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    browse(report, found)
+    assert "pip install 'mfa-sklearn[atlas]'" in report.lines[-2]
+    assert not (report.folder / "atlas.html").exists()
 
 
 def test_tables_are_aligned(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +20,13 @@ from PIL import Image
 
 import mfa_sklearn
 from mfa_sklearn import activations, atlas, datasets, evaluation, interpret, mixture, steering
+from mfa_sklearn._cli_parser import EXAMPLES, make_parser
+from mfa_sklearn._cli_plot import KINDS
 
 PACKAGE = Path(mfa_sklearn.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
+HOME_OF_PICTURES = "https://raw.githubusercontent.com/mfa-sklearn/mfa-sklearn/main/"
 HOME = "https://github.com/mfa-sklearn/mfa-sklearn/blob/main/"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if "gallery" not in path.parts)
 RUN = [page for page in PAGES if page.startswith(("index.md", "guide/", "tutorials/", "coming_from/", "replication"))]
@@ -98,16 +103,19 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_the_readme_runs(empty_folder: Path) -> None:
     names = run("README.md", read("README.md"))
     assert names["mfa"].means_.shape == (100, names["X"].shape[1])
-    assert list(empty_folder.iterdir()) == []
+    assert [path.name for path in empty_folder.iterdir()] == ["atlas.html"]
 
 
 WRITTEN = {
+    "index.md": {"atlas.html"},
+    "guide/atlas.md": {"atlas.html", "seeds.html", "atlas-data"},
     "guide/choosing.md": {"search.png"},
+    "guide/pictures.md": {"region.png", "ends.png", "map.png", "convergence.png", "density.png", "region.pdf"},
     "guide/saving.md": {"mixture", "pipeline.joblib"},
     "guide/steering.md": {"move.safetensors", "river.gguf", "inside.gguf"},
     "guide/stores.md": {"activations"},
     "guide/texts.md": {"pipeline.joblib"},
-    "tutorials/interpretability.md": {"mixture", "regions.csv"},
+    "tutorials/interpretability.md": {"mixture", "regions.csv", "atlas.html"},
     "tutorials/scale.md": {"rows.npy", "more.npy", "activations", "mixture"},
     "tutorials/tables.md": {"wine-mixture"},
 }
@@ -130,7 +138,8 @@ HOLDS: dict[str, Callable[[dict[str, Any]], bool]] = {
 @pytest.mark.parametrize("page", [page for page in RUN if python_blocks(read(f"docs/{page}"))])
 def test_a_page_runs_by_itself(page: str, empty_folder: Path) -> None:
     """Its examples need nothing from other pages, and write what they say they write."""
-    pytest.importorskip("gguf")
+    for module in ("gguf", "jinja2", "vl_convert"):
+        pytest.importorskip(module)
     names = run(f"docs/{page}", read(f"docs/{page}"))
     assert {path.name for path in empty_folder.iterdir()} == WRITTEN.get(page, set())
     assert HOLDS.get(page, bool)(names)
@@ -155,7 +164,10 @@ def test_links_of_the_readme_are_absolute() -> None:
     assert len(targets) > 10
     assert [target for target in targets if not target.startswith("https://")] == []
     pages = re.findall(re.escape(HOME) + r"(docs/[\w./]+)", text)
-    assert {"docs/guide/index.md", "docs/api/index.md"} <= set(pages)
+    assert {"docs/tutorials/index.md", "docs/guide/index.md", "docs/api/index.md"} <= set(pages)
+    pictures = re.findall(r"!\[[^\]]+\]\(" + re.escape(HOME_OF_PICTURES) + r"([\w./]+)\)", text)
+    assert len(pictures) == text.count("![") >= 1
+    assert [name for name in pictures if not (REPOSITORY / name).is_file()] == []
 
 
 def extension(name: str) -> ModuleType:
@@ -265,6 +277,48 @@ def test_the_reference_names_all_that_is_public(module: ModuleType) -> None:
     if module.__name__ in names:
         known |= set(module.__all__)
     assert set(module.__all__) - known == set()
+
+
+# What scikit-learn gives every estimator, and documents itself.
+OF_ALL_ESTIMATORS = {"get_metadata_routing", "get_params", "set_callbacks", "set_output", "set_params"}
+
+
+@pytest.fixture(scope="module")
+def shown_in_the_guide() -> set[str]:
+    """Words in the code of the guide's pages, in blocks and in lines."""
+    text = "".join(read(f"docs/{page}") for page in PAGES if page.startswith("guide/"))
+    code = re.findall(r"^```python\n.*?^```$|`[^`\n]+`", text, re.DOTALL | re.MULTILINE)
+    return set(re.findall(r"\w+", "\n".join(code)))
+
+
+@pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
+def test_the_guide_names_all_that_is_public(module: ModuleType, shown_in_the_guide: set[str]) -> None:
+    assert set(module.__all__) - shown_in_the_guide == set()
+
+
+def test_the_guide_names_all_that_a_mixture_has_and_takes(shown_in_the_guide: set[str]) -> None:
+    public = {name for name in dir(mfa_sklearn.MFA) if not name.startswith("_")}
+    requests = {name for name in public if re.fullmatch(r"set_\w+_request", name)}
+    taken = set(inspect.signature(mfa_sklearn.MFA).parameters)
+    assert (public - requests - OF_ALL_ESTIMATORS | taken) - shown_in_the_guide == set()
+
+
+def commands(text: str) -> list[list[str]]:
+    """The arguments of every command of this library in a page's blocks for a shell."""
+    found = re.findall(r"^(?:    )?(?:mfa-sklearn|python -m mfa_sklearn) ([a-z][^#\n]*)", text, re.MULTILINE)
+    return [shlex.split(line) for line in found]
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page}" for page in PAGES)])
+def test_commands_of_a_page_are_understood(page: str) -> None:
+    for arguments in commands(read(page)):
+        make_parser().parse_args(arguments)
+
+
+def test_the_guide_shows_every_command_and_every_kind_of_picture() -> None:
+    shown = commands(read("docs/guide/command_line.md"))
+    assert set(EXAMPLES) - {arguments[0] for arguments in shown} <= {"demo"}
+    assert {arguments[1] for arguments in shown if arguments[0] == "plot"} == set(KINDS)
 
 
 def test_the_design_has_a_line_for_every_module_of_the_mixture() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from atlas_cases import atlas_case
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STAGES = ("01_extract.py", "02_fit.py", "03_interpret.py", "04_visualize.py", "05_steer.py")
@@ -18,9 +21,9 @@ STAGES = ("01_extract.py", "02_fit.py", "03_interpret.py", "04_visualize.py", "0
 ELSEWHERE = {"real_encoder.py", "benchmarks", "gallery"}
 
 
-def run(script: str, folder: Path) -> str:
+def run(script: str, folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, str(EXAMPLES / script)]
+    command = [sys.executable, str(EXAMPLES / script), *arguments]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{script}\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
     return result.stdout
@@ -33,7 +36,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_example_is_tested() -> None:
     found = {path.name for path in EXAMPLES.iterdir() if not path.name.startswith(("_", "."))}
-    assert found == {*STAGES, *ELSEWHERE, "table_of_numbers.py"}
+    assert found == {*STAGES, *ELSEWHERE, "table_of_numbers.py", "atlas_picture.py"}
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium on the path")
+def test_the_picture_of_an_atlas(tmp_path: Path) -> None:
+    for package in ("playwright", "PIL", "jinja2", "vl_convert"):
+        pytest.importorskip(package)
+    from mfa_sklearn.atlas._page import render
+
+    (tmp_path / "atlas.html").write_text(render(atlas_case(6)), encoding="utf-8")
+    run("atlas_picture.py", tmp_path, "atlas.html", "atlas.png", "--region", "2")
+    width, height = struct.unpack(">II", (tmp_path / "atlas.png").read_bytes()[16:24])
+    assert width == 1280 and height > 1000
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 import mfa_sklearn
 
 PACKAGE = Path(mfa_sklearn.__file__).parent
-HEAVY = ("transformers", "transformer_lens", "matplotlib", "gguf", "vl_convert", "itables")
+HEAVY = ("transformers", "transformer_lens", "matplotlib", "gguf", "vl_convert")
 # scikit-learn itself loads pandas where it is installed, so pandas is looked for in the source only.
 OPTIONAL = (*HEAVY, "pandas", "tqdm")
 # What the modules of each folder may import from this package; "" stands for the modules at the top.

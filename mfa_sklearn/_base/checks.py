@@ -16,7 +16,6 @@ import numpy as np
 # The extra of this package that brings each package that may be missing.
 _EXTRAS = {
     "gguf": "export",
-    "itables": "atlas",
     "jinja2": "atlas",
     "markupsafe": "atlas",
     "matplotlib": "plot",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .checks import import_optional
-from .words import visible
+from .words import cut, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,6 +90,33 @@ def new_axes(
         return pyplot.subplots(n_rows, n_columns, figsize=size, layout="constrained", **options)
 
 
+def check_axes(ax: Any, n_dimensions: int = 2) -> Any:
+    """The axes that are given, or None, which stands for new ones; anything else is refused.
+
+    Raises
+    ------
+    TypeError
+        If `ax` is no single axes.
+    ValueError
+        If it is of another kind.
+    """
+    if ax is None:
+        return None
+    if not hasattr(ax, "get_figure") or not hasattr(ax, "plot"):
+        raise TypeError(f"ax is of type {type(ax).__name__}: give one matplotlib Axes, or None for a new figure")
+    if ax.name == "polar" or (ax.name == "3d") != (n_dimensions == 3):
+        needed = "one with projection='3d'" if n_dimensions == 3 else "plain ones"
+        raise ValueError(f"ax has projection {ax.name!r}: for a picture in {n_dimensions} dimensions give {needed}")
+    return ax
+
+
+def makes_room(ax: Axes) -> bool:
+    """Whether the figure of these axes makes room for what stands beside them."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine, TightLayoutEngine
+
+    return isinstance(figure_of(ax).get_layout_engine(), ConstrainedLayoutEngine | TightLayoutEngine)
+
+
 def figure_of(ax: Axes) -> Figure:
     """The whole figure that axes stand in, also where they are in a part of it."""
     figure: Any = ax.get_figure()
@@ -132,8 +159,7 @@ def shortened(name: Any, width: int = _MAX_CHARACTERS) -> str:
     >>> shortened("a token", 5)
     'a to…'
     """
-    shown = visible(name)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
+    return cut(visible(name), width)
 
 
 def share_text(share: float) -> str:

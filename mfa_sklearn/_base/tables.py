@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .annotated import given_rows
+from .words import shortened
 
 _Check = TypeVar("_Check", bound=Callable[..., Any])
 _ROWS = "rows of numbers, an array of shape (n_samples, n_features)"
-_LONGEST = 60
 
 
 def explained(check: _Check) -> _Check:
@@ -94,7 +94,7 @@ def column_fault(X: Any) -> str | None:
             if said is not None:
                 text = isinstance(value, str | bytes)
                 remedy = "encode text as numbers" if text else f"make numbers of such values ({said})"
-                seen = f"column {name!r} of X holds {_short(value)} in row {row}, which is no number"
+                seen = f"column {name!r} of X holds {shortened(value)} in row {row}, which is no number"
                 return f"{seen}: {remedy}, or leave the column out"
     return None
 
@@ -135,8 +135,3 @@ def _no_number(value: Any) -> str | None:
     except (TypeError, ValueError) as error:
         return str(error)
     return None
-
-
-def _short(value: Any) -> str:
-    seen = repr(value)
-    return seen if len(seen) <= _LONGEST else f"{seen[: _LONGEST - 1]}…"

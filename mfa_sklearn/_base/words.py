@@ -37,6 +37,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def cut(text: str, width: int) -> str:
+    """A text of at most `width` characters, with an ellipsis where something is left out.
+
+    >>> cut("a token", 5), cut("a token", 7)
+    ('a to…', 'a token')
+    """
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def shortened(value: Any, width: int = 60) -> str:
     """What `value` looks like, cut to `width` characters, for a message.
 

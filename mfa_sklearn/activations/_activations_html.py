@@ -10,7 +10,7 @@ import numpy as np
 from .._base.html import chips_html, escaped, facts_html, faint_html, framed_html, head_html, lines_html
 from .._base.origin import told
 from .._base.portable import portable_source
-from .._base.words import plural
+from .._base.words import cut, plural
 
 # Texts and rows of each that are shown, and characters of a token or label.
 _TEXTS = 5
@@ -74,5 +74,4 @@ def _end_of_text(text_index: Sequence[int] | np.ndarray | None, start: int, n_ro
 
 
 def _cut(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= _CHARACTERS else f"{text[: _CHARACTERS - 1]}…"
+    return cut("" if value is None else str(value), _CHARACTERS)

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from .._base.stored import OWN, check_unchanged, parse_json
+from .._base.words import shortened
 
 FORMAT = "mfa-sklearn activations"
 VERSION = 1
@@ -108,7 +109,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     _check_entries(manifest, _MANIFEST)
     layers, hooks = manifest["layers"], manifest["source"].get("hooks")
     if not (isinstance(hooks, list) and len(hooks) == len(layers) and all(isinstance(hook, str) for hook in hooks)):
-        raise ValueError(f"hooks={_short(hooks)} of its source must be {len(layers)} names, one per layer")
+        raise ValueError(f"hooks={shortened(hooks)} of its source must be {len(layers)} names, one per layer")
     last = 0
     for number, shard in enumerate(manifest["shards"]):
         try:
@@ -125,7 +126,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
 
 def _check_shard(shard: Any, manifest: dict[str, Any], first: int) -> None:
     if not isinstance(shard, dict):
-        raise ValueError(f"{_short(shard)} must be an object")
+        raise ValueError(f"{shortened(shard)} must be an object")
     _check_entries(shard, _PART)
     start, stop = shard["texts"]
     if start != first or not start < stop <= manifest["n_texts"]:
@@ -140,10 +141,10 @@ def _check_files(shard: dict[str, Any], manifest: dict[str, Any]) -> None:
     files = shard["files"]
     expected = file_names(shard, manifest["layers"])
     if not isinstance(files, dict) or set(files) != set(expected):
-        raise ValueError(f"files={_short(files)} must be {expected}")
+        raise ValueError(f"files={shortened(files)} must be {expected}")
     for name, entry in files.items():
         if not (isinstance(entry, dict) and is_count(entry.get("bytes")) and isinstance(entry.get(OWN), str)):
-            raise ValueError(f"{name}={_short(entry)} must have a size and a checksum")
+            raise ValueError(f"{name}={shortened(entry)} must have a size and a checksum")
     for layer in manifest["layers"]:
         check_size(shard, manifest, f"layer-{layer}.npy", files[f"layer-{layer}.npy"]["bytes"])
 
@@ -199,9 +200,4 @@ def _check_entries(content: dict[str, Any], rules: dict[str, _Rule]) -> None:
         if name not in content:
             raise ValueError(f"it has no {name!r}")
         if not fits(content[name]):
-            raise ValueError(f"{name}={_short(content[name])} must be {what}")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+            raise ValueError(f"{name}={shortened(content[name])} must be {what}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ._figures import Figures
 from ._gathered import Gathered, Options
 from ._region_facts import Teller
 from ._schema import FORMAT, VERSION, Atlas, Mixture
+from ._titles import names_of, plain_source, title_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -74,6 +74,7 @@ def atlas_data(
     against_activations : like `activations`, optional
         The same rows for the second mixture, where it is of another layer: as many, in the same order.
     title : str, optional
+        By default the number of regions, the model, its layer and its site, as far as they are known.
     names : sequence of str, optional
         What to call the mixture, or the two; by default by their layer and number of regions.
     prompts : sequence of str
@@ -138,12 +139,12 @@ def atlas_data(
     said = _Progress(check_flag("verbose", verbose))
     mixtures = _checked(mfa, activations, against, against_activations, tokens, labels, options)
     effects = [None if model is None else Effect(model, g.mfa, _prompts(prompts), method, alpha) for g in mixtures]
-    called = _names(names, mixtures)
+    called = names_of(names, mixtures)
     told = [_told(g, name, effect, said) for g, name, effect in zip(mixtures, called, effects, strict=True)]
     matches = matches_of(*mixtures) if len(mixtures) == 2 else None
     said("done")
     made_with = f"mfa-sklearn {__version__}"
-    whole = _title(mixtures[0]) if title is None else str(title)
+    whole = title_of(mixtures) if title is None else str(title)
     return Atlas(format=FORMAT, version=VERSION, title=whole, made_with=made_with, mixtures=told, matches=matches)
 
 
@@ -185,27 +186,6 @@ def _prompts(prompts: Sequence[str]) -> list[str]:
     return found
 
 
-def _names(names: Sequence[str] | None, mixtures: Sequence[Gathered]) -> list[str]:
-    """What each mixture is called."""
-    if names is not None:
-        given = [names] if isinstance(names, str) else [str(name) for name in names]
-        if len(given) != len(mixtures) or len(set(given)) < len(given):
-            raise ValueError(f"names={names!r} must be {plural(len(mixtures), 'name')}, one for each mixture")
-        return given
-    found = []
-    for g in mixtures:
-        layer = (g.source or {}).get("layer")
-        found.append(f"{'' if layer is None else f'layer {layer}, '}{plural(g.n_components, 'region')}")
-    if len(set(found)) < len(found):
-        return [f"{order}: {name}" for order, name in zip(("first", "second"), found, strict=True)]
-    return found
-
-
-def _title(g: Gathered) -> str:
-    model = (_plain_source(g.source) or {}).get("model")
-    return f"Regions of {model}" if model else "Regions of a mixture of factor analyzers"
-
-
 def _told(g: Gathered, name: str, effect: Effect | None, said: Callable[[str], None]) -> Mixture:
     """All of one mixture."""
     g.gather(said)
@@ -220,7 +200,7 @@ def _told(g: Gathered, name: str, effect: Effect | None, said: Callable[[str], N
     regions = [teller.region(k) for k in range(g.n_components)]
     return Mixture(
         name=name,
-        source=_plain_source(g.source),
+        source=plain_source(g.source),
         n_components=g.n_components,
         n_factors=int(np.shape(g.mfa.loadings_)[2]),
         n_features=int(np.shape(g.mfa.means_)[1]),
@@ -231,25 +211,9 @@ def _told(g: Gathered, name: str, effect: Effect | None, said: Callable[[str], N
         strings=teller.strings.found,
         concepts=teller.concepts,
         n_clusters=figures.n_clusters,
+        scale=g.scale,  # type: ignore[typeddict-item]
         regions=regions,
     )
-
-
-def _plain_source(source: Any) -> dict[str, Any] | None:
-    """What is known of where rows came from, without where on this machine a model lies."""
-    if source is None:
-        return None
-    found = {str(name): _plain(value) for name, value in source.items()}
-    model = found.get("model")
-    if isinstance(model, str) and PurePath(model).is_absolute():
-        found["model"] = PurePath(model).name
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
 class _Progress:

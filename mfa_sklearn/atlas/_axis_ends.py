@@ -9,6 +9,7 @@ import numpy as np
 
 from ..interpret._ends import tail_rows
 from ..interpret._over_represented import Items, OverRepresented
+from ..interpret._project import standard_deviations
 from ._gathered import Gathered
 
 # Share of a region's rows that counts as an end, and the rows that an end has at least.
@@ -58,7 +59,8 @@ class Ends:
                 for low, high in self._tails
             ]
         self._names = _column_names(g.mfa)
-        self._mean, self._deviation = _columns(g.mfa)
+        self._mean = np.asarray(g.mfa.weights_) @ np.asarray(g.mfa.means_)
+        self._deviation = standard_deviations(g.mfa)
 
     def of(self, k: int) -> list[AxisEnds]:
         """The axes of a component along which it has variance and rows."""
@@ -102,17 +104,6 @@ def _column_names(mfa: object) -> list[str]:
     names = getattr(mfa, "feature_names_in_", None)
     n_features = np.shape(mfa.means_)[1]  # type: ignore[attr-defined]
     return [f"x{d}" for d in range(n_features)] if names is None else [str(name) for name in names]
-
-
-def _columns(mfa: object) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column under the mixture, (D,) and (D,)."""
-    weights, means, W, noise = (
-        np.asarray(getattr(mfa, name), dtype=np.float64)
-        for name in ("weights_", "means_", "loadings_", "noise_variance_")
-    )
-    mean = weights @ means
-    variance = weights @ (np.square(means - mean) + np.square(W).sum(2) + np.broadcast_to(noise, means.shape))
-    return mean, np.sqrt(variance)
 
 
 def _shortened(text: str) -> str:

@@ -33,7 +33,7 @@ class Figures:
         self._total = self._distances.bhattacharyya
         self._map = component_map(gathered.mfa, self._distances, random_state=gathered.options.random_state)
         self.n_clusters = len(np.unique(self._map.clusters))
-        self._shapes, self._sharpness = component_shapes(gathered.mfa), gathered.own.sharpness
+        self._shapes, self._sharpness = component_shapes(gathered.mfa, gathered.units), gathered.own.sharpness
         self._enriched = self._purity = None
         if gathered.counted is not None:
             self._enriched = (gathered.counted.tested.q_value <= SIGNIFICANT).sum(1)

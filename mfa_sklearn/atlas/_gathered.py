@@ -12,9 +12,11 @@ from sklearn.utils import check_random_state
 from .._base.annotated import shared_fact
 from ..interpret._concepts import ConceptCounts
 from ..interpret._coordinates import Axes, OwnCoordinates
+from ..interpret._displays.facts import natural_scale
 from ..interpret._inputs import numbered, optional_fact
 from ..interpret._occurrences import Occurrences
 from ..interpret._own_rows import OwnRows
+from ..interpret._project import standard_deviations
 from ..interpret._scan import Accumulator, scan
 from ..interpret._top_tokens import TokenRanking, distinct_tokens
 from ._context import Texts, Window, varied
@@ -54,7 +56,7 @@ class Shown(NamedTuple):
     """A context to show of a component."""
 
     component: int
-    kind: str
+    kinds: tuple[str, ...]
     window: Window
 
 
@@ -76,6 +78,7 @@ class Gathered:
         found = optional_fact(X, "labels", labels)
         self.labels = found if found is not None and any(label is not None for label in found) else None
         self.texts = Texts(X, self.tokens, options.width)
+        self.scale = natural_scale(mfa, X, tokens)
 
     def gather(self, said: Callable[[str], None]) -> None:
         """Go through the rows; `said` is told what is done."""
@@ -85,7 +88,7 @@ class Gathered:
     def _scan(self, said: Callable[[str], None]) -> None:
         """Go through all rows."""
         mfa, X, options = self.mfa, self.X, self.options
-        self.own, self.axes = OwnRows(mfa, self.n_rows), Axes(mfa, n_axes=N_AXES)
+        self.own, self.axes = OwnRows(mfa, self.n_rows), Axes(mfa, n_axes=N_AXES, scale=self.units)
         places = OwnCoordinates(mfa, X, self.axes)
         self.counted = None if self.labels is None else ConceptCounts(mfa, X, self.labels)
         ranking = occurrences = None
@@ -129,6 +132,11 @@ class Gathered:
         return self.own.components
 
     @cached_property
+    def units(self) -> np.ndarray | None:
+        """What each feature is measured in where its own unit is not to settle axes and spreads, (D,)."""
+        return None if self.scale is None else standard_deviations(self.mfa)
+
+    @cached_property
     def sizes(self) -> np.ndarray:
         """How many rows each component has, (K,)."""
         return self.own.size
@@ -146,12 +154,16 @@ class Gathered:
         return np.asarray(joint - np.log(self.own.responsibility))
 
     def _contexts(self, component: int) -> list[Shown]:
-        """The contexts of a component: rows that are typical, of its tokens, and outlying."""
+        """The contexts of a component: rows that are typical, of its tokens, and outlying; each row once."""
         if not self.texts.known:
             return []
         typical, outlying = self.typical(component), self.outlying(component)
         chosen = {"typical": typical, "token": self._of_tokens(component), "outlying": outlying}
-        return [Shown(component, kind, self.texts.window(row)) for kind, rows in chosen.items() for row in rows]
+        kinds: dict[int, tuple[str, ...]] = {}
+        for kind, rows in chosen.items():
+            for row in rows:
+                kinds[int(row)] = (*kinds.get(int(row), ()), kind)
+        return [Shown(component, own, self.texts.window(row)) for row, own in kinds.items()]
 
     def typical(self, component: int) -> list[int]:
         """Rows with a high log density under the component, of different texts and tokens where there are some."""

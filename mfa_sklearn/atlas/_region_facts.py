@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .._base.words import visible
+from ..interpret._association import SIGNIFICANT
 from ..interpret._text import label_text
 from ._axis_ends import Ends
 from ._effects import Effect, Effects
@@ -16,6 +19,8 @@ from ._strings import Strings
 
 # Tokens that stand for a region.
 _N_LABEL = 3
+# The share of a region's labeled rows that a concept has at least if it is to stand for the region.
+LEAST_SHARE = 0.2
 
 
 class Teller:
@@ -39,6 +44,8 @@ class Teller:
             every = np.arange(gathered.n_components)
             self._lines = gathered.counted.by_component(every, gathered.options.n_concepts)
         self._codes = {label: number for number, label in enumerate(gathered.concepts)}
+        codes = gathered.concept_codes
+        self._labeled = 0.0 if codes is None else float(np.mean(codes >= 0))
 
     def region(self, k: int) -> Region:
         """All of one region."""
@@ -51,7 +58,7 @@ class Teller:
             component=k,
             label=self._label(k, tokens),
             size=int(g.sizes[k]),
-            concept=concepts[0]["concept"] if concepts else None,
+            concept=leading_concept(concepts, self._labeled * g.sizes[k]),
             tokens=tokens,
             concepts=concepts,
             neighbors=figures.neighbors(k),
@@ -114,7 +121,7 @@ class Teller:
         score[is_row] = np.rint(g.ordered.score(k, log_density))
         concept = -1 if g.concept_codes is None else int(g.concept_codes[window.row])
         return Context(
-            kind=shown.kind,  # type: ignore[typeddict-item]
+            kinds=list(shown.kinds),  # type: ignore[arg-type]
             row=int(window.row),
             text=None if g.texts.index is None else int(g.texts.index[window.row]),
             concept=None if concept < 0 else concept,
@@ -148,3 +155,32 @@ class Teller:
     def concepts(self) -> list[str]:
         """The names of all labels."""
         return [visible(label) for label in self._g.concepts]
+
+
+def leading_concept(concepts: Sequence[Concept], n_expected: float = 0) -> int | None:
+    """The concept that stands for a region: of those that it over-represents, the first that says enough of it.
+
+    A concept can be enriched beyond doubt and still be a few rows of a hundred; or of nearly all rows that are labeled,
+    where these are a handful of a thousand. Such a one says little of the region.
+
+    Parameters
+    ----------
+    concepts : sequence of Concept
+        Of the region, the most surprising first.
+    n_expected : float
+        How many labeled rows a region of its size has on average.
+
+    Examples
+    --------
+    >>> from mfa_sklearn.atlas._region_facts import leading_concept
+    >>> few = {"concept": 7, "count": 3, "share": 0.03, "lift": 9.0, "q_value": 1e-9}
+    >>> half = {"concept": 2, "count": 50, "share": 0.5, "lift": 2.0, "q_value": 1e-4}
+    >>> leading_concept([few, half]), leading_concept([few])
+    (2, None)
+    """
+    for concept in concepts:
+        q_value = concept["q_value"]
+        frequent = concept["share"] >= LEAST_SHARE and concept["count"] >= LEAST_SHARE * n_expected
+        if frequent and q_value is not None and q_value <= SIGNIFICANT:
+            return concept["concept"]
+    return None

@@ -59,9 +59,9 @@ class Neighbor(TypedDict):
 class Context(TypedDict):
     """A row of a region among the rows around it. Lists are of the pieces, which make a part of the text together."""
 
-    kind: Literal["typical", "token", "outlying"]
-    """A row with a high log density under the region, one with a token that it over-represents, one with a low log
-    density."""
+    kinds: list[Literal["typical", "token", "outlying"]]
+    """Why the row is shown, one reason or more: it has a high log density under the region, a token that the region
+    over-represents, a low log density. No row of a region is shown twice."""
     row: int
     """Its number in the activations."""
     text: int | None
@@ -95,7 +95,7 @@ class Histogram(TypedDict):
 
 
 class Axis(TypedDict):
-    """A principal axis of a region's subspace, numbered from 0 by the variance along it."""
+    """A principal axis of a region's subspace, numbered from 0 by the variance along it; see `Mixture.scale`."""
 
     axis: int
     share: float
@@ -166,9 +166,9 @@ class Region(TypedDict):
     sharpness: float | None
     """Mean responsibility for these rows, 0 to 1."""
     spread: float
-    """Root of the trace of its covariance, in the unit of the activations."""
+    """Root of the trace of its covariance, in the unit of the activations or in `Mixture.scale`."""
     dimension: float
-    """Participation ratio of its covariance."""
+    """Participation ratio of its covariance, as it is in `Mixture.scale`."""
     factors_90: int
     """Principal axes that carry 90 % of the modeled variance."""
     purity: float | None
@@ -181,7 +181,9 @@ class Region(TypedDict):
     cluster: int
     """From 0."""
     concept: int | None
-    """The label that it over-represents most."""
+    """The label that stands for it: the one that it over-represents most of those that are enriched (a q value of at
+    most 0.05) and have at least a fifth of its labeled rows, or of as many as a region of its size has on average if it
+    has fewer; None if there is no such one."""
     tokens: list[Token]
     concepts: list[Concept]
     neighbors: list[Neighbor]
@@ -216,6 +218,10 @@ class Mixture(TypedDict):
     strings: list[str]
     concepts: list[str]
     n_clusters: int
+    scale: Literal["columns"] | None
+    """What principal axes, their shares, spread and dimension are measured in: "columns" where each column counts in
+    its standard deviation under the whole mixture, as in tables whose columns have different units; None for the rows'
+    own unit."""
     regions: list[Region]
 
 

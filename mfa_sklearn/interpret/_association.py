@@ -44,9 +44,11 @@ def group_test(regions: np.ndarray, codes: np.ndarray, groups: np.ndarray, n_reg
         The rows' regions, labels (-1 where there is none: such rows are left out) and groups.
     n_regions, n_labels : int
     """
-    known = codes >= 0
+    known = np.flatnonzero(codes >= 0)
     _, group = np.unique(groups[known], return_inverse=True)
-    reaches, has = (_incidence(group, of[known], width) for of, width in ((regions, n_regions), (codes, n_labels)))
+    spoken = known[_speaking_rows(group, codes[known])]
+    group = group if len(spoken) == len(known) else np.arange(len(spoken))
+    reaches, has = (_incidence(group, of[spoken], width) for of, width in ((regions, n_regions), (codes, n_labels)))
     both = (reaches.T @ has).toarray()
     reached, labeled = (np.asarray(table.sum(0)).ravel() for table in (reaches, has))
     p_value = np.ones(both.shape)
@@ -59,6 +61,20 @@ def group_test(regions: np.ndarray, codes: np.ndarray, groups: np.ndarray, n_reg
     if reached.any():
         q_value[reached > 0] = false_discovery_control(p_value[reached > 0].ravel()).reshape(-1, n_labels)
     return GroupTest(both, reached, p_value, q_value)
+
+
+def _speaking_rows(group: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The rows that speak for the groups (0, 1, ...): all, or one of each where labels differ inside a group.
+
+    A long text would have more labels and reach more regions than a short one, and so seem to tie each to each. The
+    row is drawn, always the same.
+    """
+    some_label = np.empty(int(group.max(initial=-1)) + 1, dtype=codes.dtype)
+    some_label[group] = codes
+    if (some_label[group] == codes).all():
+        return np.arange(len(group))
+    drawn = np.random.RandomState(0).permutation(len(group))
+    return drawn[np.unique(group[drawn], return_index=True)[1]]
 
 
 def _incidence(group: np.ndarray, of: np.ndarray, width: int) -> sparse.csr_array:

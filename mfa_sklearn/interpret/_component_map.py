@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.cluster.hierarchy import fcluster
 from sklearn.manifold import TSNE, ClassicalMDS, trustworthiness
+from sklearn.utils import check_random_state
 from sklearn.utils.extmath import svd_flip
 
-from .._base.checks import check_count, import_optional
+from .._base.checks import check_choice, check_count, import_optional
 from ._distances import ComponentDistances, component_distances
 from ._inputs import check_mixture
-from ._tree import component_tree, square_distances
+from ._tree import METHODS, component_tree, square_distances
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ _MOST_CLUSTERS = 20
 _JUDGED = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ComponentMap:
     """Components as points of a plane; `component_map` makes it.
 
@@ -122,6 +123,8 @@ def component_map(
     """
     n_components = check_mixture(mfa)
     count = _check_clusters(n_clusters, n_components)
+    check_choice("method", method, METHODS)
+    check_random_state(random_state)
     matrix = square_distances(component_distances(mfa) if distances is None else distances)
     if len(matrix) != n_components:
         raise ValueError(f"distances are between {len(matrix)} components, but the mixture has {n_components}")

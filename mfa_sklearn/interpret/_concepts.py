@@ -82,11 +82,11 @@ def top_concepts(
     as a p-value.
 
     The test counts groups (texts) instead of rows. A group reaches a component if that is the most probable one of any
-    of its labeled rows, whatever `counts` is, and has the labels of all its rows. `p_value` is the probability that at
-    least as many groups would have both if labels were dealt out to groups at random (`concept_enrichment`, which makes
-    the same test for any other regions). `q_value` is the Benjamini-Hochberg adjusted p-value over all labels and all
-    components that a labeled row is of, whichever are listed: of the lines with ``q_value <= 0.05``, 5 % are expected
-    to be there by chance.
+    of its labeled rows, whatever `counts` is; where labels differ inside a group, one row speaks for each. `p_value` is
+    the probability that at least as many groups would have both if labels were dealt out to groups at random
+    (`concept_enrichment`, which makes the same test for any other regions, says more). `q_value` is the
+    Benjamini-Hochberg adjusted p-value over all labels and all components that a group reaches, whichever are listed:
+    of the lines with ``q_value <= 0.05``, 5 % are expected to be there by chance.
 
     See Also
     --------

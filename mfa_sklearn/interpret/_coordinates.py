@@ -25,6 +25,8 @@ class Axes:
     axes : {"principal", "factors"}
     n_axes : int, optional
         How many of each component are wanted; by default all.
+    scale : ndarray of shape (D,), optional
+        The unit of each feature in which principal axes and shares are taken, see `project`.
 
     Attributes
     ----------
@@ -33,10 +35,12 @@ class Axes:
     rotations : ndarray of shape (K, q, n_axes)
         From factor scores to coordinates.
     shares : ndarray of shape (K, n_axes)
-        Of the variance that the factors model, ``tr(W W^T)``; 0 for a component without factors.
+        Of the variance that the factors model, ``tr(W W^T)`` in these units; 0 for a component without factors.
     """
 
-    def __init__(self, mfa: Any, axes: str = "principal", n_axes: int | None = None) -> None:
+    def __init__(
+        self, mfa: Any, axes: str = "principal", n_axes: int | None = None, scale: np.ndarray | None = None
+    ) -> None:
         check_choice("axes", axes, AXES)
         n_components, n_features, n_factors = np.shape(mfa.loadings_)
         width = n_factors if n_axes is None else min(n_axes, n_factors)
@@ -45,12 +49,12 @@ class Axes:
         self.rotations = np.zeros((n_components, n_factors, width))
         self.shares = np.zeros((n_components, width))
         for k, loadings in enumerate(np.asarray(mfa.loadings_, dtype=np.float64) if width else ()):
-            rotation, directions = component_axes(loadings, axes)
+            rotation, directions = component_axes(loadings, axes, scale)
             scaled = loadings / noise[k][:, None]
             gain = np.linalg.solve(np.eye(n_factors) + loadings.T @ scaled, scaled.T)
             self.rotations[k] = rotation[:, :width]
             self.gains[k] = self.rotations[k].T @ gain
-            energy = np.square(directions).sum(0)
+            energy = np.square(directions if scale is None else directions / scale[:, None]).sum(0)
             self.shares[k] = energy[:width] / max(energy.sum(), np.finfo(float).tiny)
 
     @property

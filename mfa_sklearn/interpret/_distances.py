@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..mixture import MFA
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ComponentDistances:
     """Distances between components; `component_distances` makes it.
 
@@ -45,8 +45,13 @@ class ComponentDistances:
     others: np.ndarray
     mean: np.ndarray
     covariance: np.ndarray
-    _first: Gaussians = field(repr=False, compare=False)
-    _second: Gaussians | None = field(repr=False, compare=False, default=None)
+    _first: Gaussians = field(repr=False)
+    _second: Gaussians | None = field(repr=False, default=None)
+
+    @property
+    def of_two(self) -> bool:
+        """Whether the columns are components of another mixture than the lines."""
+        return self._second is not None
 
     @property
     def bhattacharyya(self) -> np.ndarray:
@@ -64,7 +69,7 @@ class ComponentDistances:
         return len(self.components)
 
     def __repr__(self) -> str:
-        what = "of one mixture" if self._second is None else "of two mixtures"
+        what = "of two mixtures" if self.of_two else "of one mixture"
         return f"ComponentDistances({len(self.components)} x {len(self.others)} components {what})"
 
     def to_frame(self) -> pd.DataFrame:
@@ -73,8 +78,7 @@ class ComponentDistances:
         Columns: component, other, mean, covariance, bhattacharyya, overlap, symmetric_kl.
         """
         pd = import_optional("pandas", "ComponentDistances.to_frame")
-        own = self._second is None
-        pairs = np.triu_indices(len(self), 1) if own else tuple(np.indices(self.mean.shape).reshape(2, -1))
+        pairs = tuple(np.indices(self.mean.shape).reshape(2, -1)) if self.of_two else np.triu_indices(len(self), 1)
         names = ("mean", "covariance", "bhattacharyya", "overlap", "symmetric_kl")
         columns = {"component": self.components[pairs[0]], "other": self.others[pairs[1]]}
         table = pd.DataFrame({**columns, **{name: getattr(self, name)[pairs] for name in names}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def factor_ends(
     """
     pd = import_optional("pandas", "factor_ends")
     n_components = check_mixture(mfa)
-    if not 0 < fraction <= 0.5:
+    if not isinstance(fraction, Real) or not 0 < fraction <= 0.5:
         raise ValueError(f"fraction={fraction!r} is the share of a component's rows at one end: give one in (0, 0.5]")
     for name, value in (("n_rows", n_rows), ("n_tokens", n_tokens), ("n_concepts", n_concepts)):
         check_count(name, value)

@@ -42,9 +42,9 @@ def concept_enrichment(regions: ArrayLike, labels: ArrayLike, groups: ArrayLike 
 
         * region, label;
         * count, size, share, base_rate, lift, llr: of rows, as of `top_concepts`;
-        * groups: groups with the label that reach the region, and reached: groups that reach it;
+        * groups: groups with the label that reach the region, and reached: groups that reach it, see Notes;
         * p_value: probability of at least as many groups by chance;
-        * q_value: `p_value` adjusted for all lines of the table.
+        * q_value: `p_value` adjusted for all lines of regions that a group reaches.
 
     Raises
     ------
@@ -65,9 +65,12 @@ def concept_enrichment(regions: ArrayLike, labels: ArrayLike, groups: ArrayLike 
         P(x) = C(m, x) C(G - m, n - x) / C(G, n)
 
     and `p_value` is the upper tail from the x that was found (Fisher's exact test, one-sided). That holds for regions
-    that were fitted on the same rows too, as long as no labels were used. Where labels differ inside a group, its
-    whole set of labels is exchanged: a label that nearly all groups have (a part of speech) cannot be enriched in this
-    sense, and rows must be their own groups if each is to count, at the price of taking them as independent.
+    that were fitted on the same rows too, as long as no labels were used.
+
+    Where labels differ inside any group (parts of speech in a text), one labeled row speaks for each group, drawn at
+    random and always the same: `groups` and `reached` then count those rows. All rows of a group would not do, for a
+    long text has more labels and reaches more regions than a short one, which ties each to each. A label of few rows
+    is hardly ever drawn; rows must be their own groups if each is to count, at the price of taking them as independent.
 
     `q_value` is that of Benjamini and Hochberg (J. R. Stat. Soc. B 57, 1995): of the lines with ``q_value <= 0.05``,
     5 % at most are expected to be there by chance if the tests are independent or depend positively on each other.
@@ -93,7 +96,7 @@ def concept_enrichment(regions: ArrayLike, labels: ArrayLike, groups: ArrayLike 
     tested = group_test(numbers, codes, row_groups(rows, groups, _ASKER), len(names), len(found))
     flat = numbers[codes >= 0] * len(found) + codes[codes >= 0]
     count = np.bincount(flat, minlength=tested.groups.size).reshape(tested.groups.shape)
-    region, label = np.nonzero(np.broadcast_to(tested.reached[:, None] > 0, count.shape))
+    region, label = np.nonzero(np.broadcast_to(count.any(1, keepdims=True), count.shape))
     table = lines_of(count, tested, region, label)
     table.insert(0, "label", found[label])
     table.insert(0, "region", names[region])

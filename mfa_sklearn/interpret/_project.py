@@ -27,7 +27,7 @@ AXES = ("factors", "principal")
 _BLOCK = 16_384
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Projection:
     """Rows of one component in its subspace; `project` makes it.
 

@@ -10,7 +10,7 @@ import numpy as np
 _MOST = 0.9
 
 
-def component_shapes(mfa: Any) -> dict[str, np.ndarray]:
+def component_shapes(mfa: Any, scale: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Spread and dimension of all components, in closed form; `describe_components` says what they are.
 
     With ``S = W W^T + Psi``, of which no entry is computed, ::
@@ -20,6 +20,12 @@ def component_shapes(mfa: Any) -> dict[str, np.ndarray]:
 
     in Frobenius norms, W_d being row d of W.
 
+    Parameters
+    ----------
+    mfa : fitted MFA
+    scale : ndarray of shape (D,), optional
+        The unit of each feature to measure in, see `project`; by default its own.
+
     Returns
     -------
     dict of str to ndarray of shape (K,)
@@ -27,6 +33,8 @@ def component_shapes(mfa: Any) -> dict[str, np.ndarray]:
     """
     loadings = np.asarray(mfa.loadings_, dtype=np.float64)
     noise = np.broadcast_to(np.asarray(mfa.noise_variance_, dtype=np.float64), loadings.shape[:2])
+    if scale is not None:
+        loadings, noise = loadings / scale[:, None], noise / np.square(scale)
     squares = np.square(loadings).sum(2)
     gram = loadings.mT @ loadings
     trace = squares.sum(1) + noise.sum(1)

@@ -147,8 +147,11 @@ def describe_components(
     """
     pd = import_optional("pandas", "describe_components")
     n_components = check_mixture(mfa)
-    _check_counts(context, n_concepts=n_concepts, n_rows=n_rows, n_contexts=n_contexts)
+    counts = {"n_tokens": n_tokens, "n_concepts": n_concepts, "n_rows": n_rows, "n_contexts": n_contexts}
+    _check_counts(context, **counts)
     X = as_rows(activations, mfa)
+    if groups is not None:
+        optional_fact(X, "groups", groups)
     own = OwnRows(mfa, len(X))
     parts: list[_TokenPart | _ConceptPart | _PlacePart] = [
         *_TokenPart.of(mfa, X, tokens, n_contexts, context, (score, aggregate, n_tokens), stop_tokens),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from .._base.words import plural, visible
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -41,12 +43,18 @@ def format_components(table: pd.DataFrame) -> str:
             f"table must be what describe_components returns, got {type(table).__name__}: call "
             "describe_components(mfa, X) first"
         )
-    return "\n\n".join("\n".join(_block(component, line.to_dict())) for component, line in table.iterrows())
+    # Not line by line: a line of pandas is of one type, which makes 75.0 of 75 where others are no whole numbers.
+    lines = zip(table.index, table.to_dict("records"), strict=True)
+    return "\n\n".join("\n".join(_block(component, line)) for component, line in lines)
 
 
 def _block(component: Any, line: dict[str, Any]) -> Iterator[str]:
     """The lines of one component; those of what is not known are left out."""
     known = {name: value for name, value in line.items() if not _is_empty(value)}
+    if "concept" in known:
+        known["concept"] = visible(known["concept"])
+    if "factors_90" in known:
+        known["factors_90"] = plural(known["factors_90"], "factor")
     numbers = [text.format(**known) for name, text in _NUMBERS.items() if name in known]
     yield ", ".join([f"component {component}: {numbers[0]}" if numbers else f"component {component}", *numbers[1:]])
     for head, value in _texts(known):
@@ -60,7 +68,7 @@ _NUMBERS = {
     "sharpness": "sharpness {sharpness:.3g}",
     "spread": "spread {spread:.3g}",
     "dimension": "dimension {dimension:.3g}",
-    "factors_90": "{factors_90} factors for 90 %",
+    "factors_90": "{factors_90} for 90 %",
 }
 _ENRICHED = {
     "concept": "{concept}:",

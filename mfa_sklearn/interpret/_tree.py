@@ -59,8 +59,14 @@ def component_tree(distances: ComponentDistances | ArrayLike, method: str = "ave
 def square_distances(distances: ComponentDistances | ArrayLike) -> np.ndarray:
     """Distances among the components of one mixture, (K, K), checked."""
     if isinstance(distances, ComponentDistances):
+        if distances.of_two:
+            raise ValueError("distances must be of one mixture, with itself: these are between two")
         distances = distances.bhattacharyya
-    matrix = np.asarray(distances, dtype=np.float64)
+    try:
+        matrix = np.asarray(distances, dtype=np.float64)
+    except (TypeError, ValueError):
+        kind = type(distances).__name__
+        raise TypeError(f"distances must be what component_distances(mfa) returns, or a matrix; got {kind}") from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(
             f"distances must be a square matrix, among the components of one mixture; got shape {matrix.shape}"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -329,3 +331,22 @@ class FittedMixture:
         cov = factorize(params.loadings[k : k + 1], params.noise_variance[k % len(params.noise_variance)][None])
         basis = to_numpy(cov.basis[0])
         return np.diag(1 / to_numpy(cov.noise_variance[0])) - basis @ basis.T
+
+
+def fitted_mixture(estimator: Any) -> Any:
+    """The fitted mixture that was handed over, or the best one of a search.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    NotFittedError
+    """
+    if isinstance(estimator, Pipeline):
+        raise TypeError("expected a fitted MFA, got a Pipeline; pass its last step, pipe[-1], and the rows it sees")
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+    found = getattr(estimator, "best_estimator_", estimator)
+    if not isinstance(found, FittedMixture):
+        raise TypeError(f"expected a fitted MFA, got {type(estimator).__name__}")
+    return found

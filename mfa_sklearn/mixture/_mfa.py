@@ -13,18 +13,16 @@ from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from .._base.annotated import given_rows, shared_fact
-from .._base.devices import to_numpy
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
-from ._fit.loop import FitResult, Step, run
-from ._fit.problem import Problem, pose
+from ._fit.loop import FitResult, run
+from ._fit.problem import pose
 from ._fit.progress import Progress
+from ._learned import LearnedAttributes, progress_report
 from ._mixture_html import DisplayMethods
-from ._model.params import MFAParams
-from ._model.rotation import rotate
 from ._persistence import PersistenceMethods
 from ._shortcomings import warn_of
 from ._solvers import previous_params, solver_from, starting_params
@@ -39,15 +37,13 @@ if TYPE_CHECKING:
 
     from .._base.annotated import RowSource
 
-# EM nears a noise variance of zero ever more slowly; below this share of the feature's variance it is on its way there.
-_HEYWOOD_SHARE = 1e-4
-
 
 class MFA(
     CodeMethods,
     ConditionalMethods,
     PersistenceMethods,
     DisplayMethods,
+    LearnedAttributes,
     DensityMixin,
     TransformerMixin,
     BaseEstimator,
@@ -171,7 +167,7 @@ class MFA(
         What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
         of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
     n_samples_seen_ : int
-        Rows fitted on; with `partial_fit`, of all batches.
+        Rows fitted on; with `partial_fit`, of all batches; 0 for a mixture made from parameters.
     component_tokens_ : dict of int to list of str, or None
         Of the ten heaviest components, the tokens that they have more often than the others: in a sample of 4,096 rows,
         if these carry tokens and no `partial_fit` has gone on since. For notebooks; `top_tokens` looks at all rows.
@@ -193,7 +189,6 @@ class MFA(
     (178, 3)
     """
 
-    _stream: Stream | None = None
     _progress: Progress | None = None
     _interrupted = False  # whether the last fit was ended by the keyboard
     # scikit-learn's set_output wraps what the class itself defines.
@@ -327,7 +322,7 @@ class MFA(
         for attempt in range(1 if goes_on else self.n_init):
             params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
             solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
-            result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
+            result = run(solver, monitor, self.max_iter, progress_report(self.verbose, attempt, problem.log_scale))
             if best is None or best.better(result) is result:
                 best, progress = result, Progress.of(self, solver, monitor, problem)
             if result.interrupted:
@@ -342,40 +337,6 @@ class MFA(
         self.component_tokens_ = over_represented_tokens(self, X, weights.places)
         warn_of(self, best)
         return self
-
-    def _report(self, attempt: int, log_scale: float) -> Any:
-        def report(n_iter: int, step: Step) -> None:
-            if self.verbose and n_iter % int(self.verbose) == 0:
-                bound = step.bound - log_scale
-                print(f"[MFA] start {attempt + 1}, iteration {n_iter}: {bound:.6f} nats per row {step.note}".rstrip())
-
-        return report
-
-    def _keep(self, result: FitResult, problem: Problem, source: Any) -> None:
-        log_scale = problem.log_scale
-        self._set_params_from(problem.conditioner.outward(result.params))
-        self.lower_bound_ = result.bound - log_scale
-        self.log_prior_ = result.log_prior
-        self.lower_bounds_ = [bound - log_scale for bound in result.bounds]
-        self.history_ = {"temperature": result.temperatures, "step": result.kinds}
-        self.n_iter_ = result.n_iter
-        self.converged_ = result.converged
-        self.n_reseeded_ = result.reseeded
-        at_floor = to_numpy(result.params.noise_variance <= max(_HEYWOOD_SHARE, 1.000001 * self.noise_floor))
-        self.heywood_ = at_floor[0] if self.noise == "shared" else at_floor
-        self.source_ = source
-        self._stream = Stream(problem.conditioner.outward(result.params), problem.weight)
-
-    def _set_params_from(self, params: MFAParams) -> None:
-        common = self._structure.common_loadings
-        loadings = rotate(params.loadings, params.noise_variance, self.rotation, common)
-        # In single precision they sum to one only to its rounding.
-        self.weights_ = to_numpy(params.log_weights.double().softmax(0))
-        self.means_ = to_numpy(params.means)
-        self.loadings_ = to_numpy(loadings.contiguous())
-        noise = to_numpy(params.noise_variance)
-        self.noise_variance_ = noise[0] if self.noise == "shared" else noise
-        self.n_components_, _, self.n_factors_ = self.loadings_.shape
 
     @fit_context(prefer_skip_nested_validation=True)
     @isolated

@@ -45,9 +45,9 @@ class DisplayMethods(FittedMixture):
 def fit_facts(mfa: Any) -> list[tuple[str, str]]:
     """What was fitted on what, as names and words."""
     n_components, n_features, n_factors = mfa.loadings_.shape
-    rows = getattr(mfa, "n_samples_seen_", None)
+    rows = getattr(mfa, "n_samples_seen_", 0)
     features = plural(n_features, "feature")
-    facts = [("fitted on", features if rows is None else f"{plural(rows, 'row')} of {features}")]
+    facts = [("fitted on", f"{plural(rows, 'row')} of {features}" if rows else features)]
     if getattr(mfa, "source_", None):
         facts.append(("from", told(portable_source(mfa.source_))))
     sharing = "shared by all components" if mfa.noise == "shared" else "of each component"

@@ -66,7 +66,7 @@ class PersistenceMethods(FittedMixture):
         Returns
         -------
         MFA
-            Fitted, but without a history: no ``lower_bound_``, and ``n_iter_`` is 0.
+            Fitted, but without a history: no ``lower_bound_``, and ``n_iter_`` and ``n_samples_seen_`` are 0.
 
         Raises
         ------
@@ -96,6 +96,8 @@ class PersistenceMethods(FittedMixture):
             "converged_": False,
             "n_reseeded_": 0,
             "noise_prior_": 0.0,
+            "n_samples_seen_": 0,
+            "component_tokens_": None,
         }
         learned = {f"{name}_": value for name, value in arrays.items()}
         at_floor = {"heywood_": np.zeros_like(arrays["noise_variance"], dtype=bool)}

@@ -258,8 +258,10 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         )
         if self.criterion == "likelihood":
             table["likelihood"], table["likelihood_std"] = found["mean_test_score"], found["std_test_score"]
-            # Of the mean: the deviation is that of scikit-learn, which divides by the number of splits.
-            table["likelihood_sem"] = table["likelihood_std"] / np.sqrt(max(self.n_splits_ - 1, 1))
+            # Of the mean: the deviation is that of scikit-learn, which divides by the number of splits. One split tells
+            # nothing of it.
+            others = self.n_splits_ - 1 or np.nan
+            table["likelihood_sem"] = table["likelihood_std"] / np.sqrt(others)
             table["train_likelihood"] = found["mean_train_score"]
         else:
             names = ("log_likelihood", "aic", "bic", "icl")

@@ -41,10 +41,12 @@ def over_represented_tokens(mfa: Any, X: Any, places: np.ndarray | None = None) 
     sample = X[_spread(X.shape[0] if places is None else places)]
     names, codes = np.unique(np.asarray(row_fact(sample, "tokens")).astype(str), return_inverse=True)
     heaviest = np.argsort(-mfa.weights_, kind="stable")[:_COMPONENTS]
-    counts = np.zeros((len(mfa.weights_), len(names)))
-    np.add.at(counts, (mfa.predict(sample), codes), 1)
-    own = counts[heaviest]
-    size, frequency = np.broadcast_arrays(own.sum(1, keepdims=True), counts.sum(0))
+    rank = np.full(len(mfa.weights_), -1)
+    rank[heaviest] = np.arange(len(heaviest))
+    of = rank[mfa.predict(sample)]
+    own = np.zeros((len(heaviest), len(names)))
+    np.add.at(own, (of[of >= 0], codes[of >= 0]), 1)
+    size, frequency = np.broadcast_arrays(own.sum(1, keepdims=True), np.bincount(codes).astype(float))
     ratios = log_likelihood_ratio(own, size, frequency, float(len(codes)))
     best = np.argsort(-ratios, axis=1, kind="stable")[:, :_TOKENS]
     return {

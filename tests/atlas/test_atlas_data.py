@@ -82,8 +82,12 @@ def test_kinds_of_contexts(told: Any, mfa: MFA, rows: ActivationArray, log_densi
             assert assigned[context["row"]] == k
             assert context["log_density"] == pytest.approx(log_density[context["row"], k], abs=0.01)
         listed = {told["strings"][token["token"]] for token in region["tokens"]}
-        of_tokens = {rows.tokens[c["row"]] for c in region["contexts"] if c["kind"] == "token"}
+        of_tokens = {rows.tokens[c["row"]] for c in region["contexts"] if "token" in c["kinds"]}
         assert of_tokens == listed
+        shown = [context["row"] for context in region["contexts"]]
+        assert len(shown) == len(set(shown))
+        for kind in ("typical", "outlying"):
+            assert sorted(c["row"] for c in region["contexts"] if kind in c["kinds"]) == sorted(region[kind])
 
 
 def test_pieces_of_a_context_are_a_part_of_its_text(told: Any, rows: ActivationArray) -> None:
@@ -169,7 +173,7 @@ def test_how_much_is_told(mfa: MFA, rows: ActivationArray) -> None:
     few = atlas_data(mfa, rows, n_tokens=1, n_contexts=1, context=0, n_points=20)["mixtures"][0]
     for region in few["regions"]:
         assert len(region["tokens"]) <= 1 and len(region["scatter"]["x"]) <= 20
-        assert sum(context["kind"] == "token" for context in region["contexts"]) == len(region["tokens"])
+        assert sum("token" in context["kinds"] for context in region["contexts"]) == len(region["tokens"])
         assert all(sum(v >= 0 for v in context["responsibility"]) == 1 for context in region["contexts"])
 
 
@@ -193,11 +197,9 @@ def test_what_is_known_of_rows_in_one_place_holds_in_the_other(mfa: MFA, rows: A
     assert first == second and all(first)
 
 
-def test_names_and_titles(mfa: MFA, rows: ActivationArray, told: Any) -> None:
+def test_given_names_and_titles(mfa: MFA, rows: ActivationArray, told: Any) -> None:
     assert told["name"] == "layer 3, 4 regions" and told["source"]["model"] == "tiny"
-    data = atlas_data(mfa, rows, against=mfa)
-    assert data["title"] == "Regions of tiny"
-    assert [m["name"] for m in data["mixtures"]] == ["first: layer 3, 4 regions", "second: layer 3, 4 regions"]
+    assert atlas_data(mfa, rows)["title"] == "4 regions of tiny, layer 3, residual"
     named = atlas_data(mfa, rows, title="<b>", names=["one"])
     assert (named["title"], named["mixtures"][0]["name"]) == ("<b>", "one")
 

@@ -7,15 +7,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from atlas_cases import HOSTILE, atlas_case
+from atlas_data_cases import known_mixture, rows_of_texts
 from browser_cases import COLOR, OVERLAPS, contrast, luminance
 
 pytest.importorskip("jinja2", reason="the extra 'atlas' is not installed")
 pytest.importorskip("vl_convert", reason="the extra 'atlas' is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+from mfa_sklearn import ActivationArray, write_atlas  # noqa: E402
 from mfa_sklearn.atlas._page import render  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
@@ -72,7 +76,7 @@ def opened(browser: Any, files: dict[str, Path]) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert complaints == []
-    assert {request.partition("#")[0] for request in requests if request != "data:,"} <= {
+    assert {unquote(request.partition("#")[0]) for request in requests if request != "data:,"} <= {
         f"file://{path}" for path in files.values()
     }
 
@@ -133,15 +137,15 @@ def test_from_the_table_to_a_region_to_its_neighbor_and_back(opened: Open) -> No
     page = opened("plain", "#/table")
     page.locator("#search").fill("concept 3")
     page.locator("tbody th").get_by_role("link", name="Region 3", exact=True).click()
-    assert page.locator("h1").inner_text().startswith("Region 3")
+    page.locator("h1", has_text="Region 3").wait_for()
     assert page.title().startswith("Region 3") and page.title().endswith("Made-up regions")
     assert page.evaluate("document.activeElement.tagName") == "H1"
     page.locator("section", has_text="Neighbors").get_by_role("link").first.click()
-    assert page.locator("h1").inner_text().startswith("Region 4")
+    page.locator("h1", has_text="Region 4").wait_for()
     page.go_back()
-    assert page.locator("h1").inner_text().startswith("Region 3")
+    page.locator("h1", has_text="Region 3").wait_for()
     page.go_back()
-    assert page.locator("h1").inner_text() == "All regions"
+    page.locator("h1", has_text="All regions").wait_for()
     assert page.locator("#search").input_value() == "concept 3" and len(shown(page)) < 12
 
 
@@ -159,6 +163,8 @@ def test_a_region_shows_all_that_is_known_of_it(opened: Open) -> None:
         "Steering",
     }
     assert page.locator("mark").count() == 6
+    assert page.get_by_text("also of a distinguishing token").count() == 1
+    assert "Concept: concept 3, 50.0" in page.locator(".lead").first.inner_text()
     before = page.locator(".context .t").evaluate_all("all => all.map(one => one.style.getPropertyValue('--shade'))")
     page.get_by_role("radio", name="score").check()
     after = page.locator(".context .t").evaluate_all("all => all.map(one => one.style.getPropertyValue('--shade'))")
@@ -191,6 +197,10 @@ def test_the_map_opens_regions_and_shows_what_was_found(opened: Open) -> None:
         "marks => [...document.querySelectorAll(marks)].filter(m => m.getAttribute('fill-opacity') > .5).length === 1",
         arg=".chart .mark-symbol path",
     )
+    assert page.locator(".legend li").count() == 9  # concepts
+    assert "at least a fifth of its labeled rows" in page.locator(".map").inner_text()
+    page.get_by_label("Color by").select_option(label="cluster")
+    page.locator(".chart[data-drawn]").wait_for()
     assert page.locator(".legend li").count() == 5
     page.get_by_label("Color by").select_option(label="spread")
     page.locator(".chart[data-drawn]").wait_for()
@@ -217,6 +227,37 @@ def test_labels_of_the_map_stand_apart(opened: Open) -> None:
     seen.append(page.evaluate(OVERLAPS))
     assert all(shown > 3 and overlaps == 0 for shown, overlaps in seen), seen
     assert seen[3] == seen[0]
+
+
+def test_equal_places_do_not_hide_each_other_on_a_narrow_map(browser: Any, tmp_path: Path) -> None:
+    data = atlas_case(20)
+    for region in data["mixtures"][0]["regions"][2:]:
+        region |= {"x": 0.5, "y": 0.5, "size": 40}
+    (tmp_path / "atlas.html").write_text(render(data), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(f"file://{tmp_path}/atlas.html")
+    page.locator(".chart[data-drawn]").wait_for()
+    places = page.locator(".chart .mark-symbol path").evaluate_all(
+        "marks => marks.map(mark => mark.getBoundingClientRect()).map(box => [box.x + box.width, box.y + box.height])"
+    )
+    page.close()
+    middle = np.array(places)[:, None] - np.array(places)
+    assert (np.hypot(*middle.T) + 99 * np.eye(20)).min() > 3
+
+
+def test_a_concept_that_stands_for_no_region_is_faint(browser: Any, tmp_path: Path) -> None:
+    data = atlas_case(6)
+    for region in data["mixtures"][0]["regions"][:2]:
+        region["concept"] = None
+    (tmp_path / "atlas.html").write_text(render(data), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(f"file://{tmp_path}/atlas.html")
+    page.locator(".chart[data-drawn]").wait_for()
+    assert page.locator("td .weak").count() == 2
+    assert "none 2" in page.locator(".map .legend").inner_text().replace("\n", " ")
+    go(page, "#/region/1")
+    page.get_by_text("No concept stands for this region").wait_for()
+    page.close()
 
 
 def test_two_mixtures_side_by_side(opened: Open) -> None:
@@ -290,6 +331,47 @@ def test_hostile_strings_are_shown_and_do_nothing(opened: Open) -> None:
         "zero\\u200bwidth",
     ):
         assert text in seen
+    assert not set(seen) & set("\u202e\u2066\u200b\x00")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of rows and mixtures in which every string tries to do harm, by the way that users take.
+
+    Tokens and labels with halves of characters are refused, so these stand in texts, names and the model's site.
+    """
+    signs = np.array([sign for sign in HOSTILE if sign != HOSTILE[8]], dtype=object)
+    mfa = known_mixture(source_={"model": HOSTILE[0], "layer": HOSTILE[2], "site": HOSTILE[8]})
+    rows = rows_of_texts(mfa, 60, vocabulary=signs, concepts=signs[:6])
+    assert rows.texts is not None
+    shared = {**rows.shared, "texts": tuple(f"{text} {HOSTILE[8]}" for text in rows.texts)}
+    rows = ActivationArray(np.asarray(rows), rows=rows.rows, shared=shared)
+    path = tmp_path_factory.mktemp("written") / "<b onclick=x> 'quoted'.html"
+    return write_atlas(mfa, rows, path, against=known_mixture(seed=3), names=[HOSTILE[1], HOSTILE[8]])
+
+
+def test_hostile_rows_become_a_page_that_does_no_harm(opened: Open, files: dict[str, Path], written: Path) -> None:
+    files["written"] = written
+    page, seen = opened("written"), ""
+    for address in ("#/", "#/table", *(f"#/region/{k}" for k in range(4)), "#/second/region/0", "#/compare"):
+        go(page, address)
+        page.locator("h1").wait_for(state="attached")
+        page.wait_for_timeout(150)
+        seen += page.title() + page.locator("body").inner_text()
+        assert page.locator("body :is(img, svg[onload], iframe, object, [onload], [onerror], [onclick])").count() == 0
+        assert page.locator("script").count() == 3
+    assert page.evaluate("window.harmed") is None
+    for text in (
+        HOSTILE[0],
+        HOSTILE[1],
+        HOSTILE[2],
+        HOSTILE[4],
+        HOSTILE[10],
+        HOSTILE[12],
+        "\\u202egnp.exe",
+        "half \\ud83d",
+    ):
+        assert text in seen, text
     assert not set(seen) & set("\u202e\u2066\u200b\x00")
 
 
@@ -370,6 +452,7 @@ def test_a_table_of_numbers(opened: Open) -> None:
         "Rows",
     }
     assert "token" not in page.locator("main").inner_text().lower()
+    assert page.get_by_text("each column in its standard deviation").count() == 2
     go(page, "#/table")
     heads = [text.split()[0] for text in page.locator("thead th").all_inner_texts()]
     assert heads == ["Region", "Label", "Rows", "Weight", "Sharpness", "Dimension", "Spread", "Nearest"]

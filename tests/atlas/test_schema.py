@@ -32,8 +32,8 @@ def only(data: Atlas) -> Any:
 def test_tokens_of_texts_with_labels(mfa: MFA, rows: ActivationArray) -> None:
     found = only(atlas_data(mfa, rows))
     assert found["row_noun"] == "token" and len(found["concepts"]) == 3
-    assert all(region["contexts"] and region["tokens"] for region in found["regions"])
-    kinds = {context["kind"] for region in found["regions"] for context in region["contexts"]}
+    assert all(region["contexts"] and region["tokens"] for region in found["regions"]) and found["scale"] is None
+    kinds = {kind for region in found["regions"] for context in region["contexts"] for kind in context["kinds"]}
     assert kinds == {"typical", "token", "outlying"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import joblib
@@ -206,6 +207,22 @@ def test_a_fact_has_one_entry_per_row():
 ROWS = np.random.default_rng(0).normal(size=(60, 3))
 
 
+class Unread(Mapping[str, np.ndarray]):
+    """Facts whose names are known and which must not be read by accident."""
+
+    def __contains__(self, name: object) -> bool:
+        return name == "labels"
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        raise AssertionError("facts per row were read")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["labels"])
+
+    def __len__(self) -> int:
+        return 1
+
+
 class OnDisk:
     """Rows with facts that must not be read by accident."""
 
@@ -213,8 +230,8 @@ class OnDisk:
         self._X, self.shape, self.dtype = X, X.shape, X.dtype
 
     @property
-    def rows(self) -> dict[str, np.ndarray]:
-        raise AssertionError("facts per row were read")
+    def rows(self) -> Mapping[str, np.ndarray]:
+        return Unread()
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -267,6 +284,7 @@ def test_a_shared_fact_is_had_without_reading_those_of_rows() -> None:
 
 def test_whether_there_is_a_fact_is_had_without_reading_it(three: ActivationArray) -> None:
     assert has_row_fact(three, "tokens") and not has_row_fact(three, "positions")
+    assert has_row_fact(OnDisk(ROWS), "labels") and not has_row_fact(OnDisk(ROWS), "tokens")
     assert not has_row_fact(np.asarray(three), "tokens") and not has_row_fact(three.tolist(), "tokens")
 
 

@@ -65,7 +65,10 @@ def test_pandas_is_advised_in_one_wording(caller: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("caller", "ask"),
-    [("SubspaceDisplay", lambda: SubspaceDisplay.from_estimator(EXACT, X, 0)), ("plot", lambda: SEARCH.plot())],
+    [
+        ("SubspaceDisplay", lambda: SubspaceDisplay.from_estimator(EXACT, X, 0)),
+        ("SearchDisplay", lambda: SEARCH.plot()),
+    ],
 )
 def test_matplotlib_is_advised_in_one_wording(
     caller: str, ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,9 @@ from mfa_sklearn._base.plotting import (
     INK,
     LINES,
     MARKERS,
+    check_axes,
     figure_of,
+    makes_room,
     named_legend,
     new_axes,
     number_text,
@@ -135,3 +137,22 @@ def test_shares(value: float, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(np.inf, "unknown"), (-0.5, "-0.5"), (1e12, "1e+12"), (999.9, "1,000")])
 def test_numbers(value: float, text: str) -> None:
     assert number_text(value) == text
+
+
+def test_axes_are_given_or_new_ones_are_made() -> None:
+    figure = plt.figure()
+    flat, deep, round_ = (
+        figure.add_subplot(1, 3, i, projection=kind) for i, kind in enumerate([None, "3d", "polar"], 1)
+    )
+    assert check_axes(None) is None and check_axes(flat) is flat and check_axes(deep, 3) is deep
+    for ax, n_dimensions in ((deep, 2), (flat, 3), (round_, 2)):
+        with pytest.raises(ValueError, match=f"ax has projection '{ax.name}': for a picture in {n_dimensions} dim"):
+            check_axes(ax, n_dimensions)
+    for wrong in ("ax", figure, plt.subplots(1, 2)[1]):
+        with pytest.raises(TypeError, match=f"ax is of type {type(wrong).__name__}: give one matplotlib Axes"):
+            check_axes(wrong)
+
+
+@pytest.mark.parametrize(("layout", "room"), [(None, False), ("none", False), ("tight", True), ("compressed", True)])
+def test_room_beside_axes(layout: str | None, room: bool) -> None:
+    assert makes_room(plt.figure(layout=layout).subfigures(1, 2)[0].subplots()) == room

@@ -61,7 +61,7 @@ def test_what_is_no_table(X: Any, message: str) -> None:
         (pd.Categorical(["u", "v", "w"] * 10), Exception, "column 'bad' of X holds 'u' in row 0"),
         (pd.array(["p"] * 30, dtype="string"), ValueError, "column 'bad' of X holds 'p' in row 0"),
         ([{"k": 1}] * 30, TypeError, "column 'bad' of X holds {'k': 1} in row 0.*argument must be a string or a real"),
-        (["long " * 100] * 30, ValueError, r"holds 'long [^']{20,60}… in row 0"),
+        (["long " * 100] * 30, ValueError, r"holds 'long [^']{20,60}\.\.\. in row 0"),
     ],
 )
 def test_the_column_is_named(column: Any, error: type[Exception], message: str) -> None:

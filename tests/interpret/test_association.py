@@ -38,14 +38,39 @@ def test_p_values_are_fishers() -> None:
     assert found.p_value.min() < 0.05 < found.p_value.max()
 
 
-def test_labels_that_differ_inside_a_group_are_exchanged_together() -> None:
+def test_one_row_speaks_for_each_group_where_labels_differ_inside_one() -> None:
     rng = np.random.default_rng(3)
-    groups, regions, codes = (rng.integers(size, size=90) for size in (30, 3, 4))
+    groups, regions, codes = rng.integers(30, size=90), rng.integers(3, size=90), rng.integers(-1, 4, size=90)
     found = group_test(regions, codes, groups, 3, 4)
+    assert found.reached.sum() == len(np.unique(groups[codes >= 0])) == found.groups.sum()
     for k in range(3):
         for label in range(4):
-            table = by_loops(regions, codes, groups, k, label)
+            both, reach, has = found.groups[k, label], found.reached[k], found.groups[:, label].sum()
+            table = [[both, reach - both], [has - both, found.reached.sum() - reach - has + both]]
             assert found.p_value[k, label] == pytest.approx(fisher_exact(table, alternative="greater").pvalue)
+    again = group_test(regions, codes, groups, 3, 4)
+    assert all(np.array_equal(*pair) for pair in zip(found, again, strict=True))
+
+
+def test_long_groups_do_not_tie_every_label_to_every_region() -> None:
+    """Labels of rows that know nothing of regions, in groups of very different length."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(100), np.ceil(rng.lognormal(1.5, 1.2, 100)).astype(int))
+    p_values, any_found = [], []
+    for _ in range(40):
+        found = group_test(rng.integers(8, size=len(groups)), rng.integers(5, size=len(groups)), groups, 8, 5)
+        p_values.append(found.p_value)
+        any_found.append((found.q_value <= 0.05).any())
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.05
+    assert np.mean(any_found) <= 0.05
+
+
+def test_what_rows_of_a_group_say_is_found_where_all_groups_have_the_label() -> None:
+    rng = np.random.default_rng(0)
+    groups, codes = np.repeat(np.arange(200), 10), rng.integers(3, size=2000)
+    regions = np.where(rng.random(2000) < 0.5, codes, rng.integers(3, size=2000))
+    found = group_test(regions, codes, groups, 3, 3)
+    assert (np.diagonal(found.q_value) < 1e-6).all()
 
 
 def test_p_values_are_those_of_labels_dealt_out_again() -> None:

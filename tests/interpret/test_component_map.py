@@ -7,7 +7,7 @@ import pytest
 from interpret_fixtures import ExactMixture, mixture
 from scipy.spatial.distance import cdist
 
-from mfa_sklearn.interpret import component_distances, component_map
+from mfa_sklearn.interpret import component_distances, component_map, project
 
 
 def grouped(n_groups: int = 4, each: int = 8) -> ExactMixture:
@@ -76,3 +76,24 @@ def test_refusals() -> None:
         component_map(mfa, np.ones((3, 3)) - np.eye(3))
     with pytest.raises(ValueError, match="method='median' is unknown"):
         component_map(mfa, method="median")
+
+
+@pytest.mark.parametrize("K", [3, 12])
+def test_arguments_are_checked_before_distances_are_taken(K: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfa_sklearn.interpret._component_map.component_distances", None)
+    for arguments, message in (
+        ({"random_state": "x"}, "'x' cannot be used to seed"),
+        ({"method": "centroid"}, "method='centroid' is unknown"),
+        ({"n_clusters": 99}, "n_clusters=99 is more than"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            component_map(mixture(n_components=K), **arguments)
+
+
+def test_maps_and_distances_compare_by_identity() -> None:
+    distances = component_distances(mixture())
+    found = component_map(mixture())
+    X = np.random.default_rng(0).normal(size=(20, 5))
+    for one in (distances, found, project(mixture(), X @ np.eye(5, mixture().means_.shape[1]), 0)):
+        assert one == one and one in {one} and one != 3
+    assert found != component_map(mixture())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -88,6 +89,13 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
         ComponentMapDisplay.from_estimator(fitted(), **arguments)
 
 
+def test_a_table_of_other_components_is_refused(rows: Any) -> None:
+    table = describe_components(fitted(), rows)
+    for wrong in (table.iloc[:5], table.sort_values("size", kind="stable").iloc[::-1]):
+        with pytest.raises(ValueError, match=r"table has \d+ lines, not those of the components 0 to 11"):
+            ComponentMapDisplay.from_estimator(fitted(), table=wrong)
+
+
 def test_what_does_not_fit_the_map_is_refused() -> None:
     mfa = fitted(4)
     found = component_map(mfa)
@@ -98,3 +106,11 @@ def test_what_does_not_fit_the_map_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             ComponentMapDisplay(found, **arguments).plot()
+
+
+@pytest.mark.parametrize("package", ["matplotlib.pyplot", "textalloc"])
+def test_what_is_missing_is_said_before_work(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("mfa_sklearn.interpret._displays.component_map.component_map", None)
+    with pytest.raises(ImportError, match=r"ComponentMapDisplay needs (matplotlib|textalloc): pip install"):
+        ComponentMapDisplay.from_estimator(fitted())

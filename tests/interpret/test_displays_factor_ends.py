@@ -80,7 +80,7 @@ def test_labels_alone_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"factors": 3}, "factors=3 must name different axes out of 0 to 2"),
+        ({"factors": 3}, "factors=3: factor 3 is out of range; there are factors 0 to 2"),
         ({"factors": (0, 0)}, "different"),
         ({"show": "both"}, "show='both'"),
         ({"component": 9}, "component=9"),

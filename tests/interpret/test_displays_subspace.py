@@ -189,11 +189,11 @@ def test_principal_axes() -> None:
     [
         ({"factors": (0, 8)}, ValueError, "factor 8 is out of range.*0 to 3"),
         ({"factors": (0, -1)}, ValueError, "factor -1"),
-        ({"factors": (0, 1, 2, 3)}, ValueError, "one, two or three"),
-        ({"factors": ()}, ValueError, "one, two or three"),
+        ({"factors": (0, 1, 2, 3)}, ValueError, "at most 3 different"),
+        ({"factors": ()}, ValueError, "at least one"),
         ({"factors": 4}, ValueError, "factors=4: factor 4 is out of range"),
         ({"factors": (0, 0)}, ValueError, "different"),
-        ({"factors": (0, 1.5)}, TypeError, "integer"),
+        ({"factors": (0, 1.5)}, TypeError, "whole numbers"),
         ({"component": 9}, ValueError, "component=9"),
         ({"max_labels": -1}, ValueError, "max_labels=-1"),
     ],
@@ -208,7 +208,7 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
 def test_axes_of_the_wrong_kind() -> None:
     mfa, X = wide()
     flat = plt.subplots()[1]
-    with pytest.raises(ValueError, match=r"3 factors.*'projection': '3d'"):
+    with pytest.raises(ValueError, match=r"'rectilinear': for a picture in 3 dimensions give one with projection='3d'"):
         SubspaceDisplay.from_estimator(mfa, X, 1, factors=(0, 1, 2), ax=flat)
 
 
@@ -245,7 +245,7 @@ def test_one_factor_of_several_on_given_axes() -> None:
     along = found.coordinates[:, 2] * np.linalg.norm(found.directions[:, 2])
     np.testing.assert_allclose(display.scatter_.get_offsets()[:, 0], along)
     assert display.ax_.get_xlabel().startswith("distance along axis 2 ")
-    with pytest.raises(ValueError, match=r"projection '3d', but 1 factor.*fewer a plain one"):
+    with pytest.raises(ValueError, match=r"projection '3d': for a picture in 2 dimensions give plain ones"):
         SubspaceDisplay.from_estimator(mfa, X, 1, factors=2, ax=plt.figure().add_subplot(projection="3d"))
 
 
@@ -349,3 +349,11 @@ def test_a_far_row_does_not_squeeze_the_others(factors: Any) -> None:
     assert spans[1] < 1.5 * spans[0]
     assert any(" · 1 outside" in text.get_text() for text in display.ax_.texts)
     assert not any("outside" in text.get_text() for text in plain.ax_.texts)
+
+
+def test_missing_matplotlib_is_said_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    mfa, X = wide()
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    monkeypatch.setattr("mfa_sklearn.interpret._displays.subspace.project", None)
+    with pytest.raises(ImportError, match="SubspaceDisplay needs matplotlib: pip install"):
+        SubspaceDisplay.from_estimator(mfa, X, 1)

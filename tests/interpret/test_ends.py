@@ -104,6 +104,7 @@ def test_ends_never_share_a_row() -> None:
     ("arguments", "message"),
     [
         ({"fraction": 0.6}, r"fraction=0.6 .*\(0, 0.5\]"),
+        ({"fraction": "a tenth"}, r"fraction='a tenth' .*\(0, 0.5\]"),
         ({"fraction": 0}, "fraction=0 "),
         ({"n_rows": 0}, "n_rows=0"),
         ({"n_tokens": 0}, "n_tokens=0"),

@@ -67,6 +67,12 @@ def test_names_of_regions_order_and_missing_labels() -> None:
     assert table["p_value"].tolist() == pytest.approx([1 / 6, 1, 1 / 6, 1])
 
 
+def test_every_region_is_listed_also_where_no_row_of_it_speaks() -> None:
+    table = concept_enrichment(np.arange(8), ["x", "y"] * 4, groups=np.zeros(8, dtype=int))
+    assert len(table) == 16 and (table["reached"].sum(), table["groups"].sum()) == (2, 1)
+    assert (table["p_value"] == 1).all() and (table["q_value"] == 1).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -38,3 +38,12 @@ def test_without_factors_only_noise_has_a_shape() -> None:
     found = component_shapes(MFA.from_params([1.0], np.zeros((1, 3)), np.zeros((1, 3, 0)), [1.0, 1.0, 2.0]))
     assert found["spread"][0] == pytest.approx(2) and found["dimension"][0] == pytest.approx(16 / 6)
     assert found["factors_90"][0] == 0
+
+
+def test_another_unit_is_that_of_a_mixture_measured_in_it() -> None:
+    mfa, scale = mixture(n_components=3, n_features=7), np.array([1.0, 2, 3, 0.5, 10, 100, 1])
+    found = component_shapes(MFA.from_params(mfa.weights_, mfa.means_, mfa.loadings_, mfa.noise_variance_), scale)
+    loadings, noise = mfa.loadings_ / scale[:, None], mfa.noise_variance_ / np.square(scale)
+    expected = component_shapes(MFA.from_params(mfa.weights_, mfa.means_ / scale, loadings, noise))
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6)

@@ -161,6 +161,8 @@ def test_a_mixture_without_factors_has_no_ends() -> None:
     ("arguments", "message"),
     [
         ({"n_rows": 0}, "n_rows=0"),
+        ({"n_tokens": 0}, "n_tokens=0"),
+        ({"groups": [1]}, "groups must hold one entry per row"),
         ({"n_contexts": 0}, "n_contexts=0"),
         ({"context": -1}, "context=-1"),
         ({"n_concepts": 0}, "n_concepts=0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from interpret_fixtures import annotated, mixture
 
@@ -37,6 +38,17 @@ def test_what_is_not_known_is_left_out() -> None:
     X, far.means_[1] = annotated(far), 1e6
     empty = format_components(describe_components(far, X).loc[[1]])
     assert empty.startswith("component 1: 0 rows, weight ") and "nan" not in empty and "typical" not in empty
+
+
+def test_numbers_stay_whole_and_labels_do_no_harm() -> None:
+    table = pd.DataFrame({"size": [75], "weight": [0.5], "factors_90": [1], "nearest": [2], "nearest_distance": [1.5]})
+    assert format_components(table).splitlines() == [
+        "component 0: 75 rows, weight 0.5, 1 factor for 90 %",
+        "  nearest   component 2, 1.5 nats",
+    ]
+    text = format_components(pd.DataFrame({"concept": ["\x1b[31mred\n\u202e"], "factors_90": [2]}))
+    assert text.isprintable() is False and "2 factors for 90 %" in text
+    assert text.replace("\n", "", 1).isprintable() and "\\x1b[31mred\\n" in text
 
 
 def test_no_table() -> None:

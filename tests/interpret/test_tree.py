@@ -33,7 +33,14 @@ def test_few_components(K: int) -> None:
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"square matrix, .* got shape \(4, 3\)"):
-        component_tree(component_distances(mixture(), mixture(n_components=3)))
+        component_tree(np.ones((4, 3)))
+    for other in (mixture(), mixture(n_components=3)):  # also of two that happen to be the same
+        with pytest.raises(ValueError, match="of one mixture, with itself: these are between two"):
+            component_tree(component_distances(mixture(), other))
+    with pytest.raises(
+        TypeError, match=r"must be what component_distances\(mfa\) returns, or a matrix; got ExactMixture"
+    ):
+        component_tree(mixture())
     with pytest.raises(ValueError, match="symmetric"):
         component_tree([[0, 1], [2, 0]])
     with pytest.raises(ValueError, match="zeros on the diagonal"):

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from mixture_cases import X_MADE, quick
+from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mfa_sklearn import MFA, ConvergenceDisplay, MFASearch
 
@@ -83,3 +87,17 @@ def test_refusals() -> None:
         ConvergenceDisplay.from_estimator(quick(), scale="log")
     with pytest.raises(ValueError, match="no mixtures to draw"):
         ConvergenceDisplay.from_estimator([])
+    for wrong in (KMeans(2, n_init=1).fit(X_MADE), "a mixture", None):
+        with pytest.raises(TypeError, match=r"expected a fitted MFA, got (KMeans|str|NoneType)"):
+            ConvergenceDisplay.from_estimator(wrong)
+    with pytest.raises(NotFittedError):
+        ConvergenceDisplay.from_estimator({"new": MFA(2)})
+    with pytest.raises(ValueError, match="ax has projection '3d': for a picture in 2 dimensions give plain ones"):
+        ConvergenceDisplay.from_estimator(quick(), ax=pyplot.figure().add_subplot(projection="3d"))
+
+
+def test_a_pipeline_is_asked_for_its_last_step() -> None:
+    pipe = make_pipeline(StandardScaler(), MFA(2, 1, tol=0, max_iter=2)).fit(X_MADE)
+    assert list(ConvergenceDisplay.from_estimator(pipe[-1]).lines_) == ["MFA"]
+    with pytest.raises(TypeError, match=r"got a Pipeline; pass its last step, pipe\[-1\]"):
+        ConvergenceDisplay.from_estimator(pipe)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mixture_cases import X_MADE, exact, quick
+from sklearn.cluster import KMeans
 
-from mfa_sklearn import DensityDisplay
+from mfa_sklearn import MFA, DensityDisplay
 from mfa_sklearn.mixture._displays.marginal import marginal
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -47,7 +48,7 @@ def test_components_add_up_to_the_density() -> None:
     np.testing.assert_allclose(sum(line.get_ydata() for line in components), whole.get_ydata(), rtol=1e-9)
     assert len(components) == 3 and legend(display) == ["components", "density"]
     some = DensityDisplay.from_estimator(quick(), 0, n_components=1)
-    assert len(some.ax_.get_lines()) == 2 and "the 1 heaviest components" in legend(some)
+    assert len(some.ax_.get_lines()) == 2 and "the heaviest component" in legend(some)
     assert legend(DensityDisplay.from_estimator(quick(), 0, n_components=0)) == ["density"]
 
 
@@ -98,8 +99,35 @@ def test_names_rows_with_gaps_and_axes_that_are_given() -> None:
         ({"features": 1, "given": {1: 2.0}}, r"names a column twice, or one of features=1"),
         ({"features": 1, "given": {2: np.inf}}, "must hold finite numbers"),
         ({"features": 1, "n_components": -1}, "n_components=-1 must be at least 0"),
+        ({"features": 1, "given": [1, 2]}, r"given=\[1, 2\] must be a dict of values by column"),
+        ({"features": 1, "given": {2: "x"}}, r"given=\{2: 'x'\} must hold one number for each column"),
+        ({"features": 1, "given": {7: 1.0}}, "7 is no column of this mixture"),
+        ({"features": 1, "ax": "axes"}, "ax is of type str: give one matplotlib Axes"),
     ],
 )
 def test_refusals(arguments: dict, match: str) -> None:
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((TypeError, ValueError), match=match):
         DensityDisplay.from_estimator(quick(), **arguments)
+    with pytest.raises(TypeError, match=r"expected a fitted MFA, got KMeans"):
+        DensityDisplay.from_estimator(KMeans(2, n_init=1).fit(X_MADE), 1)
+
+
+@pytest.mark.parametrize("features", [0, [0, 1]])
+def test_rows_without_a_value_are_not_drawn(features: object) -> None:
+    display = DensityDisplay.from_estimator(quick(), features, X=np.full((4, X_MADE.shape[1]), np.nan))
+    display.figure_.canvas.draw()
+    assert "rows" not in legend(display)
+
+
+def test_a_narrow_component_beside_a_wide_one_is_seen() -> None:
+    mfa = MFA.from_params([0.4, 0.6], [[0.0, 0], [60, 5]], np.zeros((2, 2, 1)), [[1.0, 1.0], [1e-6, 1e-6]])
+    curve = DensityDisplay.from_estimator(mfa, 0)
+    assert np.trapezoid(curve.values_, curve.grid_[0]) == pytest.approx(1, abs=0.01)
+    display = DensityDisplay.from_estimator(mfa, [0, 1])
+    x, y = display.grid_
+    assert np.trapezoid(np.trapezoid(display.values_, x, axis=1), y) == pytest.approx(1, abs=0.02)
+    (contours,) = display.ax_.collections
+    narrow = np.array([60.0, 5.0])
+    # Half of the mass is in the narrow component: the innermost contour is around it alone.
+    middle = contours.get_paths()[-1].vertices
+    assert len(middle) and (np.abs(middle - narrow) < 0.01).all()

@@ -8,6 +8,7 @@ from mixture_cases import exact
 from scipy.stats import multivariate_normal, norm
 
 from mfa_sklearn import MFA
+from mfa_sklearn.mixture._displays import marginal as marginal_module
 from mfa_sklearn.mixture._displays.marginal import column_number, highest_density_levels, marginal
 
 SIZE = (3, 5, 2)
@@ -57,10 +58,33 @@ def test_a_component_without_weight_says_nothing() -> None:
 
 def test_levels_are_those_of_known_regions() -> None:
     """Of a normal density in the plane, the region that holds a share p is where it is above (1 - p) of its peak."""
-    x = np.linspace(-6, 6, 401)
-    values = norm.pdf(x)[:, None] * norm.pdf(x)
-    levels = highest_density_levels(values, (x[1] - x[0]) ** 2, (0.99, 0.9, 0.5))
-    np.testing.assert_allclose(np.array(levels) / values.max(), [0.01, 0.1, 0.5], rtol=0.02)
+    mfa = MFA.from_params([1.0], [[3.0, -1.0]], [[[2.0], [1.0]]], [1.0, 0.3])
+    density = marginal(mfa, [0, 1])
+    levels = highest_density_levels(density, (0.99, 0.9, 0.5))
+    np.testing.assert_allclose(np.array(levels) / density.pdf(mfa.means_), [0.01, 0.1, 0.5], rtol=0.05)
+
+
+def test_levels_of_a_narrow_component_beside_a_wide_one() -> None:
+    """Half of the mass is within a thousandth of the other's width: its half of the levels are its own alone."""
+    mfa = MFA.from_params([0.5, 0.5], [[0.0, 0], [60, 0]], np.zeros((2, 2, 1)), [[1.0, 1.0], [1e-6, 1e-6]])
+    density = marginal(mfa, [0, 1])
+    low, high = highest_density_levels(density, (0.75, 0.25))
+    # 0.75 of the whole is the narrow one and half of the wide one; 0.25 is half of the narrow one.
+    np.testing.assert_allclose([low, high], [0.5 * 0.5 / (2 * np.pi), 0.5 * 0.5e6 / (2 * np.pi)], rtol=0.05)
+
+
+def test_draws_and_densities_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    mfa, *_ = exact("UUU", SIZE)
+    density = marginal(mfa, [3, 1])
+    drawn = density.draws(20_000)
+    middle = mfa.weights_ @ density.means
+    off = density.means - middle
+    spread = np.einsum("k,kij->ij", mfa.weights_, density.covariances + off[:, :, None] * off[:, None, :])
+    np.testing.assert_allclose(drawn.mean(0), middle, atol=5 * np.sqrt(spread.max() / 20_000))
+    np.testing.assert_allclose(np.cov(drawn.T), spread, atol=0.05 * spread.max())
+    whole = density.pdf(drawn[:100])
+    monkeypatch.setattr(marginal_module, "_BLOCK_BYTES", 500)
+    np.testing.assert_allclose(density.pdf(drawn[:100]), whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("feature", ["3", "x", 5, -1, True, None, 1.0])

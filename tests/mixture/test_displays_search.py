@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from search_cases import X, small
+from sklearn.model_selection import ShuffleSplit
 
 from mfa_sklearn import MFASearch, SearchDisplay
 
@@ -88,8 +89,26 @@ def test_the_criterion_is_that_of_the_ranks_or_one_that_is_asked_for() -> None:
         ({"table": table([])}, "has no lines"),
         ({"table": table([1.0]).drop(columns="likelihood")}, "none of the columns"),
         ({"criterion": "bic"}, "criterion='bic' is unknown; choose one of 'likelihood'"),
+        ({"table": {"rank": [1]}}, "must be the results_ of an MFASearch, a DataFrame; got dict"),
+        ({"table": table(["a", "b"])}, "column 'likelihood' of the table does not hold numbers: could not convert"),
+        ({"table": table([np.nan, np.nan])}, "no value of likelihood that is finite"),
+        ({"table": table([1.0]).assign(n_factors="exit()")}, "'n_factors' of the table does not hold whole numbers: m"),
+        ({"table": table([1.0]).assign(n_components=None)}, "'n_components' of the table does not hold whole numbers"),
     ],
 )
 def test_refusals(given: dict, match: str) -> None:
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((TypeError, ValueError), match=match):
         SearchDisplay.from_results(**{"table": table([1.0, 2.0]), **given})
+    with pytest.raises(TypeError, match="expected a fitted MFASearch, got MFA"):
+        SearchDisplay.from_estimator(small().set_params(n_components=1).fit(X))
+
+
+def test_a_candidate_without_a_value_and_one_split() -> None:
+    display = SearchDisplay.from_results(table([np.nan, -5.0, -6.0]))
+    assert (display.best_, display.one_standard_error_) == (1, 1)
+    search = MFASearch(small(), (1, 2), (1,), criterion="likelihood", cv=ShuffleSplit(1, random_state=0)).fit(X)
+    assert search.results_["likelihood_sem"].isna().all()
+    display = SearchDisplay.from_estimator(search)
+    assert display.best_ == search.best_index_ and display.one_standard_error_ is None
+    display.figure_.canvas.draw()
+    SearchDisplay.from_results(table([-5.0, -6.0]).drop(columns="n_parameters")).figure_.canvas.draw()

@@ -114,8 +114,9 @@ const pointAt = (drawing) => (handler, event, item, value) => {
 };
 
 // Labels beside points, the first ones first, none over another.
+// `apart`: they stand over no point either.
 // They are placed again when a signal of `moved` changes; Vega looks at the size only, so the size depends on them.
-function labelMark(name, text, moved = [], fontSize = 11) {
+function labelMark(name, text, { moved = [], apart = false } = {}) {
   return {
     type: "text",
     from: { data: name },
@@ -123,7 +124,7 @@ function labelMark(name, text, moved = [], fontSize = 11) {
     encode: {
       update: { text, opacity: { value: 1 }, x: { field: "x" }, y: { field: "y" } },
       enter: {
-        fontSize: { value: fontSize },
+        fontSize: { value: 11 },
         font: { value: FONT },
         fill: { value: "var(--ink)" },
         stroke: { value: "var(--paper)" },
@@ -135,7 +136,7 @@ function labelMark(name, text, moved = [], fontSize = 11) {
       {
         type: "label",
         size: { signal: `[width, ${["height", ...moved.map((signal) => `0 * isValid(${signal})`)].join(" + ")}]` },
-        avoidBaseMark: false,
+        avoidBaseMark: apart,
         offset: [2],
         padding: 0,
         anchor: ["right", "left", "top", "bottom", "top-right", "bottom-right", "top-left", "bottom-left"],

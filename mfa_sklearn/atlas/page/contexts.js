@@ -2,6 +2,7 @@
 
 const KINDS = { typical: "Typical", token: "Of a distinguishing token", outlying: "Outlying" };
 
+// A row that is shown for several reasons stands under the first of them and names the others.
 function contextFigure(mixture, context, shade) {
   const parts = pieces(mixture, context);
   const values = context[shade] || [];
@@ -29,6 +30,7 @@ function contextFigure(mixture, context, shade) {
     concept && isolated(visible(concept)),
     known(context.log_density) && `log density ${digits(context.log_density)} nats`,
     known(context.row) && `row ${context.row}`,
+    ...context.kinds.slice(1).map((kind) => `also ${KINDS[kind].toLowerCase()}`),
   ].filter(Boolean);
   return make(
     "li",
@@ -53,7 +55,7 @@ function contextsPanel(region, { limit = 6 } = {}) {
     holder.replaceChildren(
       ...Object.entries(KINDS)
         .map(([kind, title]) => {
-          const some = contexts.filter((context) => context.kind === kind);
+          const some = contexts.filter((context) => context.kinds[0] === kind);
           if (!some.length) return "";
           return make(
             "div",
@@ -101,7 +103,8 @@ function contextsPanel(region, { limit = 6 } = {}) {
   return section(
     "Contexts",
     "Rows in the text they come from; the row itself is underlined. The darker a token, the more of it belongs " +
-      "to this region (responsibility), or the higher its log density here among the region’s own rows (score).",
+      "to this region (responsibility), or the higher its log density here among the region’s own rows (score). " +
+      "Log densities are natural logarithms (nats): higher is more typical, and only differences count.",
     make(
       "fieldset",
       { class: "switch" },

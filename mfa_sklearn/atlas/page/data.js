@@ -16,8 +16,11 @@ const conceptOf = (mixture, number) => (known(number) && number >= 0 ? mixture.c
 const address = (region) => `${PREFIX[region.mixture.number]}region/${region.component}`;
 const nameOf = (region) => `Region ${region.component}`;
 const textOf = (region, length = 80) => cut(visible(region.label || ""), length);
-// The concept that a region is named after, unless it may be there by chance.
-const leading = (region) => (((region.concepts || [])[0]?.q_value ?? 0) <= 0.05 ? region.concept : null);
+// The concept that a region over-represents most, whether or not it stands for the region as `region.concept` does.
+const foremost = (region) => region.concept ?? region.concepts?.[0]?.concept ?? null;
+const STANDS_FOR =
+  "the one that it over-represents most of those that are enriched (q of at most 0.05) and have at least a fifth of " +
+  "its labeled rows, or of as many as a region of its size has on average if it has fewer";
 const has = (mixture, key) => mixture.regions.some((region) => known(region[key]));
 const nearest = (region) => region.neighbors?.[0] ?? null;
 

@@ -38,8 +38,8 @@ const whole = write((value) => WHOLE.format(value));
 const digits = write((value) => DIGITS.format(value));
 const aligned = write((value) => ALIGNED.format(value));
 const fixed = write((value) => value.toFixed(2));
-const percent = write((value) => `${value >= 0.9995 ? 100 : (100 * value).toFixed(1)} %`);
-const percents = write((value) => `${(100 * value).toFixed(value && value < 0.001 ? 3 : 2)} %`);
+const percent = write((value) => `${value >= 0.9995 ? 100 : (100 * value).toFixed(1)}\u00a0%`);
+const percents = write((value) => `${(100 * value).toFixed(value && value < 0.001 ? 3 : 2)}\u00a0%`);
 const signed = write((value) => `${value < 0 ? "" : "+"}${value.toFixed(2)}`);
 const small = write((value) =>
   value < 1e-4 ? (value < 1e-12 ? "< 1e-12" : value.toExponential(0)) : DIGITS.format(value),

@@ -15,8 +15,8 @@ function histogramPanel(region) {
     `${digits(mean(histogram.others))}.`;
   return section(
     "Scores",
-    "How well rows fit this region’s density. The further the two stand apart, the clearer the region; the " +
-      "first bar also holds what lies below it.",
+    "How well rows fit this region: the natural logarithm of its density (nats), of which only differences count. " +
+      "The further the two stand apart, the clearer the region; the first bar also holds what lies below it.",
     make(
       "p",
       { class: "key" },
@@ -36,6 +36,10 @@ function histogramPanel(region) {
     make("p", { class: "explanation" }, summary),
   );
 }
+
+// Said of axes where columns of a table have units of their own.
+const SCALED =
+  "Axes are taken with each column in its standard deviation under the whole mixture, so that no unit settles them.";
 
 // The points of a scatter with their colors: by the concepts that are enriched in the region, the most frequent first.
 function scatterPoints(region) {
@@ -113,6 +117,7 @@ function scatterPanel(region) {
     "Inside the region",
     "A sample of its rows along the principal axes of its factors, in standard deviations; percentages are " +
       "shares of the variance that the factors model." +
+      (region.mixture.scale ? ` ${SCALED}` : "") +
       (scatter.token?.length ? " Each frequent token is named once." : "") +
       meaning,
     legend.length ? make("ul", { class: "legend" }, legend) : "",

@@ -5,9 +5,10 @@ const TITLE = document.title;
 
 function mixtureFacts(mixture) {
   const facts = mixture.source || {};
+  const write = { model: (name) => `model “${name}”`, site: (name) => `${name} site` };
   const source = ["model", "revision", "layer", "site", "pooling"]
     .filter((key) => known(facts[key]))
-    .map((key) => `${key} ${cut(String(facts[key]), 24)}`)
+    .map((key) => (write[key] || ((value) => `${key} ${value}`))(cut(String(facts[key]), 24)))
     .join(", ");
   const count = plural(mixture.n_components, "region");
   const text = [
@@ -15,15 +16,19 @@ function mixtureFacts(mixture) {
     plural(mixture.n_factors, "factor"),
     plural(mixture.n_features, "feature"),
     plural(mixture.n_rows, mixture.noun),
-    known(mixture.log_likelihood) && `log-likelihood ${digits(mixture.log_likelihood)} nats a row`,
   ]
     .filter(Boolean)
     .join(" · ");
+  const likelihood =
+    known(mixture.log_likelihood) &&
+    `Mean log-likelihood ${digits(mixture.log_likelihood)} nats a row, to compare mixtures of the same rows by: ` +
+      "higher is better.";
   return make(
     "div",
     { class: "lead" },
     make("p", {}, make("b", {}, isolated(visible(mixture.name || ""))), mixture.name ? " · " : "", text),
-    source ? make("p", { class: "explanation" }, visible(source)) : "",
+    source ? make("p", { class: "explanation" }, `From ${visible(source)}.`) : "",
+    likelihood ? make("p", { class: "explanation" }, likelihood) : "",
   );
 }
 

@@ -1,6 +1,7 @@
 // The map of all regions: area by rows, color by what is chosen.
 
-const SHAPES = ["circle", "square", "diamond"]; // for groups beyond the colors
+const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]; // for groups beyond the colors
+const PADDING = { left: 18, right: 18, top: 14, bottom: 14 };
 const MEASURES = [
   ["size", "rows"],
   ["weight", "weight"],
@@ -13,19 +14,20 @@ const MEASURES = [
 // What the map can be colored by: groups, of which the most frequent get colors of their own, or measures.
 function colorings(mixture) {
   const choices = [];
+  if (has(mixture, "concept"))
+    choices.push({
+      key: "concept",
+      title: "concept",
+      note: `The concept that stands for a region is ${STANDS_FOR}.`,
+      value: (region) => region.concept,
+      name: (value) => visible(conceptOf(mixture, value)),
+    });
   if (has(mixture, "cluster") && (mixture.n_clusters ?? 2) > 1)
     choices.push({
       key: "cluster",
       title: "cluster",
       value: (region) => region.cluster,
       name: (value) => `cluster ${value}`,
-    });
-  if (has(mixture, "concept"))
-    choices.push({
-      key: "concept",
-      title: "most enriched concept",
-      value: leading,
-      name: (value) => visible(conceptOf(mixture, value)),
     });
   for (const [key, title] of MEASURES)
     if (has(mixture, key)) choices.push({ key, title, value: (region) => region[key], measure: true });
@@ -52,21 +54,56 @@ function groupsOf(mixture, choice) {
   );
 }
 
+// Most labels: one for so many pixels. They stand over no mark, so that fewer find room on narrow windows.
+const LABEL_WIDTH = 7;
 const shortLabel = (region) =>
   cut(textOf(region, 200).split(" · ").slice(0, 2).join(" · "), 22) || String(region.component);
+
+// Marks that would hide each other are moved apart on the whole map, small ones farther than large ones.
+function apart(values, radius, width, height) {
+  const marks = values.map((value) => ({ value, r: radius(value), h: value.x * width, v: value.y * height }));
+  const widest = Math.max(...marks.map((mark) => mark.r));
+  for (let moved = true, turn = 0; moved && turn < 60; turn++) {
+    moved = false;
+    marks.sort((a, b) => a.h - b.h);
+    marks.forEach((one, i) => {
+      for (let j = i + 1; j < marks.length && marks[j].h - one.h < one.r + widest; j++) {
+        const other = marks[j];
+        const [across, upward] = [other.h - one.h, other.v - one.v || 0.01];
+        const [distance, wanted] = [Math.hypot(across, upward), one.r + other.r];
+        if (distance > wanted - 0.1) continue;
+        const part = other.r ** 2 / (one.r ** 2 + other.r ** 2);
+        const by = (0.5 * (wanted - distance)) / distance;
+        one.h -= part * by * across;
+        one.v -= part * by * upward;
+        other.h += (1 - part) * by * across;
+        other.v += (1 - part) * by * upward;
+        moved = true;
+      }
+    });
+  }
+  for (const { value, h, v } of marks) [value.x, value.y] = [h / width, v / height];
+}
 
 function mapSpec(mixture, choice, width, height) {
   const groups = choice && !choice.measure ? groupsOf(mixture, choice) : null;
   const order = [...mixture.regions].sort((a, b) => b.size - a.size);
   const most = order[0]?.size || 1;
   const all = order.reduce((sum, region) => sum + region.size, 0) || 1;
-  const largest = Math.min(0.16 * width * height * (most / all), 2400);
+  const largest = Math.min(0.12 * width * height * (most / all), 1800);
+  const sizes = [10, Math.max(40, largest)];
+  const unit = (key) => {
+    const all = mixture.regions.map((region) => region[key]);
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    return (value) => (value - low) / (high - low || 1);
+  };
+  const [across, upward] = [unit("x"), unit("y")];
   const values = order.map((region, rank) => {
     const group = groups?.get(choice.value(region));
     return {
       component: region.component,
-      x: region.x,
-      y: region.y,
+      x: across(region.x),
+      y: upward(region.y),
       size: region.size,
       rank,
       text: shortLabel(region),
@@ -76,6 +113,9 @@ function mapSpec(mixture, choice, width, height) {
       opacity: groups && !group ? 0.55 : 0.82,
     };
   });
+  const reach = (value) => (["square", "cross"].includes(value.shape) ? 0.6 : 0.5); // of corners
+  const radius = (value) => reach(value) * Math.sqrt(sizes[0] + (sizes[1] - sizes[0]) * (value.size / most));
+  apart(values, radius, width - PADDING.left - PADDING.right, height - PADDING.top - PADDING.bottom);
   const extent = (key) => {
     const all = values.map((value) => value[key]);
     return [Math.min(...all), Math.max(...all)];
@@ -89,12 +129,12 @@ function mapSpec(mixture, choice, width, height) {
   return {
     width,
     height,
-    padding: { left: 18, right: 18, top: 14, bottom: 14 },
+    padding: PADDING,
     autosize: { type: "fit", contains: "padding" },
     config: { axis: AXIS, legend: LEGEND },
     signals: [
       { name: "found", value: null },
-      { name: "labels", value: width / 12 },
+      { name: "labels", update: `width / ${LABEL_WIDTH}` },
       { name: "across", value: extent("x") },
       { name: "upward", value: extent("y") },
     ],
@@ -102,7 +142,7 @@ function mapSpec(mixture, choice, width, height) {
     scales: [
       { name: "x", type: "linear", domain: { signal: "across" }, range: "width", zero: false },
       { name: "y", type: "linear", domain: { signal: "upward" }, range: "height", zero: false },
-      { name: "size", type: "linear", domain: [0, most], range: [10, Math.max(40, largest)] },
+      { name: "size", type: "linear", domain: [0, most], range: sizes },
       { name: "color", type: "linear", domain: [share(0.02), share(0.98)], clamp: true, range: { scheme: "viridis" } },
     ],
     legends: choice?.measure
@@ -147,7 +187,7 @@ function mapSpec(mixture, choice, width, height) {
         {
           signal: "(found === null ? datum.datum.rank < labels : found[datum.datum.component]) ? datum.datum.text : ''",
         },
-        ["labels", "found", "across", "upward"],
+        { moved: ["labels", "found", "across", "upward"], apart: true },
       ),
     ],
   };
@@ -166,17 +206,23 @@ function mapLegend(mixture, choice) {
       make("span", { class: "count" }, ` ${whole(count)}`),
     );
   const rest = mixture.regions.length - counted;
+  const none = mixture.regions.filter((region) => !known(choice.value(region))).length;
   return make(
-    "ul",
-    { class: "legend", "aria-label": `Colors: ${choice.title}, with their numbers of regions` },
-    [...groups].map(([value, group]) => item(group.color, choice.name(value), group.count, group.shape)),
-    rest ? item(OTHER, "other or none", rest) : "",
+    "div",
+    {},
+    make(
+      "ul",
+      { class: "legend", "aria-label": `Colors: ${choice.title}, with their numbers of regions` },
+      [...groups].map(([value, group]) => item(group.color, choice.name(value), group.count, group.shape)),
+      rest ? item(OTHER, rest > none ? "other or none" : "none", rest) : "",
+    ),
+    choice.note ? make("p", { class: "explanation" }, choice.note) : "",
   );
 }
 
 function regionLines(region) {
   const mixture = region.mixture;
-  const concept = conceptOf(mixture, leading(region));
+  const concept = conceptOf(mixture, region.concept);
   return [
     `${nameOf(region)}  ${textOf(region, 60)}`,
     `${plural(region.size, mixture.noun)}, sharpness ${fixed(region.sharpness)}`,
@@ -190,13 +236,14 @@ function zooming(current) {
   let whole = null;
   const apply = () => {
     const span = (domain, center) => {
+      if (state.level === 1) return domain;
       const [length, half] = [domain[1] - domain[0] || 1, 0.5 / state.level];
       return [domain[0] + (center - half) * length, domain[0] + (center + half) * length];
     };
     current()
       .signal("across", span(whole[0], state.center[0]))
       .signal("upward", span(whole[1], state.center[1]))
-      .signal("labels", (current().width() / 12) * state.level ** 2)
+      .signal("labels", (current().width() / LABEL_WIDTH) * state.level ** 2)
       .run();
   };
   const by = (factor) => {
@@ -255,7 +302,8 @@ function mapPanel(mixture) {
   const zoom = zooming(() => panel.view);
   const show = (choice) => {
     forgetCharts(holder);
-    const height = () => Math.max(320, Math.min(620, Math.round(window.innerHeight * 0.62)));
+    const part = mixture.regions.length < 12 ? 0.4 : 0.62; // of the window
+    const height = () => Math.max(320, Math.min(620, Math.round(window.innerHeight * part)));
     const picture = chart(
       `Map of ${plural(mixture.regions.length, "region")}: near regions are alike. The table lists the same regions.`,
       (width) => mapSpec(mixture, choice, width, height()),
@@ -289,7 +337,8 @@ function mapPanel(mixture) {
   panel.control = choices.length ? make("label", { class: "control" }, "Color by ", select) : "";
   panel.element = section(
     "Map",
-    "Each mark is a region: its area is its number of rows, and what is near is alike. Select one to open it.",
+    "Each mark is a region: its area is its number of rows, and what is near is alike (marks that would hide each " +
+      "other are moved apart). Select one to open it.",
     holder,
   );
   show(choices[0]);

@@ -2,9 +2,10 @@
 
 function factsOf(region) {
   const mixture = region.mixture;
+  const unit = mixture.scale ? "standard deviations of the columns" : "the unit of the rows";
   const axes = region.factors_90;
   const carry = axes === 1 ? "1 axis carries" : `${whole(axes)} axes carry`;
-  const carried = known(axes) ? `; ${carry} 90 % of what the factors model` : "";
+  const carried = known(axes) ? `; ${carry} 90\u00a0% of what the factors model` : "";
   return [
     [
       "Rows",
@@ -18,7 +19,7 @@ function factsOf(region) {
       "mean responsibility of its own rows; 1 means that no other region lays claim to them",
     ],
     known(region.purity) && ["Purity", percent(region.purity), "of its labeled rows are of its most frequent concept"],
-    ["Spread", digits(region.spread), "typical distance of a row from the center, in the unit of the rows"],
+    ["Spread", digits(region.spread), `typical distance of a row from the center, in ${unit}`],
     ["Dimension", digits(region.dimension), "directions that its variance is spread over" + carried],
   ].filter(Boolean);
 }
@@ -118,10 +119,11 @@ function endsPanel(region) {
       { class: "chips" },
       tokens.map((token) => tokenChip(stringOf(region.mixture, token))),
     );
+  const scaled = region.mixture.scale ? ` ${SCALED}` : "";
   const what = region.tokens?.length ? "Tokens over-represented" : "What stands out";
   return section(
     "Ends of the axes",
-    `${what} at either end of each principal axis, against the rest of the region.`,
+    `${what} at either end of each principal axis, against the rest of the region.${scaled}`,
     simpleTable(
       "Ends of the axes",
       [["Axis"], ["Share", true], ["Low end"], ["High end"]],
@@ -223,13 +225,16 @@ function matchLine(region) {
 }
 
 function conceptLine(region) {
-  if (!known(region.concept)) return "";
-  if (!known(leading(region))) return make("p", { class: "lead" }, "No concept is enriched beyond chance.");
+  if (!region.concepts?.length) return "";
+  const own = region.concepts.find((item) => item.concept === region.concept);
+  if (!own)
+    return make("p", { class: "lead" }, "No concept stands for this region: none is enriched and frequent enough.");
   return make(
     "p",
     { class: "lead" },
-    "Most enriched concept: ",
-    isolated(visible(conceptOf(region.mixture, region.concept))),
+    "Concept: ",
+    make("b", {}, isolated(visible(conceptOf(region.mixture, own.concept)))),
+    `, ${percent(own.share)} of its labeled rows`,
   );
 }
 

@@ -126,14 +126,14 @@ function regionColumns(mixture, asked) {
       value: (region) => textOf(region),
       cell: (region) => [isolated(textOf(region, 90)), foundMark(region, asked())],
     },
-    has(mixture, "concept") && {
+    mixture.regions.some((region) => known(foremost(region))) && {
       title: "Concept",
-      note: "The concept most enriched in the region; faint where it may be by chance (q above 0.05)",
+      note: `The concept that stands for the region: ${STANDS_FOR}; faint where none does, only the first of its list`,
       kind: "concept",
-      value: (region) => conceptOf(mixture, region.concept),
+      value: (region) => conceptOf(mixture, foremost(region)),
       cell: (region) =>
-        known(region.concept)
-          ? isolated(visible(conceptOf(mixture, region.concept)), { class: known(leading(region)) ? null : "weak" })
+        known(foremost(region))
+          ? isolated(visible(conceptOf(mixture, foremost(region))), { class: known(region.concept) ? null : "weak" })
           : "–",
     },
     measure(
@@ -159,7 +159,7 @@ function regionColumns(mixture, asked) {
       (region) => region.purity || 0,
     ),
     measure("dimension", "Dimension", "Participation ratio of its covariance", aligned),
-    measure("spread", "Spread", "Root of its total variance, in the unit of the rows", aligned),
+    measure("spread", "Spread", "Root of its total variance", aligned),
     {
       title: "Nearest",
       note: "The region with the smallest Bhattacharyya distance, and that distance",
@@ -197,7 +197,9 @@ function tablePanel(mixture, changed, ...beside) {
     autocomplete: "off",
     spellcheck: "false",
     value: question,
-    placeholder: "token, concept, word of a context, number",
+    placeholder: mixture.regions.some((region) => region.tokens?.length)
+      ? "token, concept, word of a context, number"
+      : "word of a label, concept, number",
     "aria-describedby": "search-help",
     oninput: () => {
       memory.lines = LINES;

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._base.labels import is_missing
-from ..._base.plotting import COLORMAP, COLORS, MARKERS, OTHERS, named_legend, safe_text, series, shortened
+from ..._base.plotting import COLORMAP, COLORS, MARKERS, OTHERS, makes_room, named_legend, safe_text, series, shortened
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -25,7 +25,7 @@ _UNKNOWN = "(unknown)"
 _MANY = 1_500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coloring:
     """How to draw n points.
 
@@ -168,15 +168,10 @@ def set_markers(scatter: Any, codes: np.ndarray) -> None:
         scatter.set_paths([paths[code] for code in codes])
 
 
-def explain(ax: Any, found: Coloring, beside: bool) -> tuple[Any, Any]:
+def explain(ax: Any, found: Coloring) -> tuple[Any, Any]:
     """The legend and the color bar of the colors, None where there is none.
 
-    Parameters
-    ----------
-    ax : Axes
-    found : Coloring
-    beside : bool
-        Whether there is room to the right of the axes; else a legend goes where the fewest points are.
+    A legend stands to the right of the axes if their figure makes room for it; else where the fewest points are.
     """
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -199,4 +194,4 @@ def explain(ax: Any, found: Coloring, beside: bool) -> tuple[Any, Any]:
     inside = {"loc": "best", "frameon": True, "framealpha": 0.85}
     names = [name for name, _, _ in found.entries]
     how = {"title": shortened(found.title) or None, "alignment": "left", "handletextpad": 0.2, "labelspacing": 0.35}
-    return named_legend(ax, handles, names, **how, **(place if beside else inside)), None
+    return named_legend(ax, handles, names, **how, **(place if makes_room(ax) else inside)), None

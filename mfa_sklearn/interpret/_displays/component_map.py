@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._base.checks import check_count, import_optional
-from ..._base.plotting import PAGE_WIDTH, figure_of, new_axes, set_titles, shortened, styled
+from ..._base.plotting import PAGE_WIDTH, check_axes, figure_of, new_axes, set_titles, shortened, styled
 from ..._base.words import plural
 from .._component_map import ComponentMap, component_map
 from .._inputs import check_mixture
@@ -145,10 +145,17 @@ class ComponentMapDisplay:
         """
         check_mixture(mfa)
         check_count("max_labels", max_labels, 0)
-        import_optional("matplotlib.pyplot", "ComponentMapDisplay")
+        check_axes(ax)
+        for package in ("matplotlib.pyplot", *(["textalloc"] if max_labels else [])):
+            import_optional(package, "ComponentMapDisplay")
         found = component_map(mfa, distances, n_clusters=n_clusters, random_state=random_state)
         if table is None and activations is not None:
             table = describe_components(mfa, activations, tokens, labels)
+        if table is not None and list(table.index) != list(range(len(found))):
+            raise ValueError(
+                f"table has {len(table)} lines, not those of the components 0 to {len(found) - 1} in their order: give "
+                "what describe_components(mfa, X) returned"
+            )
         names = _names(table)
         values, title = _component_values(mfa, color, table)
         if isinstance(values, str) and names is not None:
@@ -180,16 +187,15 @@ class ComponentMapDisplay:
         if weights.shape != (n_components,):
             raise ValueError(f"weights has shape {weights.shape} for a map of {n_components} components")
         colors = self._coloring()
-        if ax is None:
-            ratio = np.ptp(self.components.coordinates[:, 1]) / max(np.ptp(self.components.coordinates[:, 0]), 1e-12)
-            size = (PAGE_WIDTH, 0.8 + (PAGE_WIDTH - 1.6) * float(np.clip(ratio, 0.45, 1.0)))
-            _, ax = new_axes("ComponentMapDisplay", size=size)
-        self.ax_, self.figure_ = ax, figure_of(ax)
+        width, height = np.ptp(self.components.coordinates, axis=0)
+        size = (PAGE_WIDTH, 0.8 + (PAGE_WIDTH - 1.6) * float(np.clip(height / max(width, 1e-12), 0.45, 1.0)))
+        self.ax_ = check_axes(ax) or new_axes("ComponentMapDisplay", size=size)[1]
+        self.figure_ = figure_of(self.ax_)
         with styled():
             self._draw(weights, colors, scatter_kwargs or {})
-            self.legend_, self.colorbar_ = explain(ax, colors, beside=self.figure_.get_layout_engine() is not None)
+            self.legend_, self.colorbar_ = explain(self.ax_, colors)
             detail = f"area: share of rows · near: alike (trustworthiness {self.components.trustworthiness:.2f})"
-            set_titles(ax, plural(n_components, "component"), detail)
+            set_titles(self.ax_, plural(n_components, "component"), detail)
             self.text_ = self._write_names(weights, max_labels)
         return self
 
@@ -263,7 +269,7 @@ def _component_values(mfa: MFA, color: Any, table: pd.DataFrame | None) -> tuple
         return table[color].to_numpy(), color.replace("_", " ")
     if color == "weight":
         return np.asarray(mfa.weights_), color
-    known = ["cluster", "weight", *(() if table is None else table.columns)]
+    known = list(dict.fromkeys(["cluster", "weight", *(() if table is None else table.columns)]))
     raise ValueError(
         f"color={color!r} is not known of these components; choose one of {known}"
         + (", or give activations, of which more is known" if table is None else "")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import index
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..._base.checks import check_choice, check_component, check_count, import_o
 from ..._base.plotting import (
     COLORS,
     FAINT,
+    check_axes,
     figure_of,
     fit_text,
     new_axes,
@@ -26,6 +26,7 @@ from ..._base.words import plural
 from .._ends import factor_ends
 from .._inputs import as_rows, check_mixture, optional_fact
 from .._project import Projection, project
+from .axes import NOUNS, chosen_axes
 from .facts import Meaning, meaning_of, natural_scale
 from .labels import quoted
 
@@ -43,7 +44,6 @@ _MAX_AXES = 6
 _N_BINS = 60
 # Of the height of a strip.
 _TALL = 0.58
-_NOUNS = {"factors": "factor", "principal": "axis"}
 
 
 class FactorEndsDisplay:
@@ -149,10 +149,11 @@ class FactorEndsDisplay:
             If an argument is out of range, or the component has no factors.
         """
         component = check_component(component, check_mixture(mfa))
+        check_axes(ax)
         check_choice("show", show, ("auto", "rows", "columns"))
         check_count("n_tokens", n_tokens)
         check_count("n_columns", n_columns)
-        chosen_axes(factors, np.asarray(mfa.loadings_[component]))
+        chosen_axes(factors, np.asarray(mfa.loadings_[component]), _MAX_AXES)
         import_optional("matplotlib.pyplot", "FactorEndsDisplay")
         X = as_rows(activations, mfa)
         facts = [optional_fact(X, name, given) for name, given in (("tokens", tokens), ("labels", labels))]
@@ -181,11 +182,10 @@ class FactorEndsDisplay:
         -------
         self
         """
-        self.factors_ = chosen_axes(self.factors, self.projection.directions)
+        self.factors_ = chosen_axes(self.factors, self.projection.directions, _MAX_AXES)
         shown = min(self.n_columns, len(self.projection.directions))
         height = 1.0 + (0.85 * len(self.factors_) if self.ends is not None else 0.26 * shown + 0.3)
-        if ax is None:
-            _, ax = new_axes("FactorEndsDisplay", size=(7.0, height))
+        ax = check_axes(ax) or new_axes("FactorEndsDisplay", size=(7.0, height))[1]
         self.ax_, self.figure_ = ax, figure_of(ax)
         with styled():
             draw = self._draw_columns if self.ends is None else self._draw_rows
@@ -199,13 +199,13 @@ class FactorEndsDisplay:
         about = (meaning_of(found) if self.meaning is None else self.meaning).title
         title = f"component {found.component}" + (f": {about}" if about else "")
         if self.ends is not None:
-            return title, f"{plural(len(found), 'row')} along each {_NOUNS[found.axes]}, and what lies at either end"
-        return title, f"loadings of columns on each {_NOUNS[found.axes]}"
+            return title, f"{plural(len(found), 'row')} along each {NOUNS[found.axes]}, and what lies at either end"
+        return title, f"loadings of columns on each {NOUNS[found.axes]}"
 
     def _heading(self, j: int) -> str:
         share = self.projection.energy[j]
         of = f" · {share_text(share)} of variance" if np.isfinite(share) else ""
-        return f"{_NOUNS[self.projection.axes]} {j}{of}"
+        return f"{NOUNS[self.projection.axes]} {j}{of}"
 
     def _draw_rows(self, ax: Any) -> None:
         """A histogram for each axis, all on one scale, so that the widest shows most."""
@@ -264,20 +264,3 @@ class FactorEndsDisplay:
         ax.tick_params(length=0)
         ax.spines["left"].set_visible(False)
         ax.grid(False)
-
-
-def chosen_axes(factors: int | Sequence[int] | None, directions: np.ndarray) -> list[int]:
-    """The axes to draw, of those with the directions (D, q); a direction of zeros belongs to none."""
-    lengths, n_factors = np.linalg.norm(directions, axis=0), directions.shape[1]
-    own = np.flatnonzero(lengths > 1e-12 * lengths.max(initial=0)).tolist()
-    if not own:
-        raise ValueError(
-            "this component has no factors (n_factors=0), so it has no ends to draw: fit a mixture with n_factors=1 or "
-            "more"
-        )
-    if factors is None:
-        return own[:_MAX_AXES]
-    chosen = [index(j) for j in (factors if isinstance(factors, Iterable) else [factors])]
-    if not chosen or len(set(chosen)) != len(chosen) or not all(0 <= j < n_factors for j in chosen):
-        raise ValueError(f"factors={factors!r} must name different axes out of 0 to {n_factors - 1}")
-    return chosen

@@ -27,7 +27,7 @@ _N_COLUMNS, _N_TOKENS = 2, 5
 _DWARFED = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Meaning:
     """What titles and axes say of a component.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import index
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..._base.checks import check_component, check_count, import_optional
-from ..._base.plotting import INK, figure_of, new_axes, set_titles, share_text, styled
+from ..._base.plotting import INK, check_axes, figure_of, new_axes, set_titles, share_text, styled
 from ..._base.words import plural
 from .._inputs import as_rows, check_mixture
 from .._project import Projection, project
 from .._text import label_text
+from .axes import NOUNS, chosen_axes
 from .coloring import Coloring, coloring, explain, set_markers, worth_coloring
 from .facts import Meaning, loading_columns, meaning_of, natural_scale, row_values
 from .labels import choose_labels, label_names, write_labels
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 # More points than these are drawn as pixels on a ground of their density: vectors would make files of many megabytes.
 _MANY = 1_500
-_NOUNS = {"factors": "factor", "principal": "axis"}
+# Axes of a picture, unless others are asked for, and at most.
+_AXES = 2, 3
 
 
 class SubspaceDisplay:
@@ -157,7 +158,8 @@ class SubspaceDisplay:
         """
         component = check_component(component, check_mixture(mfa))
         check_count("max_labels", max_labels, 0)
-        _chosen_factors(factors, np.asarray(mfa.loadings_[component]))
+        import_optional("matplotlib.pyplot", "SubspaceDisplay")
+        check_axes(ax, _n_dimensions(chosen_axes(factors, np.asarray(mfa.loadings_[component]), *_AXES)))
         X = as_rows(activations, mfa)
         values, title = row_values(X, color, labels)
         scale = natural_scale(mfa, X, tokens) if scale == "auto" else scale
@@ -195,16 +197,16 @@ class SubspaceDisplay:
         """
         check_count("max_labels", max_labels, 0)
         import_optional("matplotlib.pyplot", "SubspaceDisplay")
-        chosen = _chosen_factors(self.factors, self.projection.directions)
+        chosen = chosen_axes(self.factors, self.projection.directions, *_AXES)
         points, colors = self._points(chosen), self._coloring()
         near = without_strays(points) if len(chosen) < 3 else np.isfinite(points).all(1)
         self.n_outside_ = int(np.isfinite(points).all(1).sum() - near.sum())
-        self.ax_ = _axes_for(points[near], len(chosen), ax, bool(colors.entries))
+        self.ax_ = _axes_for(points[near], chosen, ax, bool(colors.entries))
         self.figure_ = figure_of(self.ax_)
         with styled():
             self._draw_points(points, near, colors, scatter_kwargs or {})
             self._name_axes(chosen)
-            self.legend_, self.colorbar_ = explain(self.ax_, colors, beside=self._is_laid_out())
+            self.legend_, self.colorbar_ = explain(self.ax_, colors)
             set_titles(self.ax_, *self._titles())
             self.text_ = self._write_tokens(points, near, max_labels, text_kwargs or {})
         return self
@@ -242,12 +244,6 @@ class SubspaceDisplay:
             return coloring(label_names(found.tokens, label_text), color, len(found))
         return coloring(known[color], color, len(found), "(no label)")
 
-    def _is_laid_out(self) -> bool:
-        """Whether the figure makes room for what stands beside its axes."""
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-        return isinstance(self.figure_.get_layout_engine(), ConstrainedLayoutEngine)
-
     def _draw_points(
         self, points: np.ndarray, near: np.ndarray, colors: Coloring, scatter_kwargs: dict[str, Any]
     ) -> None:
@@ -268,7 +264,7 @@ class SubspaceDisplay:
             histogram_below(self.ax_, points[near, 0])
 
     def _name_axes(self, factors: list[int]) -> None:
-        found, noun = self.projection, _NOUNS[self.projection.axes]
+        found, noun = self.projection, NOUNS[self.projection.axes]
         names, unit = self._meaning().columns, "distance" if found.scale is None else "SD"
         for dimension, j in zip("xyz", factors, strict=False):
             share = f" ({share_text(found.energy[j])} of variance)" if np.isfinite(found.energy[j]) else ""
@@ -318,35 +314,13 @@ class SubspaceDisplay:
         )
 
 
-def _chosen_factors(factors: int | Sequence[int] | None, directions: np.ndarray) -> list[int]:
-    """The factors to draw, of those with the directions (D, q); a direction of zeros belongs to no factor."""
-    lengths, n_factors = np.linalg.norm(directions, axis=0), directions.shape[1]
-    own = np.flatnonzero(lengths > 1e-12 * lengths.max(initial=0)).tolist()
-    if not own:
-        raise ValueError(
-            "this component has no factors (n_factors=0), so there is no subspace to draw: "
-            "fit a mixture with n_factors=1 or more"
-        )
-    if factors is None:
-        return own[:2]
-    chosen = [index(j) for j in (factors if isinstance(factors, Iterable) else [factors])]
-    if not 1 <= len(chosen) <= 3 or len(set(chosen)) != len(chosen):
-        raise ValueError(f"factors={factors!r} must name one, two or three different factors")
-    for j in chosen:
-        if not 0 <= j < n_factors:
-            known = f"there are factors 0 to {n_factors - 1}" if n_factors > 1 else "there is factor 0 alone"
-            raise ValueError(f"factors={factors!r}: factor {j} is out of range; {known}")
-    return chosen
+def _n_dimensions(factors: list[int]) -> int:
+    return 3 if len(factors) == 3 else 2
 
 
-def _axes_for(points: np.ndarray, n_factors: int, ax: Any, has_legend: bool) -> Any:
+def _axes_for(points: np.ndarray, factors: list[int], ax: Any, has_legend: bool) -> Any:
     """The given axes if that many factors can be drawn there, else new ones of the shape of the points."""
-    if ax is None:
-        size, options = figure_size(points, n_factors, has_legend)
-        return new_axes("SubspaceDisplay", size=size, subplot_kw=options)[1]
-    if (ax.name == "3d") != (n_factors == 3):
-        raise ValueError(
-            f"ax has projection {ax.name!r}, but {n_factors} factor{'s' * (n_factors > 1)} to draw; three need "
-            "plt.subplots(subplot_kw={'projection': '3d'}), fewer a plain one"
-        )
-    return ax
+    if check_axes(ax, _n_dimensions(factors)) is not None:
+        return ax
+    size, options = figure_size(points, len(factors), has_legend)
+    return new_axes("SubspaceDisplay", size=size, subplot_kw=options)[1]

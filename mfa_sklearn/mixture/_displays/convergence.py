@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ..._base.checks import check_choice
-from ..._base.plotting import INK, figure_of, named_legend, new_axes, series, shortened, styled
+from ..._base.plotting import INK, check_axes, figure_of, named_legend, new_axes, series, shortened, styled
+from .._fitted import fitted_mixture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +119,7 @@ class ConvergenceDisplay:
         self
         """
         check_choice("scale", self.scale, _SCALES)
+        check_axes(ax)
         hot = any(map(_is_hot, self.histories.values()))
         with styled():
             self._make_axes(ax, hot)
@@ -219,18 +220,17 @@ def _histories(estimator: Any) -> dict[str, History]:
     """Each fit by its name."""
     if isinstance(estimator, Mapping):
         named = dict(estimator)
-    elif isinstance(estimator, Sequence):
+    elif isinstance(estimator, Sequence) and not isinstance(estimator, str):
         named = {str(i): mfa for i, mfa in enumerate(estimator)}
     else:
-        check_is_fitted(estimator)
-        named = {"MFA": getattr(estimator, "best_estimator_", estimator)}
+        named = {"MFA": estimator}
     if not named:
         raise ValueError("there are no mixtures to draw: give at least one")
     return {str(name): _history(name, mfa) for name, mfa in named.items()}
 
 
 def _history(name: Any, mfa: Any) -> History:
-    check_is_fitted(mfa)
+    mfa = fitted_mixture(mfa)
     bounds = np.asarray(getattr(mfa, "lower_bounds_", []), dtype=float)
     if not len(bounds):
         raise ValueError(

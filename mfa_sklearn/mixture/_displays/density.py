@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import chi2
-from sklearn.utils.validation import check_is_fitted
 
 from ..._base.checks import check_count
 from ..._base.plotting import (
     COLORS,
     FAINT,
     OTHERS,
+    check_axes,
     figure_of,
     named_legend,
     new_axes,
@@ -23,6 +23,7 @@ from ..._base.plotting import (
     shortened,
     styled,
 )
+from .._fitted import fitted_mixture
 from .marginal import GaussianMixtureDensity, column_number, highest_density_levels, marginal
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _ELLIPSE = 0.9
 _SHARES = (0.99, 0.9, 0.5)
 _GRID = {1: 801, 2: 201}
+# Of the range, what is shown beyond it at either side.
+_MARGIN = 0.03
 _MOST_POINTS = 5_000
 _AT_ONCE = 2**15
 # A weight that need not be spoken of.
@@ -142,10 +145,11 @@ class DensityDisplay:
         ValueError
             If a column is not there, is named twice or both asked for and given, or a value is not finite.
         """
-        check_is_fitted(mfa)
+        mfa = fitted_mixture(mfa)
+        check_axes(ax)
         several = isinstance(features, Sequence) and not isinstance(features, str)
         columns = [column_number(mfa, feature) for feature in (features if several else [features])]  # type: ignore[union-attr, list-item]
-        known = {column_number(mfa, feature): float(value) for feature, value in (given or {}).items()}
+        known = _given_values(mfa, given)
         _check_columns(features, columns, given, known)
         names = [_name(mfa, column) for column in columns]
         conditions = ", ".join(f"{_name(mfa, column)} = {number_text(value, 4)}" for column, value in known.items())
@@ -175,9 +179,9 @@ class DensityDisplay:
         check_count("n_components", n_components, 0)
         with styled():
             size = (5.2, 3.8) if len(self.names) == 1 else (4.8, 5.0)
-            self.ax_ = new_axes("DensityDisplay", size=size)[1] if ax is None else ax
+            self.ax_ = check_axes(ax) or new_axes("DensityDisplay", size=size)[1]
             self.figure_ = figure_of(self.ax_)
-            self.grid_ = [self._even(column) for column in range(len(self.names))]
+            self.grid_ = [self._places(column) for column in range(len(self.names))]
             draw = self._draw_curve if len(self.names) == 1 else self._draw_contours
             handles, labels = draw(self._heaviest(n_components))
             self.ax_.set_xlabel(shortened(self.names[0], 60), **safe_text())
@@ -195,12 +199,17 @@ class DensityDisplay:
         order = np.argsort(-weights, kind="stable")[:n_most]
         return order[weights[order] > 1e-3]
 
-    def _even(self, column: int) -> np.ndarray:
-        ends = [mixture.bounds(column) for mixture in (self.density, self.unconditional) if mixture is not None]
+    def _places(self, column: int) -> np.ndarray:
+        """Even steps, and more where a component is narrow."""
+        mixtures = [mixture for mixture in (self.density, self.unconditional) if mixture is not None]
+        ends = [mixture.bounds(column) for mixture in mixtures]
         if self.X is not None and np.isfinite(self.X[:, column]).any():
             ends.append((float(np.nanmin(self.X[:, column])), float(np.nanmax(self.X[:, column]))))
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-        return np.linspace(low, high, _GRID[len(self.names)])
+        margin = _MARGIN * (high - low)
+        even, step = np.linspace(low - margin, high + margin, _GRID[len(self.names)], retstep=True)
+        more = np.concatenate([mixture.places(column, float(step)) for mixture in mixtures])
+        return np.unique(np.concatenate([even, more[(more > even[0]) & (more < even[-1])]]))
 
     def _draw_curve(self, components: np.ndarray) -> tuple[list[Any], list[str]]:
         (grid,), ax = self.grid_, self.ax_
@@ -209,9 +218,10 @@ class DensityDisplay:
         handles, labels = [], []
         if self.X is not None:
             rows = self.X[np.isfinite(self.X[:, 0]), 0]
-            bars: Any = ax.hist(rows, bins="auto", density=True, color="#dedede", zorder=0)[2]
-            handles.append(bars[0])
-            labels.append(self._rows_name())
+            if len(rows):
+                bars: Any = ax.hist(rows, bins="auto", density=True, color="#dedede", zorder=0)[2]
+                handles.append(bars[0])
+                labels.append(self._rows_name())
         shares = np.exp(self.density.log_joint(points)[:, components])
         for share in shares.T:
             thin = ax.plot(grid, share, **_COMPONENT)[0]
@@ -236,11 +246,11 @@ class DensityDisplay:
         handles, labels = self._draw_rows()
         if self.unconditional is not None:
             before = self.unconditional.pdf(points.reshape(-1, 2)).reshape(points.shape[:2])
-            self._contour(before, colors=[FAINT], linestyles=":", linewidths=1.2)
+            self._contour(self.unconditional, before, colors=[FAINT], linestyles=":", linewidths=1.2)
             handles.append(Line2D([], [], color=FAINT, linestyle=":", linewidth=1.2))
             labels.append("given nothing")
         widths = (0.7, 1.1, 1.7)
-        self._contour(self.values_, colors=[COLORS[0]], linewidths=widths)
+        self._contour(self.density, self.values_, colors=[COLORS[0]], linewidths=widths)
         handles += [Line2D([], [], color=COLORS[0], linewidth=width) for width in widths]
         labels += [f"{share_text(share)} of the density" for share in _SHARES]
         if len(components) and len(self.density.log_weights) > 1:
@@ -255,18 +265,16 @@ class DensityDisplay:
         if self.X is None:
             return [], []
         rows = self.X[np.isfinite(self.X).all(1)]
+        if not len(rows):
+            return [], []
         if len(rows) > _MOST_POINTS:
             rows = rows[np.random.RandomState(0).choice(len(rows), _MOST_POINTS, replace=False)]
         size = float(np.clip(3000 / max(len(rows), 1), 2, 12))
         look: dict[str, Any] = {"color": OTHERS, "linewidths": 0, "zorder": 0, "rasterized": len(rows) > 1000}
         return [self.ax_.scatter(rows[:, 0], rows[:, 1], s=size, **look)], [self._rows_name()]
 
-    def _contour(self, values: np.ndarray, **look: Any) -> None:
-        x, y = self.grid_
-        levels = highest_density_levels(values, (x[1] - x[0]) * (y[1] - y[0]), _SHARES)
-        rising = sorted(set(levels))
-        if len(rising) == len(_SHARES):
-            self.ax_.contour(x, y, values, levels=rising, **look)
+    def _contour(self, density: GaussianMixtureDensity, values: np.ndarray, **look: Any) -> None:
+        self.ax_.contour(*self.grid_, values, levels=highest_density_levels(density, _SHARES), **look)
 
     def _draw_ellipses(self, components: np.ndarray) -> None:
         from matplotlib.patches import Ellipse
@@ -282,7 +290,9 @@ class DensityDisplay:
 
     def _components_name(self, drawn: np.ndarray) -> str:
         left_out = 1 - np.exp(self.density.log_weights[drawn]).sum()
-        return "components" if left_out < _LITTLE else f"the {len(drawn)} heaviest components"
+        if left_out < _LITTLE:
+            return "components"
+        return "the heaviest component" if len(drawn) == 1 else f"the {len(drawn)} heaviest components"
 
     def _rows_name(self) -> str:
         return "rows" if self.unconditional is None else "all rows"
@@ -291,6 +301,18 @@ class DensityDisplay:
 def _name(mfa: Any, column: int) -> str:
     names = getattr(mfa, "feature_names_in_", None)
     return f"column {column}" if names is None else str(names[column])
+
+
+def _given_values(mfa: Any, given: Any) -> dict[int, float]:
+    """Values by number of their column."""
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f"given={given!r} must be a dict of values by column, such as {{0: 1.5}}")
+    try:
+        return {column_number(mfa, feature): float(value) for feature, value in (given or {}).items()}
+    except (TypeError, ValueError) as error:
+        if "is no column" in str(error):
+            raise
+        raise TypeError(f"given={given!r} must hold one number for each column") from None
 
 
 def _check_columns(features: Any, columns: list[int], given: Any, known: dict[int, float]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..._base.checks import check_choice, import_optional
-from ..._base.plotting import FAINT, INK, figure_of, named_legend, new_axes, series, styled
+from ..._base.plotting import FAINT, INK, check_axes, figure_of, named_legend, new_axes, series, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +101,8 @@ class SearchDisplay:
         SearchDisplay
         """
         check_is_fitted(search)
+        if not hasattr(search, "results_"):
+            raise TypeError(f"expected a fitted MFASearch, got {type(search).__name__}")
         return cls(search.results_, criterion=criterion or search.criterion).plot(ax=ax)
 
     @classmethod
@@ -140,19 +143,31 @@ class SearchDisplay:
         """
         import_optional("pandas", "SearchDisplay")
         criterion = self._chosen()
-        values = self.table[criterion].to_numpy(dtype=float)
-        self.best_ = int(values.argmax() if criterion == "likelihood" else values.argmin())
-        errors = self.table["likelihood_sem"].to_numpy(dtype=float) if self._has_errors(criterion) else None
+        values = self._numbers(criterion)
+        if not np.isfinite(values).any():
+            raise ValueError(f"the table has no value of {criterion} that is finite: there is nothing to draw")
+        self.best_ = int(np.nanargmax(values) if criterion == "likelihood" else np.nanargmin(values))
+        errors = self._numbers("likelihood_sem") if self._has_errors(criterion) else None
+        # Of one split there is none.
+        errors = None if errors is None or not np.isfinite(errors[self.best_]) else errors
         self.one_standard_error_ = None if errors is None else self._smallest_within(values, errors[self.best_])
         self.at_edge_ = self._edges()
         with styled():
-            self.ax_ = new_axes("SearchDisplay", size=(5.2, 4.2))[1] if ax is None else ax
+            self.ax_ = check_axes(ax) or new_axes("SearchDisplay", size=(5.2, 4.2))[1]
             self.figure_ = figure_of(self.ax_)
             self._draw(values, errors)
             self._annotate(criterion, ax is None)
         return self
 
+    def _numbers(self, name: str) -> np.ndarray:
+        try:
+            return self.table[name].to_numpy(dtype=float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"column {name!r} of the table does not hold numbers: {error}") from error
+
     def _chosen(self) -> str:
+        if not hasattr(self.table, "columns"):
+            raise TypeError(f"table must be the results_ of an MFASearch, a DataFrame; got {type(self.table).__name__}")
         missing = [name for name in _NEEDED if name not in self.table.columns]
         if missing or not len(self.table):
             raise ValueError(f"the table has no {missing or 'lines'}: give the results_ of an MFASearch")
@@ -169,7 +184,7 @@ class SearchDisplay:
         return known[0] if known[0] == "likelihood" else next(iter(agree), known[0])
 
     def _has_errors(self, criterion: str) -> bool:
-        return criterion == "likelihood" and "likelihood_sem" in self.table
+        return criterion == "likelihood" and {"likelihood_sem", "n_parameters"} <= set(self.table.columns)
 
     def _smallest_within(self, values: np.ndarray, error: float) -> int:
         """The candidate with fewest parameters that is within an error of the best."""
@@ -191,7 +206,11 @@ class SearchDisplay:
         """Values of a column; one number for each component, as in a table that was read again, is a text there."""
         from ast import literal_eval
 
-        return [literal_eval(value) if isinstance(value, str) else value for value in self.table[name]]
+        try:
+            sizes = [literal_eval(value) if isinstance(value, str) else value for value in self.table[name]]
+            return [tuple(map(index, size)) if isinstance(size, tuple | list) else index(size) for size in sizes]
+        except (SyntaxError, TypeError, ValueError) as error:
+            raise ValueError(f"column {name!r} of the table does not hold whole numbers: {error}") from error
 
     def _draw(self, values: np.ndarray, errors: np.ndarray | None) -> None:
         names, sizes = self._names(), np.asarray(self._sizes("n_components"))
@@ -215,7 +234,7 @@ class SearchDisplay:
             self.ax_.axhline(limit, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1, label=_LIMIT)
 
     def _set_apart(self, n_lines: int, sizes: np.ndarray) -> np.ndarray:
-        """How far the bars of each line stand own_figure its points, so that they do not hide each other."""
+        """How far the bars of each line stand off its points, so that they do not hide each other."""
         steps = np.diff(np.unique(sizes))
         return 0.1 * (steps.min() if len(steps) else 1) * (np.arange(n_lines) - (n_lines - 1) / 2) / max(n_lines - 1, 1)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._base.words import shortened
 from .._fit.loop import KINDS
 from .._model.params import check_params
 from .._validation import factor_counts
@@ -110,7 +111,7 @@ def check_learned(learned: dict[str, Any]) -> None:
             raise ValueError(f"{name!r} is not the name of a learned attribute")
         fits, what = _OTHERS.get(name, (lambda _: True, ""))
         if not fits(value):
-            raise ValueError(f"{name}={_short(value)} must be {what}")
+            raise ValueError(f"{name}={shortened(value)} must be {what}")
     check_params(*(learned.get(f"{name}_") for name in ARRAYS))
     missing = [name for name in _NEEDED if name not in learned]
     if missing:
@@ -139,17 +140,12 @@ def check_agreement(params: dict[str, Any], learned: dict[str, Any]) -> None:
     found = {"n_components": len(loadings), "noise": "shared" if noise.ndim == 1 else "component"}
     for name, value in found.items():
         if params[name] not in (value, None):
-            raise ValueError(f"{name}={_short(params[name])}, but the arrays have {name}={value!r}")
+            raise ValueError(f"{name}={shortened(params[name])}, but the arrays have {name}={value!r}")
     given = params["n_factors"]
     counts = factor_counts(given, len(loadings))
     if max(counts) != loadings.shape[2] or any(loadings[k, :, count:].any() for k, count in enumerate(counts)):
-        raise ValueError(f"n_factors={_short(given)}, but the arrays have n_factors={loadings.shape[2]}")
+        raise ValueError(f"n_factors={shortened(given)}, but the arrays have n_factors={loadings.shape[2]}")
     if params["loading_type"] == "common" and not (loadings == loadings[:1]).all():
         raise ValueError("loading_type='common', but the loadings differ between components")
     if params["noise_form"] == "isotropic" and not np.allclose(noise, noise[..., :1], rtol=1e-4, atol=0):
         raise ValueError("noise_form='isotropic', but the noise variances differ between features")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -11,6 +11,7 @@ from ..._base.checks import check_choice, check_flag
 from ..._base.plotting import (
     FAINT,
     MARKERS,
+    check_axes,
     figure_of,
     named_legend,
     new_axes,
@@ -140,7 +141,7 @@ class SteeringDisplay:
         check_flag("band", band)
         shown, names = self._checked(arms)
         with styled():
-            self.ax_ = self._new_axes(len(names)) if ax is None else ax
+            self.ax_ = check_axes(ax) or self._new_axes(len(names))
             self.figure_ = figure_of(self.ax_)
             self.lines_ = {}
             for i, (name, look) in enumerate(zip(names, series(len(names)), strict=True)):
