@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mfa_sklearn
 from mfa_sklearn import activations, atlas, datasets, evaluation, interpret, mixture, steering
@@ -168,14 +170,56 @@ def test_links_of_the_readme_are_absolute() -> None:
     assert [name for name in pictures if not (REPOSITORY / name).is_file()] == []
 
 
-@pytest.fixture(scope="module")
-def built_site() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("built_site", DOCS / "_ext" / "built_site.py")
+def extension(name: str) -> ModuleType:
+    """An extension of Sphinx that the documentation has of its own."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def built_site() -> ModuleType:
+    return extension("built_site")
+
+
+@pytest.fixture
+def gallery(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # which the module sets for the examples
+    module = extension("gallery")
+    monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
+    return module
+
+
+def test_a_page_that_an_example_writes_is_shown_and_copied(gallery: ModuleType, tmp_path: Path) -> None:
+    page, text = tmp_path / "atlas.html", tmp_path / "notes.txt"
+    page.write_text("an atlas", encoding="utf-8")
+    text.touch()
+    variables = {"example_globals": {"page": page, "text": text, "missing": tmp_path / "no.html", "n": 1}}
+    shown = gallery.written_pages(None, variables, {})
+    assert shown.count("<iframe") == 1 and 'src="../pages/atlas.html"' in shown
+    assert gallery.written_pages(None, variables, {}) == ""  # it is shown where it was written
+    assert not page.exists() and text.exists()
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path / "built")
+    gallery.copy_pages(app, None)
+    assert (tmp_path / "built" / "gallery" / "pages" / "atlas.html").read_text(encoding="utf-8") == "an atlas"
+
+
+def test_a_thumbnail_shows_the_left_of_two_charts(gallery: ModuleType) -> None:
+    thumbs = gallery.DOCS / "gallery" / "subject" / "images" / "thumb"
+    thumbs.mkdir(parents=True)
+    for name, size in {"wide": (80, 30), "square": (40, 40)}.items():
+        Image.new("RGB", size, "white").save(thumbs.parent / f"sphx_glr_plot_{name}_001.png")
+        Image.new("RGB", (9, 7)).save(thumbs / f"sphx_glr_plot_{name}_thumb.png")
+    Image.new("RGB", (9, 7)).save(thumbs / "sphx_glr_plot_no_picture_thumb.png")
+    gallery.crop_thumbnails(None)
+    sizes = {}
+    for path in thumbs.glob("*.png"):
+        with Image.open(path) as thumbnail:
+            sizes[path.name.split("_")[3]] = thumbnail.size
+    assert sizes == {"wide": (40, 30), "square": (9, 7), "no": (9, 7)}
 
 
 def test_the_built_pages_are_checked_for_links_and_clicks(built_site: ModuleType, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ FRAME = """
     <p><a href="../pages/{name}">{name} on a page of its own</a></p>
 
 """
+# Width over height of a picture that is cut for its thumbnail.
+_WIDE = 1.75
 _BEFORE: list[Any] = []
 
 
@@ -65,6 +67,19 @@ def copy_pages(app: Any, exception: Exception | None) -> None:
         shutil.copytree(DOCS / PAGES, Path(app.outdir) / PAGES, dirs_exist_ok=True)
 
 
+def crop_thumbnails(app: Any) -> None:
+    """Of a wide picture, such as two charts side by side, show the left half: letters of all of it would be specks."""
+    from PIL import Image
+
+    for thumbnail in (DOCS / "gallery").glob("*/images/thumb/*_thumb.png"):
+        picture = thumbnail.parents[1] / thumbnail.name.replace("_thumb", "_001")
+        if not picture.is_file():
+            continue
+        with Image.open(picture) as whole:
+            if whole.width > _WIDE * whole.height:
+                whole.crop((0, 0, whole.width // 2, whole.height)).save(thumbnail)
+
+
 def examples_using(name: str) -> str | None:
     """The name that examples know an entry of the reference by: that of the shortest module it can be had from."""
     parts = name.split(".")
@@ -87,5 +102,6 @@ def add_examples(app: Any, what: str, name: str, obj: Any, options: Any, lines: 
 
 def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", add_examples)
+    app.connect("builder-inited", crop_thumbnails, priority=900)  # when the gallery has been made
     app.connect("build-finished", copy_pages)
     return {"parallel_read_safe": True}

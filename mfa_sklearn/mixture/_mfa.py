@@ -81,7 +81,8 @@ class MFA(
         that has them already is used as it is.
     tol : "auto" or float, default="auto"
         EM stops when the mean log-likelihood per row, extrapolated to convergence, has no more than this to gain, in
-        nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs. "auto" is 1e-4, and EM
+        nats; the gradient solver when it has not risen by this for `n_iter_no_change` epochs, also where this is 0: a
+        mean over minibatches goes up and down, the more the larger `learning_rate` is. "auto" is 1e-4, and EM
         on many rows then also stops where more iterations are not worth their time: where a fit longer by a tenth would
         gain less than a thousandth of a nat per value of a row (0.4 nats for a row of 384 features).
     max_iter : int, default=100
@@ -123,7 +124,7 @@ class MFA(
     validation_fraction : float, default=0.1
         Share of rows held out under `early_stopping`.
     n_iter_no_change : int, default=10
-        Epochs without progress after which the gradient solver stops.
+        Epochs without progress after which the gradient solver stops; as many as `max_iter` to make them all.
     sparse_output : bool, default=True
         Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False

@@ -9,11 +9,13 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 from mfa_sklearn._base.plotting import (
     COLORMAP,
     COLORS,
+    FAINT,
+    INK,
     LINES,
     MARKERS,
     check_axes,
@@ -97,6 +99,14 @@ def test_the_users_settings_stay() -> None:
     with pytest.raises(RuntimeError), styled():
         raise RuntimeError
     assert matplotlib.rcParams == before
+
+
+def test_users_can_take_the_style_for_pictures_of_their_own() -> None:
+    with matplotlib.style.context("mfa_sklearn.displays"):
+        colors = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert [to_hex(color) for color in colors] == list(COLORS)
+        assert to_hex(matplotlib.rcParams["text.color"]) == INK and to_hex(matplotlib.rcParams["xtick.color"]) == FAINT
+        assert matplotlib.rcParams["image.cmap"] == COLORMAP
 
 
 def test_letters_follow_the_users_size() -> None:

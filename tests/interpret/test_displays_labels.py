@@ -82,6 +82,20 @@ def test_nothing_is_printed_where_nothing_finds_room(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("setting", ["figure.constrained_layout.use", "figure.autolayout"])
+def test_layouts_that_users_ask_of_all_figures_do_not_matter(setting: str) -> None:
+    points = np.random.default_rng(0).uniform(size=(30, 2))
+    places = []
+    for wanted in (False, True):
+        with plt.rc_context({setting: wanted}):
+            figure, ax = plt.subplots(layout="none")
+            ax.scatter(*points.T)
+            figure.draw_without_rendering()
+            texts = write_labels(ax, points[:10], ["word"] * 10)
+            places.append([text.get_position() for text in texts])
+    np.testing.assert_allclose(*places)
+
+
 def test_specks_are_put_in_quotes() -> None:
     assert label_names([".", "the", "", "."], str).tolist() == ["\u201c.\u201d", "the", "", "\u201c.\u201d"]
 

@@ -8,7 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from mfa_sklearn.interpret._displays.shapes import density, figure_size, histogram_below, projected
+from mfa_sklearn.interpret._displays.shapes import (
+    density,
+    figure_size,
+    fit_axes,
+    histogram_below,
+    projected,
+    without_strays,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +69,26 @@ def test_what_is_nearer_to_the_eye_is_darker() -> None:
     assert flat.shape == (3, 2) and nearness is not None
     assert nearness[1] == 1 and nearness.min() == 0.35
     assert projected(ax, points[:, :2])[1] is None
+
+
+def test_a_few_far_strays_are_left_out() -> None:
+    points = np.random.default_rng(0).normal(size=(400, 2))
+    assert without_strays(points).all()
+    points[:3] = [[60, 0], [0, -50], [np.nan, 0]]
+    assert np.flatnonzero(~without_strays(points)).tolist() == [0, 1, 2]
+    points[:5] = [60, 0]  # more than a hundredth are no strays, but a cluster
+    assert without_strays(points).all()
+    few = points[5:25].copy()
+    few[0] = 60, 0
+    assert np.flatnonzero(~without_strays(few)).tolist() == [0]
+    assert without_strays(few[:10]).all()  # of so few nobody can say
+    assert without_strays(np.zeros((50, 2))).all() and without_strays(points[:0]).shape == (0,)
+
+
+def test_axes_fit_their_points_whatever_else_is_drawn() -> None:
+    ax = plt.subplots()[1]
+    points = np.array([[0.0, 1], [2, 5]])
+    ax.scatter([100], [100])
+    fit_axes(ax, points)
+    ax.figure.canvas.draw()
+    np.testing.assert_allclose([*ax.get_xlim(), *ax.get_ylim()], [-0.1, 2.1, 0.8, 5.2])

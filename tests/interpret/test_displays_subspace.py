@@ -337,6 +337,20 @@ def test_two_displays_in_one_figure_do_not_run_into_each_other(layout: str | Non
     assert not any(one.overlaps(other) for one in left for other in right)
 
 
+@pytest.mark.parametrize("factors", [(0, 1), 0])
+def test_a_far_row_does_not_squeeze_the_others(factors: Any) -> None:
+    rows = np.random.default_rng(0).normal(size=(150, 5)) * [5, 3, 1, 1, 1]
+    mfa = MFA(1, 2, tol=1e-2).fit(rows)
+    far = np.concatenate([rows, mfa.means_ + 60 * mfa.loadings_[0, :, :1].T])
+    plain, display = (SubspaceDisplay.from_estimator(mfa, of, 0, factors=factors) for of in (rows, far))
+    assert (plain.n_outside_, display.n_outside_) == (0, 1)
+    assert len(display.scatter_.get_offsets()) == len(far)
+    spans = [np.ptp(each.ax_.get_xlim()) for each in (plain, display)]
+    assert spans[1] < 1.5 * spans[0]
+    assert any(" · 1 outside" in text.get_text() for text in display.ax_.texts)
+    assert not any("outside" in text.get_text() for text in plain.ax_.texts)
+
+
 def test_missing_matplotlib_is_said_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
     mfa, X = wide()
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)

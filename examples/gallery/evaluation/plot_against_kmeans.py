@@ -48,7 +48,7 @@ scores = evaluate(
 table = scores.pivot(index="candidate", columns="measure", values="value")
 shown = ["NMI", "reconstruction R2", "bits per row"]
 by_region = ["target R2 by region", "target R2 by region and coordinates"]
-short = dict(zip(by_region, ["later, region", "later, both"], strict=True))
+short = dict(zip(by_region, ["R2, region", "R2, both"], strict=True))
 print(table[shown + by_region].rename(columns=short).round(3).to_string())
 
 # %%

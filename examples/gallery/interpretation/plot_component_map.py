@@ -49,7 +49,9 @@ plt.show()
 tokens = top_tokens(mfa, X, n_tokens=2)
 first = tokens.groupby("component")["token"].agg("".join)
 pairs = distances.to_frame().query("component < other")
-near = pairs.nsmallest(5, "bhattacharyya").drop(columns="symmetric_kl")
+near = pairs.nsmallest(5, "bhattacharyya").drop(
+    columns=["symmetric_kl", "overlap", "mean", "covariance"]
+)
 for side in ("component", "other"):
-    near[f"tokens of {side}"] = near[side].map(first)
+    near[f"{side}'s tokens"] = near[side].map(first)
 print(near.round(1).to_string(index=False))

@@ -42,7 +42,8 @@ print(f"component {component}: {share:.0%} of its rows are about rivers")
 #
 # Tokens that come more often in this region than elsewhere, each in a text.
 
-print(format_tokens(top_tokens(mfa, X, components=component, n_tokens=5)))
+tokens = top_tokens(mfa, X, components=component, n_tokens=5, context=18)
+print(format_tokens(tokens))
 
 # %%
 # What varies inside

@@ -13,6 +13,8 @@ notebook's cell: no call is needed to look at them.
 # Texts, with the tokens that are rows shaded, and what every row knows of
 # itself.
 
+import textwrap
+
 import matplotlib.pyplot as plt
 
 from mfa_sklearn import (
@@ -47,7 +49,7 @@ mfa
 # sorted, filtered and written to a file.
 
 table = describe_components(mfa, X)
-print(", ".join(table.columns))
+print(*textwrap.wrap(", ".join(table.columns), 76), sep="\n")
 
 # %%
 
@@ -58,7 +60,7 @@ best[["concept", "purity", "size", "dimension", "spread"]].round(2)
 # Any two of its columns make a picture: regions of one concept are of
 # middling size, the largest are of words that all texts have.
 
-figure, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
 points = ax.scatter("size", "share", c="dimension", s=36, data=table)
 figure.colorbar(points, label="intrinsic dimension")
 ax.set(xlabel="rows", ylabel="share with the first concept", ylim=(0, 1.03))

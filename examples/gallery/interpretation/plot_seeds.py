@@ -53,7 +53,7 @@ print(ends.to_string(index=False))
 # concepts are cut differently by each start: do not build on one of them
 # alone.
 
-figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 points = ax.scatter(
     pairs["size"], pairs["jaccard"], c=pairs["share"], s=36, vmin=0, vmax=1
 )

@@ -78,7 +78,9 @@ for n_components in (1, 3):
         draws, [0.05, 0.5, 0.95], axis=0, method="weibull"
     )
     inside = np.mean((low <= truth) & (truth <= high))
-    print(f"{n_components} components: {inside:.1%} of {truth.size} inside")
+    print(
+        f"n_components={n_components}: {inside:.1%} of {truth.size} inside"
+    )
     intervals[n_components] = low, middle, high
 
 # %%

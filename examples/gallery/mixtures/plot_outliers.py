@@ -103,7 +103,9 @@ plt.show()
 for k, q in product([1, 2, 3], [2, 4, 6]):
     score = -MFA(k, q, **options).fit(X[usual]).score_samples(X[new])
     area = roc_auc_score(malignant, score)
-    print(f"{k} components, {q} factors: area under the curve {area:.3f}")
+    print(
+        f"n_components={k}, n_factors={q}: area under the curve {area:.3f}"
+    )
 
 # %%
 # Some are worse than the one that the BIC chose, one a little better, and

@@ -39,7 +39,7 @@ for criterion, search in searches.items():
 # sizes within one standard error of the best, which the circle marks, take
 # the smallest.
 
-figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.8), layout="constrained")
 for ax, search in zip(axes, searches.values(), strict=True):
     search.plot(ax)
 plt.show()

@@ -55,7 +55,7 @@ print(f"fit on all rows at once: {best - whole.score(new):.2f} nats")
 # left goes slowly, because early batches are remembered only through the
 # parameters.
 
-figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 label = "partial_fit, each batch once"
 ax.plot(seen, scores, "o-", markersize=4, label=label)
 label = f"fit, {whole.n_iter_} times over all rows"

@@ -41,12 +41,13 @@ print(table[columns].round(1).to_string(index=False))
 # whether it rises enough. Here each component needs its own noise, and each
 # feature too, but one set of factors does for all.
 
-figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 ax.plot(table["n_parameters"], table["bic"], "o", markersize=7)
-for _, line in table.iterrows():
+for i, (_, line) in enumerate(table.iterrows()):
     place = line["n_parameters"], line["bic"]
+    beside = (7, -12 if i % 2 else 4)
     ax.annotate(
-        line["structure"], place, (6, 5), textcoords="offset points"
+        line["structure"], place, beside, textcoords="offset points"
     )
 ax.set(xlabel="parameters", ylabel="BIC (lower is better)")
 ax.margins(0.1, 0.15)
@@ -57,4 +58,5 @@ plt.show()
 
 agreement = adjusted_rand_score(wine.target, search.predict(X))
 print(f"agreement with them (adjusted Rand index): {agreement:.2f}")
-print(search.best_params_)
+for name, value in search.best_params_.items():
+    print(f"{name}={value!r}")

@@ -80,7 +80,7 @@ for k, color in enumerate(["C0", "C1", "C2"]):
     )
 ax.set(xlabel="principal component 1", ylabel="principal component 2")
 ax.set_aspect("equal")
-ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+figure.legend(loc="outside right upper")
 plt.show()
 
 # %%

@@ -211,6 +211,7 @@ def _allocated(
     textalloc = import_optional("textalloc", asker)
     dpi, frame = figure_of(ax).dpi, ax.get_window_extent()
     figure = Figure(figsize=(frame.width / dpi, frame.height / dpi), dpi=dpi)
+    figure.set_layout_engine("none")  # whatever the user asks of figures: its one axes fill it
     FigureCanvasAgg(figure)
     scratch = figure.add_axes((0, 0, 1, 1))
     scratch.set(xlim=(frame.x0, frame.x1), ylim=(frame.y0, frame.y1))

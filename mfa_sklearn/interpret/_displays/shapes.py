@@ -13,6 +13,9 @@ _WIDTH, _LEGEND = 5.6, 1.7
 # Data of these ratios of height to width are drawn with one scale for both axes.
 _FLATTEST, _TALLEST = 0.4, 1.15
 _HISTOGRAM = 0.14
+# The most rows, as a share, that axes may leave out, and what must be left of the length of one of them.
+_MOST_STRAYS, _WORTH = 0.01, 0.6
+_FEWEST_ROWS = 20
 # Points in a cell of the ground for it to be shaded.
 _FEWEST = 4
 
@@ -27,6 +30,40 @@ def figure_size(points: np.ndarray, n_factors: int, has_legend: bool) -> tuple[t
     options = {"aspect": "equal", "adjustable": "datalim"} if n_factors == 2 and _FLATTEST <= ratio <= _TALLEST else {}
     inner = width - 0.7 - (_LEGEND if has_legend else 0)
     return (width, inner * float(np.clip(ratio, 0.62, 1.0)) + 1.1), options
+
+
+def without_strays(points: np.ndarray) -> np.ndarray:
+    """Which points (n,) axes are to be fitted to: all but for a few that are so far away that the rest is squeezed.
+
+    Strays are those beyond the widest gap among the farthest hundredth; distances are in the width of the bulk.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(100, 2))
+    >>> points[7] = 40.0, 0.0
+    >>> np.flatnonzero(~without_strays(points))
+    array([7])
+    """
+    near = np.isfinite(points).all(1)
+    if near.sum() < _FEWEST_ROWS:
+        return near
+    known = points[near]
+    low, middle, high = np.quantile(known, [0.1, 0.5, 0.9], axis=0)
+    if not (high > low).all():
+        return near
+    off = (np.abs(known - middle) / (high - low)).max(1)
+    farthest = np.sort(off)[-max(1, int(_MOST_STRAYS * len(known))) - 1 :]
+    kept = off <= farthest[(farthest[1:] / farthest[:-1]).argmax()]
+    if (np.ptp(known[kept], axis=0) > _WORTH * np.ptp(known, axis=0)).all():
+        return near
+    near[near] = kept
+    return near
+
+
+def fit_axes(ax: Any, points: np.ndarray) -> None:
+    """Limits that hold these points, whatever was drawn before."""
+    ax.dataLim.update_from_data_xy(points, ignore=True)
+    ax.autoscale_view()
 
 
 def mark_size(ax: Any, n_points: int) -> float:

@@ -18,7 +18,7 @@ from .axes import NOUNS, chosen_axes
 from .coloring import Coloring, coloring, explain, set_markers, worth_coloring
 from .facts import Meaning, loading_columns, meaning_of, row_values
 from .labels import choose_labels, label_names, write_labels
-from .shapes import density, figure_size, histogram_below, mark_size, projected
+from .shapes import density, figure_size, fit_axes, histogram_below, mark_size, projected, without_strays
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,6 +68,9 @@ class SubspaceDisplay:
         One point per row, in the order of the projection.
     text_ : list of Annotation
         The tokens that are written out.
+    n_outside_ : int
+        Rows that the axes leave out, because they are so few and so far away that the others would be squeezed: one in
+        a hundred at most, or a single one.
     legend_ : Legend or None
         Of the colors and markers of categories and of few integers.
     colorbar_ : Colorbar or None
@@ -87,6 +90,7 @@ class SubspaceDisplay:
     figure_: Figure
     scatter_: PathCollection
     text_: list[Annotation]
+    n_outside_: int
     legend_: Legend | None
     colorbar_: Colorbar | None
 
@@ -196,14 +200,16 @@ class SubspaceDisplay:
         import_optional("matplotlib.pyplot", "SubspaceDisplay")
         chosen = chosen_axes(self.factors, self.projection.directions, *_AXES)
         points, colors = self._points(chosen), self._coloring()
-        self.ax_ = _axes_for(points, chosen, ax, bool(colors.entries))
+        near = without_strays(points) if len(chosen) < 3 else np.isfinite(points).all(1)
+        self.n_outside_ = int(np.isfinite(points).all(1).sum() - near.sum())
+        self.ax_ = _axes_for(points[near], chosen, ax, bool(colors.entries))
         self.figure_ = figure_of(self.ax_)
         with styled():
-            self._draw_points(points, colors, scatter_kwargs or {})
+            self._draw_points(points, near, colors, scatter_kwargs or {})
             self._name_axes(chosen)
             self.legend_, self.colorbar_ = explain(self.ax_, colors)
             set_titles(self.ax_, *self._titles())
-            self.text_ = self._write_tokens(points, max_labels, text_kwargs or {})
+            self.text_ = self._write_tokens(points, near, max_labels, text_kwargs or {})
         return self
 
     def _meaning(self) -> Meaning:
@@ -239,7 +245,9 @@ class SubspaceDisplay:
             return coloring(label_names(found.tokens, label_text), color, len(found))
         return coloring(known[color], color, len(found), "(no label)")
 
-    def _draw_points(self, points: np.ndarray, colors: Coloring, scatter_kwargs: dict[str, Any]) -> None:
+    def _draw_points(
+        self, points: np.ndarray, near: np.ndarray, colors: Coloring, scatter_kwargs: dict[str, Any]
+    ) -> None:
         many = len(points) > _MANY
         size = mark_size(self.ax_, len(points))
         options = {"s": size, "c": colors.colors, "linewidths": 0, "rasterized": many, **scatter_kwargs}
@@ -250,9 +258,11 @@ class SubspaceDisplay:
         self.scatter_ = self.ax_.scatter(*points.T, **options)
         set_markers(self.scatter_, colors.codes)
         if points.shape[1] == 2 and many:
-            density(self.ax_, points)
+            density(self.ax_, points[near])
+        if self.n_outside_:
+            fit_axes(self.ax_, points[near])
         if self.projection.residuals is not None and np.array_equal(points[:, -1], self.projection.residuals):
-            histogram_below(self.ax_, points[:, 0])
+            histogram_below(self.ax_, points[near, 0])
 
     def _name_axes(self, factors: list[int]) -> None:
         found, noun = self.projection, NOUNS[self.projection.axes]
@@ -275,17 +285,21 @@ class SubspaceDisplay:
         about, detail = meaning.title, [plural(len(found), "row")]
         if meaning.concept:
             detail.append(meaning.concept)
+        if self.n_outside_:
+            detail.append(f"{self.n_outside_} outside")
         if np.isfinite(found.captured_energy):
             detail.append(f"{share_text(found.captured_energy)} of variance in its subspace")
         return f"component {found.component}" + (f": {about}" if about else ""), " · ".join(detail)
 
-    def _write_tokens(self, points: np.ndarray, max_labels: int, text_kwargs: dict[str, Any]) -> list[Annotation]:
+    def _write_tokens(
+        self, points: np.ndarray, near: np.ndarray, max_labels: int, text_kwargs: dict[str, Any]
+    ) -> list[Annotation]:
         tokens = self.projection.tokens
-        if tokens is None or not max_labels or not len(points):
+        if tokens is None or not max_labels or not near.any():
             return []
         self.figure_.draw_without_rendering()
-        flat, depth = projected(self.ax_, points)
-        names = label_names(tokens, label_text)
+        flat, depth = projected(self.ax_, points[near])
+        names = label_names(np.asarray(tokens)[near], label_text)
         rows = choose_labels(self.ax_.transData.transform(flat), names, max_labels)
         options: dict[str, Any] = {"fontsize": "small", **text_kwargs}
         alphas = None if depth is None else depth[rows]

@@ -209,7 +209,7 @@ class ConvergenceDisplay:
             if is_there:
                 handles.append(Line2D([], [], **{"linestyle": "", "color": INK, **look}))
                 names.append(name)
-        named_legend(self.ax_, handles, names, loc="upper right" if self.scale == "gap" else "lower right")
+        named_legend(self.ax_, handles, names, loc="upper right" if self.scale == "gap" else "best")
 
 
 def _is_hot(fit: History) -> bool:

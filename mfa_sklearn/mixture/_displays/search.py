@@ -248,7 +248,10 @@ class SearchDisplay:
         ax = self.ax_
         ax.set(xlabel="number of components", ylabel=LABELS[criterion])
         if self.at_edge_:
-            ax.set_title(f"a better one may lie beyond: {', '.join(self.at_edge_)}", fontsize="small", color=FAINT)
+            # A line for each: side by side they would be wider than axes of half a page.
+            edges = ",\n".join(self.at_edge_)
+            before = " " if len(self.at_edge_) == 1 else "\n"
+            ax.set_title(f"a better one may lie beyond:{before}{edges}", fontsize="small", color=FAINT)
         if ax.get_xscale() == "linear":
             ax.locator_params(axis="x", integer=True)
         handles, names = ax.get_legend_handles_labels()
