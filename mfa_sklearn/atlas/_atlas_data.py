@@ -12,8 +12,8 @@ from .. import __version__
 from .._base.annotated import row_fact
 from .._base.checks import check_count, check_flag, import_optional
 from .._base.words import plural
+from ..interpret._between.matching import check_same_rows
 from ..interpret._inputs import as_rows, check_mixture
-from ..interpret._matching import check_same_rows
 from ..steering import NEUTRAL_PROMPTS
 from ._comparison import matches_of
 from ._effects import Effect, Effects

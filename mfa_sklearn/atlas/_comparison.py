@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..interpret._matching import matched
+from ..interpret._between.matching import matched
 from ._gathered import Gathered
 from ._schema import Match
 

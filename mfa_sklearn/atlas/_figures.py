@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..interpret._association import SIGNIFICANT, association
-from ..interpret._component_map import component_map
-from ..interpret._distances import component_distances
+from ..interpret._between.component_map import component_map
+from ..interpret._between.distances import component_distances
 from ..interpret._shape import component_shapes
 from ._gathered import Gathered
 from ._schema import Neighbor

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from ._angles import subspace_angles
-from ._component_map import ComponentMap, component_map
+from ._between.angles import subspace_angles
+from ._between.component_map import ComponentMap, component_map
+from ._between.distances import ComponentDistances, component_distances
+from ._between.matching import match_components
+from ._between.neighbors import neighbors
+from ._between.tree import component_tree
 from ._concepts import concept_components, top_concepts
 from ._displays.component_map import ComponentMapDisplay
 from ._displays.factor_ends import FactorEndsDisplay
 from ._displays.subspace import SubspaceDisplay
-from ._distances import ComponentDistances, component_distances
 from ._ends import factor_ends
 from ._enrichment import concept_enrichment
-from ._matching import match_components
-from ._neighbors import neighbors
 from ._project import Projection, project
 from ._summary import describe_components
 from ._summary_text import format_components
 from ._top_tokens import format_tokens, top_tokens
-from ._tree import component_tree
 
 __all__ = [
     "ComponentDistances",

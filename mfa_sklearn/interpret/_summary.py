@@ -9,11 +9,11 @@ import numpy as np
 
 from .._base.checks import check_count, import_optional
 from ._association import SIGNIFICANT, association
+from ._between.neighbors import neighbors
 from ._concepts import ConceptCounts
 from ._coordinates import Axes, OwnCoordinates
 from ._ends import known_contexts, tail_rows
 from ._inputs import as_rows, check_mixture, optional_fact
-from ._neighbors import neighbors
 from ._over_represented import Items, OverRepresented
 from ._own_rows import OwnRows, bounds, tuples
 from ._scale import units_of

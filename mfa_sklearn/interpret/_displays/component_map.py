@@ -10,7 +10,7 @@ import numpy as np
 from ..._base.checks import check_count, import_optional
 from ..._base.plotting import PAGE_WIDTH, check_axes, figure_of, new_axes, set_titles, shortened, styled
 from ..._base.words import plural
-from .._component_map import ComponentMap, component_map
+from .._between.component_map import ComponentMap, component_map
 from .._inputs import check_mixture
 from .._summary import describe_components
 from .coloring import Coloring, coloring, explain, set_markers
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ...activations import ActivationStore, StoredActivations
     from ...mixture import MFA
-    from .._distances import ComponentDistances
+    from .._between.distances import ComponentDistances
 
 _MAX_CLUSTERS = 12
 _N_TOKENS = 2

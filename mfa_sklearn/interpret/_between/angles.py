@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._distances import compared
+from .distances import compared
 
 if TYPE_CHECKING:
-    from ..mixture import MFA
+    from ...mixture import MFA
 
 
 def subspace_angles(mfa: MFA, other: MFA | None = None, *, components: int | Sequence[int] | None = None) -> np.ndarray:

@@ -10,7 +10,7 @@ from interpret_fixtures import annotated, mixture, nothing_is_evaluated
 
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.interpret import match_components
-from mfa_sklearn.interpret._matching import shared_rows
+from mfa_sklearn.interpret._between.matching import shared_rows
 
 
 def test_permuted_components_are_found() -> None:

@@ -7,8 +7,8 @@ import pytest
 from interpret_fixtures import ExactMixture, mixture
 from scipy.stats import multivariate_normal
 
-from mfa_sklearn.interpret import _gaussians as module
 from mfa_sklearn.interpret import neighbors
+from mfa_sklearn.interpret._between import gaussians as module
 
 
 def covariance(mfa: ExactMixture, k: int) -> np.ndarray:

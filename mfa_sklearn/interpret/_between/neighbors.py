@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.checks import check_count, import_optional
-from ._gaussians import bhattacharyya_parts, gaussians
-from ._inputs import check_mixture, selected_components
+from ..._base.checks import check_count, import_optional
+from .._inputs import check_mixture, selected_components
+from .gaussians import bhattacharyya_parts, gaussians
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..mixture import MFA
+    from ...mixture import MFA
 
 
 def neighbors(mfa: MFA, n_neighbors: int = 5, *, components: int | Sequence[int] | None = None) -> pd.DataFrame:

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import multivariate_normal
 from torch.distributions import LowRankMultivariateNormal, kl_divergence
 
-from mfa_sklearn.interpret import _gaussians as module
-from mfa_sklearn.interpret._gaussians import Gaussians, bhattacharyya_parts, symmetric_kl, with_factors
+from mfa_sklearn.interpret._between import gaussians as module
+from mfa_sklearn.interpret._between.gaussians import Gaussians, bhattacharyya_parts, symmetric_kl, with_factors
 
 
 def drawn(K: int = 4, D: int = 5, q: int = 2, seed: int = 0, noise: str = "component") -> Gaussians:

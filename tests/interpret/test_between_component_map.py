@@ -80,7 +80,7 @@ def test_refusals() -> None:
 
 @pytest.mark.parametrize("K", [3, 12])
 def test_arguments_are_checked_before_distances_are_taken(K: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfa_sklearn.interpret._component_map.component_distances", None)
+    monkeypatch.setattr("mfa_sklearn.interpret._between.component_map.component_distances", None)
     for arguments, message in (
         ({"random_state": "x"}, "'x' cannot be used to seed"),
         ({"method": "centroid"}, "method='centroid' is unknown"),

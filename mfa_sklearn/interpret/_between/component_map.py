@@ -11,16 +11,16 @@ from sklearn.manifold import TSNE, ClassicalMDS, trustworthiness
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import svd_flip
 
-from .._base.checks import check_choice, check_count, import_optional
-from ._distances import ComponentDistances, component_distances
-from ._inputs import check_mixture
-from ._tree import METHODS, component_tree, square_distances
+from ..._base.checks import check_choice, check_count, import_optional
+from .._inputs import check_mixture
+from .distances import ComponentDistances, component_distances
+from .tree import METHODS, component_tree, square_distances
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from ..mixture import MFA
+    from ...mixture import MFA
 
 # Below this many components there are too few neighbors for t-SNE to keep, and their distances themselves are mapped.
 _FEW = 10

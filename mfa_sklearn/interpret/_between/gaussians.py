@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from ..mixture._model.lowrank import LowRank, adds_to_one, factorize, mahalanobis, select
+from ...mixture._model.lowrank import LowRank, adds_to_one, factorize, mahalanobis, select
 
 if TYPE_CHECKING:
-    from ..mixture import MFA
+    from ...mixture import MFA
 
 # Pairs of components to compare at once, by the bytes of their loadings.
 _BLOCK_BYTES = 2**20

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.checks import import_optional, warn_user
-from .._base.origin import differences
-from ._gaussians import Gaussians, bhattacharyya_parts, gaussians, symmetric_kl
-from ._inputs import check_mixture, selected_components
+from ..._base.checks import import_optional, warn_user
+from ..._base.origin import differences
+from .._inputs import check_mixture, selected_components
+from .gaussians import Gaussians, bhattacharyya_parts, gaussians, symmetric_kl
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..mixture import MFA
+    from ...mixture import MFA
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from .._base.checks import check_choice
-from ._distances import ComponentDistances
+from ..._base.checks import check_choice
+from .distances import ComponentDistances
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .._base.annotated import row_fact
-from .._base.checks import import_optional
-from ._inputs import as_rows, check_mixture
-from ._scan import Assignments, scan
+from ..._base.annotated import row_fact
+from ..._base.checks import import_optional
+from .._inputs import as_rows, check_mixture
+from .._scan import Assignments, scan
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from ..activations import ActivationStore, StoredActivations
-    from ..mixture import MFA
+    from ...activations import ActivationStore, StoredActivations
+    from ...mixture import MFA
 
 
 # What tells rows apart, where both know it.

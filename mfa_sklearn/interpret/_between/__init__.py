@@ -1,0 +1,1 @@
+"""How components lie to each other: distances, trees, maps, matches."""
