@@ -22,7 +22,18 @@ class LearnedAttributes(FittedMixture):
 
     noise_floor: float
     rotation: str | None
+    verbose: int
     _stream: Stream | None = None
+
+    def _report(self, attempt: int, log_scale: float) -> Callable[[int, Step], None]:
+        """What prints a line every `verbose` iterations of a start."""
+
+        def report(n_iter: int, step: Step) -> None:
+            if self.verbose and n_iter % int(self.verbose) == 0:
+                bound = step.bound - log_scale
+                print(f"[MFA] start {attempt + 1}, iteration {n_iter}: {bound:.6f} nats per row {step.note}".rstrip())
+
+        return report
 
     def _keep(self, result: FitResult, problem: Problem, source: Any) -> None:
         log_scale = problem.log_scale
@@ -49,14 +60,3 @@ class LearnedAttributes(FittedMixture):
         noise = to_numpy(params.noise_variance)
         self.noise_variance_ = noise[0] if self.noise == "shared" else noise
         self.n_components_, _, self.n_factors_ = self.loadings_.shape
-
-
-def progress_report(verbose: int, attempt: int, log_scale: float) -> Callable[[int, Step], None]:
-    """What prints a line every `verbose` iterations of a start."""
-
-    def report(n_iter: int, step: Step) -> None:
-        if verbose and n_iter % int(verbose) == 0:
-            bound = step.bound - log_scale
-            print(f"[MFA] start {attempt + 1}, iteration {n_iter}: {bound:.6f} nats per row {step.note}".rstrip())
-
-    return report

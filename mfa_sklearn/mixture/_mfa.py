@@ -21,7 +21,7 @@ from ._conditional import ConditionalMethods
 from ._fit.loop import FitResult, run
 from ._fit.problem import pose
 from ._fit.progress import Progress
-from ._learned import LearnedAttributes, progress_report
+from ._learned import LearnedAttributes
 from ._mixture_html import DisplayMethods
 from ._persistence import PersistenceMethods
 from ._shortcomings import warn_of
@@ -322,7 +322,7 @@ class MFA(
         for attempt in range(1 if goes_on else self.n_init):
             params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
             solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
-            result = run(solver, monitor, self.max_iter, progress_report(self.verbose, attempt, problem.log_scale))
+            result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
             if best is None or best.better(result) is result:
                 best, progress = result, Progress.of(self, solver, monitor, problem)
             if result.interrupted:
