@@ -55,7 +55,7 @@ def _add_demo(commands: Any) -> None:
         commands,
         "demo",
         "the tutorial on the embedded texts and language model, offline",
-        "\nIt takes about half a minute on two cores, and some ten seconds with --quick.",
+        "\nIt takes a minute or two on two cores, and some ten seconds with --quick.",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("mfa-demo"), metavar="DIR", help="folder for the tables and the picture"
