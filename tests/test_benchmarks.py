@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -295,3 +296,20 @@ def test_enrichment_at_toy_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert (tmp_path / "enrichment.csv").exists() and "concepts enriched" in capsys.readouterr().out
     dealt = enrichment.dealt_anew(np.array(["a", "a", "b", "c"]), np.array([5, 5, 6, 9]), 0)
     assert dealt[0] == dealt[1] and sorted(set(dealt)) == ["a", "b", "c"]
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium on the path")
+def test_an_atlas_is_opened_and_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("jinja2", "vl_convert", "playwright"):
+        pytest.importorskip(package)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import atlas_page
+    from atlas_cases import atlas_case
+
+    from mfa_sklearn.atlas._page import render
+
+    path = tmp_path / "atlas.html"
+    path.write_text(render(atlas_case(12)), encoding="utf-8")
+    (found,) = atlas_page.main([str(path), "--openings", "1"])
+    assert len(found["opened"]) == 1 and len(found["searched"]) == 10
+    assert min(found["opened"] + found["searched"]) > 0
