@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What a line says of a component, in this order; numbers first, because a line is cut at its end.
 _NUMBERS = ("size", "weight", "purity")
-_TEXTS = ("concepts", "tokens")
+_TEXTS = ("concepts", "tokens", "columns")
 _NARROWEST = 40
 # Columns of a terminal that a cell before the last may take.
 _WIDEST = 40

@@ -10,6 +10,7 @@ import numpy as np
 from ..interpret._ends import tail_rows
 from ..interpret._over_represented import Items, OverRepresented
 from ..interpret._scale import standard_deviations
+from ..interpret._telling_columns import column_names, column_offsets
 from ._gathered import Gathered
 
 # Share of a region's rows that counts as an end, and the rows that an end has at least.
@@ -58,8 +59,7 @@ class Ends:
                 )
                 for low, high in self._tails
             ]
-        self._names = _column_names(g.mfa)
-        self._mean = np.asarray(g.mfa.weights_) @ np.asarray(g.mfa.means_)
+        self._names, self._offsets = column_names(g.mfa), column_offsets(g.mfa)
         self._deviation = standard_deviations(g.mfa)
 
     def of(self, k: int) -> list[AxisEnds]:
@@ -81,7 +81,7 @@ class Ends:
         """Columns in which the component's mean differs most from that of all rows, by their standard deviations."""
         if self._found:
             return []
-        return self._named((np.asarray(self._g.mfa.means_[k]) - self._mean) / self._deviation)
+        return self._named(self._offsets[k])
 
     def _named(self, change: np.ndarray) -> list[str]:
         """The columns that change most, with a sign."""
@@ -98,12 +98,6 @@ class Ends:
         owners = self._g.assigned[rows]
         starts = np.searchsorted(owners, np.arange(self._g.n_components + 1))
         return [[_shortened(self._g.texts.text_of(row)) for row in rows[a:b][:_N_TEXTS]] for a, b in pairwise(starts)]
-
-
-def _column_names(mfa: object) -> list[str]:
-    names = getattr(mfa, "feature_names_in_", None)
-    n_features = np.shape(mfa.means_)[1]  # type: ignore[attr-defined]
-    return [f"x{d}" for d in range(n_features)] if names is None else [str(name) for name in names]
 
 
 def _shortened(text: str) -> str:

@@ -27,14 +27,15 @@ def standard_deviations(mfa: MFA) -> np.ndarray:
     return np.sqrt(weights @ (within + np.square(means - weights @ means)))
 
 
-def natural_scale(mfa: Any, X: Any, tokens: ArrayLike | None) -> str | None:
-    """The scale that suits rows: None for activations, whose features have one unit, "columns" for most tables.
-
-    Rows are activations if anything is known of their tokens, or of the model that they, or those that the mixture was
-    fitted on, come from.
-    """
+def are_activations(mfa: Any, X: Any, tokens: ArrayLike | None) -> bool:
+    """Whether anything is known of the rows' tokens, or of the model that they, or those fitted on, come from."""
     known = tokens is not None or row_fact(X, "tokens") is not None
-    if known or shared_fact(X, "source") is not None or getattr(mfa, "source_", None) is not None:
+    return known or shared_fact(X, "source") is not None or getattr(mfa, "source_", None) is not None
+
+
+def natural_scale(mfa: Any, X: Any, tokens: ArrayLike | None) -> str | None:
+    """The scale that suits rows: None for activations, whose features have one unit, "columns" for most tables."""
+    if are_activations(mfa, X, tokens):
         return None
     deviations = standard_deviations(mfa)
     return "columns" if deviations.max() > _DWARFED * np.median(deviations) else None

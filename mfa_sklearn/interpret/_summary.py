@@ -16,9 +16,10 @@ from ._ends import known_contexts, tail_rows
 from ._inputs import as_rows, check_mixture, optional_fact
 from ._over_represented import Items, OverRepresented
 from ._own_rows import OwnRows, bounds, tuples
-from ._scale import units_of
+from ._scale import are_activations, units_of
 from ._scan import scan
 from ._shape import component_shapes
+from ._telling_columns import column_names, column_offsets, telling_columns
 from ._text import label_text, visible
 from ._top_tokens import TokenRanking
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _ORDER = (
     *(
         "tokens",
+        "columns",
         "size",
         "weight",
         "sharpness",
@@ -100,6 +102,8 @@ def describe_components(
 
         * tokens: what it over-represents, as text, and contexts: tuple of the first ones' texts;
         * size: how many rows; weight: the mixture's;
+        * columns: of rows that are no activations, the columns in which its mean lies farthest from that of all rows,
+          "high" or "low", where that is a quarter of a standard deviation at least;
         * sharpness: mean responsibility of the rows, in (0, 1]: 1 where no row could be another component's;
         * typical, outlying: tuples of the rows of highest and of lowest log density ``log N(x | k)``, the extreme one
           first; rows with missing values, whose densities do not compare, are passed over;
@@ -167,7 +171,7 @@ def describe_components(
         _PlacePart(mfa, X, tokens, labels, n_rows, stop_tokens, units),
     ]
     scan(mfa, X, own, *(part.accumulator for part in parts))
-    columns = {
+    columns: dict[str, Any] = {
         "size": own.size,
         "weight": np.asarray(mfa.weights_),
         "sharpness": own.sharpness,
@@ -175,6 +179,9 @@ def describe_components(
     }
     for part in parts:
         columns |= part.columns(own)
+    if not are_activations(mfa, X, tokens):
+        names = column_names(mfa)
+        columns["columns"] = [", ".join(telling_columns(off, names, _NAMES)) for off in column_offsets(mfa)]
     if n_components > 1:
         beside = neighbors(mfa, 1)
         columns |= {"nearest": beside["neighbor"].to_numpy(), "nearest_distance": beside["distance"].to_numpy()}

@@ -82,7 +82,7 @@ _ENRICHED = {
 
 def _texts(known: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The head and the text of each further line."""
-    for name in ("tokens", "concepts"):
+    for name in ("tokens", "columns", "concepts"):
         if name in known:
             yield name, known[name]
     if "concept" in known:

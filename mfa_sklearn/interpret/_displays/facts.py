@@ -13,7 +13,7 @@ from ..._base.likelihood_ratio import log_likelihood_ratio
 from ..._base.plotting import share_text, shortened
 from .._inputs import optional_fact
 from .._project import Projection
-from .._scale import standard_deviations
+from .._telling_columns import column_offsets, telling_columns
 from .._text import label_text
 from .coloring import LEAST_SHARE
 from .labels import quoted
@@ -87,7 +87,9 @@ def meaning_of(
     names = getattr(mfa, "feature_names_in_", None)
     if names is None:
         return Meaning("", concept)
-    return Meaning(", ".join(_unusual_columns(mfa, found.component, np.asarray(names))), concept, np.asarray(names))
+    shown = [shortened(name) for name in names]
+    telling = telling_columns(column_offsets(mfa)[found.component], shown, _N_COLUMNS)
+    return Meaning(", ".join(telling), concept, np.asarray(names))
 
 
 def _given(tokens: ArrayLike | None, labels: ArrayLike | None) -> list[tuple[str, ArrayLike | None]]:
@@ -104,14 +106,6 @@ def _concept(own: np.ndarray, everywhere: np.ndarray | None) -> str:
     best = _telling(own[known], others, 1)[0]
     share = float(np.mean([str(label) == best for label in own]))
     return f"{shortened(best)} ({share_text(share)})" if share >= LEAST_SHARE else ""
-
-
-def _unusual_columns(mfa: Any, component: int, names: np.ndarray) -> list[str]:
-    """Columns in which a component's mean is farthest from that of the mixture, in standard deviations."""
-    means = np.asarray(mfa.means_, dtype=float)
-    off = (means[component] - np.asarray(mfa.weights_) @ means) / np.maximum(standard_deviations(mfa), 1e-300)
-    order = np.argsort(-np.abs(off), kind="stable")[:_N_COLUMNS]
-    return [f"{'high' if off[i] > 0 else 'low'} {shortened(names[i])}" for i in order if abs(off[i]) >= 0.25]
 
 
 def loading_columns(found: Projection, j: int, names: np.ndarray) -> str:
