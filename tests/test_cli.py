@@ -18,6 +18,7 @@ from cli_cases import PNG, read_csv
 from lm_fixtures import SENTENCES, save_tiny_model
 
 from mfa_sklearn import MFA, ActivationStore
+from mfa_sklearn._cli_parser import EXAMPLES
 from mfa_sklearn.cli import main
 from mfa_sklearn.mixture._em.solver import EMSolver
 
@@ -307,20 +308,7 @@ def test_usage_errors_exit_with_two(command: list[str], capsys: pytest.CaptureFi
     assert caught.value.code == 2 and "usage: mfa-sklearn" in capsys.readouterr().err
 
 
-HELP = [
-    "",
-    "demo",
-    "extract",
-    "fit",
-    "search",
-    "describe",
-    "top-tokens",
-    "concepts",
-    "plot",
-    "evaluate",
-    "steer",
-    "export",
-]
+HELP = ["", *EXAMPLES]
 
 
 @pytest.mark.parametrize("name", HELP)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._base.words import cut
 from ..interpret._ends import tail_rows
 from ..interpret._over_represented import Items, OverRepresented
 from ..interpret._scale import standard_deviations
@@ -17,7 +18,7 @@ from ._gathered import Gathered
 _FRACTION, _LEAST = 0.1, 3
 _N_TOKENS, _N_TEXTS, _N_COLUMNS = 6, 3, 3
 # Characters of a text.
-_LONGEST = 80
+_LONGEST = 81
 # Columns that matter less than this, in standard deviations of the column or shares of the axis, are not named.
 _MATTERS = 0.25
 
@@ -97,8 +98,6 @@ class Ends:
         """The outermost texts of each component, of rows that are sorted by component, shortened."""
         owners = self._g.assigned[rows]
         starts = np.searchsorted(owners, np.arange(self._g.n_components + 1))
-        return [[_shortened(self._g.texts.text_of(row)) for row in rows[a:b][:_N_TEXTS]] for a, b in pairwise(starts)]
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        return [
+            [cut(self._g.texts.text_of(row), _LONGEST) for row in rows[a:b][:_N_TEXTS]] for a, b in pairwise(starts)
+        ]

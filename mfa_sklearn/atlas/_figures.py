@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ..interpret._association import SIGNIFICANT, association
 from ..interpret._between.component_map import component_map
 from ..interpret._between.distances import component_distances
 from ..interpret._shape import component_shapes
@@ -36,8 +35,8 @@ class Figures:
         self._shapes, self._sharpness = component_shapes(gathered.mfa, gathered.units), gathered.own.sharpness
         self._enriched = self._purity = None
         if gathered.counted is not None:
-            self._enriched = (gathered.counted.tested.q_value <= SIGNIFICANT).sum(1)
-            self._purity = association(gathered.counted.count)["share"].max(1)
+            self._enriched = gathered.counted.n_enriched
+            self._purity = gathered.counted.purity
 
     def of(self, k: int) -> dict[str, Any]:
         """The figures of one component."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._base.words import repaired
 
-# Longer strings are cut: a token may be a whole text.
+# Characters; longer strings are cut: a token may be a whole text.
 _LONGEST = 400
 
 
@@ -22,18 +22,17 @@ class Strings:
     """
 
     def __init__(self) -> None:
+        self.found: list[str] = []  # by their numbers
         self._numbers: dict[str, int] = {}
-
-    @property
-    def found(self) -> list[str]:
-        """All strings, by their numbers."""
-        return list(self._numbers)
 
     def number(self, string: Any) -> int:
         """The number of a string; of a long one cut with an ellipsis."""
         text = repaired(str(string))
         text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-        return self._numbers.setdefault(text, len(self._numbers))
+        number = self._numbers.setdefault(text, len(self.found))
+        if number == len(self.found):
+            self.found.append(text)
+        return number
 
     def numbers(self, strings: Iterable[Any]) -> list[int]:
         """The numbers of several strings."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from .._base.portable import portable_source
 from .._base.words import plural
 from ._gathered import Gathered
 
@@ -48,14 +49,14 @@ def title_of(mixtures: Sequence[Gathered]) -> str:
 
 
 def plain_source(source: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What is known of where rows came from, without where on this machine a model lies.
+    """What is known of where rows came from, as JSON holds it, without where on this machine a model lies.
 
     >>> plain_source({"model": "/home/somebody/tiny", "layer": 3})
     {'model': 'tiny', 'layer': 3}
     """
     if source is None:
         return None
-    found = {str(name): _plain(value) for name, value in source.items()}
+    found = {str(name): _plain(value) for name, value in portable_source(source).items()}
     model = found.get("model")
     if isinstance(model, str) and PurePath(model).is_absolute():
         found["model"] = PurePath(model).name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.checks import check_choice, check_count, import_optional
-from ._association import GroupTest, association, group_test
+from ._association import SIGNIFICANT, GroupTest, association, group_test
 from ._inputs import as_rows, check_mixture, numbered, required_fact, row_groups, selected_components
 from ._scan import Chunk, scan
 
@@ -198,6 +198,16 @@ class ConceptCounts:
         """The test of all components and labels, after all rows are in; only here texts are asked for."""
         groups = row_groups(self._activations, self._groups, self._asker)
         return group_test(self._assigned, self._codes, groups, *self.count.shape)
+
+    @property
+    def n_enriched(self) -> np.ndarray:
+        """How many labels are enriched in each component, (K,)."""
+        return (self.tested.q_value <= SIGNIFICANT).sum(1)
+
+    @property
+    def purity(self) -> np.ndarray:
+        """The largest share of one label among each component's labeled rows, (K,); NaN without such rows."""
+        return association(self.count)["share"].max(1)
 
     def by_component(self, components: np.ndarray, n_concepts: int | None) -> pd.DataFrame:
         """The table that `top_concepts` returns."""

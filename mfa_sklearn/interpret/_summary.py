@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.checks import check_count, import_optional
-from ._association import SIGNIFICANT, association
 from ._between.neighbors import neighbors
 from ._concepts import ConceptCounts
 from ._coordinates import Axes, OwnCoordinates
@@ -260,8 +259,8 @@ class _ConceptPart:
         return {
             **{name: column.to_numpy() for name, column in best.items()},
             "labeled": counted.count.sum(1).astype(int),
-            "n_enriched": (counted.tested.q_value <= SIGNIFICANT).sum(1),
-            "purity": association(counted.count)["share"].max(1),
+            "n_enriched": counted.n_enriched,
+            "purity": counted.purity,
             "concepts": [", ".join(shares[a:b]) for a, b in zip(start, stop, strict=True)],
         }
 

@@ -57,3 +57,5 @@ def test_facts_that_json_cannot_hold_become_text() -> None:
         "dtype": "<class 'float'>",
     }
     assert plain_source(None) is None
+    shared = plain_source({"model": "../ann/models/lm", "revision": "sha256:0a1b"})
+    assert shared == {"model": "lm", "revision": "sha256:0a1b"}
