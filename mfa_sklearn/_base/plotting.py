@@ -151,12 +151,12 @@ def safe_text(**options: Any) -> dict[str, Any]:
     return {"parse_math": False, "usetex": False, **options}
 
 
-def shortened(name: Any, width: int = _MAX_CHARACTERS) -> str:
+def short_name(name: Any, width: int = _MAX_CHARACTERS) -> str:
     """A name on one line, cut to `width` characters.
 
     Examples
     --------
-    >>> shortened("a token", 5)
+    >>> short_name("a token", 5)
     'a to…'
     """
     return cut(visible(name), width)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._base.checks import check_count
-from .._base.plotting import FAINT, INK, named_legend, new_axes, safe_text, shortened, styled
+from .._base.plotting import FAINT, INK, named_legend, new_axes, safe_text, short_name, styled
 from ._measures import REFERENCES, in_order
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class EvaluationDisplay:
             _panel(ax, shown[here & own], names)
             _references(ax, shown[here & ~own])
             better = str(shown["better"][here].iloc[0])
-            title = f"{shortened(measure, 40)} {_ARROWS.get(better, '')}".strip()
+            title = f"{short_name(measure, 40)} {_ARROWS.get(better, '')}".strip()
             ax.set_title(fill(title, _TITLE_WIDTH), **safe_text(fontsize="small"))
         for ax in axes.ravel()[len(self.measures_) :]:
             ax.set_visible(False)
@@ -167,7 +167,7 @@ def _panel(ax: Any, lines: pd.DataFrame, names: list[str]) -> None:
         best = values == (np.nanmax if better == {"higher"} else np.nanmin)(values)
     for filled, color in ((best, INK), (~best, "white")):
         ax.scatter(values[filled], places[filled], s=26, c=color, edgecolors=INK, linewidths=1.0, zorder=3)
-    ax.set_yticks(range(len(names)), [shortened(name, _LONGEST_NAME) for name in names], **safe_text())
+    ax.set_yticks(range(len(names)), [short_name(name, _LONGEST_NAME) for name in names], **safe_text())
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=4)

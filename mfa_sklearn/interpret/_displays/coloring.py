@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._base.labels import is_missing
-from ..._base.plotting import COLORMAP, COLORS, MARKERS, OTHERS, makes_room, named_legend, safe_text, series, shortened
+from ..._base.plotting import COLORMAP, COLORS, MARKERS, OTHERS, makes_room, named_legend, safe_text, series, short_name
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -106,7 +106,7 @@ def _as_numbers(values: np.ndarray) -> np.ndarray | None:
 def _categories(values: np.ndarray, title: str, missing: str, most: int) -> Coloring:
     from matplotlib.colors import to_rgba
 
-    shown_as = [missing if is_missing(value) else shortened(value) for value in values]
+    shown_as = [missing if is_missing(value) else short_name(value) for value in values]
     names, codes, counts = np.unique(shown_as, return_inverse=True, return_counts=True)
     known = names != missing
     order = np.lexsort((-counts, ~known))
@@ -181,7 +181,7 @@ def explain(ax: Any, found: Coloring) -> tuple[Any, Any]:
         shown = ScalarMappable(found.norm, colormaps[COLORMAP])
         bar = ax.get_figure().colorbar(shown, ax=ax, extend=found.extend, shrink=0.75, aspect=28, pad=0.02)
         bar.outline.set_visible(False)
-        bar.set_label(shortened(found.title), **safe_text())
+        bar.set_label(short_name(found.title), **safe_text())
         bar.ax.grid(False)
         return None, bar
     if not found.entries:
@@ -193,5 +193,5 @@ def explain(ax: Any, found: Coloring) -> tuple[Any, Any]:
     place = {"loc": "upper left", "bbox_to_anchor": (1.01 if ax.name != "3d" else 1.1, 1), "borderaxespad": 0}
     inside = {"loc": "best", "frameon": True, "framealpha": 0.85}
     names = [name for name, _, _ in found.entries]
-    how = {"title": shortened(found.title) or None, "alignment": "left", "handletextpad": 0.2, "labelspacing": 0.35}
+    how = {"title": short_name(found.title) or None, "alignment": "left", "handletextpad": 0.2, "labelspacing": 0.35}
     return named_legend(ax, handles, names, **how, **(place if makes_room(ax) else inside)), None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._base.checks import check_count, import_optional
-from ..._base.plotting import PAGE_WIDTH, check_axes, figure_of, new_axes, set_titles, shortened, styled
+from ..._base.plotting import PAGE_WIDTH, check_axes, figure_of, new_axes, set_titles, short_name, styled
 from ..._base.words import plural
 from .._between.component_map import ComponentMap, component_map
 from .._inputs import check_mixture
@@ -229,7 +229,7 @@ class ComponentMapDisplay:
 
     def _write_names(self, weights: np.ndarray, max_labels: int) -> list[Annotation]:
         n_components = len(weights)
-        names = [str(k) for k in range(n_components)] if self.names is None else [shortened(n) for n in self.names]
+        names = [str(k) for k in range(n_components)] if self.names is None else [short_name(n) for n in self.names]
         if len(names) != n_components:
             raise ValueError(f"names holds {len(names)} entries for a map of {n_components} components")
         largest = [k for k in np.argsort(-weights, kind="stable") if names[k]][:max_labels]

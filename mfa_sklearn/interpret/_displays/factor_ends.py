@@ -19,7 +19,7 @@ from ..._base.plotting import (
     safe_text,
     set_titles,
     share_text,
-    shortened,
+    short_name,
     styled,
 )
 from ..._base.words import plural
@@ -250,7 +250,7 @@ class FactorEndsDisplay:
         longest = np.abs(loadings).max(initial=0)
         chosen = np.sort(np.argsort(-np.abs(loadings).max(1), kind="stable")[: self.n_columns])
         names = None if self.meaning is None else self.meaning.columns
-        said = [f"column {i}" if names is None else shortened(names[i]) for i in chosen]
+        said = [f"column {i}" if names is None else short_name(names[i]) for i in chosen]
         lines = np.arange(len(chosen))
         for group in range(len(self.factors_)):
             values = 0.45 * loadings[chosen, group] / max(longest, 1e-300)

@@ -10,7 +10,7 @@ import numpy as np
 from ..._base.annotated import row_fact
 from ..._base.labels import is_missing, label_array
 from ..._base.likelihood_ratio import log_likelihood_ratio
-from ..._base.plotting import share_text, shortened
+from ..._base.plotting import share_text, short_name
 from .._inputs import optional_fact
 from .._project import Projection
 from .._telling_columns import column_offsets, telling_columns
@@ -81,13 +81,13 @@ def meaning_of(
     if found.tokens is not None:
         telling = _telling(found.tokens, everywhere["tokens"], 3 * _N_TOKENS) if len(found) else []
         distinct: dict[str, str] = {}
-        for name in (quoted(shortened(label_text(token))) for token in telling):
+        for name in (quoted(short_name(label_text(token))) for token in telling):
             distinct.setdefault(name.lower(), name)
         return Meaning(" · ".join(list(distinct.values())[:_N_TOKENS]), concept)
     names = getattr(mfa, "feature_names_in_", None)
     if names is None:
         return Meaning("", concept)
-    shown = [shortened(name) for name in names]
+    shown = [short_name(name) for name in names]
     telling = telling_columns(column_offsets(mfa)[found.component], shown, _N_COLUMNS)
     return Meaning(", ".join(telling), concept, np.asarray(names))
 
@@ -105,7 +105,7 @@ def _concept(own: np.ndarray, everywhere: np.ndarray | None) -> str:
         others = everywhere[[not is_missing(label) for label in everywhere]]
     best = _telling(own[known], others, 1)[0]
     share = float(np.mean([str(label) == best for label in own]))
-    return f"{shortened(best)} ({share_text(share)})" if share >= LEAST_SHARE else ""
+    return f"{short_name(best)} ({share_text(share)})" if share >= LEAST_SHARE else ""
 
 
 def loading_columns(found: Projection, j: int, names: np.ndarray) -> str:
@@ -114,7 +114,7 @@ def loading_columns(found: Projection, j: int, names: np.ndarray) -> str:
     order = np.argsort(-np.abs(direction), kind="stable")[:_N_COLUMNS]
     largest = np.abs(direction).max()
     return "  ".join(
-        f"{'+' if direction[i] > 0 else '−'}{shortened(names[i], 18)}"
+        f"{'+' if direction[i] > 0 else '−'}{short_name(names[i], 18)}"
         for i in order
         if abs(direction[i]) >= 0.3 * largest
     )

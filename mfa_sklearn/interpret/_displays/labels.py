@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN
 
 from ..._base.checks import import_optional
-from ..._base.plotting import INK, figure_of, safe_text, shortened
+from ..._base.plotting import INK, figure_of, safe_text, short_name
 
 if TYPE_CHECKING:
     from matplotlib.text import Annotation
@@ -236,7 +236,7 @@ def _allocated(
 def label_names(tokens: Any, text_of: Callable[[Any], str]) -> np.ndarray:
     """Short names of tokens, (n,), each distinct token looked at once; what is only a speck is put in quotes."""
     unique, codes = np.unique(np.asarray([str(token) for token in tokens], dtype=str), return_inverse=True)
-    names = [shortened(text_of(token)) for token in unique]
+    names = [short_name(text_of(token)) for token in unique]
     return np.array([quoted(name) for name in names], dtype=str)[codes] if len(unique) else np.zeros(0, dtype=str)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..._base.checks import check_choice
-from ..._base.plotting import INK, check_axes, figure_of, named_legend, new_axes, series, shortened, styled
+from ..._base.plotting import INK, check_axes, figure_of, named_legend, new_axes, series, short_name, styled
 from .._fitted import fitted_mixture
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class ConvergenceDisplay:
         names: list[str] = []
         if len(fits) > 1:
             handles += [Line2D([], [], **look) for look in series(len(fits))]
-            names += [shortened(name) for name in self.histories]
+            names += [short_name(name) for name in self.histories]
         key: list[tuple[str, dict[str, Any], bool]] = [
             ("converged", {"marker": "o"}, any(fit.converged for fit in fits)),
             ("stopped before", {"marker": "o", "markerfacecolor": "white"}, not all(fit.converged for fit in fits)),

@@ -20,7 +20,7 @@ from ..._base.plotting import (
     number_text,
     safe_text,
     share_text,
-    shortened,
+    short_name,
     styled,
 )
 from .._fitted import fitted_mixture
@@ -184,9 +184,9 @@ class DensityDisplay:
             self.grid_ = [self._places(column) for column in range(len(self.names))]
             draw = self._draw_curve if len(self.names) == 1 else self._draw_contours
             handles, labels = draw(self._heaviest(n_components))
-            self.ax_.set_xlabel(shortened(self.names[0], 60), **safe_text())
+            self.ax_.set_xlabel(short_name(self.names[0], 60), **safe_text())
             if self.title:
-                self.ax_.set_title(shortened(self.title, 90), **safe_text())
+                self.ax_.set_title(short_name(self.title, 90), **safe_text())
             if ax is None:  # below the axes, where it hides nothing
                 named_legend(self.figure_, handles, labels, loc="outside lower center", ncols=2)
             else:
@@ -257,7 +257,7 @@ class DensityDisplay:
             self._draw_ellipses(components)
             handles.append(Line2D([], [], **_COMPONENT))
             labels.append(self._components_name(components))
-        ax.set_ylabel(shortened(self.names[1], 60), **safe_text())
+        ax.set_ylabel(short_name(self.names[1], 60), **safe_text())
         ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
         return handles, labels
 

@@ -17,7 +17,7 @@ from ..._base.plotting import (
     new_axes,
     safe_text,
     series,
-    shortened,
+    short_name,
     styled,
 )
 from .prompts import HALVES
@@ -170,9 +170,9 @@ class SteeringDisplay:
         for measure, set_scale in ((self.x, ax.set_xscale), (self.y, ax.set_yscale)):
             if measure in _ON_LOG_AXES:
                 set_scale("log")
-        ax.set_xlabel(LABELS.get(self.x, shortened(self.x, _LONGEST_NAME)), **safe_text())
-        ax.set_ylabel(LABELS.get(self.y, shortened(self.y, _LONGEST_NAME)), **safe_text())
-        handles, names = list(self.lines_.values()), [shortened(name, _LONGEST_NAME) for name in self.lines_]
+        ax.set_xlabel(LABELS.get(self.x, short_name(self.x, _LONGEST_NAME)), **safe_text())
+        ax.set_ylabel(LABELS.get(self.y, short_name(self.y, _LONGEST_NAME)), **safe_text())
+        handles, names = list(self.lines_.values()), [short_name(name, _LONGEST_NAME) for name in self.lines_]
         if np.isfinite(plain):
             handles.append(ax.axhline(plain, color=FAINT, linewidth=0.9, linestyle=":", zorder=1))
             names.append("unsteered")
