@@ -13,6 +13,8 @@ from mfa_sklearn.datasets import make_mfa
 
 X_MADE, Y_MADE = make_mfa(900, 8, 5, 2, random_state=0)
 X_MANY, _ = make_mfa(3000, 6, 90, 1, random_state=0)
+X_BLOBS = np.random.default_rng(3).permutation(np.random.default_rng(4).standard_normal((450, 4)))
+X_BLOBS += np.resize([0.0, 20.0, 30.0], len(X_BLOBS))[:, None]
 WEIGHTS = np.random.default_rng(1).uniform(0.2, 3.0, len(X_MADE)) * (np.arange(len(X_MADE)) % 7 != 0)
 CUTS = {2: [333], 3: [500, 500]}  # uneven, and an empty share
 
@@ -37,15 +39,25 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "initializer": ({"init": KMeansInitializer(random_state=1), "max_iter": 8, "tol": 0.0}, {}),
     "revival": ({"init": np.vstack([X_MADE[:4], 1e3 + X_MADE[4:5]]), "max_iter": 8, "tol": 0.0}, {}),
     "labels": ({"init": "labels", "max_iter": 8, "tol": 0.0, "n_components": None}, {"weighted": True}),
-    "truncated": ({"n_components": 90, "n_factors": 1, "noise_prior": 3.0, "dtype": "float64"}, {"many": True}),
-    "known prior": ({"max_iter": 12, "tol": 0.0, "split_merge": True}, {"many": True, "weighted": True}),
+    "truncated": ({"n_components": 90, "n_factors": 1, "noise_prior": 3.0, "max_iter": 20}, {"many": True}),
+    "moves": (
+        {
+            "n_components": 3,
+            "n_factors": 0,
+            "annealing": 1,
+            "split_merge": True,
+            "init": np.outer([-0.5, 0.5, 25], [1] * 4),
+        },
+        {"blobs": True},
+    ),
+    "known prior": ({"max_iter": 12, "tol": 0.0, "noise_prior": 5.0}, {"many": True, "weighted": True}),
     "gradient": ({"solver": "gradient", "max_iter": 3, "batch_size": 100}, {"weighted": True}),
     "stopping": ({"solver": "gradient", "max_iter": 4, "early_stopping": True, "batch_size": 64}, {}),
 }
 
 
 def rows_of(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    X = X_MANY if case.get("many") else X_MADE
+    X = X_MANY if case.get("many") else X_BLOBS if case.get("blobs") else X_MADE
     X = holed(X) if case.get("missing") else X
     return X, np.resize(WEIGHTS, len(X)) if case.get("weighted") else None
 
@@ -106,6 +118,6 @@ def test_a_fit_of_several_processes_is_that_of_one(distributed, name) -> None:
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_cases_do_what_they_are_for() -> None:
     assert alone("revival")["n_reseeded_"] > 0
-    assert "moved" in alone("truncated")["history_"]["step"]
+    assert "moved" in alone("moves")["history_"]["step"]
     assert max(alone("truncated")["history_"]["temperature"]) > 1
     assert "extrapolated" in alone("exact")["history_"]["step"]
