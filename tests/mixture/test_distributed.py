@@ -15,6 +15,7 @@ X_MADE, Y_MADE = make_mfa(900, 8, 5, 2, random_state=0)
 X_MANY, _ = make_mfa(3000, 6, 90, 1, random_state=0)
 X_BLOBS = np.random.default_rng(3).permutation(np.random.default_rng(4).standard_normal((450, 4)))
 X_BLOBS += np.resize([0.0, 20.0, 30.0], len(X_BLOBS))[:, None]
+TWO_ON_ONE = np.outer([-0.5, 0.5, 25.0], np.ones(4))
 WEIGHTS = np.random.default_rng(1).uniform(0.2, 3.0, len(X_MADE)) * (np.arange(len(X_MADE)) % 7 != 0)
 CUTS = {2: [333], 3: [500, 500]}  # uneven, and an empty share
 
@@ -46,7 +47,7 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "n_factors": 0,
             "annealing": 1,
             "split_merge": True,
-            "init": np.outer([-0.5, 0.5, 25], [1] * 4),
+            "init": TWO_ON_ONE,
         },
         {"blobs": True},
     ),
