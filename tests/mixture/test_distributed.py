@@ -10,6 +10,7 @@ from group_cases import Failure, share, world
 
 from mfa_sklearn import MFA, KMeansInitializer
 from mfa_sklearn.datasets import make_mfa
+from mfa_sklearn.mixture._em import together
 
 X_MADE, Y_MADE = make_mfa(900, 8, 5, 2, random_state=0)
 X_MANY, _ = make_mfa(3000, 6, 90, 1, random_state=0)
@@ -52,6 +53,9 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"blobs": True},
     ),
     "known prior": ({"max_iter": 12, "tol": 0.0, "noise_prior": 5.0}, {"many": True, "weighted": True}),
+    "M-step shared out": ({"max_iter": 15}, {"weighted": True, "shared_from": 0}),
+    "shared noise, shared out": ({"noise": "shared", "max_iter": 15}, {"shared_from": 0}),
+    "no factors, shared out": ({"n_factors": 0, "max_iter": 15, "noise_form": "isotropic"}, {"shared_from": 0}),
     "gradient": ({"solver": "gradient", "max_iter": 3, "batch_size": 100}, {"weighted": True}),
     "stopping": ({"solver": "gradient", "max_iter": 4, "early_stopping": True, "batch_size": 64}, {}),
 }
@@ -77,6 +81,7 @@ def fits(rank: int, size: int, name: str) -> Any:
     mine = share(X, rank, CUTS[size])
     if str(arguments.get("init")) == "labels":
         arguments = {**arguments, "init": share(Y_MADE, rank, CUTS[size])}
+    together._SHARED_FROM = case.get("shared_from", 2**20)
     mfa = quick(distributed=True, **arguments)
     labels = mfa.fit_predict(mine, sample_weight=None if weights is None else share(weights, rank, CUTS[size]))
     return summary(mfa, labels)

@@ -31,7 +31,7 @@ _NOMINAL_RATE = {"cpu": 5e10, "cuda": 1e13}
 class PassResult(NamedTuple):
     """What a pass gives."""
 
-    statistics: Statistics
+    statistics: Statistics  # of this process's rows
     memory: Any  # what the next call is to be given; None where nothing is remembered
     looked: bool = True  # whether pairs were looked for that were not known
 
@@ -86,11 +86,11 @@ def nominal_seconds(batches: Batches, n_compared: int, n_factors: int) -> float:
 
 @torch.no_grad()
 def expected_statistics(params: MFAParams, batches: Batches, temperature: float = 1.0) -> Statistics:
-    """Exact statistics of all batches, summed, of all processes."""
+    """Exact statistics of all batches, summed; of this process's rows."""
     sums = SharpSums(prepare(params, batches.dtype))
     for _, X, weights in batches:
         sums.add(X, weights, temperature)
-    return sums.statistics().summed(batches.group)
+    return sums.statistics()
 
 
 class ExactPass:
@@ -120,8 +120,7 @@ class ExactPass:
         if temperature > self.soft_above:
             part = self._parts.next()
             own = None if part is None else self._batches.own(part)
-            found = soft_statistics(params, self._batches, own, temperature)
-            return PassResult(found.summed(self._batches.group), memory)
+            return PassResult(soft_statistics(params, self._batches, own, temperature), memory)
         return PassResult(expected_statistics(params, self._batches, temperature), memory)
 
     def after(self, memory: Any, move: Move) -> None:

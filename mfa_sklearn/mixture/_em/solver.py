@@ -15,7 +15,7 @@ from .acceleration import Anderson, flatten, unflatten
 from .exact import Pass
 from .moves import Moves
 from .shrinkage import FixedPrior
-from .statistics import m_step
+from .together import Together
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
@@ -105,17 +105,18 @@ class EMSolver:
     def step(self) -> Step:
         """One E-step over all batches and one M-step."""
         temperature, kind = self._temperature, self._kind()
-        statistics, self._memory, looked = self._pass(self._params, temperature, self._memory)
+        mine, self._memory, looked = self._pass(self._params, temperature, self._memory)
+        statistics = Together(mine, self._group, self._structure)
         self._weight = float(statistics.weight)
         if temperature == 1:
-            self.shrinkage.follow(self._params, lambda: statistics)
+            self.shrinkage.follow(self._params, statistics.whole)
         bound = self._group.tell(float(statistics.log_likelihood) / self._weight + self.log_prior(self._params))
         if self._safe is not None and not bound >= self._safe.bound:
             assert self._accelerator is not None
             self._accelerator.restart()
             best = self._fall_back(self._safe)
             return Step(best, False, "extrapolation dropped", kind="dropped")
-        params = m_step(self._params, statistics, self._structure, self._floor, self.shrinkage.prior)
+        params = statistics.m_step(self._params, self._floor, self.shrinkage.prior)
         self._steps += 1
         dead = statistics.mass < _DEAD_ROWS * self._row_weight
         revive = bool(dead.any()) and self._steps <= _RESEED_UNTIL

@@ -153,7 +153,7 @@ class TruncatedPass:
         sums = SharpSums(density)
         for place, X, weights in self._batches.chunks():
             sums.add_pairs(X, weights, *places.pairs(place), temperature)
-        return sums.statistics().summed(self._batches.group)
+        return sums.statistics()
 
     def _search(self, density: Density, memory: Places | None, temperature: float = 1.0) -> _All | _Near:
         if memory is None:
@@ -172,9 +172,8 @@ class TruncatedPass:
         # While posteriors still cool pairs are too many to be worth revisiting.
         revisits = 0 if temperature == 1 else _REVISITS
         home, rows, components = map(torch.cat, zip(*found, strict=True))
-        group = self._batches.group
-        neighbors = search.closeness.best(group)
-        return sums.statistics().summed(group), Places(home, rows, components, neighbors, revisits)
+        neighbors = search.closeness.best(self._batches.group)
+        return sums.statistics(), Places(home, rows, components, neighbors, revisits)
 
 
 class _All:

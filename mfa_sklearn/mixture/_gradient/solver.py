@@ -82,7 +82,7 @@ class GradientSolver:
     def _follow(self) -> None:
         """Let the prior of the noise follow the parameters, in the first epochs."""
         params = self._current()
-        self.shrinkage.follow(params, lambda: expected_statistics(params, self._batches))
+        self.shrinkage.follow(params, lambda: expected_statistics(params, self._batches).summed(self._batches.group))
         self._ascent.penalty = self._penalty()
 
     def _penalty(self) -> Penalty | None:
