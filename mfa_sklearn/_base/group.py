@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 import pickle
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -155,7 +156,13 @@ class Group:
             return received.to(rows.device)
 
     def tell(self, value: _T) -> _T:
-        """The first rank's value; tensors in it arrive on the device of the rank, if they were on the first's."""
+        """The first rank's value; tensors in it arrive on the device of the rank, if they were on the first's.
+
+        Of a float all ranks bring their own, and it needs no more than a header.
+        """
+        if type(value) is float:
+            with self._exchange("tell", "float", _as_whole(cast(float, value))) as numbers:
+                return cast(_T, _as_float(numbers[0]))
         message, tensors = packed(value) if self.first else (b"", [])
         with self._exchange("tell", None, len(message)) as lengths:
             told = self._broadcast(as_tensor(message) if self.first else torch.empty(lengths[0], dtype=torch.uint8))
@@ -312,9 +319,9 @@ def group_of(distributed: bool, device: torch.device) -> AnyGroup:
 
 
 def _wire(device: torch.device) -> torch.device:
-    """Where tensors are that the group's backend sends."""
-    backend = str(dist.get_backend())
-    if "nccl" not in backend:
+    """Where tensors are that the group's backend sends: on the GPU if that is nccl, else on the processor."""
+    backends = dict(part.split(":") for part in dist.get_backend_config().split(","))
+    if backends.get("cuda") != "nccl" or (device.type == "cpu" and backends.get("cpu") == "gloo"):
         return torch.device("cpu")
     return device if device.type == "cuda" else torch.device("cuda", torch.cuda.current_device())
 
@@ -347,6 +354,15 @@ def _parted(headers: list[list[int]]) -> BaseException:
 
 def _shapes(tensors: Any) -> list[tuple[tuple[int, ...], str]]:
     return [(tuple(t.shape), str(t.dtype)) for t in tensors]
+
+
+def _as_whole(value: float) -> int:
+    """The bits of a float as a whole number."""
+    return struct.unpack("<q", struct.pack("<d", value))[0]
+
+
+def _as_float(value: int) -> float:
+    return struct.unpack("<d", struct.pack("<q", value))[0]
 
 
 def _padded(rows: Tensor, n_rows: int) -> Tensor:

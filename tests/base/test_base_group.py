@@ -48,6 +48,7 @@ def gathers(rank: int, size: int) -> Any:
 def tells(rank: int, size: int) -> Any:
     group = Group(CPU)
     rng = np.random.RandomState(rank)
+    assert group.tell(0.1 + rank) == 0.1 and np.isnan(group.tell(float("nan")))
     told = group.tell({"rows": part_of(rank), "name": f"rank {rank}", "flags": torch.tensor([True, False])})
     rng = group.tell(rng)
     drawn = group.decided(lambda: rng.randint(1000), rng)
@@ -197,3 +198,20 @@ def test_alone_nothing_is_copied() -> None:
     assert ALONE.objects("a") == ["a"] and ALONE.any(True) and ALONE.max(2.0) == 2.0
     ALONE.barrier()
     ALONE.check_alike({"width": 3})
+
+
+@pytest.mark.parametrize(
+    ("config", "device", "expected"),
+    [
+        ("cpu:gloo,cuda:gloo", "cuda", "cpu"),
+        ("cpu:gloo", "cpu", "cpu"),
+        ("cuda:nccl", "cuda:1", "cuda:1"),
+        ("cuda:nccl", "cpu", "cuda:3"),
+        ("cpu:gloo,cuda:nccl", "cuda:1", "cuda:1"),
+        ("cpu:gloo,cuda:nccl", "cpu", "cpu"),
+    ],
+)
+def test_tensors_are_sent_from_where_the_backend_wants_them(monkeypatch, config, device, expected) -> None:
+    monkeypatch.setattr(torch.distributed, "get_backend_config", lambda: config)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert group_module._wire(torch.device(device)) == torch.device(expected)

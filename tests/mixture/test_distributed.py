@@ -81,7 +81,7 @@ def fits(rank: int, size: int, name: str) -> Any:
     mine = share(X, rank, CUTS[size])
     if str(arguments.get("init")) == "labels":
         arguments = {**arguments, "init": share(Y_MADE, rank, CUTS[size])}
-    together._SHARED_FROM = case.get("shared_from", 2**20)
+    together._SHARED_FROM = case.get("shared_from", 2**19)
     mfa = quick(distributed=True, **arguments)
     labels = mfa.fit_predict(mine, sample_weight=None if weights is None else share(weights, rank, CUTS[size]))
     return summary(mfa, labels)

@@ -16,7 +16,7 @@ from .._model.prior import NoisePrior
 from .statistics import Statistics, m_step
 
 # Numbers in the statistics from which the M-step is shared out: below, the exchanges take longer than they save.
-_SHARED_FROM = 2**20
+_SHARED_FROM = 2**19
 
 
 class Together:
