@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +24,7 @@ from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.pruning import best_pruning
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
+from ._start.watching import Watching
 from ._validation import RowWeights, check_rows, check_weights
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
     dtype : {"auto", "float32", "float64"}, default="auto"
         Working precision; "auto" is double for double input and single for narrower. Sums are double in any case.
     verbose : int, default=0
-        Whether to print the inertia after each stage.
+        Whether to show how it goes, on standard error: for each sample, and for all rows, how many rows were gone
+        through, the step and the inertia; a bar on a terminal, where tqdm is installed, else lines with the time.
 
     Attributes
     ----------
@@ -208,7 +209,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         conditioner = row_conditioner(rows, weights, device, rng, centered=self.metric == "euclidean")
         batches = self._batches(rows, conditioner, weights, keep=True)
         unit = self._unit(conditioner) * weights.unit
-        found = k_means(batches, n_clusters, rng, self._plan(), self._report(unit))
+        found = k_means(batches, n_clusters, rng, self._plan(), Watching(bool(self.verbose), unit))
         self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights))
         self.source_ = shared_fact(X, "source")
         return self
@@ -350,14 +351,6 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
                 f"({len(self.cluster_centers_)}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
             )
-
-    def _report(self, unit: float) -> Callable[[int, Clustering], None]:
-        def report(n_rows: int, found: Clustering) -> None:
-            if self.verbose:
-                inertia = found.inertia * unit
-                print(f"[KMeansInitializer] {n_rows} rows, {found.n_iter} steps: inertia {inertia:.6g}")
-
-        return report
 
     def _attach(self, X: Any, rows: Any) -> AnnotatedArray:
         """The rows in memory, with the facts that `X` carries and the centers."""
