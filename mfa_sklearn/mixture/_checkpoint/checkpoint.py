@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,13 @@ class Checkpoint:
     def check_rows(self, moments: ColumnMoments) -> None:
         """Refuse rows that are not those of the state."""
 
-    def save(self, state: Callable[[], dict[str, Any]], iteration: int, now: bool = False) -> None:
-        """Keep a state, if it is time to or has to be `now`."""
+    def keep(self, state: Callable[[], dict[str, Any]], iteration: int, now: bool = False) -> None:
+        """Take note of a state, and write it if it is time to or has to be `now`."""
+
+    @contextmanager
+    def kept_at_last(self) -> Iterator[None]:
+        """However the block ends, the last state noted is written, unless it ends because nothing can be."""
+        yield
 
     def ended(self, reached: str) -> None:
         """Note the digest of the mixture that the fit ended with."""
@@ -71,6 +76,7 @@ class FolderCheckpoint(Checkpoint):
             check_same(str(folder), self._description["asked"], asked)
             self.begun = files.read_state(folder, self._description, device)
         self._next = time.monotonic() + interval
+        self._noted: tuple[dict[str, Any], int] | None = None  # a state, and after how many iterations
 
     def _continues(self) -> bool:
         """Whether the fit asked for is that of the checkpoint, and not a warm start from where that has ended."""
@@ -84,14 +90,34 @@ class FolderCheckpoint(Checkpoint):
             check_moments(str(self._folder), self.begun["moments"], moments)
         self._moments = moments_state(moments)
 
-    def save(self, state: Callable[[], dict[str, Any]], iteration: int, now: bool = False) -> None:
-        """Keep a state, if it is time to or has to be `now`."""
-        if not now and time.monotonic() < self._next:
+    def keep(self, state: Callable[[], dict[str, Any]], iteration: int, now: bool = False) -> None:
+        """Take note of a state, and write it if it is time to or has to be `now`."""
+        self._noted = state(), iteration
+        if now or time.monotonic() >= self._next:
+            self._write()
+
+    @contextmanager
+    def kept_at_last(self) -> Iterator[None]:
+        """However the block ends, the last state noted is written, unless it ends because nothing can be."""
+        try:
+            yield
+        except OSError:
+            raise
+        except BaseException:
+            with suppress(OSError):
+                self._write()
+            raise
+        self._write()
+
+    def _write(self) -> None:
+        """Write the state that was noted last, if it is not written yet."""
+        if self._noted is None:
             return
+        (state, iteration), self._noted = self._noted, None
         number = 1 if self._description is None else self._description["number"] + 1
         description = {"asked": self._asked, "number": number, "iteration": iteration}
         try:
-            self._description = files.write(self._folder, description, state() | {"moments": self._moments})
+            self._description = files.write(self._folder, description, state | {"moments": self._moments})
         except OSError as error:
             raise type(error)(f"{error}. {self._what_is_kept()}") from error
         self._next = time.monotonic() + self._interval
@@ -112,13 +138,16 @@ class FolderCheckpoint(Checkpoint):
 
 @contextmanager
 def checkpoint_of(
-    estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str | None
+    estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str | None, asked: bool = True
 ) -> Iterator[Checkpoint]:
     """The checkpoint that an estimator asks for, found fit to be written to; one that keeps nothing if it asks for none.
 
     Parameters
     ----------
-    As for `identity`.
+    estimator, X, rows, sample_weight, start
+        As for `identity`.
+    asked : bool, default=True
+        False keeps nothing, whatever the estimator says.
 
     Raises
     ------
@@ -127,7 +156,7 @@ def checkpoint_of(
     OSError
         If it cannot be written to, lacks room, holds other things, or another run writes there.
     """
-    if estimator.checkpoint is None:
+    if estimator.checkpoint is None or not asked:
         yield Checkpoint()
         return
     folder = files.check_place(as_path("checkpoint", estimator.checkpoint))
@@ -135,8 +164,8 @@ def checkpoint_of(
         files.check_place(folder)  # again: meanwhile another run may have ended there
         files.clear(folder)
         probe(folder, _largest(estimator, rows))
-        asked = identity(estimator, X, rows, sample_weight, start)
-        yield FolderCheckpoint(folder, estimator.checkpoint_interval, asked, resolve_device(estimator.device))
+        known_by = identity(estimator, X, rows, sample_weight, start)
+        yield FolderCheckpoint(folder, estimator.checkpoint_interval, known_by, resolve_device(estimator.device))
 
 
 def _largest(estimator: Any, rows: Any) -> int:

@@ -14,6 +14,7 @@ from ..._base.devices import resolve_device, working_dtype
 from ..._base.mapped import read_rows
 from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for, reach, too_far
 from .._start.start import Draws, Start, count_labels, given_centers, given_labels
+from .._start.watching import Watching
 from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
 from .held_out import HeldOut, split_off
 
@@ -41,6 +42,7 @@ class Problem(NamedTuple):
     log_scale: float  # what the mean log density of the original rows is lower by
     weight: float  # of these rows, as the user gave it
     missing: bool  # whether rows may miss values
+    n_rows: int  # of the table
 
 
 class Known(NamedTuple):
@@ -58,6 +60,7 @@ def pose(
     draws: Draws | None = None,
     known: Known | None = None,
     tell: Callable[[int], Any] | None = None,
+    whole: bool = False,
 ) -> Problem:
     """The problem that an estimator's parameters and rows pose.
 
@@ -75,11 +78,13 @@ def pose(
         What need not be found again.
     tell : callable, optional
         Told how many more rows have been gone through for the moments of the columns.
+    whole : bool, default=False
+        Whether no rows are held out, whatever the estimator says.
     """
     e, n_rows, counted = estimator, rows.shape[0], check_weights(sample_weight, rows)
     device, dtype = _place(e, rows)
     rng = check_random_state(e.random_state) if known is None else known.rng
-    weights, held = split_off(e, X, rows, counted, rng)
+    weights, held = (counted, None) if whole else split_off(e, X, rows, counted, rng)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
     check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
     moments = _moments(rows, weights, device, tell)
@@ -104,7 +109,7 @@ def pose(
         weights=weights,
         moments=moments,
         conditioner=conditioner,
-        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws),
+        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws, _watching(e)),
         centers=centers,
         labels=labels if labels is None or numbers is None else labels[numbers],
         stated=not isinstance(e.init, str) and not hasattr(e.init, "fit"),
@@ -112,7 +117,12 @@ def pose(
         log_scale=float(moments.observed @ conditioner.scale.log()),
         weight=weights.total(n_rows),
         missing=moments.missing,
+        n_rows=n_rows,
     )
+
+
+def _watching(estimator: Any) -> Watching:
+    return Watching(bool(estimator.verbose), what="MFA, k-means for the start")
 
 
 def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
