@@ -117,14 +117,18 @@ def _fit(arguments: argparse.Namespace) -> None:
     )
     sizes = arguments.components, arguments.factors
     with mixture_folder(arguments.output, arguments.force, rows, *sizes) as output:
-        mfa.fit(rows).save_pretrained(output)
+        try:
+            mfa.fit(rows).save_pretrained(output)
+        except KeyboardInterrupt:
+            if hasattr(mfa, "weights_"):
+                mfa.save_pretrained(output)
+                raise KeyboardInterrupt(f"{output} holds the fit as far as it came; --force fits anew") from None
+            raise
     say(
         f"{output}: {plural(mfa.n_components_, 'component')} of {plural(mfa.n_factors_, 'factor')} on "
         f"{plural(len(rows), 'row')}, a log-likelihood of {mfa.lower_bound_ - mfa.log_prior_:.3f} nats per row after "
         f"{plural(mfa.n_iter_, 'iteration')}"
     )
-    if mfa._interrupted:
-        raise KeyboardInterrupt(f"{output} holds the fit as far as it came; --force fits anew")
 
 
 def _top_tokens(arguments: argparse.Namespace) -> None:

@@ -91,13 +91,14 @@ def check_moments(folder: str, found: tuple[torch.Tensor, ...], moments: ColumnM
     """
     scale = moments.variance.sqrt() + moments.mean.abs()
     units = scale, scale.square(), scale, scale
-    for name, old, new, unit in zip(("mean", "variance", "minimum", "maximum"), found, moments_state(moments), units):
+    names = "mean", "variance", "minimum", "maximum"
+    for name, old, new, unit in zip(names, found, moments_state(moments), units, strict=True):
         apart = ~((old.to(new) - new).abs() <= _SAME * unit)
         if bool(apart.any()):
             d = int(apart.nonzero()[0])
             raise ValueError(
-                f"checkpoint={folder!r} holds a fit to other rows: the {name} of column {d} was {float(old[d]):.6g} and "
-                f"is {float(new[d]):.6g}. Fit the same rows to go on with it, or {REMEDY}"
+                f"checkpoint={folder!r} holds a fit to other rows: the {name} of column {d} was {float(old[d]):.6g} "
+                f"and is {float(new[d]):.6g}. Fit the same rows to go on with it, or {REMEDY}"
             )
 
 
