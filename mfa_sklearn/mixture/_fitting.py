@@ -67,7 +67,7 @@ def fit_mixture(
     if fitting.interrupted:
         raise KeyboardInterrupt(_what_is_kept(mfa, checkpoint))
     mfa.component_tokens_ = over_represented_tokens(mfa, X, problem.weights.places)
-    tasks.end(lambda: {})
+    tasks.end()
     warn_of(mfa, best.result)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -20,6 +21,7 @@ from .._base.frames import FramesKeepFacts, carried
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
+from ._callbacks import Task
 from ._rows import Batches, Conditioner
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.pruning import best_pruning
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 DEFAULT_CLUSTERS = 8
 
 
-class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class KMeansInitializer(
+    FramesKeepFacts, CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
     """k-means centers for a mixture to start from, found in a few passes over the rows.
 
     Minimizes, over centers c and labels l, ::
@@ -209,9 +213,12 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         conditioner = row_conditioner(rows, weights, device, rng, centered=self.metric == "euclidean")
         batches = self._batches(rows, conditioner, weights, keep=True)
         unit = self._unit(conditioner) * weights.unit
-        found = k_means(batches, n_clusters, rng, self._plan(), Watching(bool(self.verbose), unit))
+        task = Task.of(self, X, y, sample_weight, None).begin()
+        watching = Watching(bool(self.verbose), unit, during=task.during)
+        found = k_means(batches, n_clusters, rng, self._plan(), watching)
         self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights))
         self.source_ = shared_fact(X, "source")
+        task.end(dict)
         return self
 
     def _all_labels(self, found: Clustering, rows: Any, conditioner: Conditioner, weights: RowWeights) -> np.ndarray:

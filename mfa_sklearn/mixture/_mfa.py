@@ -130,7 +130,8 @@ class MFA(
         Folder where `fit` keeps its state, made if it does not exist. A fit that ended early, even if it was killed,
         goes on from there when the same fit is run again: with EM to the same bytes on the same machine, with gradients
         to the same up to rounding. One that had ended goes straight to its end; `max_iter` may be raised. The folder
-        serves one fit: of other parameters or rows it is refused. Delete it when it is no longer needed.
+        serves one fit: with other parameters or rows it is refused, and so are clones that share it, as in scikit-learn's
+        searches (`MFASearch` gives each its own). Delete it when it is no longer needed.
     checkpoint_interval : float, default=300
         Seconds between two states, which are written after an iteration; 0 writes one after each.
     sparse_output : bool, default=True

@@ -138,7 +138,7 @@ class FolderCheckpoint(Checkpoint):
 def checkpoint_of(
     estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str | None, asked: bool = True
 ) -> Iterator[Checkpoint]:
-    """The checkpoint that an estimator asks for, found fit to be written to; one that keeps nothing if it asks for none.
+    """The checkpoint that an estimator asks for, its folder found fit to write to; else one that keeps nothing.
 
     Parameters
     ----------
