@@ -42,11 +42,11 @@ class Listener:
         return self.heard(self.count)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """What ends a fit."""
 
 
-def stopping(at: int, error: type[BaseException] = Stopped) -> Listener:
+def stopping(at: int, error: type[BaseException] = StoppedError) -> Listener:
     """A callback that ends a fit after an iteration."""
 
     def heard(count: int) -> None:
@@ -61,7 +61,7 @@ def stopped(folder: Path, at: int, X: Any = X_MADE, **arguments: Any) -> Path:
     mfa = MFA(**settings(**arguments), checkpoint=folder, checkpoint_interval=0).set_callbacks(stopping(at))
     try:
         mfa.fit(X)
-    except Stopped:
+    except StoppedError:
         return folder
     raise AssertionError("it was not stopped")
 

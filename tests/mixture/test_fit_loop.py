@@ -45,7 +45,7 @@ def test_a_second_interrupt_ends_at_once(monkeypatch):
 
     monkeypatch.setattr(EMSolver, "finish", interrupted)
     mfa = MFA(3, 2, max_iter=8, random_state=0).set_callbacks(stopping(3, KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         mfa.fit(X_MADE)
     assert not hasattr(mfa, "weights_")
 

@@ -17,7 +17,7 @@ from checkpoint_cases import (
     MISSING,
     TWO_ON_ONE,
     WEIGHTS,
-    Stopped,
+    StoppedError,
     copies,
     learned,
     settings,
@@ -65,7 +65,7 @@ def test_a_fit_goes_on_from_any_iteration_to_the_same_bytes(name: str, tmp_path:
         assert learned(goes_on) == learned(alone), at
 
 
-@pytest.mark.parametrize("error", [Stopped, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [StoppedError, KeyboardInterrupt])
 def test_however_a_fit_ends_its_last_iteration_is_kept(tmp_path: Path, error: type[BaseException]) -> None:
     """Also where it was not yet time to write."""
     alone = MFA(**settings()).fit(X_MADE)
@@ -137,7 +137,7 @@ def test_warm_starts_go_on_and_replace_what_they_began_from(tmp_path: Path) -> N
     warm, kept = (MFA(**settings(max_iter=3), warm_start=True).set_params(checkpoint=c) for c in (None, tmp_path / "c"))
     for _ in range(3):
         warm.fit(X_MADE)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             kept.set_callbacks(stopping(2)).fit(X_MADE)
         kept.set_callbacks().fit(X_MADE)
         assert learned(kept) == learned(warm)
