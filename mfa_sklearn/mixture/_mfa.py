@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,26 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.callback import CallbackSupportMixin
 
-from .._base.annotated import given_rows, shared_fact
+from .._base.annotated import given_rows
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
-from ._fit.loop import FitResult, run
-from ._fit.problem import pose
 from ._fit.progress import Progress
-from ._learned import LearnedAttributes
+from ._fitting import fit_mixture
 from ._mixture_html import DisplayMethods
+from ._partial_fit import StreamMethods
 from ._persistence import PersistenceMethods
-from ._shortcomings import warn_of
-from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import STRATEGIES, Draws
-from ._stream import Stream
-from ._tokens import over_represented_tokens
-from ._validation import check_rows, check_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -43,7 +37,8 @@ class MFA(
     ConditionalMethods,
     PersistenceMethods,
     DisplayMethods,
-    LearnedAttributes,
+    StreamMethods,
+    CallbackSupportMixin,
     DensityMixin,
     TransformerMixin,
     BaseEstimator,
@@ -125,17 +120,32 @@ class MFA(
         Share of rows held out under `early_stopping`.
     n_iter_no_change : int, default=10
         Epochs without progress after which the gradient solver stops; as many as `max_iter` to make them all.
+    held_out : float, default=None
+        Share of the rows (of weight above zero) that are not fitted on. Their mean log-likelihood is told after each
+        iteration: in ``history_["held_out"]``, to callbacks, and under `verbose`. It ends no fit.
+    held_out_by : {"row", "text"}, default="row"
+        Whether single rows are held out or whole texts, by the ``text_index`` that rows of an `ActivationExtractor`
+        carry. Rows of one text are alike, so that likelihoods of single rows look better than those of new texts.
+    checkpoint : path, default=None
+        Folder where `fit` keeps its state, made if it does not exist. A fit that ended early, even if it was killed,
+        goes on from there when the same fit is run again: with EM to the same bytes on the same machine, with gradients
+        to the same up to rounding. One that had ended goes straight to its end; `max_iter` may be raised. The folder
+        serves one fit: of other parameters or rows it is refused. Delete it when it is no longer needed.
+    checkpoint_interval : float, default=300
+        Seconds between two states, which are written after an iteration; 0 writes one after each.
     sparse_output : bool, default=True
         Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False
-        Start `fit` from the parameters of the last one.
+        Start `fit` from the parameters of the last one. A `checkpoint` of a fit that ended there is then replaced.
     random_state : int, RandomState or None, default=None
+        Where a fit goes on from a `checkpoint`, the state kept there counts.
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA where there is one.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Working precision; "auto" is double for double input and single for narrower.
     verbose : int, default=0
-        Every how many iterations to print progress; 0 is silent.
+        Whether to show how a fit goes, on standard error: what it works on, how much of it is done, rate, time left and
+        log-likelihood; a bar on a terminal, where tqdm is installed, else lines with the time.
 
     Attributes
     ----------
@@ -154,8 +164,10 @@ class MFA(
         Its history, before each iteration and at the end.
     history_ : dict of list
         What the iterations of the last `fit` were, an entry for each: "temperature", above one while `annealing`
-        flattens posteriors; and "step", what parameters the bound is of: "plain", where the iteration before led to;
-        "extrapolated" from there by `acceleration`; "moved" by `split_merge`; "dropped" where an extrapolation was.
+        flattens posteriors; "step", what parameters the bound is of: "plain", where the iteration before led to;
+        "extrapolated" from there by `acceleration`; "moved" by `split_merge`; "dropped" where an extrapolation was;
+        and where rows are held out "held_out", their mean log-likelihood under the parameters that the iteration led
+        to.
     n_iter_ : int
     converged_ : bool
     heywood_ : ndarray of bool, of the shape of `noise_variance_`
@@ -167,7 +179,7 @@ class MFA(
         What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
         of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
     n_samples_seen_ : int
-        Rows fitted on; with `partial_fit`, of all batches; 0 for a mixture made from parameters.
+        Rows fitted on, without those that `held_out` left out; with `partial_fit`, of all batches; 0 for a mixture made from parameters.
     component_tokens_ : dict of int to list of str, or None
         Of the ten heaviest components, the tokens that they have more often than the others: in a sample of 4,096 rows,
         if these carry tokens and no `partial_fit` has gone on since. For notebooks; `top_tokens` looks at all rows.
@@ -190,7 +202,6 @@ class MFA(
     """
 
     _progress: Progress | None = None
-    _interrupted = False  # whether the last fit was ended by the keyboard
     # scikit-learn's set_output wraps what the class itself defines.
     transform = CodeMethods.transform
 
@@ -216,6 +227,10 @@ class MFA(
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "held_out": [Interval(Real, 0, 1, closed="neither"), None],
+        "held_out_by": [StrOptions({"row", "text"})],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
         "sparse_output": ["boolean"],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -248,6 +263,10 @@ class MFA(
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
+        held_out: float | None = None,
+        held_out_by: Literal["row", "text"] = "row",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval: float = 300.0,
         sparse_output: bool = True,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -276,6 +295,10 @@ class MFA(
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.held_out = held_out
+        self.held_out_by = held_out_by
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
         self.sparse_output = sparse_output
         self.warm_start = warm_start
         self.random_state = random_state
@@ -305,83 +328,27 @@ class MFA(
         ------
         ValueError
             If `X` holds infinity, has fewer rows than there are components, or no more features than factors; if
-            `noise_floor` is below what the working precision can tell from rounding.
+            `noise_floor` is below what the working precision can tell from rounding; if `checkpoint` holds the state of
+            another fit, or a damaged one.
+        OSError
+            If `checkpoint` cannot be written to; the last state that was kept whole stays.
+        KeyboardInterrupt
+            As raised; if iterations had begun, the estimator is then fitted as far as it came.
+
+        Notes
+        -----
+        `set_callbacks` takes scikit-learn's callbacks. Each iteration is a task, and its ``fitted_estimator`` has the
+        attributes of a fit that ended there, with ``lower_bounds_`` and ``history_`` up to it. A callback that returns
+        True ends the fit. `ScoringMonitor` scores only fits that are given a `y`, which may be anything.
         """
         X = given_rows(X)
         warn_incomplete(X)
-        return self._fit(X, sample_weight)
+        return self._fit(X, sample_weight, y=y)
 
     @isolated
-    def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
+    def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None, y: Any = None) -> MFA:
         """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
-        rows = check_rows(self, X, reset=True)
-        problem = pose(self, X, rows, sample_weight, draws)
-        goes_on = self.warm_start and hasattr(self, "weights_")
-        best: FitResult | None = None
-        progress: Progress | None = None
-        for attempt in range(1 if goes_on else self.n_init):
-            params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
-            solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
-            result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
-            if best is None or best.better(result) is result:
-                best, progress = result, Progress.of(self, solver, monitor, problem)
-            if result.interrupted:
-                break
-        assert best is not None and progress is not None
-        self._interrupted = result.interrupted
-        self.noise_prior_ = 0.0 if progress.prior[0] is None else progress.prior[0].rows
-        self._keep(best, problem, shared_fact(X, "source"))
-        self._progress = progress.left_in(self)
-        weights = check_weights(sample_weight, rows)
-        self.n_samples_seen_ = weights.count(rows.shape[0])
-        self.component_tokens_ = over_represented_tokens(self, X, weights.places)
-        warn_of(self, best)
-        return self
-
-    @fit_context(prefer_skip_nested_validation=True)
-    @isolated
-    def partial_fit(
-        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
-    ) -> MFA:
-        """Update the mixture with one more batch of a stream.
-
-        The first batch starts the mixture and must hold at least as many rows as there are components. Later ones move
-        running averages of the sufficient statistics (stepwise EM; Cappe & Moulines, J. R. Stat. Soc. B 71, 2009), or
-        take one epoch of gradient steps.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : ignored
-        sample_weight : array-like of shape (n_samples,), optional
-            What the rows count; their sum is what the batch counts against those before it.
-
-        Returns
-        -------
-        self
-        """
-        X = given_rows(X)
-        if hasattr(self, "weights_") and self.n_components not in (None, len(self.weights_)):
-            raise ValueError(
-                f"n_components={self.n_components}, but the stream's mixture has {len(self.weights_)} components: set "
-                "that back, or start another stream with sklearn.base.clone"
-            )
-        if not hasattr(self, "weights_"):
-            warn_incomplete(X)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                return self._fit(X, sample_weight)
-        self._stream = stream = self._stream or Stream(self._params())
-        rows = check_rows(self, X, reset=False)
-        weights = check_weights(sample_weight, rows)
-        params, bound = stream.update(self, rows, weights)
-        self._set_params_from(params)
-        self._progress = None
-        self.lower_bound_, self.log_prior_ = bound, 0.0  # of the batch's rows alone
-        self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
-        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
-        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + weights.count(rows.shape[0])
-        self.component_tokens_ = None  # of a mixture that is no more
+        fit_mixture(self, X, sample_weight, draws, y)
         return self
 
     def fit_predict(

@@ -8,7 +8,7 @@ safe whatever the units of the columns; what fits a budget is kept so that later
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,7 +198,11 @@ class ColumnMoments(NamedTuple):
 
 
 def column_moments(
-    X: Any, weights: np.ndarray | None, device: torch.device, places: np.ndarray | None = None
+    X: Any,
+    weights: np.ndarray | None,
+    device: torch.device,
+    places: np.ndarray | None = None,
+    tell: Callable[[int], Any] | None = None,
 ) -> ColumnMoments:
     """Moments of the columns' observed values, in double precision, in one pass over batches.
 
@@ -210,6 +214,8 @@ def column_moments(
     device : torch.device
     places : ndarray (m,), optional
         Ascending numbers of the rows that count, by default all; of the others only infinity is refused.
+    tell : callable, optional
+        Told how many more rows have been gone through.
 
     Raises
     ------
@@ -223,7 +229,10 @@ def column_moments(
     low, high = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
     missing = False
     for start in range(0, n_rows, step):
-        rows, w = _counted(X, slice(start, min(start + step, n_rows)), weights, places, device)
+        some = slice(start, min(start + step, n_rows))
+        rows, w = _counted(X, some, weights, places, device)
+        if tell is not None:
+            tell(some.stop - start)
         if not len(rows):
             continue
         part = _partial_moments(rows, w)

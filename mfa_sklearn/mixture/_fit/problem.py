@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,9 @@ from ..._base.devices import resolve_device, working_dtype
 from ..._base.mapped import read_rows
 from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for, reach, too_far
 from .._start.start import Draws, Start, count_labels, given_centers, given_labels
+from .._start.watching import Watching
 from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
+from .held_out import HeldOut, split_off
 
 _NO_CENTERS = (
     "n_components=None takes as many components as there are centers, and no centers came with the rows: one component "
@@ -26,7 +29,10 @@ class Problem(NamedTuple):
     """Checked and conditioned input of a fit."""
 
     batches: Batches
-    validation: Batches | None  # rows held out
+    validation: Batches | None  # rows that say when to stop
+    held_out: HeldOut | None  # rows that only tell how good a fit is
+    weights: RowWeights  # of the rows that are not held out so
+    moments: ColumnMoments  # of these
     conditioner: Conditioner
     start: Start
     centers: np.ndarray | None  # (K, D), in the space of the data, where the start is given
@@ -34,11 +40,28 @@ class Problem(NamedTuple):
     stated: bool  # whether the user said themselves what the components are, by labels or centers
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
-    weight: float  # of all rows, as the user gave it
+    weight: float  # of these rows, as the user gave it
     missing: bool  # whether rows may miss values
+    n_rows: int  # of the table
 
 
-def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Draws | None = None) -> Problem:
+class Known(NamedTuple):
+    """What a fit that goes on knows already."""
+
+    rng: np.random.RandomState  # in the state that the fit began with
+    centers: np.ndarray | None = None  # that a clusterer found for it
+
+
+def pose(
+    estimator: Any,
+    X: Any,
+    rows: Any,
+    sample_weight: Any = None,
+    draws: Draws | None = None,
+    known: Known | None = None,
+    tell: Callable[[int], Any] | None = None,
+    whole: bool = False,
+) -> Problem:
     """The problem that an estimator's parameters and rows pose.
 
     Parameters
@@ -51,21 +74,30 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
     sample_weight : array-like (n,), optional
     draws : Draws, optional
         What starts on the same rows have drawn.
+    known : Known, optional
+        What need not be found again.
+    tell : callable, optional
+        Told how many more rows have been gone through for the moments of the columns.
+    whole : bool, default=False
+        Whether no rows are held out, whatever the estimator says.
     """
-    e, n_rows, weights = estimator, rows.shape[0], check_weights(sample_weight, rows)
+    e, n_rows, counted = estimator, rows.shape[0], check_weights(sample_weight, rows)
     device, dtype = _place(e, rows)
-    rng = check_random_state(e.random_state)
+    rng = check_random_state(e.random_state) if known is None else known.rng
+    weights, held = (counted, None) if whole else split_off(e, X, rows, counted, rng)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
     check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
-    moments = _moments(rows, weights, device)
+    moments = _moments(rows, weights, device, tell)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     _check_extremes(rows, weights, moments, conditioner, e.noise_floor, dtype)
     labels = given_labels(e.init, n_rows)
-    centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
+    centers = None if known is None else known.centers
+    if centers is None:
+        centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
     kept, held_out = _split(e, weights.count(n_rows), rng)
     ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), kept, weights, rows.shape)
 
-    def batches(places: np.ndarray | None) -> Batches:
+    def batches(places: np.ndarray | None, weights: RowWeights = weights) -> Batches:
         some, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
         return Batches(rows, conditioner, dtype, device, weights.at(places), size, keep=True, places=some)
 
@@ -73,8 +105,11 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
     return Problem(
         batches=train,
         validation=None if held_out is None else batches(held_out),
+        held_out=None if held is None else HeldOut(batches(None, held), conditioner),
+        weights=weights,
+        moments=moments,
         conditioner=conditioner,
-        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws),
+        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws, _watching(e)),
         centers=centers,
         labels=labels if labels is None or numbers is None else labels[numbers],
         stated=not isinstance(e.init, str) and not hasattr(e.init, "fit"),
@@ -82,7 +117,12 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
         log_scale=float(moments.observed @ conditioner.scale.log()),
         weight=weights.total(n_rows),
         missing=moments.missing,
+        n_rows=n_rows,
     )
+
+
+def _watching(estimator: Any) -> Watching:
+    return Watching(bool(estimator.verbose), what="MFA, k-means for the start")
 
 
 def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
@@ -92,8 +132,10 @@ def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
     return device, dtype
 
 
-def _moments(rows: Any, weights: RowWeights, device: torch.device) -> ColumnMoments:
-    moments = column_moments(rows, weights.values, device, weights.places)
+def _moments(
+    rows: Any, weights: RowWeights, device: torch.device, tell: Callable[[int], Any] | None
+) -> ColumnMoments:
+    moments = column_moments(rows, weights.values, device, weights.places, tell)
     empty = (moments.observed == 0).nonzero()[:, 0].tolist()
     if empty:
         raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
