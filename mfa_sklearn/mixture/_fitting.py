@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 from typing import Any
 
 from sklearn.utils import check_random_state
@@ -123,7 +124,7 @@ class Fitting:
             if self._best is None or self._best.result.better(tried.result) is tried.result:
                 self._best = tried
             self.interrupted = tried.result.interrupted
-            if self.interrupted or self._tasks.end_start(lambda: self._learned(tried)):
+            if self.interrupted or self._tasks.end_start(partial(self._learned, tried)):
                 break
         assert self._best is not None
         return self._best
@@ -135,16 +136,19 @@ class Fitting:
         return Progress.of(self._mfa, monitor, best.plain, (best.prior, best.shrinkage[1]), self._problem)
 
     def _try(self, attempt: int, begun: dict[str, Any] | None) -> Tried:
+        """Make a start, or go on with one that was begun."""
         self._tasks.start()
         course = self._begin(attempt) if begun is None else self._resume(begun)
-        title = f"MFA, start {attempt + 1} of {self._mfa.n_init}" if self._mfa.n_init > 1 and self._fresh else "MFA"
-        most, done = self._mfa.max_iter, len(course.steps)
-        how = {"shown": bool(self._mfa.verbose), "initial": done, "at_most": True}
-        with progress(most, title, "iteration", **how) as self._bar, self._checkpoint.kept_at_last():
+        name = f"MFA, start {attempt + 1} of {self._mfa.n_init}" if self._fresh and self._mfa.n_init > 1 else "MFA"
+        most, done, shown = self._mfa.max_iter, len(course.steps), bool(self._mfa.verbose)
+        with (
+            progress(most, name, "iteration", shown=shown, initial=done, at_most=True) as self._bar,
+            self._checkpoint.kept_at_last(),
+        ):
             if begun is None:
-                self._checkpoint.keep(lambda: self._state(course), done, now=True)
+                self._checkpoint.keep(partial(self._state, course), done, now=True)
             if done < most and not course.converged:
-                self._tasks.iteration(lambda: self._learned_after(course))
+                self._tasks.iteration(partial(self._learned_after, course))
             result = run(self._solver, self._monitor, most, self._watch, course)
         solver = self._solver
         return Tried(result, self._monitor.state(), solver.plain, solver.shrinkage.state(), self._held_out)
@@ -174,18 +178,18 @@ class Fitting:
 
     def _watch(self, course: Course) -> bool:
         """What happens after each iteration; whether a callback says that it is the last."""
-        step, figures = course.steps[-1], {}
+        step, figures, learned = course.steps[-1], {}, partial(self._learned_after, course)
         if self._problem.held_out is not None:
             self._held_out.append(self._problem.held_out.log_likelihood(self._solver.params))
             figures["held_out"] = self._held_out[-1]
         shown = {"log_likelihood": step.bound - self._problem.log_scale, "note": step.note or None}
         self._bar.update(1, **shown | figures)
         ended = course.converged or len(course.steps) >= self._mfa.max_iter
-        self._checkpoint.keep(lambda: self._state(course), len(course.steps), now=ended)
-        if self._tasks.end_iteration(lambda: self._learned_after(course)):
+        self._checkpoint.keep(partial(self._state, course), len(course.steps), now=ended)
+        if self._tasks.end_iteration(learned):
             return True
         if not ended:
-            self._tasks.iteration(lambda: self._learned_after(course))
+            self._tasks.iteration(learned)
         return False
 
     def _state(self, course: Course) -> dict[str, Any]:

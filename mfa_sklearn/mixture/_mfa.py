@@ -179,7 +179,8 @@ class MFA(
         What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
         of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
     n_samples_seen_ : int
-        Rows fitted on, without those that `held_out` left out; with `partial_fit`, of all batches; 0 for a mixture made from parameters.
+        Rows fitted on, without those held out by `held_out`; with `partial_fit`, of all batches; 0 for a mixture made
+        from parameters.
     component_tokens_ : dict of int to list of str, or None
         Of the ten heaviest components, the tokens that they have more often than the others: in a sample of 4,096 rows,
         if these carry tokens and no `partial_fit` has gone on since. For notebooks; `top_tokens` looks at all rows.

@@ -39,8 +39,8 @@ class StreamMethods(LearnedAttributes):
 
         The first batch starts the mixture and must hold at least as many rows as there are components. Later ones move
         running averages of the sufficient statistics (stepwise EM; Cappe & Moulines, J. R. Stat. Soc. B 71, 2009), or
-        take one epoch of gradient steps. All rows of a batch are fitted on, whatever `held_out` says, and no `checkpoint`
-        is kept: between batches the estimator itself can be pickled.
+        take one epoch of gradient steps. All rows of a batch are fitted on, whatever `held_out` says, and no
+        `checkpoint` is kept: between batches the estimator itself can be pickled.
 
         Parameters
         ----------

@@ -21,7 +21,7 @@ from .._base.origin import warn_incomplete
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
 from ._codes import check_frame_holds
 from ._search_names import STRUCTURES, Complaint, Fit, code, messages, spoken_for, structure, warn_of
-from ._trial import CRITERIA, Trial, fit_checked, fit_group
+from ._trial import CRITERIA, Trial, fit_checked, fit_group, place_of
 from ._validation import check_rows, check_sizes, check_weights
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     Parameters
     ----------
     estimator : MFA
-        Gives all other parameters.
+        Gives all other parameters. Candidates keep their checkpoints in folders of their own in its `checkpoint`, so
+        that a search that was killed does not fit anew what it had fitted. Its callbacks are told of every fit.
     n_components, n_factors : sequence of int, or int
         Values to try.
     structures : sequence of str, "all" or None, default=None
@@ -200,9 +201,11 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     def _fit_best(self, X: Any, weights: np.ndarray | None) -> list[Complaint]:
         """Fit the best candidate to all rows; gives what that warned of."""
         complaints: list[Complaint] = []
-        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
+        best = self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
+        best.checkpoint = place_of(self.estimator, self.best_params_)
         with spoken_for(Fit(self.best_params_), self.estimator.random_state, complaints):
-            fit_checked(self.best_estimator_, X, weights)
+            fit_checked(best, X, weights)
+        best.checkpoint = self.estimator.checkpoint
         return complaints
 
     def _candidates(self) -> list[dict[str, Any]]:

@@ -125,9 +125,7 @@ class FolderCheckpoint(Checkpoint):
     def _what_is_kept(self) -> str:
         if self._description is None:
             return "Nothing of the fit is kept yet"
-        return (
-            f"The checkpoint of iteration {self._description['iteration']} is whole: the same fit goes on from there"
-        )
+        return f"The checkpoint of iteration {self._description['iteration']} is whole: the same fit goes on from there"
 
     def ended(self, reached: str) -> None:
         """Note the digest of the mixture that the fit ended with."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
@@ -154,7 +154,7 @@ def _write_state(path: Path, state: dict[str, Any]) -> dict[str, Any]:
     with replacing(path) as temporary, temporary.open("wb") as file:
         noted = _Noted(file)
         try:
-            torch.save(state, noted)
+            torch.save(state, cast("IO[bytes]", noted))
         except Exception:
             # What the system said reaches us as an error of another kind.
             if noted.error is not None:

@@ -91,7 +91,8 @@ def check_moments(folder: str, found: tuple[torch.Tensor, ...], moments: ColumnM
     """
     scale = moments.variance.sqrt() + moments.mean.abs()
     units = scale, scale.square(), scale, scale
-    for name, old, new, unit in zip(("mean", "variance", "minimum", "maximum"), found, moments_state(moments), units):
+    names = "mean", "variance", "minimum", "maximum"
+    for name, old, new, unit in zip(names, found, moments_state(moments), units, strict=True):
         apart = ~((old.to(new) - new).abs() <= _SAME * unit)
         if bool(apart.any()):
             d = int(apart.nonzero()[0])

@@ -77,7 +77,9 @@ def split_off(
             f"held_out={share} of {units} {kind} leaves none to fit on, or holds none out: give another share or more "
             f"{kind}"
         )
-    splitter = (ShuffleSplit if texts is None else GroupShuffleSplit)(1, test_size=round(share * units), random_state=rng)
+    splitter = (ShuffleSplit if texts is None else GroupShuffleSplit)(
+        1, test_size=round(share * units), random_state=rng
+    )
     kept, held = next(splitter.split(numbers, groups=texts))
     values = weights.spread(n_rows)
     return _only(values, numbers[kept], rows, weights), _only(values, numbers[held], rows, weights)
@@ -87,8 +89,8 @@ def _texts(X: Any, numbers: np.ndarray) -> np.ndarray:
     texts = row_fact(X, "text_index")
     if texts is None:
         raise ValueError(
-            "held_out_by='text' needs rows that know the text they are of (text_index), as an ActivationExtractor gives "
-            "them: give such rows, or set held_out_by='row'"
+            "held_out_by='text' needs rows that know the text they are of (text_index), as an ActivationExtractor "
+            "gives them: give such rows, or set held_out_by='row'"
         )
     return np.asarray(texts)[numbers]
 

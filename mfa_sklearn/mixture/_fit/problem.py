@@ -132,9 +132,7 @@ def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
     return device, dtype
 
 
-def _moments(
-    rows: Any, weights: RowWeights, device: torch.device, tell: Callable[[int], Any] | None
-) -> ColumnMoments:
+def _moments(rows: Any, weights: RowWeights, device: torch.device, tell: Callable[[int], Any] | None) -> ColumnMoments:
     moments = column_moments(rows, weights.values, device, weights.places, tell)
     empty = (moments.observed == 0).nonzero()[:, 0].tolist()
     if empty:

@@ -88,7 +88,7 @@ class Extrapolation(_Seen):
         that no more can be seen.
     """
 
-    _varying = ("final", "slow", "_last", "_gains", "_calm")
+    _varying: tuple[str, ...] = ("final", "slow", "_last", "_gains", "_calm")
 
     def __init__(self, tol: float, rounding: float = LEAST_ROUNDING) -> None:
         self.tol, self._rounding = tol, rounding
