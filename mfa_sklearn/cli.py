@@ -107,42 +107,6 @@ def _extract(arguments: argparse.Namespace) -> None:
     say(f"{arguments.output}: activations of {plural(len(data.texts), 'text')} {labeled}: {store}")
 
 
-<<<<<<< HEAD
-=======
-def _fit(arguments: argparse.Namespace) -> None:
-    from .mixture import MFA
-
-    rows = read_rows(arguments.data, arguments.layer)
-    mfa = MFA(
-        n_components=arguments.components,
-        n_factors=arguments.factors,
-        noise=arguments.noise,
-        noise_prior=arguments.noise_prior,
-        solver=arguments.solver,
-        init=arguments.init,
-        max_iter=arguments.max_iter,
-        tol=arguments.tol,
-        random_state=arguments.random_state,
-        device=arguments.device,
-        verbose=int(arguments.verbose),
-    )
-    sizes = arguments.components, arguments.factors
-    with mixture_folder(arguments.output, arguments.force, rows, *sizes) as output:
-        try:
-            mfa.fit(rows).save_pretrained(output)
-        except KeyboardInterrupt:
-            if hasattr(mfa, "weights_"):
-                mfa.save_pretrained(output)
-                raise KeyboardInterrupt(f"{output} holds the fit as far as it came; --force fits anew") from None
-            raise
-    say(
-        f"{output}: {plural(mfa.n_components_, 'component')} of {plural(mfa.n_factors_, 'factor')} on "
-        f"{plural(len(rows), 'row')}, a log-likelihood of {mfa.lower_bound_ - mfa.log_prior_:.3f} nats per row after "
-        f"{plural(mfa.n_iter_, 'iteration')}"
-    )
-
-
->>>>>>> w-long
 def _top_tokens(arguments: argparse.Namespace) -> None:
     from .interpret import format_tokens, top_tokens
 
