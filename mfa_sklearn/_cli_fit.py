@@ -12,7 +12,7 @@ from ._base.files import check_writable
 from ._base.home import home_path
 from ._base.progress import terminal_shown
 from ._base.words import plural
-from ._cli_files import mixture_folder, read_mixture, read_rows
+from ._cli_files import check_mixture_folder, mixture_folder, read_mixture, read_rows
 from ._cli_help import DEVICE, LAYER, SEED, Parser, add_force, number_or_auto
 from ._cli_launch import Launch, together
 from ._cli_shell import say
@@ -164,10 +164,8 @@ def fit(arguments: argparse.Namespace) -> None:
 def _check_places(arguments: argparse.Namespace) -> None:
     """Refuse folders that may not be written to, before anything is read."""
     from .mixture._checkpoint.folder import UnusableCheckpointError, check_place
-    from .mixture._saving.folder import reserved
 
-    with reserved(arguments.output, arguments.force, n_bytes=1):
-        pass
+    check_mixture_folder(arguments.output, arguments.force)
     folder = _checkpoint(arguments)
     if folder is not None:
         with suppress(UnusableCheckpointError):  # which the fit tells, or `--force` replaces
