@@ -17,7 +17,7 @@ import torch
 
 from ... import __version__
 from ..._base.files import check_folder, reading, replacing
-from ..._base.leftovers import clear_leftovers
+from ..._base.leftovers import clear_leftovers, is_passing
 from ..._base.stored import DigestedFile, check_unchanged, file_entry, parse_json, with_digest
 
 FORMAT = "mfa-sklearn.checkpoint"
@@ -25,6 +25,10 @@ FORMAT_VERSION = 1
 NAME = "checkpoint.json"
 _STATE = re.compile(r"state-\d+\.pt")
 REMEDY = "delete the folder to begin anew, or name another"
+
+
+class UnusableCheckpointError(ValueError):
+    """A checkpoint that the fit asked for cannot go on from: it is of another one, or damaged."""
 
 
 def is_ours(name: str) -> bool:
@@ -73,7 +77,7 @@ def read_description(folder: Path) -> dict[str, Any] | None:
         if not all(isinstance(description.get(name), kind) for name, kind in _ENTRIES.items()):
             raise ValueError(f"{str(path)!r} lacks some of {sorted(_ENTRIES)}")
     except ValueError as error:
-        raise ValueError(f"{error}; {REMEDY}") from error
+        raise UnusableCheckpointError(f"{error}; {REMEDY}") from error
     return description
 
 
@@ -102,7 +106,7 @@ def read_state(folder: Path, description: dict[str, Any], device: torch.device) 
         with reading(path, "a checkpoint's state"):
             return torch.load(path, map_location=device, weights_only=True)
     except ValueError as error:
-        raise ValueError(f"{error}; {REMEDY}") from error
+        raise UnusableCheckpointError(f"{error}; {REMEDY}") from error
 
 
 def write(folder: Path, description: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +138,15 @@ def write_description(folder: Path, description: dict[str, Any]) -> None:
 def clear(folder: Path) -> None:
     """Delete what killed runs left half written; nobody else may be writing there."""
     clear_leftovers(folder, is_ours, locked=True)
+
+
+def discard(folder: Path) -> None:
+    """Delete a checkpoint, and its folder if nothing else is there."""
+    for path in folder.iterdir():
+        if is_passing(path.name, is_ours) or is_ours(path.name):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..._base.mapped import read_rows
 from ..._base.words import shortened
 from .._rows import ColumnMoments
 from .._validation import check_weights
-from .folder import REMEDY
+from .folder import REMEDY, UnusableCheckpointError
 
 # Parameters that leave the course of a fit as it is, or only say where it ends.
 _FREE = frozenset(
@@ -70,7 +70,7 @@ def check_same(folder: str, found: dict[str, Any], asked: dict[str, Any]) -> Non
     if not names:
         return
     told = "; ".join(f"{name}={_told(found.get(name))}, now {_told(asked.get(name))}" for name in names[:3])
-    raise ValueError(
+    raise UnusableCheckpointError(
         f"checkpoint={folder!r} holds another fit: {told}{' and more' if len(names) > 3 else ''}. Fit with the same "
         f"parameters and rows to go on with it, or {REMEDY}; clones of an estimator need a folder each"
     )
@@ -96,7 +96,7 @@ def check_moments(folder: str, found: tuple[torch.Tensor, ...], moments: ColumnM
         apart = ~((old.to(new) - new).abs() <= _SAME * unit)
         if bool(apart.any()):
             d = int(apart.nonzero()[0])
-            raise ValueError(
+            raise UnusableCheckpointError(
                 f"checkpoint={folder!r} holds a fit to other rows: the {name} of column {d} was {float(old[d]):.6g} "
                 f"and is {float(new[d]):.6g}. Fit the same rows to go on with it, or {REMEDY}"
             )
