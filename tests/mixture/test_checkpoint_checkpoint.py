@@ -81,7 +81,7 @@ def test_what_does_not_change_the_course_may_change(tmp_path: Path) -> None:
 
 def test_moments_that_were_summed_in_another_order_are_the_same() -> None:
     from mfa_sklearn.mixture._checkpoint.identity import check_moments, moments_state
-    from mfa_sklearn.mixture._rows import column_moments
+    from mfa_sklearn.mixture._moments import column_moments
 
     moments = column_moments(X_MADE, None, torch.device("cpu"))
     other = moments._replace(mean=moments.mean * (1 + 1e-13), variance=moments.variance * (1 - 1e-13))

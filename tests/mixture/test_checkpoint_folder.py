@@ -35,7 +35,7 @@ def test_the_last_one_counts_and_takes_the_place_of_the_others(tmp_path: Path) -
     assert files.read_description(tmp_path) is None
     made(tmp_path, 1)
     made(tmp_path, 2, more=1)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.json", "state-2.pt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.json", "state-2-0.pt"}
     description = files.read_description(tmp_path)
     assert description is not None and files.read_state(tmp_path, description, CPU)["more"] == 1
 
@@ -76,11 +76,11 @@ def spoil(path: Path, change: Any) -> None:
         (lambda f: spoil(f / "checkpoint.json", lambda c: c.update(iteration=8)), "was changed after it was written"),
         (lambda f: spoil(f / "checkpoint.json", lambda c: (c.update(version="9"), c.pop("sha256"))), "mfa-sklearn 9"),
         (lambda f: spoil(f / "checkpoint.json", lambda c: (c.pop("asked"), c.pop("sha256"))), "lacks some of"),
-        (lambda f: (f / "state-1.pt").unlink(), "is missing"),
-        (lambda f: (f / "state-1.pt").write_bytes((f / "state-1.pt").read_bytes()[:-9]), "is not the file"),
-        (lambda f: (f / "state-1.pt").write_bytes(b"x" * (f / "state-1.pt").stat().st_size), "is not the file"),
+        (lambda f: (f / "state-1-0.pt").unlink(), "is missing"),
+        (lambda f: (f / "state-1-0.pt").write_bytes((f / "state-1-0.pt").read_bytes()[:-9]), "is not the file"),
+        (lambda f: (f / "state-1-0.pt").write_bytes(b"x" * (f / "state-1-0.pt").stat().st_size), "is not the file"),
         (
-            lambda f: spoil(f / "checkpoint.json", lambda c: (c["state"].update(file="../x"), c.pop("sha256"))),
+            lambda f: spoil(f / "checkpoint.json", lambda c: (c["states"][0].update(file="../x"), c.pop("sha256"))),
             "is missing",
         ),
     ],

@@ -90,7 +90,7 @@ def test_beside_early_stopping_and_in_a_saved_mixture(tmp_path: Path) -> None:
     [
         (X_MADE, {"held_out": 0.001}, "held_out=0.001 of 300 rows leaves none to fit on, or holds none out"),
         (X_MADE, {"held_out": 0.9999}, "leaves none to fit on"),
-        (ROWS[:5], {"held_out": 0.5, "held_out_by": "text"}, "held_out=0.5 of 1 texts"),
+        (ROWS[:5], {"held_out": 0.5, "held_out_by": "text"}, "held_out=0.5 of 1 text leaves"),
         (X_MADE, {"held_out": 0.5, "held_out_by": "text"}, "needs rows that know the text they are of"),
         (X_MADE, {"held_out": 1.0}, "'held_out' parameter"),
         (X_MADE[:4], {"held_out": 0.5}, "n_components=3 is more than n_samples=2"),

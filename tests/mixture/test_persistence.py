@@ -128,7 +128,11 @@ def test_parameters_that_are_no_plain_values(tmp_path, given, kept):
 
 def test_parameters_left_out_are_listed(tmp_path):
     """Those that JSON cannot hold, and a place on this machine."""
-    own = {"init": KMeans(2, n_init=1), "random_state": np.random.RandomState(0), "checkpoint": str(tmp_path / "secret")}
+    own = {
+        "init": KMeans(2, n_init=1),
+        "random_state": np.random.RandomState(0),
+        "checkpoint": str(tmp_path / "secret"),
+    }
     fitted(**own).save_pretrained(tmp_path / "mix")
     text = (tmp_path / "mix" / "config.json").read_text()
     assert sorted(json.loads(text)["left_out"]) == ["checkpoint", "init", "random_state"] and "secret" not in text
