@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -22,11 +22,13 @@ from .._base.group import ALONE, AnyGroup
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
+from ._callbacks import Task
 from ._rows import Batches, Conditioner
 from ._shares import check_shares, group_for, least_rows, shared_source
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.pruning import best_pruning
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
+from ._start.watching import Watching
 from ._validation import RowWeights, check_rows, check_weights
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
 DEFAULT_CLUSTERS = 8
 
 
-class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class KMeansInitializer(
+    FramesKeepFacts, CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
     """k-means centers for a mixture to start from, found in a few passes over the rows.
 
     Minimizes, over centers c and labels l, ::
@@ -89,7 +93,8 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
     dtype : {"auto", "float32", "float64"}, default="auto"
         Working precision; "auto" is double for double input and single for narrower. Sums are double in any case.
     verbose : int, default=0
-        Whether to print the inertia after each stage.
+        Whether to show how it goes, on standard error: for each sample, and for all rows, how many rows were gone
+        through, the step and the inertia; a bar on a terminal, where tqdm is installed, else lines with the time.
 
     Attributes
     ----------
@@ -208,9 +213,9 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         X, group = given_rows(X), group_for(self)
         warn_incomplete(X)
         with group.failing_together():
-            return self._fit(X, sample_weight, group)
+            return self._fit(X, y, sample_weight, group)
 
-    def _fit(self, X: Any, sample_weight: Any, group: AnyGroup) -> KMeansInitializer:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, group: AnyGroup) -> KMeansInitializer:
         rows = check_rows(self, X, reset=True, least_rows=least_rows(group))
         check_shares(self, rows, sample_weight, group)
         n_clusters = self._check_sizes(sum(group.numbers(rows.shape[0])))
@@ -222,10 +227,13 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         conditioner = row_conditioner(rows, weights, device, rng, self.metric == "euclidean", group)
         batches = self._batches(rows, conditioner, weights, keep=True, group=group)
         unit = self._unit(conditioner) * weights.unit
-        found = k_means(batches, n_clusters, rng, self._plan(), self._report(unit, group))
+        task = Task.of(self, X, y, sample_weight, None).begin()
+        watching = Watching(bool(self.verbose) and group.first, unit, during=task.during)
+        found = k_means(batches, n_clusters, rng, self._plan(), watching)
         found = found._replace(centers=group.tell(found.centers))
         self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights), group)
         self.source_ = shared_source(X, group)
+        task.end(dict)
         return self
 
     def _all_labels(self, found: Clustering, rows: Any, conditioner: Conditioner, weights: RowWeights) -> np.ndarray:
@@ -369,14 +377,6 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
                 f"({len(self.cluster_centers_)}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
             )
-
-    def _report(self, unit: float, group: AnyGroup) -> Callable[[int, Clustering], None]:
-        def report(n_rows: int, found: Clustering) -> None:
-            if self.verbose and group.first:
-                inertia = found.inertia * unit
-                print(f"[KMeansInitializer] {n_rows} rows, {found.n_iter} steps: inertia {inertia:.6g}")
-
-        return report
 
     def _attach(self, X: Any, rows: Any) -> AnnotatedArray:
         """The rows in memory, with the facts that `X` carries and the centers."""

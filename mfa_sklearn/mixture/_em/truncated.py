@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -148,6 +148,22 @@ class TruncatedPass:
             for place, X, weights in self._batches.chunks()
         )
         return mean_over_rows(parts, self._batches.group)
+
+    def state(self) -> int:
+        """That of the exact pass, whose parts are gone through while posteriors are soft."""
+        return self._exact.state()
+
+    def restore(self, state: int) -> None:
+        """Go on from there."""
+        self._exact.restore(state)
+
+    def packed(self, memory: Places | None) -> tuple[Any, ...] | None:
+        """What is remembered as a plain tuple."""
+        return None if memory is None else tuple(memory)
+
+    def unpacked(self, packed: tuple[Any, ...] | None) -> Places | None:
+        """What is remembered from such a tuple."""
+        return None if packed is None else Places(*packed)
 
     def _revisit(self, density: Density, places: Places, temperature: float) -> Statistics:
         sums = SharpSums(density)
