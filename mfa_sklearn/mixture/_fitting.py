@@ -159,7 +159,7 @@ class Fitting:
                 self._checkpoint.keep(partial(self._state, course), done, now=True)
             if done < most and not course.converged:
                 self._tasks.iteration(partial(self._learned_after, course))
-            result = run(self._solver, self._monitor, most, self._watch, course)
+            result = run(self._solver, self._monitor, most, self._watch, course, self._problem.group)
         solver = self._solver
         return Tried(result, self._monitor.state(), solver.plain, solver.shrinkage.state(), self._held_out)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from ..._base.group import ALONE, AnyGroup
 from .._model.params import MFAParams
 from .stopping import Monitor
 
@@ -87,6 +88,7 @@ def run(
     max_iter: int,
     watch: Callable[[Course], bool] | None = None,
     begun: Course | None = None,
+    group: AnyGroup = ALONE,
 ) -> FitResult:
     """Step until the monitor is satisfied or `max_iter` steps are done; an interrupt keeps what was reached.
 
@@ -99,6 +101,9 @@ def run(
         Told how the fit went so far, once a step is done and judged; a true answer ends it.
     begun : Course, optional
         What led to where solver and monitor stand.
+    group : Alone or Group
+        Of the processes that the solver works with; where there are others, which would wait for one that is
+        interrupted, an interrupt ends all of them.
     """
     steps, converged = begun or Course([])
     interrupted = stopped = False
@@ -108,6 +113,8 @@ def run(
             converged = _judged(solver, monitor, steps[-1])
             stopped = watch is not None and watch(Course(steps, converged))
     except KeyboardInterrupt:
+        if group.size > 1:
+            raise
         interrupted = True
     params, bound = solver.finish()
     log_prior = solver.log_prior(params)
