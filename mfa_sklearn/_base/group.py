@@ -47,7 +47,8 @@ _NO_GROUP = (
 )
 _ENDED = (
     "another process of the group has ended, or has not answered within the group's time limit ({}). What this process "
-    "computed is incomplete: look at the other processes' messages, and start all of them again."
+    "computed is incomplete: look at the other processes' messages, and start all of them again; where one only took "
+    "long, with a larger timeout in torch.distributed.init_process_group."
 )
 
 

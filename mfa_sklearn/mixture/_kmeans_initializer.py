@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact
+from .._base.annotated import AnnotatedArray, annotate, given_rows
 from .._base.checks import warn_user
 from .._base.devices import resolve_device, to_numpy, to_tensor, working_dtype
 from .._base.frames import FramesKeepFacts, carried
@@ -29,6 +29,7 @@ from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.pruning import best_pruning
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
 from ._start.watching import Watching
+from ._token_weights import token_weights
 from ._validation import RowWeights, check_rows, check_weights
 
 if TYPE_CHECKING:
@@ -208,7 +209,8 @@ class KMeansInitializer(
         ------
         ValueError
             If `X` holds NaN or infinity, has fewer rows than there are clusters, lacks token ids that `sampling` needs,
-            or has a row of zeros under the cosine metric.
+            or has a row of zeros under the cosine metric; if it is `distributed` and there is no process group, or its
+            processes differ in parameters, width or type of rows.
         """
         X, group = given_rows(X), group_for(self)
         warn_incomplete(X)
@@ -396,33 +398,3 @@ def _whole(X: Any, rows: Any) -> np.ndarray:
     if isinstance(rows, Tensor):
         return to_numpy(rows)
     return rows[:]
-
-
-def token_weights(X: Any, weights: np.ndarray, group: AnyGroup = ALONE) -> np.ndarray:
-    """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`.
-
-    Totals are those over the rows of all processes of a group.
-    """
-    ids = row_fact(X, "token_ids")
-    if ids is None and not len(weights):
-        ids = np.empty(0, dtype=np.int64)
-    if ids is None:
-        raise ValueError(
-            "sampling='token_frequency' needs the token ids of the rows: pass the ActivationArray of an "
-            "ActivationExtractor, or use sampling='uniform'."
-        )
-    kinds, place = np.unique(ids, return_inverse=True)
-    totals = np.bincount(place, weights=weights, minlength=len(kinds))
-    if group.size > 1:
-        totals = _totals_of_all(kinds, totals, group)
-    share = np.divide(weights, totals[place], out=np.zeros(len(ids)), where=weights > 0)
-    sums = group.objects((float(weights.sum()), float(share.sum())))
-    return share * (sum(total for total, _ in sums) / sum(share for _, share in sums))
-
-
-def _totals_of_all(kinds: np.ndarray, totals: np.ndarray, group: AnyGroup) -> np.ndarray:
-    """Total weights of this process's kinds of tokens on all processes."""
-    parts = group.objects((kinds, totals))
-    everyones, place = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
-    summed = np.bincount(place, weights=np.concatenate([part[1] for part in parts]), minlength=len(everyones))
-    return summed[np.searchsorted(everyones, kinds)]

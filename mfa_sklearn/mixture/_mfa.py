@@ -340,7 +340,8 @@ class MFA(
         ValueError
             If `X` holds infinity, has fewer rows than there are components, or no more features than factors; if
             `noise_floor` is below what the working precision can tell from rounding; if `checkpoint` holds the state of
-            another fit, or a damaged one.
+            another fit, or a damaged one; if it is `distributed` and there is no process group, or its processes differ
+            in parameters, width or type of rows.
         OSError
             If `checkpoint` cannot be written to; the last state that was kept whole stays.
         KeyboardInterrupt

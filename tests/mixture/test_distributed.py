@@ -109,8 +109,8 @@ def assert_same(found: list[Any], expected: dict[str, Any], tol: float = 1e-8) -
 
 @pytest.fixture(scope="module", params=[2, 3])
 def distributed(request):
-    results = world(request.param, *[(fits, (name,)) for name in FITS])
-    return dict(zip(FITS, results, strict=True))
+    *results, again = world(request.param, *[(fits, (name,)) for name in FITS], (fits, ("truncated",)))
+    return dict(zip(FITS, results, strict=True)) | {"again": again}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -127,3 +127,9 @@ def test_cases_do_what_they_are_for() -> None:
     assert "moved" in alone("moves")["history_"]["step"]
     assert max(alone("truncated")["history_"]["temperature"]) > 1
     assert "extrapolated" in alone("exact")["history_"]["step"]
+
+
+def test_a_fit_by_as_many_processes_repeats_to_the_bit(distributed) -> None:
+    for first, again in zip(distributed["truncated"], distributed["again"], strict=True):
+        for name in (*NUMBERS, "labels"):
+            np.testing.assert_array_equal(again[name], first[name], err_msg=name)

@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfa_sklearn import MFA, ActivationArray, KMeansInitializer
 from mfa_sklearn._base.annotated import shared_fact
-from mfa_sklearn.mixture._kmeans_initializer import token_weights
+from mfa_sklearn.mixture._token_weights import token_weights
 
 # Conformity ---------------------------------------------------------------------------------------------------------
 
