@@ -20,7 +20,6 @@ from lm_fixtures import SENTENCES, save_tiny_model
 from mfa_sklearn import MFA, ActivationStore
 from mfa_sklearn._cli_parser import EXAMPLES
 from mfa_sklearn.cli import main
-from mfa_sklearn.mixture._em.solver import EMSolver
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +295,7 @@ def test_what_extract_and_fit_say_counts_in_english(odd: Path, capsys: pytest.Ca
     [
         [],
         ["no-such-command"],
-        ["fit", "x", "-o", "m.joblib"],
+        ["kmeans", "x", "-o", "c.safetensors"],
         ["fit", "x", "-o", "m.joblib", "-k", "many"],
         ["steer", "m", "The", "--component", "0", "--z", "0:2"],
         ["extract", "t.csv", "-o", "x", "--model", "m", "--layer", "1", "--site", "nowhere"],
@@ -317,26 +316,6 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         main([name, "--help"] if name else ["--help"])
     printed = capsys.readouterr().out
     assert caught.value.code == 0 and "usage: mfa-sklearn" in printed and "None" not in printed
-
-
-@pytest.mark.filterwarnings("ignore:interrupted after 2 iterations")
-def test_an_interrupted_fit_is_kept_and_told(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps: list[int] = []
-    step = EMSolver.step
-
-    def interrupted(solver: EMSolver) -> Any:
-        steps.append(1)
-        if len(steps) == 3:
-            raise KeyboardInterrupt
-        return step(solver)
-
-    monkeypatch.setattr(EMSolver, "step", interrupted)
-    command = ["fit", *args(folder, "table.npy"), "-k", "2", "-q", "1", "-o", str(tmp_path / "mix")]
-    assert main(command) == 130
-    assert "mix holds the fit as far as it came; --force fits anew" in capsys.readouterr().err.splitlines()[-1]
-    assert MFA.from_pretrained(tmp_path / "mix").n_iter_ == 2
 
 
 def test_extract_selects_tokens(folder: Path) -> None:

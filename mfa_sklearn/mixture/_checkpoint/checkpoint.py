@@ -188,7 +188,8 @@ def _reserved(folder: Path, n_bytes: int) -> Iterator[None]:
 def _largest(estimator: Any, rows: Any) -> int:
     """About the bytes that the states of a fit may take, an old one beside a new one, where components are told."""
     n_rows, D = rows.shape
-    K, q = estimator.n_components or 1, int(np.max(estimator.n_factors, initial=0))
+    # Of sizes that cannot be, the fit itself has more to say than that there is no room.
+    K, q = min(estimator.n_components or 1, n_rows), min(int(np.max(estimator.n_factors, initial=0)), D)
     vector = 8 * K * (1 + D * (q + 2))
     remembered = max(min(2 * _MEMORY * vector, _MEMORY_BYTES), 4 * vector) if estimator.solver == "em" else 0
     return 2 * (_VECTORS * vector + remembered + _ROW_BYTES * n_rows)
