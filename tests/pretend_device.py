@@ -1,0 +1,368 @@
+"""A pretend accelerator: tensors that say they are on a CUDA device, computed on the processor, and as strict as CUDA.
+
+    with pretend_accelerator(n_devices=2) as machine:
+        MFA(5, 2, device="cuda:1").fit(X)
+    machine.waits  # what made the processor wait for the device, and how often
+
+Inside the block `torch.cuda` says that there are devices. A tensor on one of them wraps a tensor of the processor, as
+torch describes it for wrapper subclasses: every operation reaches `DeviceTensor.__torch_dispatch__`, below autograd,
+where the devices of its operands are compared before it is made on what they wrap. What moves tensors between devices,
+or makes new ones there, is replaced as long as the block lasts, in all threads. (A mode of torch would hold for one
+thread, and not inside functions that torch has written in Python. A backend of one's own is registered once per
+process, and for good.) After the block all is as before.
+
+Torch's own code below Python takes the tensors for the processor's. So what is tested is that a library keeps its
+tensors together and takes the paths it has for CUDA, not the kernels of CUDA, nor their rounding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils._mode_utils import no_dispatch
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+CPU = torch.device("cpu")
+# What a generator of a device draws is not what one of the processor draws from the same seed.
+_OTHER_DRAWS = 0x5EED
+# Operations that copy from any device to any other.
+_COPIES = {"aten::copy_", "aten::_to_copy"}
+# Operations on a device that take a number as a tensor of the processor, without dimensions.
+_TAKE_NUMBERS = {"aten::where", "aten::masked_fill", "aten::masked_fill_", "aten::fill", "aten::fill_"}
+# Of two operands, neither of which may be such a number.
+_TAKE_TENSORS = {"aten::clamp", "aten::clamp_", "aten::lerp", "aten::lerp_"}
+_INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"}
+# Operations whose result the processor has to wait for, because it needs a number or a size from the device.
+_WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::masked_select", "aten::_unique2"}
+
+
+class Machine:
+    """Devices of a pretend machine, and what was asked of them.
+
+    Attributes
+    ----------
+    calls : Counter
+        Operations made on the devices, by name.
+    waits : Counter
+        Among them, and among the copies to the processor ("to cpu"), those that the processor has to wait for.
+    """
+
+    def __init__(self, n_devices: int) -> None:
+        self.n_devices = n_devices
+        self.calls: Counter[str] = Counter()
+        self.waits: Counter[str] = Counter()
+
+    def place(self, device: Any) -> torch.device:
+        """The device that is meant, with its number; the first where none is named."""
+        device = torch.device(device)
+        if device.type != "cuda":
+            return device
+        if (device.index or 0) >= self.n_devices:
+            raise RuntimeError(f"CUDA error: invalid device ordinal {device.index}; there are {self.n_devices}")
+        return torch.device("cuda", device.index or 0)
+
+
+_machine: Machine | None = None
+
+
+def _now() -> Machine:
+    if _machine is None:
+        raise RuntimeError("a tensor of a pretend device was used outside of pretend_accelerator()")
+    return _machine
+
+
+class DeviceTensor(torch.Tensor):
+    """A tensor on a pretend device."""
+
+    held: Tensor
+    place: torch.device
+
+    @staticmethod
+    def __new__(cls, held: Tensor, place: torch.device) -> DeviceTensor:
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            held.size(),
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            layout=held.layout,
+            device=CPU,
+        )
+        made.held, made.place = held, place
+        return made
+
+    device = property(lambda self: self.place)  # type: ignore[assignment]
+    is_cuda = property(lambda self: True)  # type: ignore[assignment]
+    is_cpu = property(lambda self: False)  # type: ignore[assignment]
+
+    def get_device(self) -> int:
+        return self.place.index
+
+    def cpu(self, *args: Any, **kwargs: Any) -> Tensor:
+        return _to(self, CPU)
+
+    def tolist(self) -> Any:
+        return _to(self.detach(), CPU).tolist()
+
+    def _refuse_numpy(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"can't convert {self.place} device type tensor to numpy. Use Tensor.cpu() to copy it first.")
+
+    numpy = __array__ = _refuse_numpy
+
+    def _refuse_memory(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(f"the memory of a tensor on {self.place} is not the processor's")
+
+    pin_memory = data_ptr = untyped_storage = storage = share_memory_ = __dlpack__ = _refuse_memory
+
+    def __repr__(self, **kwargs: Any) -> str:
+        return f"{self.held!r} on {self.place}"
+
+    # What `torch.nn.Module.to` asks of a subclass before it takes it for a parameter.
+    def __tensor_flatten__(self) -> tuple[list[str], torch.device]:
+        return ["held"], self.place
+
+    @staticmethod
+    def __tensor_unflatten__(inner: dict[str, Tensor], place: torch.device, size: Any, stride: Any) -> DeviceTensor:
+        return DeviceTensor(inner["held"], place)
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        name, written = func._schema.name, _written(func, args, kwargs)
+        place = _common_place(func, name, args, kwargs, written)
+        _count(name, args)
+        if "device" in kwargs:  # moves are made elsewhere: here it is where the first operand is
+            kwargs.update(device=CPU, **({"pin_memory": False} if kwargs.get("pin_memory") else {}))
+        plain_args, plain_kwargs = tree_map_only(DeviceTensor, lambda t: t.held, (args, kwargs))
+        found = func(*plain_args, **plain_kwargs)
+        for tensor in written:
+            _follow(tensor)
+        known = {id(_plain(t)): t for t in written}
+        return tree_map_only(Tensor, lambda t: known[id(t)] if id(t) in known else DeviceTensor(t, place), found)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.held if isinstance(tensor, DeviceTensor) else tensor
+
+
+def _count(name: str, args: Any) -> None:
+    machine = _now()
+    machine.calls[name] += 1
+    masks = name in _INDEXING and any(isinstance(i, Tensor) and i.dtype == torch.bool for i in args[1])
+    if name in _WAITS or masks:
+        machine.waits[name] += 1
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """The tensors that an operation writes to."""
+    found = []
+    for number, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            given = args[number] if number < len(args) else kwargs.get(argument.name)
+            found += [t for t in tree_leaves(given) if isinstance(t, Tensor)]
+    return found
+
+
+def _common_place(func: Any, name: str, args: Any, kwargs: Any, written: list[Tensor]) -> torch.device:
+    """Where an operation is made, if CUDA would make it."""
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    places = {t.place for t in tensors if isinstance(t, DeviceTensor)}
+    first = next(t.place for t in tensors if isinstance(t, DeviceTensor))
+    if name in _COPIES:
+        return first
+    strangers = [t for t in tensors if not isinstance(t, DeviceTensor)]
+    if len(places) > 1 or not all(_excused(t, func, name, args, tensors, written) for t in strangers):
+        found = " and ".join(sorted({str(p) for p in places} | {"cpu" for _ in strangers}))
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, {found}! "
+            f"(when checking the arguments of {name})"
+        )
+    if name == "aten::linalg_lstsq" and kwargs.get("driver") not in (None, "gels"):
+        raise RuntimeError(f"torch.linalg.lstsq: `driver` on CUDA is 'gels', got {kwargs['driver']!r}")
+    return first
+
+
+def _excused(tensor: Tensor, func: Any, name: str, args: Any, tensors: list[Tensor], written: list[Tensor]) -> bool:
+    """Whether CUDA takes this tensor of the processor in an operation with tensors of a device."""
+    if any(tensor is one for one in written):
+        return False
+    if name in _INDEXING:
+        number = tensor.dim() == 0 and len(args) > 2 and tensor is args[2]
+        return isinstance(args[0], DeviceTensor) and (number or any(tensor is index for index in args[1]))
+    binary = torch.Tag.pointwise in func.tags and len(tensors) == 2 and name not in _TAKE_TENSORS
+    return tensor.dim() == 0 and (binary or name in _TAKE_NUMBERS)
+
+
+def _follow(tensor: Tensor) -> None:
+    """Give a wrapper the shape that an operation in place, or into `out`, has given to what it wraps."""
+    if not isinstance(tensor, DeviceTensor):
+        return
+    held = tensor.held
+    if tensor.shape == held.shape and tensor.stride() == held.stride():
+        return
+    shell = DeviceTensor(held, tensor.place)
+    grad, needed = tensor.grad, tensor.requires_grad
+    with no_dispatch():
+        tensor.set_(shell)  # metadata alone: wrappers have no memory
+    tensor.grad = grad
+    assert tensor.shape == held.shape and tensor.requires_grad == needed
+
+
+class _Move(torch.autograd.Function):
+    """A copy to another device, whose gradient comes back from there."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, place: torch.device) -> Tensor:
+        ctx.back = tensor.device
+        copy = _plain(tensor).detach().clone()
+        if place.type == "cpu":
+            _now().waits["to cpu"] += 1
+            return copy
+        return DeviceTensor(copy, place)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Move.apply(gradient, ctx.back), None
+
+
+_TO = torch.Tensor.to
+
+
+def _to(tensor: Tensor, *args: Any, copy: bool = False, **kwargs: Any) -> Tensor:
+    """`Tensor.to`, between the processor and the devices."""
+    if args and isinstance(args[0], Tensor):
+        args, kwargs = (args[0].device, args[0].dtype), {k: v for k, v in kwargs.items() if k == "non_blocking"}
+    kwargs.pop("non_blocking", None)
+    device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
+    place = tensor.device if device is None else _now().place(device)
+    options = {} if layout is None else {"memory_format": layout}
+    if place != tensor.device:
+        tensor, copy = _Move.apply(tensor, place), False
+    return _TO(tensor, tensor.dtype if dtype is None else dtype, copy=copy, **options)
+
+
+def _cuda(tensor: Tensor, device: Any = None, **kwargs: Any) -> Tensor:
+    return _to(tensor, torch.device("cuda", device) if isinstance(device, int) else device or "cuda")
+
+
+def _as_tensor(made_by: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`torch.tensor`, `torch.as_tensor` and their like, of data that may be on a device already."""
+
+    def make(data: Any, *args: Any, device: Any = None, **kwargs: Any) -> Tensor:
+        place = None if device is None else _now().place(device)
+        needs = kwargs.pop("requires_grad", False)
+        made = data if isinstance(data, DeviceTensor) else made_by(data, *args, **kwargs)
+        return _to(made, place, kwargs.get("dtype")).requires_grad_(needs)
+
+    return make
+
+
+def _placed(made_by: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes a tensor where `device` says, or where its first operand is, and perhaps by drawing."""
+
+    def make(*args: Any, device: Any = None, **kwargs: Any) -> Any:
+        like = args[0].device if args and isinstance(args[0], Tensor) else CPU
+        place = like if device is None else _now().place(device)
+        if kwargs.get("generator") is not None:
+            _check_generator(kwargs["generator"], place)
+        if device is None:
+            return made_by(*args, **kwargs)
+        if isinstance(args[0] if args else None, DeviceTensor):
+            return _to(made_by(*args, **kwargs), place)
+        needs = kwargs.pop("requires_grad", False)
+        made = made_by(*args, **kwargs, device=CPU)
+        return (made if place.type == "cpu" else DeviceTensor(made, place)).requires_grad_(needs)
+
+    return make
+
+
+def _new_tensor(like: Tensor, data: Any, **kwargs: Any) -> Tensor:
+    return torch.tensor(data, **{"dtype": like.dtype, "device": like.device} | kwargs)
+
+
+class _AnyGenerator(type(torch._C.Generator)):  # type: ignore[misc]
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, torch._C.Generator)
+
+
+class DeviceGenerator(torch._C.Generator, metaclass=_AnyGenerator):
+    """A generator that belongs to a pretend device, and draws other numbers than the processor's."""
+
+    place: torch.device
+
+    def __new__(cls, device: Any = "cpu") -> Any:
+        place = _now().place(device)
+        if place.type != "cuda":
+            return torch._C.Generator(device=place)
+        made = super().__new__(cls, device="cpu")
+        made.place = place
+        return made
+
+    def __init__(self, device: Any = "cpu") -> None:
+        """All is done in `__new__`."""
+
+    device = property(lambda self: self.place)  # type: ignore[assignment]
+
+    def manual_seed(self, seed: int) -> DeviceGenerator:
+        super().manual_seed(seed + _OTHER_DRAWS)
+        return self
+
+
+def _check_generator(generator: Any, place: torch.device) -> None:
+    if generator.device.type != place.type:
+        raise RuntimeError(
+            f"Expected a '{place.type}' device type for generator but found '{generator.device.type}'"
+        )
+
+
+_DATA = ("tensor", "as_tensor", "asarray")
+_FACTORIES = (
+    *("arange", "empty", "empty_like", "empty_strided", "eye", "full", "full_like", "linspace", "logspace", "ones"),
+    *("ones_like", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "zeros"),
+    *("zeros_like", "scalar_tensor", "tril_indices", "triu_indices"),
+    *("multinomial", "bernoulli", "normal", "poisson"),
+)
+_METHODS = (
+    *("new_empty", "new_full", "new_ones", "new_zeros", "new_empty_strided"),
+    *("multinomial", "bernoulli", "bernoulli_", "normal_", "uniform_", "exponential_", "random_", "cauchy_"),
+    *("geometric_", "log_normal_"),
+)
+
+
+def _replaced() -> list[Any]:
+    """Patches of what of torch makes or moves tensors, and of what it says of the machine."""
+    functions = {name: _as_tensor(getattr(torch, name)) for name in _DATA}
+    functions |= {name: _placed(getattr(torch, name)) for name in _FACTORIES}
+    methods: dict[str, Any] = {name: _placed(getattr(torch.Tensor, name)) for name in _METHODS}
+    methods |= {"to": _to, "cuda": _cuda, "new_tensor": _new_tensor}
+    told = {"is_available": lambda: True, "device_count": lambda: _now().n_devices, "current_device": lambda: 0}
+    told |= {"synchronize": lambda device=None: None, "get_device_name": lambda device=None: "a pretend device"}
+    return [
+        mock.patch.multiple(torch, Generator=DeviceGenerator, **functions),
+        mock.patch.multiple(torch.Tensor, **methods),
+        mock.patch.multiple(torch.cuda, **told),
+    ]
+
+
+@contextmanager
+def pretend_accelerator(n_devices: int = 1) -> Iterator[Machine]:
+    """A machine with CUDA devices, inside the block and in all threads."""
+    global _machine
+    if _machine is not None:
+        raise RuntimeError("there is a pretend machine already")
+    with ExitStack() as stack:
+        _machine = Machine(n_devices)
+        try:
+            for patch in _replaced():
+                stack.enter_context(patch)
+            yield _machine
+        finally:
+            _machine = None
