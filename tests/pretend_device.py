@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.utils._mode_utils import no_dispatch
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 CPU = torch.device("cpu")
 # What a generator of a device draws is not what one of the processor draws from the same seed.
@@ -135,22 +135,45 @@ class DeviceTensor(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
+        kwargs = kwargs or {}
         name, written = func._schema.name, _written(func, args, kwargs)
         place = _common_place(func, name, args, kwargs, written)
         _count(name, args)
-        if "device" in kwargs:  # moves are made elsewhere: here it is where the first operand is
-            kwargs.update(device=CPU, **({"pin_memory": False} if kwargs.get("pin_memory") else {}))
-        plain_args, plain_kwargs = tree_map_only(DeviceTensor, lambda t: t.held, (args, kwargs))
-        found = func(*plain_args, **plain_kwargs)
+        # Moves are made elsewhere: a device here is where the operands are.
+        plain = {key: CPU if key == "device" else _plain(value) for key, value in kwargs.items()}
+        found = func(*_plain(args), **plain)
         for tensor in written:
             _follow(tensor)
-        known = {id(_plain(t)): t for t in written}
-        return tree_map_only(Tensor, lambda t: known[id(t)] if id(t) in known else DeviceTensor(t, place), found)
+        return _wrapped(found, place, {id(_plain(t)): t for t in written})
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.held if isinstance(tensor, DeviceTensor) else tensor
+def _plain(value: Any) -> Any:
+    """What tensors of a device wrap, in an argument or a sequence of them."""
+    if isinstance(value, DeviceTensor):
+        return value.held
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
+def _wrapped(value: Any, place: torch.device, known: dict[int, Tensor]) -> Any:
+    """Tensors of the processor put on a device; those that are `known` are written to, and were there before."""
+    if isinstance(value, Tensor):
+        return known[id(value)] if id(value) in known else DeviceTensor(value, place)
+    return type(value)(_wrapped(one, place, known) for one in value) if type(value) in (list, tuple) else value
+
+
+def _tensors(*values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif type(value) in (list, tuple):
+            yield from _tensors(*value)
+
+
+@cache
+def _places_written(func: Any) -> list[tuple[int, str]]:
+    """Number and name of the arguments that an operation writes to."""
+    arguments = enumerate(func._schema.arguments)
+    return [(n, a.name) for n, a in arguments if a.alias_info is not None and a.alias_info.is_write]
 
 
 def _count(name: str, args: Any) -> None:
@@ -163,17 +186,13 @@ def _count(name: str, args: Any) -> None:
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
     """The tensors that an operation writes to."""
-    found = []
-    for number, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            given = args[number] if number < len(args) else kwargs.get(argument.name)
-            found += [t for t in tree_leaves(given) if isinstance(t, Tensor)]
-    return found
+    given = (args[n] if n < len(args) else kwargs.get(name) for n, name in _places_written(func))
+    return list(_tensors(*given))
 
 
 def _common_place(func: Any, name: str, args: Any, kwargs: Any, written: list[Tensor]) -> torch.device:
     """Where an operation is made, if CUDA would make it."""
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = list(_tensors(*args, *kwargs.values()))
     places = {t.place for t in tensors if isinstance(t, DeviceTensor)}
     first = next(t.place for t in tensors if isinstance(t, DeviceTensor))
     if name in _COPIES:
