@@ -26,6 +26,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.utils._device import _device_constructors
 from torch.utils._mode_utils import no_dispatch
 
 CPU = torch.device("cpu")
@@ -262,6 +263,8 @@ def _to(tensor: Tensor, *args: Any, copy: bool = False, **kwargs: Any) -> Tensor
     kwargs.pop("non_blocking", None)
     device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
     place = tensor.device if device is None else _now().place(device)
+    if tensor.device.type != "cuda" and place.type != "cuda":
+        return _TO(tensor, *args, copy=copy, **kwargs)
     options = {} if layout is None else {"memory_format": layout}
     if place != tensor.device:
         tensor, copy = _Move.apply(tensor, place), False
@@ -296,9 +299,10 @@ def _placed(made_by: Callable[..., Any]) -> Callable[..., Any]:
             return made_by(*args, **kwargs)
         if isinstance(args[0] if args else None, DeviceTensor):
             return _to(made_by(*args, **kwargs), place)
+        if place.type != "cuda":
+            return made_by(*args, **kwargs, device=place)
         needs = kwargs.pop("requires_grad", False)
-        made = made_by(*args, **kwargs, device=CPU)
-        return (made if place.type == "cpu" else DeviceTensor(made, place)).requires_grad_(needs)
+        return DeviceTensor(made_by(*args, **kwargs, device=CPU), place).requires_grad_(needs)
 
     return make
 
@@ -337,9 +341,7 @@ class DeviceGenerator(torch._C.Generator, metaclass=_AnyGenerator):
 
 def _check_generator(generator: Any, place: torch.device) -> None:
     if generator.device.type != place.type:
-        raise RuntimeError(
-            f"Expected a '{place.type}' device type for generator but found '{generator.device.type}'"
-        )
+        raise RuntimeError(f"Expected a '{place.type}' device type for generator but found '{generator.device.type}'")
 
 
 _DATA = ("tensor", "as_tensor", "asarray")
@@ -377,6 +379,7 @@ def pretend_accelerator(n_devices: int = 1) -> Iterator[Machine]:
     global _machine
     if _machine is not None:
         raise RuntimeError("there is a pretend machine already")
+    _device_constructors()  # torch makes this list once: it is not to hold what stands in for them
     with ExitStack() as stack:
         _machine = Machine(n_devices)
         try:
