@@ -26,6 +26,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils._device import _device_constructors
 from torch.utils._mode_utils import no_dispatch
 
@@ -307,6 +308,18 @@ def _placed(made_by: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+def _drawn(made_by: Callable[..., Any]) -> Callable[..., Any]:
+    """What draws: as `_placed`, and known by its name to modes of torch, which may hand it a generator."""
+    placed = _placed(made_by)
+
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        if has_torch_function(args):
+            return handle_torch_function(draw, args, *args, **kwargs)
+        return placed(*args, **kwargs)
+
+    return draw
+
+
 def _new_tensor(like: Tensor, data: Any, **kwargs: Any) -> Tensor:
     return torch.tensor(data, **{"dtype": like.dtype, "device": like.device} | kwargs)
 
@@ -349,20 +362,19 @@ _FACTORIES = (
     *("arange", "empty", "empty_like", "empty_strided", "eye", "full", "full_like", "linspace", "logspace", "ones"),
     *("ones_like", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "zeros"),
     *("zeros_like", "scalar_tensor", "tril_indices", "triu_indices"),
-    *("multinomial", "bernoulli", "normal", "poisson"),
 )
-_METHODS = (
-    *("new_empty", "new_full", "new_ones", "new_zeros", "new_empty_strided"),
-    *("multinomial", "bernoulli", "bernoulli_", "normal_", "uniform_", "exponential_", "random_", "cauchy_"),
-    *("geometric_", "log_normal_"),
-)
+_METHODS = tuple(f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "zeros"))
+_DRAWS = ("multinomial", "bernoulli", "normal", "poisson")
+_DRAWING_METHODS = ("multinomial", "bernoulli", "bernoulli_", "exponential_", "normal_", "random_", "uniform_")
 
 
 def _replaced() -> list[Any]:
     """Patches of what of torch makes or moves tensors, and of what it says of the machine."""
     functions = {name: _as_tensor(getattr(torch, name)) for name in _DATA}
     functions |= {name: _placed(getattr(torch, name)) for name in _FACTORIES}
+    functions |= {name: _drawn(getattr(torch, name)) for name in _DRAWS}
     methods: dict[str, Any] = {name: _placed(getattr(torch.Tensor, name)) for name in _METHODS}
+    methods |= {name: _drawn(getattr(torch.Tensor, name)) for name in _DRAWING_METHODS}
     methods |= {"to": _to, "cuda": _cuda, "new_tensor": _new_tensor}
     told = {"is_available": lambda: True, "device_count": lambda: _now().n_devices, "current_device": lambda: 0}
     told |= {"synchronize": lambda device=None: None, "get_device_name": lambda device=None: "a pretend device"}

@@ -29,6 +29,8 @@ X, Y = make_mfa(120, 6, 3, 2, random_state=0)
 WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
 # More components than a truncated pass compares, of few rows each.
 MANY, MANY_Y = make_mfa(500, 4, 90, 1, random_state=0)
+# Starts of so many features take other ways, by random directions.
+WIDE, _ = make_mfa(260, 100, 2, 2, random_state=0)
 TOKENS = AnnotatedArray(X, rows={"token_ids": np.random.default_rng(0).integers(9, size=len(X))})
 
 
@@ -36,6 +38,16 @@ def holes(share: float = 0.1) -> np.ndarray:
     rows = X.copy()
     rows[np.random.default_rng(1).random(X.shape) < share] = np.nan
     return rows
+
+
+def crowded(n_components: int, n_rows: int) -> dict[str, Any]:
+    """Blobs of rows, and centers of which two share the first and one stands between the next two."""
+    k = np.arange(n_components)
+    places = 20.0 * np.stack([k, k % 7, k % 3], 1)
+    rows = (places[:, None] + np.random.default_rng(0).standard_normal((n_components, n_rows, 3))).reshape(-1, 3)
+    between = [places[0] - 0.5, places[0] + 0.5, (places[1] + places[2]) / 2]
+    settings = {"n_components": n_components, "n_factors": 0, "annealing": 1, "split_merge": True, "tol": 0.1}
+    return {"rows": rows, "init": np.concatenate([between, places[3:]]), "acceleration": False, **settings}
 
 
 HOLES = holes()
@@ -173,6 +185,7 @@ def test_methods_with_missing_values(method: str, structure: str, place: Place, 
 # Arguments of fits, by what is special about them.
 FITS: dict[str, dict[str, Any]] = {
     **{name: estimator_arguments(structure) for name, structure in STRUCTURES.items()},
+    "many features": {"rows": WIDE, "n_components": 2, "max_iter": 2},
     "one component": {"n_components": 1},
     "no factors": {"n_factors": 0},
     "factors by component": {"n_factors": [2, 0, 1]},
@@ -181,7 +194,8 @@ FITS: dict[str, dict[str, Any]] = {
     "weights": {"sample_weight": WEIGHTS},
     "weights of zero": {"sample_weight": np.where(np.arange(len(X)) % 7, WEIGHTS, 0.0)},
     "annealing": {"annealing": 8.0, "max_iter": 6},
-    "moves": {"split_merge": True, "max_iter": 15, "n_components": 5},
+    "moves": {**crowded(3, 30), "max_iter": 20},
+    "moves, truncated": {**crowded(90, 8), "max_iter": 19},
     "no acceleration": {"acceleration": False, "annealing": 1},
     "acceleration": {"annealing": 1, "max_iter": 12},
     "fixed prior": {"noise": "component", "noise_prior": 3.0},
@@ -196,8 +210,8 @@ FITS: dict[str, dict[str, Any]] = {
     "single precision": {"dtype": "float32", "annealing": 1},
     "truncated": {"rows": MANY, "init": MANY_Y, "n_components": 90, "n_factors": 1, "max_iter": 6},
     "truncated, missing": {
-        **{"rows": np.where(MANY > 3, np.nan, MANY), "init": MANY_Y, "noise": "component"},
-        **{"n_components": 90, "n_factors": 1, "max_iter": 3},
+        **{"rows": np.where(MANY > 8, np.nan, MANY), "init": MANY_Y, "noise": "component"},
+        **{"n_components": 90, "n_factors": 0, "max_iter": 2, "annealing": 1},
     },
     "annealed to truncated": {
         **{"rows": MANY, "n_components": 90, "n_factors": 1, "annealing": 2, "split_merge": True, "max_iter": 8},
@@ -218,7 +232,13 @@ FITS: dict[str, dict[str, Any]] = {
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fits_give_what_the_processor_gives(case: str, place: Place) -> None:
     place = place._replace(tolerance=max(place.tolerance, 1e-4 if "single" in case else 0.0))
-    on_both(place, lambda device: learned(fit(device, **FITS[case])))
+
+    def compute(device: str) -> dict[str, Any]:
+        found = learned(fit(device, **FITS[case]))
+        assert not case.startswith("moves") or "moved" in found["history_"]["step"]
+        return found
+
+    on_both(place, compute)
 
 
 @pytest.mark.parametrize("solver", ["em", "gradient"])
