@@ -40,7 +40,7 @@ _TAKE_NUMBERS = {"aten::where", "aten::masked_fill", "aten::masked_fill_", "aten
 # Of two operands, neither of which may be such a number.
 _TAKE_TENSORS = {"aten::clamp", "aten::clamp_", "aten::lerp", "aten::lerp_"}
 _INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"}
-# Operations whose result the processor has to wait for, because it needs a number or a size from the device.
+# Operations that the processor waits for, because it needs a number or a size.
 _WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::masked_select", "aten::_unique2"}
 
 
@@ -357,27 +357,27 @@ def _check_generator(generator: Any, place: torch.device) -> None:
         raise RuntimeError(f"Expected a '{place.type}' device type for generator but found '{generator.device.type}'")
 
 
-_DATA = ("tensor", "as_tensor", "asarray")
 _FACTORIES = (
     *("arange", "empty", "empty_like", "empty_strided", "eye", "full", "full_like", "linspace", "logspace", "ones"),
     *("ones_like", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "zeros"),
     *("zeros_like", "scalar_tensor", "tril_indices", "triu_indices"),
 )
-_METHODS = tuple(f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "zeros"))
-_DRAWS = ("multinomial", "bernoulli", "normal", "poisson")
 _DRAWING_METHODS = ("multinomial", "bernoulli", "bernoulli_", "exponential_", "normal_", "random_", "uniform_")
 
 
 def _replaced() -> list[Any]:
     """Patches of what of torch makes or moves tensors, and of what it says of the machine."""
-    functions = {name: _as_tensor(getattr(torch, name)) for name in _DATA}
+    functions = {name: _as_tensor(getattr(torch, name)) for name in ("tensor", "as_tensor", "asarray")}
     functions |= {name: _placed(getattr(torch, name)) for name in _FACTORIES}
-    functions |= {name: _drawn(getattr(torch, name)) for name in _DRAWS}
-    methods: dict[str, Any] = {name: _placed(getattr(torch.Tensor, name)) for name in _METHODS}
+    functions |= {name: _drawn(getattr(torch, name)) for name in ("multinomial", "bernoulli", "normal", "poisson")}
+    made = [f"new_{kind}" for kind in ("empty", "empty_strided", "full", "ones", "zeros")]
+    methods: dict[str, Any] = {name: _placed(getattr(torch.Tensor, name)) for name in made}
     methods |= {name: _drawn(getattr(torch.Tensor, name)) for name in _DRAWING_METHODS}
     methods |= {"to": _to, "cuda": _cuda, "new_tensor": _new_tensor}
-    told = {"is_available": lambda: True, "device_count": lambda: _now().n_devices, "current_device": lambda: 0}
-    told |= {"synchronize": lambda device=None: None, "get_device_name": lambda device=None: "a pretend device"}
+    told: dict[str, Any] = {"is_available": lambda: True, "device_count": lambda: _now().n_devices}
+    told |= {name: lambda *args: 0 for name in ("current_device", "max_memory_allocated")}
+    told |= {name: lambda *args: None for name in ("synchronize", "reset_peak_memory_stats")}
+    told["get_device_name"] = lambda *args: "a pretend device"
     return [
         mock.patch.multiple(torch, Generator=DeviceGenerator, **functions),
         mock.patch.multiple(torch.Tensor, **methods),
