@@ -12,7 +12,8 @@ thread, and not inside functions that torch has written in Python. A backend of 
 process, and for good.) After the block all is as before.
 
 Torch's own code below Python takes the tensors for the processor's. So what is tested is that a library keeps its
-tensors together and takes the paths it has for CUDA, not the kernels of CUDA, nor their rounding.
+tensors together and takes the paths it has for CUDA, not the kernels of CUDA; of their rounding only that of products
+to TF32, where torch is set to it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from pretend_rules import INDEXING, as_multiplied, common_place, tensors_in
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils._device import _device_constructors
@@ -33,13 +35,6 @@ from torch.utils._mode_utils import no_dispatch
 CPU = torch.device("cpu")
 # What a generator of a device draws is not what one of the processor draws from the same seed.
 _OTHER_DRAWS = 0x5EED
-# Operations that copy from any device to any other.
-_COPIES = {"aten::copy_", "aten::_to_copy"}
-# Operations on a device that take a number as a tensor of the processor, without dimensions.
-_TAKE_NUMBERS = {"aten::where", "aten::masked_fill", "aten::masked_fill_", "aten::fill", "aten::fill_"}
-# Of two operands, neither of which may be such a number.
-_TAKE_TENSORS = {"aten::clamp", "aten::clamp_", "aten::lerp", "aten::lerp_"}
-_INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"}
 # Operations that the processor waits for, because it needs a number or a size.
 _WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::masked_select", "aten::_unique2"}
 
@@ -139,11 +134,11 @@ class DeviceTensor(torch.Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name, written = func._schema.name, _written(func, args, kwargs)
-        place = _common_place(func, name, args, kwargs, written)
+        place = common_place(func, args, kwargs, written)
         _count(name, args)
         # Moves are made elsewhere: a device here is where the operands are.
         plain = {key: CPU if key == "device" else _plain(value) for key, value in kwargs.items()}
-        found = func(*_plain(args), **plain)
+        found = func(*as_multiplied(name, _plain(args)), **plain)
         for tensor in written:
             _follow(tensor)
         return _wrapped(found, place, {id(_plain(t)): t for t in written})
@@ -163,14 +158,6 @@ def _wrapped(value: Any, place: torch.device, known: dict[int, Tensor]) -> Any:
     return type(value)(_wrapped(one, place, known) for one in value) if type(value) in (list, tuple) else value
 
 
-def _tensors(*values: Any) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif type(value) in (list, tuple):
-            yield from _tensors(*value)
-
-
 @cache
 def _places_written(func: Any) -> list[tuple[int, str]]:
     """Number and name of the arguments that an operation writes to."""
@@ -181,7 +168,7 @@ def _places_written(func: Any) -> list[tuple[int, str]]:
 def _count(name: str, args: Any) -> None:
     machine = _now()
     machine.calls[name] += 1
-    masks = name in _INDEXING and any(isinstance(i, Tensor) and i.dtype == torch.bool for i in args[1])
+    masks = name in INDEXING and any(isinstance(i, Tensor) and i.dtype == torch.bool for i in args[1])
     if name in _WAITS or masks:
         machine.waits[name] += 1
 
@@ -189,37 +176,7 @@ def _count(name: str, args: Any) -> None:
 def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
     """The tensors that an operation writes to."""
     given = (args[n] if n < len(args) else kwargs.get(name) for n, name in _places_written(func))
-    return list(_tensors(*given))
-
-
-def _common_place(func: Any, name: str, args: Any, kwargs: Any, written: list[Tensor]) -> torch.device:
-    """Where an operation is made, if CUDA would make it."""
-    tensors = list(_tensors(*args, *kwargs.values()))
-    places = {t.place for t in tensors if isinstance(t, DeviceTensor)}
-    first = next(t.place for t in tensors if isinstance(t, DeviceTensor))
-    if name in _COPIES:
-        return first
-    strangers = [t for t in tensors if not isinstance(t, DeviceTensor)]
-    if len(places) > 1 or not all(_excused(t, func, name, args, tensors, written) for t in strangers):
-        found = " and ".join(sorted({str(p) for p in places} | {"cpu" for _ in strangers}))
-        raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, {found}! "
-            f"(when checking the arguments of {name})"
-        )
-    if name == "aten::linalg_lstsq" and kwargs.get("driver") not in (None, "gels"):
-        raise RuntimeError(f"torch.linalg.lstsq: `driver` on CUDA is 'gels', got {kwargs['driver']!r}")
-    return first
-
-
-def _excused(tensor: Tensor, func: Any, name: str, args: Any, tensors: list[Tensor], written: list[Tensor]) -> bool:
-    """Whether CUDA takes this tensor of the processor in an operation with tensors of a device."""
-    if any(tensor is one for one in written):
-        return False
-    if name in _INDEXING:
-        number = tensor.dim() == 0 and len(args) > 2 and tensor is args[2]
-        return isinstance(args[0], DeviceTensor) and (number or any(tensor is index for index in args[1]))
-    binary = torch.Tag.pointwise in func.tags and len(tensors) == 2 and name not in _TAKE_TENSORS
-    return tensor.dim() == 0 and (binary or name in _TAKE_NUMBERS)
+    return list(tensors_in(*given))
 
 
 def _follow(tensor: Tensor) -> None:

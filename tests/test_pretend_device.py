@@ -125,6 +125,18 @@ def test_waits_are_counted(machine: Machine) -> None:
     assert machine.waits == {"aten::_local_scalar_dense": 1, "aten::index": 1, "aten::nonzero": 1, "to cpu": 1}
 
 
+def test_products_round_their_factors_where_torch_is_set_to_it(machine: Machine) -> None:
+    one = torch.tensor([[1.0, 1.0]], device="cuda")
+    other = torch.tensor([[1 + 2.0**-12], [2.0**-20]], device="cuda")  # a part beyond ten bits, and a number of one bit
+    torch.set_float32_matmul_precision("high")
+    try:
+        rounded, double = (one @ other).item(), (one.double() @ other.double()).item()
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert rounded == 1 + 2.0**-20
+    assert (one @ other).item() == double == 1 + 2.0**-12 + 2.0**-20
+
+
 def test_threads_see_the_same_machine(machine: Machine) -> None:
     found: list[torch.Tensor] = []
     thread = threading.Thread(target=lambda: found.append(torch.ones(2, device="cuda:1") * 2))

@@ -17,6 +17,7 @@ import pytest
 import torch
 from accelerator_cases import Place, assert_alike, learned, moved, on_both, public
 from mixture_oracles import STRUCTURES, estimator_arguments
+from pretend_device import pretend_accelerator
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -242,6 +243,22 @@ def test_fits_give_what_the_processor_gives(case: str, place: Place) -> None:
 
 
 @pytest.mark.parametrize("solver", ["em", "gradient"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_products_are_not_rounded_because_the_program_has_it_so(solver: str, place: Place) -> None:
+    """`torch.set_float32_matmul_precision("high")` lets CUDA round factors to ten bits."""
+
+    def compute(precision: str) -> Any:
+        torch.set_float32_matmul_precision(precision)
+        try:
+            mfa = fit(place.device, X.astype(np.float32), solver=solver, annealing=1, max_iter=2)
+            return learned(mfa), mfa.predict_proba(X.astype(np.float32))
+        finally:
+            torch.set_float32_matmul_precision("highest")
+
+    assert_alike(compute("high"), compute("highest"), 1e-12 if place.machine else 1e-4)
+
+
+@pytest.mark.parametrize("solver", ["em", "gradient"])
 def test_rows_that_are_read_again_and_again(solver: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_rows, "KEEP_BYTES", 0)
     rows = {"array": HOLES, "tensor": torch.tensor(HOLES, device=place.other)}
@@ -318,8 +335,8 @@ def test_fits_of_k_means(case: str, place: Place) -> None:
 
 
 def search(device: str, rows: Any = X, **arguments: Any) -> MFASearch:
-    mfa = MFA(max_iter=3, tol=0.0, random_state=0, device=device)
-    return MFASearch(mfa, n_components=[2, 3], n_factors=[0, 1], **arguments).fit(rows)
+    mfa = MFA(max_iter=2, tol=0.0, random_state=0, device=device)
+    return MFASearch(mfa, n_components=[1, 2], n_factors=1, **arguments).fit(rows)
 
 
 def told(found: MFASearch) -> dict[str, Any]:
@@ -358,3 +375,19 @@ def test_methods_of_a_search(place: Place) -> None:
         for name, method in SEARCH_METHODS.items():
             if name != "plot":
                 assert_alike(method(there, rows, None), method(here, X, None), place.tolerance, name)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"solver": "gradient", "batch_size": 5000}])
+def test_the_processor_does_not_wait_for_the_device_once_a_row(arguments: dict[str, Any]) -> None:
+    """What it waits for are numbers of the components, however many rows there are."""
+
+    def waits(n_rows: int) -> int:
+        rows, _ = make_mfa(n_rows, 4, 3, 1, random_state=0)
+        with pretend_accelerator() as machine, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mfa = fit("cuda", rows, n_factors=1, annealing=1, acceleration=False, **arguments)
+            mfa.predict(rows)
+            mfa.transform(rows)
+            return machine.waits.total()
+
+    assert waits(2000) <= waits(200) + 20
