@@ -320,6 +320,7 @@ KMEANS_FITS: dict[str, dict[str, Any]] = {
     "projected": {"projection": 2},
     "unprojected": {"projection": None},
     "weights": {"sample_weight": np.where(np.arange(len(X)) % 7, WEIGHTS, 0.0)},
+    "weighted samples": {"pool_size": 40, "sample_weight": WEIGHTS},
     "tokens": {"rows": TOKENS, "sampling": "token_frequency"},
     "cosine, small batches": {"metric": "cosine", "pool_size": 40, "batch_size": 33},
     "many": {"rows": MANY, "n_clusters": 90, "pool_size": 200},
