@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 # Read when the libraries are imported, so they are set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -36,3 +38,12 @@ def _seeded() -> None:
     """Each test starts from the same state of the global generators, whatever ran before it."""
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(params=["pretend", pytest.param("cuda", marks=pytest.mark.cuda)])
+def place(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An accelerator: a pretend one, and a real one where there is one."""
+    from accelerator_cases import place_named
+
+    with place_named(request.param) as found:
+        yield found

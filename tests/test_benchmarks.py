@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pretend_device import pretend_accelerator
 
 from mfa_sklearn import MFA, datasets
 
@@ -39,7 +40,7 @@ def asked(tmp_path: Path) -> list[str]:
 
 def test_all_items_at_toy_size(suite: ModuleType, asked: list[str], capsys: pytest.CaptureFixture) -> None:
     pytest.importorskip("matplotlib")
-    assert suite.main([*asked, "--together", "--full", "--large-epochs", "1"]) == 0
+    assert suite.main([*asked, "--together", "--full", "--large-epochs", "1", "--device", "cpu"]) == 0
     out = Path(asked[2])
     results = json.loads((out / "results.json").read_text())
     assert list(results["items"]) == list(suite.ITEMS)
@@ -50,9 +51,27 @@ def test_all_items_at_toy_size(suite: ModuleType, asked: list[str], capsys: pyte
             assert len(contender["repeats"]) == 1 and contender["ratio"] > 0
     assert all(np.isfinite(c["median"]["held_out_nll"]) for c in results["items"]["shared"]["contenders"].values())
     assert results["machine"]["torch_threads"] >= 1 and results["machine"]["matrix_gflops"]["384"] > 0
-    assert {path.name for path in out.iterdir()} == {"results.json", "results.png"}
+    assert {path.name for path in out.iterdir()} == {"results.json", "results.png", "gpu-rows-1200x8x6x2.npy"}
     printed = capsys.readouterr().out
     assert all(item.title in printed for item in suite.ITEMS.values())
+
+
+def test_the_items_for_an_accelerator(
+    suite: ModuleType, asked: list[str], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = [*asked, "--together", "--only", "gpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert suite.main(only) == 0
+    assert capsys.readouterr().out.count("skipped, there is no CUDA device here") == 7
+    quick = ["gpu-predictions", "gpu-kmeans"]
+    monkeypatch.setattr(suite, "ITEMS", {name: suite.ITEMS[name] for name in quick})
+    with pretend_accelerator() as machine:
+        assert suite.main(only) == 0
+    results = json.loads((Path(asked[2]) / "results.json").read_text())
+    assert list(results["items"]) == quick
+    assert results["machine"]["gpu"] == "a pretend device" and machine.calls["aten::mm"] > 0
+    for item in results["items"].values():
+        assert item["contenders"]["ours"]["median"]["seconds"] > 0
 
 
 def test_a_process_of_its_own_and_a_failure_that_does_not_stop_the_rest(

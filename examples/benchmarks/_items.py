@@ -33,6 +33,7 @@ class Sizes(NamedTuple):
     map_components: int = 64
     map_factors: int = 4
     synthetic: tuple[int, int, int, int] = (20_000, 32, 10, 3)  # rows, features, components, factors
+    gpu_features: int = 768  # of as many rows, components and factors as the large table has
 
     @property
     def needed(self) -> int:
@@ -59,6 +60,7 @@ SMALL = Sizes(
     map_components=3,
     map_factors=2,
     synthetic=(400, 6, 3, 2),
+    gpu_features=8,
 )
 
 
@@ -72,6 +74,7 @@ class Setting(NamedTuple):
     seed: int
     epochs: int  # most epochs of Adam on the rows that everything is fitted on
     large_epochs: int  # epochs of Adam on the large table; 0 only times some steps
+    device: str = "cuda"  # of the items for an accelerator
 
 
 class Contender(NamedTuple):
@@ -81,11 +84,15 @@ class Contender(NamedTuple):
     arguments: tuple[Any, ...] = ()
     expensive: bool = False  # measured only under --full
     package: str | None = None  # that has to be installed beside what the development extra brings
+    accelerated: bool = False  # measured on the accelerator
 
-    @property
-    def missing(self) -> bool:
-        """Whether the package is not installed."""
-        return self.package is not None and find_spec(self.package) is None
+    def lacks(self, has_device: bool = True) -> str | None:
+        """Why it cannot be measured; None if it can."""
+        if self.accelerated and not has_device:
+            return "there is no CUDA device here; --device cpu tries it on the processor"
+        if self.package is not None and find_spec(self.package.replace("-", "_")) is None:
+            return f"{self.package} is not installed: pip install {self.package}"
+        return None
 
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Run in this process; figures by name, of which "seconds" is one."""
@@ -106,6 +113,10 @@ def _gemm(n_features: int) -> Item:
         "matrix product of the same size": Contender("_parts.matrix_product", (n_features,)),
     }
     return Item(f"score_samples against the machine's matrix rate, D = {n_features}", contenders)
+
+
+def _accelerated(function: str, *arguments: Any, **more: Any) -> Contender:
+    return Contender(f"_gpu.{function}", arguments, accelerated=True, **more)
 
 
 ITEMS = {
@@ -159,6 +170,28 @@ ITEMS = {
             "ours": Contender("_fits.synthetic_ours"),
             "GaussianMixture, full": Contender("_fits.synthetic_mixture", ("full",)),
             "GaussianMixture, diag": Contender("_fits.synthetic_mixture", ("diag",)),
+        },
+    ),
+    "gpu-fit": Item(
+        "fit of a large table of 768 columns on the accelerator, k-means included",
+        {
+            "ours": _accelerated("fit", "measured"),
+            "ours, gradient": _accelerated("fit", "measured", "gradient"),
+            "ours, on the processor": _accelerated("fit", "cpu", expensive=True),
+        },
+    ),
+    "gpu-predictions": Item(
+        "score_samples of those rows",
+        {
+            "ours": _accelerated("predictions", "measured"),
+            "ours, on the processor": _accelerated("predictions", "cpu"),
+        },
+    ),
+    "gpu-kmeans": Item(
+        "k-means of those rows",
+        {
+            "ours": _accelerated("kmeans_ours"),
+            "flash-kmeans, 25 iterations": _accelerated("kmeans_flash", package="flash-kmeans"),
         },
     ),
 }

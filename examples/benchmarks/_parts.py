@@ -34,6 +34,7 @@ def machine(setting: Setting) -> dict[str, Any]:
     return {
         "cpu": names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
         "torch_threads": torch.get_num_threads(),
         "thread_pools": pools,
         "versions": {m.__name__: m.__version__ for m in (mfa_sklearn, torch, np, sklearn)},

@@ -19,7 +19,7 @@ def summarize(repeats: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, A
         for name, runs in repeats.items()
         if runs
     }
-    first = summary.get(next(iter(repeats)))
+    first = summary.get(next(iter(repeats), ""))
     for contender in summary.values() if first else ():
         contender["ratio"] = contender["median"]["seconds"] / first["median"]["seconds"]
     return summary
@@ -35,6 +35,7 @@ def table(results: dict[str, Any]) -> str:
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores; threads: torch {machine['torch_threads']}, {pools}",
         f"torch {torch}; float32 matrix rate: {rates}; medians of {repeat}",
+        *([f"accelerator: {machine['gpu']}"] if machine["gpu"] else []),
     ]
     for name, item in results["items"].items():
         head = f"{'seconds':>11}{'ratio':>9}{'start MiB':>11}{'peak MiB':>10}{'train NLL':>11}{'held out':>10}"

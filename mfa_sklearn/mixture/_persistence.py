@@ -13,7 +13,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from .._base.devices import to_numpy
+from .._base.devices import plain_array, to_numpy
 from .._base.files import as_path
 from .._base.portable import portable_source
 from .._base.sklearn_private import validate_params
@@ -82,7 +82,7 @@ class PersistenceMethods(FittedMixture):
         [0, 1]
         """
         given = {"weights": weights, "means": means, "loadings": loadings, "noise_variance": noise_variance}
-        arrays = {name: np.array(value, dtype=np.float64) for name, value in given.items()}
+        arrays = {name: np.array(plain_array(value), dtype=np.float64) for name, value in given.items()}
         check_params(**arrays)
         arrays["weights"] /= arrays["weights"].sum()
         estimator = cls(**_params_for(arrays, params))

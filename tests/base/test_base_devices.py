@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mixture_cases import X_MADE, quick
+from pretend_device import pretend_accelerator
 
 from mfa_sklearn import MFA, ActivationExtractor, KMeansInitializer, datasets
 from mfa_sklearn._base.devices import DrawsOf, model_dtype, resolve_device, without_autocast, working_dtype
@@ -48,6 +49,16 @@ def test_a_device_without_numbers_is_refused(device: str) -> None:
 def test_devices_by_name_and_as_they_are() -> None:
     assert resolve_device("cpu") == resolve_device(torch.device("cpu")) == torch.device("cpu")
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_devices_of_a_machine_with_two_accelerators() -> None:
+    with pretend_accelerator(n_devices=2):
+        assert resolve_device("auto").type == resolve_device("cuda").type == "cuda"
+        assert resolve_device("cuda:1") == resolve_device(torch.device("cuda", 1)) == torch.device("cuda:1")
+        with pytest.raises(
+            ValueError, match=r"device='cuda:2' cannot compute here .*invalid device.*; use 'auto' or 'cpu'"
+        ):
+            resolve_device("cuda:2")
 
 
 def test_precisions_of_a_mixture_and_of_a_language_model() -> None:

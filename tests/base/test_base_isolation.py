@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -48,7 +50,20 @@ METHODS = {
     "k-means": lambda: KMeansInitializer(4, random_state=0).fit(X).cluster_centers_,
     "k-means score": lambda: KMEANS.score(X),
 }
+
+
+@contextmanager
+def rounded_products() -> Iterator[None]:
+    """As programs set it that run a language model on a GPU, or on a processor that has units for bfloat16."""
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 CONTEXTS = {
+    "rounded products": rounded_products,
     "autocast": lambda: torch.autocast("cpu"),
     "float16 autocast": lambda: torch.autocast("cpu", dtype=torch.float16),
     "no_grad": torch.no_grad,
@@ -187,3 +202,31 @@ def test_what_fails_while_it_is_alone_lets_the_others_on():
         raise KeyboardInterrupt
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(FITTED.predict, X).result(timeout=60).shape == (200,)
+
+
+def test_products_are_in_full_until_the_last_thread_has_left() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with plain_torch():
+            entered.set()
+            leave.wait(10)
+
+    def rounds() -> bool:
+        if not hasattr(torch.backends.mkldnn, "matmul"):  # before torch 2.9
+            return torch.get_float32_matmul_precision() == "medium"
+        return torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+
+    with rounded_products():
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert entered.wait(10) and not rounds()
+        with plain_torch(), plain_torch():
+            assert not rounds()
+        assert not rounds()
+        leave.set()
+        thread.join()
+        assert rounds() and torch.get_float32_matmul_precision() == "medium"
+        with pytest.raises(ValueError, match="inside"), plain_torch():
+            raise ValueError("inside")
+        assert rounds()
