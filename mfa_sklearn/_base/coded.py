@@ -6,13 +6,20 @@ different ones. Tables that read their facts are gone through chunk by chunk, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .annotated import row_fact
+from .lazy_rows import LazyRows, read_facts
+
 # Rows whose fact is in memory as it is, at once.
 _ROWS = 2**16
+# Facts that are strings, or may be.
+_NAMES = ("tokens", "labels", "roles")
+_read: WeakKeyDictionary[LazyRows, dict[str, Coded]] = WeakKeyDictionary()
 
 
 class Coded:
@@ -64,11 +71,41 @@ class Coded:
         whole = self._table[self.codes]
         return whole if dtype is None else whole.astype(dtype)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self[:])
+
     def __repr__(self) -> str:
         return f"Coded({len(self)} rows, {len(self.values)} values)"
 
 
-class Numbering:
+def compact_fact(X: Any, name: str) -> np.ndarray | Coded | None:
+    """A fact per row; of a table that reads its facts, strings and labels as codes. None where it has none.
+
+    Tokens of rows that know their token ids are told apart by these.
+    """
+    if name not in _NAMES or not isinstance(X, LazyRows) or name not in X.fact_names:
+        return row_fact(X, name)
+    known = _read.setdefault(X, {})
+    if name not in known:
+        known[name] = _coded(X, name)
+    return known[name]
+
+
+def _coded(X: LazyRows, name: str) -> Coded:
+    by_id = name == "tokens" and "token_ids" in X.fact_names
+    numbering = _Numbering(len(X))
+    for place in _chunks(len(X)):
+        key = "token_ids" if by_id else name
+        keys = read_facts(X, place, [key])[key]
+
+        def values(rows: np.ndarray, place: slice = place) -> np.ndarray:
+            return read_facts(X, rows + place.start, [name])[name]
+
+        numbering.add(keys, values if by_id else None)
+    return numbering.coded()
+
+
+class _Numbering:
     """Gathers the codes of a fact, chunk after chunk.
 
     Parameters
@@ -83,7 +120,7 @@ class Numbering:
         self._values: list[np.ndarray] = []
         self._filled = 0
 
-    def add(self, keys: np.ndarray, read: Any = None) -> None:
+    def add(self, keys: np.ndarray, read: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
         """Take in more rows.
 
         Parameters
@@ -125,7 +162,7 @@ def _distinct(keys: np.ndarray) -> tuple[list[Any], np.ndarray, np.ndarray]:
     return values[order].tolist(), first[order], rank[inverse]
 
 
-def chunks(n_rows: int) -> Iterator[slice]:
+def _chunks(n_rows: int) -> Iterator[slice]:
     """Places of rows whose fact may be in memory at once."""
     for start in range(0, n_rows, _ROWS):
         yield slice(start, min(start + _ROWS, n_rows))
