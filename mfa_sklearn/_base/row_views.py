@@ -23,7 +23,6 @@ from .lazy_rows import (
     parts_of,
     read_facts,
     read_values,
-    row_index,
 )
 from .origin import differences, told
 

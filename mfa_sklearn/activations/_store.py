@@ -240,8 +240,8 @@ class StoredActivations(ActivationRows):
     def read_facts(self, index: Index, names: Collection[str]) -> dict[str, np.ndarray]:
         """Facts of rows, by a run of them or by their numbers from 0."""
         parts = list(parts_of(self._offsets, index))
-        if not parts:
-            parts = [(n, slice(0, 0), slice(0, 0)) for n, shard in enumerate(self._shards) if shard["rows"]][:1]
+        if not parts and len(self):
+            parts = [(number, slice(0, 0), slice(0, 0)) for number, _, _ in parts_of(self._offsets, slice(0, 1))]
         places = [where for _, where, _ in parts]
         return {
             name: in_order([self._shard_fact(self._shards[number], name, local) for number, _, local in parts], places)
