@@ -90,7 +90,7 @@ class LazyRows(ABC):
         if not keeps_columns:
             raise IndexError(f"{_INDEXED}: select columns of what that gives")
         if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
-            return self.read_values(row_index([rows], len(self)))[0]
+            return self.read_values(row_index(np.array([rows]), len(self)))[0]
         index = row_index(rows, len(self))
         return self.array_type(self.read_values(index), self.read_facts(index, self.fact_names), self.shared)
 
