@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._base.annotated import shared_fact
 from ._base.files import check_writable, replacing
 from ._base.home import home_path
 from ._base.words import plural
@@ -146,6 +145,7 @@ def _target(arguments: argparse.Namespace) -> Any:
 
 def _language_model(arguments: argparse.Namespace, rows: Any) -> Any:
     """The language model that the rows are of."""
+    from ._base.annotated import shared_fact
     from .activations import load_model
     from .activations._language_model import model_of
 

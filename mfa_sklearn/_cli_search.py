@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._base.annotated import row_fact
 from ._base.words import plural
 from ._cli_files import as_text, give, mixture_folder, output_file, read_rows
 from ._cli_help import DEVICE, LAYER, SEED, TABLE, Parser, add_force, add_rows, number_or_auto
@@ -97,6 +96,8 @@ def _folder(arguments: argparse.Namespace, rows: Any) -> AbstractContextManager[
 
 def _folds(rows: Any, n_folds: int) -> Any:
     """Splits that leave the tokens of a text together, where rows are tokens."""
+    from ._base.annotated import row_fact
+
     numbers = row_fact(rows, "text_index")
     if numbers is None:
         return n_folds
