@@ -7,12 +7,14 @@ process as large as the file. They are let go of after each piece that is copied
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .ahead import read_ahead
 
 if TYPE_CHECKING:
     from .annotated import RowSource
@@ -107,6 +109,17 @@ def read_values(X: RowSource | Tensor, index: slice | np.ndarray) -> np.ndarray:
         return np.asarray(X[index])
     ascending, places = np.unique(index, return_inverse=True)
     return np.asarray(X[ascending])[places]
+
+
+def read_in_turn(X: RowSource | Tensor, places: Sequence[slice | np.ndarray], device: torch.device) -> Iterator[Tensor]:
+    """Rows of one place after the other, in their own precision; those on disk are read ahead by another thread."""
+    if len(places) < 2 or not is_on_disk(X):
+        for place in places:
+            yield read_rows(X, place, device)
+        return
+    # That thread knows nothing of torch's modes, so it makes no tensors.
+    for values in read_ahead(lambda place: read_values(X, place), places):
+        yield as_tensor(values, device)
 
 
 def is_on_disk(X: Any) -> bool:

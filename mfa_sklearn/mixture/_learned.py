@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._base.devices import to_numpy
+from .._base.group import AnyGroup
 from ._fit.loop import FitResult, Step
 from ._fit.problem import Problem
 from ._fitted import FittedMixture
@@ -25,11 +26,11 @@ class LearnedAttributes(FittedMixture):
     verbose: int
     _stream: Stream | None = None
 
-    def _report(self, attempt: int, log_scale: float) -> Callable[[int, Step], None]:
-        """What prints a line every `verbose` iterations of a start."""
+    def _report(self, attempt: int, log_scale: float, group: AnyGroup) -> Callable[[int, Step], None]:
+        """What prints a line every `verbose` iterations of a start, on the first process of a group."""
 
         def report(n_iter: int, step: Step) -> None:
-            if self.verbose and n_iter % int(self.verbose) == 0:
+            if self.verbose and group.first and n_iter % int(self.verbose) == 0:
                 bound = step.bound - log_scale
                 print(f"[MFA] start {attempt + 1}, iteration {n_iter}: {bound:.6f} nats per row {step.note}".rstrip())
 

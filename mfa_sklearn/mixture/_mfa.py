@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 
-from .._base.annotated import given_rows, shared_fact
+from .._base.annotated import given_rows
+from .._base.group import AnyGroup
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
@@ -21,15 +20,15 @@ from ._conditional import ConditionalMethods
 from ._fit.loop import FitResult, run
 from ._fit.problem import pose
 from ._fit.progress import Progress
-from ._learned import LearnedAttributes
 from ._mixture_html import DisplayMethods
+from ._partial_fit import PartialFitMethods
 from ._persistence import PersistenceMethods
+from ._shares import check_shares, group_for, least_rows, shared_source
 from ._shortcomings import warn_of
 from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import STRATEGIES, Draws
-from ._stream import Stream
 from ._tokens import over_represented_tokens
-from ._validation import check_rows, check_weights
+from ._validation import check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -43,7 +42,7 @@ class MFA(
     ConditionalMethods,
     PersistenceMethods,
     DisplayMethods,
-    LearnedAttributes,
+    PartialFitMethods,
     DensityMixin,
     TransformerMixin,
     BaseEstimator,
@@ -129,6 +128,12 @@ class MFA(
         Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False
         Start `fit` from the parameters of the last one.
+    distributed : bool, default=False
+        Whether `fit` and `partial_fit` go through the rows of all processes of the default group of
+        `torch.distributed`, as torchrun starts them: each calls the method with its own rows, which may be none, and
+        all end with the same mixture, that of a fit to all rows in the order of the ranks. The first rank's
+        `random_state` is the one that counts, and only it reports and warns. What is asked of a fitted mixture is of
+        the rows given.
     random_state : int, RandomState or None, default=None
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA where there is one.
@@ -218,6 +223,7 @@ class MFA(
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "sparse_output": ["boolean"],
         "warm_start": ["boolean"],
+        "distributed": ["boolean"],
         "random_state": ["random_state"],
         "device": [str, torch.device],
         "dtype": [StrOptions({"auto", "float32", "float64"}), torch.dtype, type, np.dtype],
@@ -250,6 +256,7 @@ class MFA(
         n_iter_no_change: int = 10,
         sparse_output: bool = True,
         warm_start: bool = False,
+        distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype | np.dtype | type = "auto",
@@ -278,6 +285,7 @@ class MFA(
         self.n_iter_no_change = n_iter_no_change
         self.sparse_output = sparse_output
         self.warm_start = warm_start
+        self.distributed = distributed
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
@@ -314,15 +322,21 @@ class MFA(
     @isolated
     def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
         """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
-        rows = check_rows(self, X, reset=True)
-        problem = pose(self, X, rows, sample_weight, draws)
+        group = group_for(self)
+        with group.failing_together():
+            return self._fit_in(group, X, sample_weight, draws)
+
+    def _fit_in(self, group: AnyGroup, X: Any, sample_weight: Any, draws: Draws | None) -> MFA:
         goes_on = self.warm_start and hasattr(self, "weights_")
+        rows = check_rows(self, X, reset=True, least_rows=least_rows(group))
+        check_shares(self, rows, sample_weight, group, goes_on)
+        problem = pose(self, X, rows, sample_weight, draws, group)
         best: FitResult | None = None
         progress: Progress | None = None
         for attempt in range(1 if goes_on else self.n_init):
             params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
             solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
-            result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale))
+            result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale, group))
             if best is None or best.better(result) is result:
                 best, progress = result, Progress.of(self, solver, monitor, problem)
             if result.interrupted:
@@ -330,58 +344,14 @@ class MFA(
         assert best is not None and progress is not None
         self._interrupted = result.interrupted
         self.noise_prior_ = 0.0 if progress.prior[0] is None else progress.prior[0].rows
-        self._keep(best, problem, shared_fact(X, "source"))
+        best = group.tell(best)
+        self._keep(best, problem, shared_source(X, group))
         self._progress = progress.left_in(self)
-        weights = check_weights(sample_weight, rows)
-        self.n_samples_seen_ = weights.count(rows.shape[0])
-        self.component_tokens_ = over_represented_tokens(self, X, weights.places)
+        self.n_samples_seen_ = problem.n_counted
+        self.component_tokens_ = over_represented_tokens(
+            self, X if hasattr(X, "shape") else rows, problem.counted, group
+        )
         warn_of(self, best)
-        return self
-
-    @fit_context(prefer_skip_nested_validation=True)
-    @isolated
-    def partial_fit(
-        self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None
-    ) -> MFA:
-        """Update the mixture with one more batch of a stream.
-
-        The first batch starts the mixture and must hold at least as many rows as there are components. Later ones move
-        running averages of the sufficient statistics (stepwise EM; Cappe & Moulines, J. R. Stat. Soc. B 71, 2009), or
-        take one epoch of gradient steps.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : ignored
-        sample_weight : array-like of shape (n_samples,), optional
-            What the rows count; their sum is what the batch counts against those before it.
-
-        Returns
-        -------
-        self
-        """
-        X = given_rows(X)
-        if hasattr(self, "weights_") and self.n_components not in (None, len(self.weights_)):
-            raise ValueError(
-                f"n_components={self.n_components}, but the stream's mixture has {len(self.weights_)} components: set "
-                "that back, or start another stream with sklearn.base.clone"
-            )
-        if not hasattr(self, "weights_"):
-            warn_incomplete(X)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                return self._fit(X, sample_weight)
-        self._stream = stream = self._stream or Stream(self._params())
-        rows = check_rows(self, X, reset=False)
-        weights = check_weights(sample_weight, rows)
-        params, bound = stream.update(self, rows, weights)
-        self._set_params_from(params)
-        self._progress = None
-        self.lower_bound_, self.log_prior_ = bound, 0.0  # of the batch's rows alone
-        self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
-        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
-        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + weights.count(rows.shape[0])
-        self.component_tokens_ = None  # of a mixture that is no more
         return self
 
     def fit_predict(
@@ -389,7 +359,10 @@ class MFA(
     ) -> np.ndarray:
         """Fit, and the most probable component of each row, (n_samples,)."""
         X = given_rows(X)
-        return self.fit(X, sample_weight=sample_weight).predict(X)
+        self.fit(X, sample_weight=sample_weight)
+        # In a group others may have had all the rows.
+        none = self.distributed and getattr(X, "shape", (1,))[0] == 0
+        return np.empty(0, dtype=np.int64) if none else self.predict(X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_")

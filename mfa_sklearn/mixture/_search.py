@@ -164,6 +164,11 @@ class MFASearch(TransformerMixin, BaseSearchCV):
             What the fits say, once for all that say the same, with the names of the candidates and splits.
         """
         # What a clone refuses, all candidates would; the rows go on as they are, with what is attached to them.
+        if self.estimator.distributed:
+            raise ValueError(
+                "a search fits its candidates in one process, or in several that each have all rows: set "
+                "distributed=False in its estimator, or fit the candidates one by one with distributed=True"
+            )
         X = given_rows(X)
         warn_incomplete(X)
         rows = check_rows(clone(self.estimator), X, reset=True)

@@ -10,8 +10,10 @@ from sklearn.utils import check_random_state
 
 from ..._base.checks import warn_user
 from ..._base.devices import resolve_device, working_dtype
+from ..._base.group import ALONE, AnyGroup
 from ..._base.mapped import read_rows
-from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for, reach, too_far
+from .._moments import ColumnMoments, column_moments
+from .._rows import Batches, Conditioner, conditioner_for, own_numbers, reach, too_far
 from .._start.start import Draws, Start, count_labels, given_centers, given_labels
 from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
 
@@ -30,15 +32,25 @@ class Problem(NamedTuple):
     conditioner: Conditioner
     start: Start
     centers: np.ndarray | None  # (K, D), in the space of the data, where the start is given
-    labels: np.ndarray | None  # (n,), likewise
+    labels: np.ndarray | None  # (n,), likewise, of this process's rows
     stated: bool  # whether the user said themselves what the components are, by labels or centers
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
     weight: float  # of all rows, as the user gave it
     missing: bool  # whether rows may miss values
+    group: AnyGroup  # of the processes whose rows these are
+    n_counted: int  # rows of all processes that have a weight
+    counted: np.ndarray | None  # numbers of this process's rows that have one; None for all
 
 
-def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Draws | None = None) -> Problem:
+def pose(
+    estimator: Any,
+    X: Any,
+    rows: Any,
+    sample_weight: Any = None,
+    draws: Draws | None = None,
+    group: AnyGroup = ALONE,
+) -> Problem:
     """The problem that an estimator's parameters and rows pose.
 
     Parameters
@@ -51,38 +63,64 @@ def pose(estimator: Any, X: Any, rows: Any, sample_weight: Any = None, draws: Dr
     sample_weight : array-like (n,), optional
     draws : Draws, optional
         What starts on the same rows have drawn.
+    group : Alone or Group
+        Of the processes that have the other rows.
     """
-    e, n_rows, weights = estimator, rows.shape[0], check_weights(sample_weight, rows)
+    e, weights = estimator, check_weights(sample_weight, rows, group)
     device, dtype = _place(e, rows)
-    rng = check_random_state(e.random_state)
+    rng = group.tell(check_random_state(e.random_state))
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
-    check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
-    moments = _moments(rows, weights, device)
+    check_sizes(sum(group.numbers(rows.shape[0])), rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
+    moments = _moments(rows, weights, device, group)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     _check_extremes(rows, weights, moments, conditioner, e.noise_floor, dtype)
-    labels = given_labels(e.init, n_rows)
-    centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
-    kept, held_out = _split(e, weights.count(n_rows), rng)
-    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), kept, weights, rows.shape)
-
-    def batches(places: np.ndarray | None) -> Batches:
-        some, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
-        return Batches(rows, conditioner, dtype, device, weights.at(places), size, keep=True, places=some)
-
-    train, numbers = batches(kept), weights.row_numbers(kept)
+    labels = given_labels(e.init, rows.shape[0])
+    centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked, group)
+    counts = group.numbers(weights.count(rows.shape[0]))
+    kept, held_out = _split(e, counts, rng, group)
+    n_components = _n_components(asked or _going_on(e), labels, centers, group)
+    ranks = _ranks(e, n_components, sum(counts if kept is None else group.numbers(len(kept))), rows.shape[1])
+    train, validation = _both_parts(e, rows, weights, conditioner, dtype, (kept, held_out), group)
     return Problem(
         batches=train,
-        validation=None if held_out is None else batches(held_out),
+        validation=validation,
         conditioner=conditioner,
         start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws),
         centers=centers,
-        labels=labels if labels is None or numbers is None else labels[numbers],
+        labels=labels if labels is None else labels[_all_or(weights.row_numbers(kept))],
         stated=not isinstance(e.init, str) and not hasattr(e.init, "fit"),
         rng=rng,
         log_scale=float(moments.observed @ conditioner.scale.log()),
-        weight=weights.total(n_rows),
+        weight=weights.total(rows.shape[0], group),
         missing=moments.missing,
+        group=group,
+        n_counted=sum(counts),
+        counted=weights.places,
     )
+
+
+def _both_parts(
+    estimator: Any,
+    rows: Any,
+    weights: RowWeights,
+    conditioner: Conditioner,
+    dtype: torch.dtype,
+    parts: tuple[np.ndarray | None, np.ndarray | None],
+    group: AnyGroup,
+) -> tuple[Batches, Batches | None]:
+    """Rows to fit on, and those held out, if any."""
+    size, device = estimator.batch_size if estimator.solver == "em" else None, conditioner.center.device
+
+    def batches(part: np.ndarray | None) -> Batches:
+        numbers = weights.row_numbers(part)
+        return Batches(rows, conditioner, dtype, device, weights.at(part), size, True, numbers, group)
+
+    kept, held_out = parts
+    return batches(kept), None if held_out is None else batches(held_out)
+
+
+def _all_or(numbers: np.ndarray | None) -> slice | np.ndarray:
+    return slice(None) if numbers is None else numbers
 
 
 def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
@@ -92,8 +130,8 @@ def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
     return device, dtype
 
 
-def _moments(rows: Any, weights: RowWeights, device: torch.device) -> ColumnMoments:
-    moments = column_moments(rows, weights.values, device, weights.places)
+def _moments(rows: Any, weights: RowWeights, device: torch.device, group: AnyGroup) -> ColumnMoments:
+    moments = column_moments(rows, weights.values, device, weights.places, group)
     empty = (moments.observed == 0).nonzero()[:, 0].tolist()
     if empty:
         raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
@@ -118,12 +156,10 @@ def _check_extremes(
             raise too_far(numbers[0], d, float(distance), farthest, dtype)
 
 
-def _ranks(
-    estimator: Any, n_components: int, kept: np.ndarray | None, weights: RowWeights, shape: tuple[int, int]
-) -> tuple[int, ...]:
-    """Factors of each component, if the rows that count and are kept can carry them."""
+def _ranks(estimator: Any, n_components: int, n_rows: int, n_features: int) -> tuple[int, ...]:
+    """Factors of each component, if the rows that are fitted on can carry them."""
     ranks = factor_counts(estimator.n_factors, n_components)
-    check_sizes(weights.count(shape[0]) if kept is None else len(kept), shape[1], n_components, max(ranks))
+    check_sizes(n_rows, n_features, n_components, max(ranks))
     if estimator._structure.common_loadings and len(set(ranks)) > 1:
         raise ValueError(
             f"loading_type='common' needs one n_factors for all components, got n_factors={estimator.n_factors!r}"
@@ -136,9 +172,9 @@ def _going_on(estimator: Any) -> int | None:
     return len(estimator.weights_) if estimator.warm_start and hasattr(estimator, "weights_") else None
 
 
-def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None) -> int:
+def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None, group: AnyGroup) -> int:
     if labels is not None:
-        return count_labels(labels, asked)
+        return count_labels(labels, asked, group)
     if centers is not None:
         return len(centers)
     if asked is None:
@@ -146,10 +182,13 @@ def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndar
     return asked or 1
 
 
-def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Of the rows that count, numbers of those to fit on and to hold out; None for all and for none."""
+def _split(
+    estimator: Any, counts: list[int], rng: np.random.RandomState, group: AnyGroup
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Of this process's rows that count, numbers of those to fit on and to hold out; None for all and for none."""
     if estimator.solver != "gradient" or not estimator.early_stopping:
         return None, None
+    n_rows, first = sum(counts), sum(counts[: group.rank])
     n_held = max(1, round(estimator.validation_fraction * n_rows))
     if n_held >= n_rows:
         raise ValueError(
@@ -157,4 +196,5 @@ def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.
             "give more rows or set early_stopping=False"
         )
     order = rng.permutation(n_rows)
-    return np.sort(order[n_held:]), np.sort(order[:n_held])
+    kept, held_out = (own_numbers(np.sort(p), first, counts[group.rank]) for p in (order[n_held:], order[:n_held]))
+    return kept, held_out

@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     @classmethod
     def of(cls, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> Progress:
         """That of a fit that has just ended."""
-        seen = _moments(problem), problem.batches.n_rows
+        seen = _moments(problem), problem.batches.total_rows
         prior = solver.shrinkage.prior, solver.shrinkage.steps
         return cls(monitor, solver.plain, *seen, _asked(estimator, problem), prior, b"")
 
@@ -46,7 +46,7 @@ class Progress(NamedTuple):
 
         What the estimator was asked for, or its parameters, may have been changed in between.
         """
-        if problem.validation is not None or problem.batches.n_rows != self.n_rows:
+        if problem.validation is not None or problem.batches.total_rows != self.n_rows:
             return
         if _asked(estimator, problem) != self.asked or _digest(estimator) != self.reached:
             return
