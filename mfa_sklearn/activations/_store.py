@@ -23,7 +23,8 @@ from .._base.mapped import copy_rows
 from ._activation_rows import ActivationRows
 from ._array import ActivationArray
 from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
-from ._store_manifest import read_manifest
+from ._store_numbers import memory_dtype, widened
+from ._store_parts import open_manifest, parts_told, what_is_there
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -66,7 +67,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = as_path("directory", directory)
-        self.manifest = read_manifest(self.directory)
+        self.manifest = open_manifest(self.directory)
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -85,14 +86,19 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the numbers on disk."""
-        return np.dtype(self.manifest["dtype"])
+        """Of the numbers that are read; those on disk as bfloat16 are read as float32."""
+        return memory_dtype(self.manifest["dtype"])
 
     @property
     def complete(self) -> bool:
-        """Whether every part has been written; those of an interrupted run can be read."""
+        """Whether all texts have been extracted; what an interrupted run left can be read."""
         shards = self.manifest["shards"]
-        return bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+        return not self.missing_parts and bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+
+    @property
+    def missing_parts(self) -> tuple[int, ...]:
+        """Numbers of the parts that are not whole yet, where several processes write the store (``part``)."""
+        return tuple(self.manifest.get("parts", {}).get("missing", ()))
 
     def verify(self) -> int:
         """Read every file of the store and compare it with the checksum it was written with.
@@ -110,7 +116,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
             If files are missing or changed; the message names them. Also if the manifest has been changed since the
             store was opened, or the store is of an earlier version and has no checksums.
         """
-        if read_manifest(self.directory) != self.manifest:
+        if open_manifest(self.directory) != self.manifest:
             raise ValueError(f"{str(self.directory)!r} is another store by now: open it again")
         return verify_files(self.directory, self.manifest)
 
@@ -172,7 +178,9 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         return len(self.layers)
 
     def __repr__(self) -> str:
-        state = "" if self.complete else ", incomplete"
+        missing = self.manifest.get("parts")
+        told = f": {parts_told(missing)}" if missing else ""
+        state = "" if self.complete else f", incomplete{told}"
         return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{state})"
 
 
@@ -198,7 +206,7 @@ class StoredActivations(ActivationRows):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the numbers on disk."""
+        """Of the numbers that are read."""
         return self.store.dtype
 
     @property
@@ -218,7 +226,7 @@ class StoredActivations(ActivationRows):
         store = self.store
         if store.complete:
             return {"texts": self.texts, "source": self.source}
-        left = f"{len(self.texts):,} of {store.manifest['n_texts']:,} texts of {str(store.directory)!r}"
+        left = what_is_there(store.manifest, store.directory)
         return {"texts": self.texts, "source": self.source, "incomplete": left}
 
     @property
@@ -234,7 +242,8 @@ class StoredActivations(ActivationRows):
         """Numbers of rows, without their facts, by a run of them or by their numbers from 0."""
         values = np.empty((count_of(index), self.shape[1]), dtype=self.dtype)
         for number, where, local in parts_of(self._offsets, index):
-            values[where] = copy_rows(self._load(self._shards[number], f"layer-{self.layer}"), local)
+            stored = copy_rows(self._load(self._shards[number], f"layer-{self.layer}"), local)
+            values[where] = widened(stored, self.store.manifest["dtype"])
         return values
 
     def read_facts(self, index: Index, names: Collection[str]) -> dict[str, np.ndarray]:
@@ -273,7 +282,11 @@ class _Texts(Sequence[str]):
 
     @cached_property
     def _all(self) -> tuple[str, ...]:
-        return tuple(text for shard in self._shards for text in load_texts(self._directory, shard))
+        found: list[str] = []
+        for shard in self._shards:
+            found += [""] * (shard["texts"][0] - len(found))  # of parts that are missing
+            found += load_texts(self._directory, shard)
+        return tuple(found)
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]
