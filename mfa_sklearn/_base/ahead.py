@@ -9,14 +9,14 @@ from typing import TypeVar
 
 _Place = TypeVar("_Place")
 _Read = TypeVar("_Read")
-# What is read, or being read, beside what is worked on.
-_N_AHEAD = 2
+# Places that are read, or being read, beside the one that is worked on: reading is the shorter part.
+_N_AHEAD = 1
 
 
 def read_ahead(read: Callable[[_Place], _Read], places: Iterable[_Place]) -> Iterator[_Read]:
     """What lies at each place, in their order.
 
-    One thread reads at most two places further than the one that is worked on. It ends with the iteration, also where
+    One thread reads the place after the one that is worked on, and no further. It ends with the iteration, also where
     that is given up. What reading raises is raised when its place comes up.
 
     Parameters
