@@ -27,6 +27,7 @@ _HOMES = {
     "ActivationStore": "activations",
     "TokenSelection": "activations",
     "load_model": "activations",
+    "open_activations": "activations",
     "ComponentMapDisplay": "interpret",
     "FactorEndsDisplay": "interpret",
     "SubspaceDisplay": "interpret",

@@ -13,7 +13,7 @@ from ._base.home import home_path
 from ._base.progress import terminal_shown
 from ._base.words import plural
 from ._cli_files import check_mixture_folder, mixture_folder, read_mixture, read_rows
-from ._cli_help import DEVICE, LAYER, SEED, Parser, add_force, number_or_auto
+from ._cli_help import DEVICE, LAYER, SEED, Parser, add_force, add_rows, number_or_auto
 from ._cli_launch import Launch, together
 from ._cli_shell import say
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ._base.group import AnyGroup
     from .mixture import MFA, KMeansInitializer
 
-_DATA = "folder that `extract` wrote, or a table of numbers in a .npy file"
 _STARTS = ("kmeans", "k-means++", "random_from_data", "random")
 _FACTORS = 10
 CENTERS = ".safetensors"
@@ -33,7 +32,7 @@ CENTERS = ".safetensors"
 def add_fit(parser: Parser) -> None:
     """The options of `fit`."""
     add = parser.add_argument
-    add("data", type=Path, help=_DATA)
+    add_rows(parser, "data")
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the mixture")
     add("-k", "--components", type=int, metavar="K", help="how many components; with a PATH for --init, as it has them")
     add(
@@ -107,7 +106,7 @@ def _add_solver(parser: Parser) -> None:
 def add_kmeans(parser: Parser) -> None:
     """The options of `kmeans`."""
     add = parser.add_argument
-    add("data", type=Path, help=_DATA)
+    add_rows(parser, "data")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help=f"file for the centers: {CENTERS}")
     add("-k", "--clusters", type=int, required=True, metavar="K", help="how many centers to find")
     add("--layer", type=int, metavar="L", help=LAYER)

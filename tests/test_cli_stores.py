@@ -33,22 +33,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Stores may be read in pieces only; how many rows each had."""
-    read = StoredActivations.__getitem__
+    read = StoredActivations.read_values
     pieces: list[int] = []
 
-    def piece(self: StoredActivations, key: Any) -> Any:
-        rows = read(self, key)
+    def piece(self: StoredActivations, index: Any) -> Any:
+        rows = read(self, index)
         pieces.append(len(rows))
         return rows
 
     monkeypatch.setattr(ActivationStore, "load", lambda *_: pytest.fail("the whole store was loaded"))
     monkeypatch.setattr(StoredActivations, "__array__", lambda *_, **__: pytest.fail("the whole store was loaded"))
-    monkeypatch.setattr(StoredActivations, "__getitem__", piece)
+    monkeypatch.setattr(StoredActivations, "read_values", piece)
     for name, value in (("_rows.BATCH_BYTES", 40 * 5 * 4), ("_rows.KEEP_BYTES", 1), ("_moments._NUMBERS", 40 * 5)):
         monkeypatch.setattr(f"mfa_sklearn.mixture.{name}", value)
     return pieces
 
 
+PARTS = {"first": slice(0, 14), "last": slice(14, None)}
 N_ROWS = sum(len(text.split()) for text in TEXTS)
 
 
@@ -202,3 +203,30 @@ def test_a_site_of_the_parser_is_one_of_the_package(monkeypatch: pytest.MonkeyPa
 def test_a_table_stays_on_disk(folder: Path, tmp_path: Path) -> None:
     np.save(folder / "table.npy", np.random.default_rng(0).normal(size=(60, 4)))
     assert main(["fit", str(folder / "table.npy"), "-o", str(tmp_path / "mfa"), *FIT]) == 0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_several_folders_are_one_table(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = [str(written(tmp_path / name, token_rows, [7], some).directory) for name, some in PARTS.items()]
+    commands = ("top-tokens", "concepts", "describe")
+    for rows, made in (([str(folder / "x")], "one"), (parts, "both")):
+        assert main(["fit", *rows, *FIT, "-o", str(tmp_path / f"{made}-mfa")]) == 0
+        for command in commands:
+            table = str(tmp_path / f"{made}-{command}.csv")
+            assert main([command, str(tmp_path / f"{made}-mfa"), *rows, "-o", table]) == 0
+        assert main(["search", *rows, "-k", "2", "-q", "1", "-o", str(tmp_path / f"{made}-search.csv")]) == 0
+        assert main(["plot", "map", str(tmp_path / f"{made}-mfa"), *rows, "-o", str(tmp_path / f"{made}.png")]) == 0
+    for command in commands:
+        assert (tmp_path / f"one-{command}.csv").read_text() == (tmp_path / f"both-{command}.csv").read_text()
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "both.png").read_bytes()
+    capsys.readouterr()
+
+
+def test_several_tables_of_other_widths_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "wide.npy", np.eye(9))
+    assert main(["fit", str(folder / "x"), str(tmp_path / "wide.npy"), "-o", str(tmp_path / "mfa"), *FIT]) == 2
+    said = capsys.readouterr().err
+    assert "wide.npy' has 9 columns and" in said and "x' has 5: give tables of equal width" in said
+    assert not (tmp_path / "mfa").exists()

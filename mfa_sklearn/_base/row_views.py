@@ -23,7 +23,6 @@ from .lazy_rows import (
     parts_of,
     read_facts,
     read_values,
-    row_index,
 )
 from .origin import differences, told
 
@@ -187,8 +186,8 @@ class Concatenated(LazyRows):
     @cached_property
     def _first_texts(self) -> np.ndarray:
         """By how much each table's ``text_index`` is shifted; tables that share one object of texts go together."""
-        texts = [facts_of(table, "shared").get("texts") for table in self.tables]
-        if any(found is None for found in texts):
+        texts = [found for table in self.tables if (found := facts_of(table, "shared").get("texts")) is not None]
+        if len(texts) < len(self.tables):
             counts = [_n_texts(table) for table in self.tables]
             return np.concatenate([[0], np.cumsum(counts[:-1])]).astype(np.int64)
         distinct, which = _distinct(texts)
@@ -205,7 +204,7 @@ class JoinedTexts(Sequence[str]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return tuple(self[number] for number in range(*index.indices(len(self))))
-        number = int(row_index([index], len(self))[0])
+        number = range(len(self))[index]
         part = int(np.searchsorted(self._offsets, number, side="right")) - 1
         return self._parts[part][number - int(self._offsets[part])]
 

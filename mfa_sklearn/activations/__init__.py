@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._array import ActivationArray
 from ._extractor import ActivationExtractor
+from ._foreign.opened import open_activations
 from ._language_model import load_model
 from ._plain_model import PlainModel
 from ._selection import TokenSelection
@@ -20,5 +21,6 @@ __all__ = [
     "StoredActivations",
     "TokenSelection",
     "load_model",
+    "open_activations",
     "token_strings",
 ]

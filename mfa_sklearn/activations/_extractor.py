@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from .._base.checks import check_choice, check_count, check_flag
-from .._base.devices import model_dtype_name, resolve_device
-from .._base.frames import FramesKeepFacts
-from .._base.portable import is_digest
 from ._array import ActivationArray
-from ._checks import check_labels, check_norm_ratio, check_texts
+from ._checks import check_labels, check_texts
 from ._cuts import told_once
-from ._extraction import Extraction
-from ._language_model import (
-    BACKENDS,
-    LOADING,
-    check_causal_or_encoder,
-    check_model_name,
-    check_processing,
-    describe_model,
-    digest_of,
-    load_config,
-    load_model,
-    load_tokenizer,
-    site_width,
-)
+from ._given_texts import ListedTexts, StreamedTexts, is_stream, paired
+from ._model_reader import ModelReader
+from ._part import as_part
 from ._row_plan import LayerRows
 from ._selection import as_selection
-from ._selection_facts import check_prompt_only, recorded, settings_of
-from ._sites import check_layers, check_site, hook_name
+from ._selection_facts import recorded
+from ._sinks import RUN, RUNS
+from ._sites import check_layers
+from ._store_numbers import disk_dtype
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike
-    from transformer_lens.model_bridge import TransformerBridge
 
-    from ._plain_model import PlainModel
     from ._store import ActivationStore
 
-POOLINGS = (None, "last", "mean", "first")
 
-
-class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
+class ActivationExtractor(ModelReader):
     """Turn texts into the activations of a language model: one row per token, or one per text.
 
     Texts of like length are run together, padded on the right and masked; the pass ends at the last layer asked for.
@@ -96,6 +77,9 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Of weights and computation, also under `torch.autocast`. Rows are float32, or float64 for "float64".
     backend : {"transformer_lens", "transformers"}, default="transformer_lens"
         What loads the model, see `load_model`. Rows are the same, and count as rows of the same place.
+    load_options : dict, optional
+        Whatever else the model's loader takes, such as ``{"device_map": "auto"}``; see `load_model`. The source
+        tells it.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -139,6 +123,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
         backend: str = "transformer_lens",
+        load_options: Mapping[str, Any] | None = None,
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -155,6 +140,7 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         self.device = device
         self.dtype = dtype
         self.backend = backend
+        self.load_options = load_options
         self.verbose = verbose
 
     def fit(self, texts: Iterable[str], y: ArrayLike | None = None) -> ActivationExtractor:
@@ -235,25 +221,36 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         shard_size: int = 1000,
         dtype: str = "float16",
         resume: bool = True,
+        part: tuple[int, int] | str | None = "auto",
     ) -> ActivationStore:
-        """Write activations to disk, a part at a time, one array per layer.
+        """Write activations to disk, a shard of texts at a time, one array per layer.
 
         Parameters
         ----------
         directory : path
             Made if missing.
-        texts : iterable of str
-        labels : array-like of length n_texts, optional
+        texts : iterable of str, of chats, or of pairs of one of these and its label
+            An iterable without a length, such as a generator or a streamed data set, is read once, a shard at a time,
+            and may yield tuples (text, label). A run that is gone on with reads it from its beginning, leaves out what
+            is there, and refuses other texts. `max_norm_ratio` is then of its first 1,000 texts.
+        labels : array-like of length n_texts, or iterable beside a stream, optional
             Strings or numbers, of which some may be missing, as for `fit_transform`.
         shard_size : int, default=1000
-            Texts per part. One part is held in memory, and an interrupted run starts again at the part it was in.
-        dtype : {"float16", "float32"}, default="float16"
-            Of the numbers on disk.
+            Texts per shard. One is held in memory, and an interrupted run starts again at the shard it was in.
+        dtype : {"float16", "float32", "bfloat16"}, default="float16"
+            Of the numbers on disk. Those in bfloat16 are read as float32.
+        part : {"auto", None} or (int, int), default="auto"
+            Number and count, from (0, n) to (n - 1, n), where n processes are each given all texts and write a store
+            together, side by side or one after the other, on machines that share the folder. The store is that of one
+            process, and whole when all parts are; see `ActivationStore.missing_parts`. "auto" is what torchrun
+            (``RANK``, ``WORLD_SIZE``) and SLURM's job arrays (``SLURM_ARRAY_TASK_ID``) say, and all where there is
+            neither; None is all in any case.
         resume : bool, default=True
             Go on where an earlier call with the same texts and parameters stopped. Functions in `select` are the same
             if they choose the same tokens of the model's vocabulary. A store of an earlier version, with `keep` and
             `include_special`, is gone on with if its selection has the same meaning; to be read, no store needs to be
             told how it was made. With False, start anew; a store that is there is replaced when the new one is whole.
+            Of parts, each starts anew by itself.
 
         Returns
         -------
@@ -262,8 +259,11 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `transform`; also if the directory holds activations of other texts or parameters, a number is too large
-            for `dtype`, or `select` has a function that answers differently when it is asked again.
+            As `transform`; also if the directory holds activations of other texts or parameters, or in another number
+            of parts, a number is too large for `dtype`, or `select` has a function that answers differently when it is
+            asked again.
+        TypeError
+            If `part` is none of the above, or a stream gives labels now and then, or of several kinds.
         OSError
             If the directory holds other things, another run is writing to it, or there is no room or right to write.
         KeyboardInterrupt
@@ -271,14 +271,14 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         """
         from ._store_writer import check_store_options, write_store
 
-        found = self._checked(texts)
-        checked = check_labels(labels, len(found))
+        share = as_part(part)
         check_store_options(shard_size, dtype)
+        found = self._given(texts, labels)
         described = self._describe()
 
         record = recorded(as_selection(self.select), self._tokenizer)
         # At the first part: for a store that is complete nothing is loaded or run.
-        limits = cache(lambda: self._extraction(described, progress=False).limits(found))
+        limits = cache(lambda: self._extraction(described, progress=False).limits(found.sample))
 
         def extract(some: list[str], their: Any, first: int) -> LayerRows:
             return self._extract(described, some, their, first, limits())
@@ -289,29 +289,16 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             self._settings(record),
             described[0],
             found,
-            checked,
             shard_size=int(shard_size),
             dtype=dtype,
             select=record,
             resume=resume,
             progress=self.verbose,
-            least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
+            least_bytes=self._least_rows(min(int(shard_size), found.n_texts or 0))
+            * described[1]
+            * disk_dtype(dtype).itemsize,
+            part=share,
         )
-
-    def load(self) -> TransformerBridge | PlainModel:
-        """The model itself, as `load_model` returns it; loaded once, and again if its directory was written to.
-
-        Returns
-        -------
-        transformer_lens.model_bridge.TransformerBridge or PlainModel
-        """
-        state, dtype = digest_of(self.model), model_dtype_name(self.dtype)
-        key = (str(self.model), self.revision, str(self.device), dtype, self.processing, self.backend, state)
-        with LOADING:
-            if getattr(self, "_loaded", (None,))[0] != key:
-                model = load_model(self.model, self.device, self.dtype, self.processing, self.revision, self.backend)
-                self._loaded: tuple[Any, Any] = (key, model)
-            return self._loaded[1]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns: site, layer and number, such as ``"residual4_17"``.
@@ -329,10 +316,6 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         width = n_features // len(layers)
         return np.array([f"{self.site}{layer}_{i}" for layer in layers for i in range(width)], dtype=object)
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()  # type: ignore[misc]
-        return {name: value for name, value in state.items() if name != "_loaded"}
-
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
@@ -344,61 +327,17 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         return tags
 
-    def _describe(self) -> tuple[dict[str, Any], int]:
-        """Check every parameter, and give the source of the activations and their number of columns."""
-        self._check_own_parameters()
-        config = self._config()
-        check_causal_or_encoder(config, str(self.model))
-        source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
-        layers = check_layers(self.layer, source.pop("n_layers"))
-        source |= {
-            "layer": layers[0] if isinstance(self.layer, Integral) else list(layers),
-            "site": self.site,
-            "hooks": [hook_name(self.site, layer) for layer in layers],
-            "pooling": self.pooling,
-            "prepend_bos": self.prepend_bos,
-        }
-        return source, len(layers) * site_width(config, self.site)
-
-    def _config(self) -> Any:
-        """The model's configuration; where it is no longer found, with the digest to find the same one by."""
-        try:
-            return load_config(check_model_name(self.model), self.revision)
-        except ValueError as error:
-            revision = (getattr(self, "source_", None) or {}).get("revision")
-            if not is_digest(revision):
-                raise
-            raise ValueError(
-                f"{error}. This extractor was fitted with weights of the digest {revision}: where a directory has the "
-                "same ones, set_params(model=DIR)"
-            ) from error
-
-    def _check_own_parameters(self) -> None:
-        check_site(self.site)
-        check_layers(self.layer)
-        model_dtype_name(self.dtype)
-        resolve_device(self.device)
-        check_choice("pooling", self.pooling, POOLINGS)
-        check_choice("backend", self.backend, BACKENDS)
-        check_processing(self.processing, self.backend)
-        check_count("batch_size", self.batch_size)
-        if self.max_length is not None:
-            check_count("max_length", self.max_length)
-        check_norm_ratio(self.max_norm_ratio)
-        check_prompt_only(self.select)
-        if self.prepend_bos is not None:
-            check_flag("prepend_bos", self.prepend_bos)
-
-    def _settings(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Parameters that the numbers depend on and the source does not tell, the same in every process."""
-        chosen = settings_of(as_selection(self.select), record, self._tokenizer)
-        return chosen | {name: getattr(self, name) for name in ("max_length", "max_norm_ratio")}
+    def _given(self, texts: Any, labels: Any) -> ListedTexts | StreamedTexts:
+        """The texts to store, with their labels."""
+        if is_stream(texts):
+            entries = texts if labels is None else paired(texts, labels)
+            n_head = 1 if self.max_norm_ratio is None else RUN * RUNS
+            return StreamedTexts(entries, lambda some, first: check_texts(some, self._tokenizer, first), n_head)
+        found = self._checked(texts)
+        return ListedTexts(found, check_labels(labels, len(found)))
 
     def _checked(self, texts: Any) -> list[str]:
         return check_texts(texts, self._tokenizer)
-
-    def _tokenizer(self) -> Any:
-        return load_tokenizer(self.model, self.revision)
 
     def _least_rows(self, n_texts: int) -> int:
         """Rows that so many texts have at least."""
@@ -416,23 +355,3 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         """Activations of checked texts, layer by layer; `limits` are given for a part of a call."""
         extraction = self._extraction(described, progress=self.verbose and limits is None)
         return extraction.rows(texts, labels, first, limits)
-
-    def _extraction(self, described: tuple[dict[str, Any], int], progress: bool) -> Extraction:
-        """What reads texts with these parameters; the model is loaded."""
-        source, n_features = described
-        model = self.load()
-        if is_digest(source["revision"]) and model.mfa_source["revision"] != source["revision"]:
-            raise ValueError(f"model {str(self.model)!r} was written to meanwhile: begin again, with the new weights")
-        return Extraction(
-            model=model,
-            source=source,
-            width=n_features // len(source["hooks"]),
-            pooling=self.pooling,
-            batch_size=int(self.batch_size),
-            max_length=self.max_length,
-            prepend_bos=self.prepend_bos,
-            select=as_selection(self.select),
-            max_norm_ratio=None if self.max_norm_ratio is None else float(self.max_norm_ratio),
-            dtype=np.dtype(np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32),
-            progress=progress,
-        )

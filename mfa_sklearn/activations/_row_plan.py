@@ -103,11 +103,12 @@ def rows_of(
     chosen = list(positions)
     if pooling in ("first", "last"):
         chosen = [p[:1] if pooling == "first" else p[-1:] for p in chosen]
-    device = values[0].device
     counts = [len(p) for p in chosen]
-    which = torch.from_numpy(np.repeat(np.arange(len(chosen)), counts)).to(device)
-    where = torch.from_numpy(np.concatenate(chosen)).to(device)
+    index = torch.from_numpy(np.repeat(np.arange(len(chosen)), counts)), torch.from_numpy(np.concatenate(chosen))
+    which, where = (part.to(values[0].device) for part in index)
     for value in values:
+        device = value.device  # layers may lie on several
+        which, where = which.to(device), where.to(device)
         rows = value[which, where].to(torch.float64 if dtype == np.float64 else torch.float32)
         _check_finite(rows, value.dtype)
         if pooling == "mean":

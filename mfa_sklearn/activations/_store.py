@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.annotated import row_selection
-from .._base.checks import check_count
 from .._base.files import as_path
 from .._base.labels import from_disk
+from .._base.lazy_rows import Index, count_of, in_order, parts_of
 from .._base.mapped import copy_rows
+from ._activation_rows import ActivationRows
 from ._array import ActivationArray
 from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
-from ._store_manifest import FACTS, read_manifest
+from ._store_numbers import memory_dtype, widened
+from ._store_parts import open_manifest, parts_told, what_is_there
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import DTypeLike
 
 
 class ActivationStore(Mapping[int, "StoredActivations"]):
@@ -66,7 +67,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = as_path("directory", directory)
-        self.manifest = read_manifest(self.directory)
+        self.manifest = open_manifest(self.directory)
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -85,14 +86,19 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the numbers on disk."""
-        return np.dtype(self.manifest["dtype"])
+        """Of the numbers that are read; those on disk as bfloat16 are read as float32."""
+        return memory_dtype(self.manifest["dtype"])
 
     @property
     def complete(self) -> bool:
-        """Whether every part has been written; those of an interrupted run can be read."""
+        """Whether all texts have been extracted; what an interrupted run left can be read."""
         shards = self.manifest["shards"]
-        return bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+        return not self.missing_parts and bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+
+    @property
+    def missing_parts(self) -> tuple[int, ...]:
+        """Numbers of the parts that are not whole yet, where several processes write the store (``part``)."""
+        return tuple(self.manifest.get("parts", {}).get("missing", ()))
 
     def verify(self) -> int:
         """Read every file of the store and compare it with the checksum it was written with.
@@ -110,7 +116,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
             If files are missing or changed; the message names them. Also if the manifest has been changed since the
             store was opened, or the store is of an earlier version and has no checksums.
         """
-        if read_manifest(self.directory) != self.manifest:
+        if open_manifest(self.directory) != self.manifest:
             raise ValueError(f"{str(self.directory)!r} is another store by now: open it again")
         return verify_files(self.directory, self.manifest)
 
@@ -172,19 +178,19 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         return len(self.layers)
 
     def __repr__(self) -> str:
-        state = "" if self.complete else ", incomplete"
+        missing = self.manifest.get("parts")
+        told = f": {parts_told(missing)}" if missing else ""
+        state = "" if self.complete else f", incomplete{told}"
         return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{state})"
 
 
-class StoredActivations:
+class StoredActivations(ActivationRows):
     """The activations of one layer in a store, of shape (n, d); see `ActivationStore`.
 
     Selecting rows by a slice, an array of indices or a mask reads them and gives an `ActivationArray`; an integer gives
     one plain row. `numpy.asarray` reads everything. The attributes of `ActivationArray` (``tokens``, ``labels``, ...)
     are here too, for all rows, read when first used.
     """
-
-    ndim = 2
 
     def __init__(self, store: ActivationStore, layer: int) -> None:
         self.store = store
@@ -200,7 +206,7 @@ class StoredActivations:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the numbers on disk."""
+        """Of the numbers that are read."""
         return self.store.dtype
 
     @property
@@ -220,81 +226,8 @@ class StoredActivations:
         store = self.store
         if store.complete:
             return {"texts": self.texts, "source": self.source}
-        left = f"{len(self.texts):,} of {store.manifest['n_texts']:,} texts of {str(store.directory)!r}"
+        left = what_is_there(store.manifest, store.directory)
         return {"texts": self.texts, "source": self.source, "incomplete": left}
-
-    @cached_property
-    def rows(self) -> Mapping[str, np.ndarray]:
-        """Facts per row, as in `ActivationArray`, for all rows; each is read when it is first asked for."""
-        return _RowFacts(self)
-
-    def __getattr__(self, name: str) -> np.ndarray | None:
-        if name in (*FACTS, "tokens"):
-            return self.rows.get(name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def batches(
-        self, batch_size: int, shuffle: bool = False, random_state: int | np.random.RandomState | None = None
-    ) -> Iterator[ActivationArray]:
-        """All rows, `batch_size` at a time.
-
-        Parameters
-        ----------
-        batch_size : int
-        shuffle : bool, default=False
-            Whether in random order over the whole store. This reads single rows, so it suits a fast disk or a store
-            that fits the page cache.
-        random_state : int, RandomState or None
-
-        Yields
-        ------
-        ActivationArray of shape (at most batch_size, d)
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `batch_size` is no whole number of at least 1.
-        """
-        from sklearn.utils import check_random_state
-
-        check_count("batch_size", batch_size)
-        order = check_random_state(random_state).permutation(len(self)) if shuffle else None
-        for start in range(0, len(self), batch_size):
-            rows = slice(start, min(start + batch_size, len(self)))
-            yield self[rows if order is None else order[rows]]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Any:
-        rows, keeps_columns = row_selection(key)
-        if not keeps_columns:
-            raise IndexError(f"{_INDEXED}: select columns of what that gives")
-        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
-            return np.asarray(self[np.array([rows])])[0]
-        index = _row_numbers(rows, len(self))
-        values = np.empty((len(index), self.shape[1]), dtype=self.dtype)
-        for shard, where, local in self._parts(index):
-            values[where] = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
-        return ActivationArray(values, rows=self.read_facts(index, self.fact_names), shared=self.shared)
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("a store lies on disk, so an array of it is a copy")
-        whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
-        for shard, start in zip(self._shards, self._offsets, strict=False):
-            whole[start : start + shard["rows"]] = self._load(shard, f"layer-{self.layer}")
-        return whole
-
-    def __repr__(self) -> str:
-        return f"StoredActivations(layer={self.layer}, shape={self.shape}, dtype={self.dtype})"
-
-    def _parts(self, index: np.ndarray) -> Iterator[tuple[dict[str, Any], np.ndarray, Any]]:
-        """The shards rows lie in, the places of these rows in `index`, and the rows' numbers in the shard."""
-        shards = np.searchsorted(self._offsets, index, side="right") - 1
-        for number in np.unique(shards):
-            where = np.flatnonzero(shards == number)
-            yield self._shards[number], where, _as_slice(index[where] - self._offsets[number])
 
     @property
     def fact_names(self) -> tuple[str, ...]:
@@ -302,16 +235,26 @@ class StoredActivations:
         held = next((tuple(shard["facts"]) for shard in self._shards if shard["rows"]), ())
         return (*held, "tokens") if "token_ids" in held else held
 
-    def read_facts(self, index: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
-        """Facts of the rows numbered."""
-        parts = list(self._parts(index))
-        if not parts:
-            first = next((shard for shard in self._shards if shard["rows"]), None)
-            return {} if first is None else {n: self._shard_fact(first, n, slice(0)) for n in names}
-        order = np.argsort(np.concatenate([where for _, where, _ in parts]), kind="stable")
+    def __repr__(self) -> str:
+        return f"StoredActivations(layer={self.layer}, shape={self.shape}, dtype={self.dtype})"
+
+    def read_values(self, index: Index) -> np.ndarray:
+        """Numbers of rows, without their facts, by a run of them or by their numbers from 0."""
+        values = np.empty((count_of(index), self.shape[1]), dtype=self.dtype)
+        for number, where, local in parts_of(self._offsets, index):
+            stored = copy_rows(self._load(self._shards[number], f"layer-{self.layer}"), local)
+            values[where] = widened(stored, self.store.manifest["dtype"])
+        return values
+
+    def read_facts(self, index: Index, names: Collection[str]) -> dict[str, np.ndarray]:
+        """Facts of rows, by a run of them or by their numbers from 0."""
+        parts = list(parts_of(self._offsets, index))
+        if not parts and len(self):
+            parts = [(number, slice(0, 0), slice(0, 0)) for number, _, _ in parts_of(self._offsets, slice(0, 1))]
+        places = [where for _, where, _ in parts]
         return {
-            name: np.concatenate([self._shard_fact(shard, name, local) for shard, _, local in parts])[order]
-            for name in names
+            name: in_order([self._shard_fact(self._shards[number], name, local) for number, _, local in parts], places)
+            for name in (names if parts else ())
         }
 
     def _shard_fact(self, shard: dict[str, Any], name: str, rows: Any) -> np.ndarray:
@@ -330,33 +273,6 @@ class StoredActivations:
         return load_array(self.store.directory, self.store.manifest, shard, name)
 
 
-class _RowFacts(Mapping[str, np.ndarray]):
-    """Facts per row of all rows, each read at first use, so that asking for one does not read the others."""
-
-    def __init__(self, stored: StoredActivations) -> None:
-        self._stored = stored
-        self._read: dict[str, np.ndarray] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self:
-            raise KeyError(name)
-        if name not in self._read:
-            self._read |= self._stored.read_facts(np.arange(len(self._stored)), [name])
-        return self._read[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._stored.fact_names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stored.fact_names)
-
-    def __len__(self) -> int:
-        return len(self._stored.fact_names)
-
-    def __repr__(self) -> str:
-        return f"facts of {len(self._stored)} rows: {', '.join(self)}"
-
-
 class _Texts(Sequence[str]):
     """Texts of all parts, read at first use, so that walking over numbers does not read them."""
 
@@ -366,7 +282,11 @@ class _Texts(Sequence[str]):
 
     @cached_property
     def _all(self) -> tuple[str, ...]:
-        return tuple(text for shard in self._shards for text in load_texts(self._directory, shard))
+        found: list[str] = []
+        for shard in self._shards:
+            found += [""] * (shard["texts"][0] - len(found))  # of parts that are missing
+            found += load_texts(self._directory, shard)
+        return tuple(found)
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]
@@ -382,30 +302,3 @@ class _Texts(Sequence[str]):
 
     def __reduce__(self) -> Any:
         return tuple, (self._all,)
-
-
-_INDEXED = "a store is indexed by a slice, a mask or a list of rows"
-
-
-def _row_numbers(key: slice | ArrayLike, n_rows: int) -> np.ndarray:
-    """Row numbers of a slice, mask or array of indices."""
-    if isinstance(key, slice):
-        return np.arange(*key.indices(n_rows))
-    index = np.asarray(key)
-    if index.dtype == bool and index.ndim == 1:
-        if len(index) != n_rows:
-            raise IndexError(f"{_INDEXED}: a mask of {len(index)} entries does not fit {n_rows} rows")
-        return np.flatnonzero(index)
-    if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
-        raise IndexError(f"{_INDEXED}, not by {type(key).__name__} of shape {index.shape} and dtype {index.dtype}")
-    outside = (index < -n_rows) | (index >= n_rows)
-    if outside.any():
-        raise IndexError(f"row {int(index[np.argmax(outside)])} is out of range for {n_rows} rows")
-    return np.where(index < 0, index + n_rows, index).astype(np.int64)
-
-
-def _as_slice(index: np.ndarray) -> slice | np.ndarray:
-    """A run of rows as a slice, which a memory map reads without an index array."""
-    if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
-        return slice(int(index[0]), int(index[0]) + len(index))
-    return index

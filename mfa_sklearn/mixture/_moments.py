@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._base.group import ALONE, AnyGroup
-from .._base.mapped import read_rows
+from .._base.mapped import read_in_turn
 from ._model.missing import has_missing
 from ._rows import check_not_infinite
 
@@ -61,9 +61,9 @@ def column_moments(
     n_rows, n_features = X.shape
     step = max(1, _NUMBERS // n_features)
     found = _no_moments(n_features, device)
-    for start in range(0, n_rows, step):
-        some = slice(start, min(start + step, n_rows))
-        rows, w = _counted(X, some, weights, places, device)
+    every = [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+    for some, read in zip(every, read_in_turn(X, every, device), strict=True):
+        rows, w = _counted(read.double(), some, weights, places)
         if len(rows):
             found = _merged(found, _partial_moments(rows, w))
         if tell is not None:
@@ -80,16 +80,13 @@ def column_moments(
     return ColumnMoments(mean, variance, total / weight, found.missing, low, high)
 
 
-def _counted(
-    X: Any, some: slice, weights: np.ndarray | None, places: np.ndarray | None, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Of some rows of a table those that count, in double precision, and their weights."""
-    rows = read_rows(X, some, device).double()
+def _counted(rows: Tensor, some: slice, weights: np.ndarray | None, places: np.ndarray | None) -> tuple[Tensor, Tensor]:
+    """Of some rows of a table, in double precision, those that count, and their weights."""
     check_not_infinite(rows, some)
     if places is not None:
         first = some.start
         some = slice(*np.searchsorted(places, [some.start, some.stop]).tolist())
-        rows = rows[torch.as_tensor(places[some] - first, device=device)]
+        rows = rows[torch.as_tensor(places[some] - first, device=rows.device)]
     return rows, rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[some]).to(rows)
 
 

@@ -14,7 +14,7 @@ from .._base.annotated import given_rows, is_row_source
 from .._base.checks import plain_numbers
 from .._base.devices import plain_array
 from .._base.group import ALONE, AnyGroup
-from .._base.origin import warn_other_source
+from .._base.origin import warn_incomplete, warn_other_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
 from .._base.tables import explained
 
@@ -43,6 +43,7 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool, least_rows: int = 
 def _check_table(estimator: BaseEstimator, X: Any, reset: bool, least_rows: int) -> Any:
     if not reset:
         warn_other_source(estimator, X)
+        warn_incomplete(X)
     if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")

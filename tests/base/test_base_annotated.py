@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -367,3 +368,25 @@ def test_one_number_written_everywhere_leaves_no_facts(three: ActivationArray, k
     assert "tokens" in three.rows
     three[key] = 5.0
     assert not three.rows and not three.shared
+
+
+class Container:
+    """Stands for a store of one table."""
+
+    def __mfa_rows__(self) -> np.ndarray:
+        return np.full((2, 3), 7.0)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_tables_is_their_rows(tmp_path: Path, kind: type) -> None:
+    np.save(tmp_path / "table.npy", np.eye(3))
+    path = tmp_path / "table.npy"
+    found = given_rows(kind([path, str(path), Container(), np.zeros((1, 3))]))
+    expected = np.concatenate([np.eye(3), np.eye(3), np.full((2, 3), 7.0), np.zeros((1, 3))])
+    np.testing.assert_array_equal(np.asarray(found), expected)
+    assert isinstance(given_rows(kind([path])), np.memmap)
+
+
+@pytest.mark.parametrize("X", [[[1.0, 2.0], [3.0, 4.0]], [np.ones(2), np.ones(2)], [], [1, 2], (np.ones(2), "text")])
+def test_a_list_of_rows_is_one_table(X: Any) -> None:
+    assert given_rows(X) is X

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -91,7 +93,7 @@ def test_parts_put_together_are_the_whole(lengths, kind):
     key = KEYS[kind][0] if isinstance(KEYS[kind], tuple) else KEYS[kind]
     key = slice(None) if key is ... else key
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    pieces = [NUMBERS[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+    pieces = [NUMBERS[start:stop] for start, stop in pairwise(offsets)]
     index = row_index(key, N_ROWS)
     found = np.full(NUMBERS[index].shape, np.nan)
     parts = list(parts_of(offsets, index))

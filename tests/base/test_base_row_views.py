@@ -191,7 +191,7 @@ def test_shares_are_all_rows_in_order_and_equally_many(size, kind, tmp_path):
 
 @pytest.mark.parametrize(("rank", "size"), [(2, 2), (-1, 2), (0, 0)])
 def test_shares_of_nobody(rank, size):
-    with pytest.raises(ValueError, match="rank=|size="):
+    with pytest.raises(ValueError, match=r"rank=|size="):
         share_of(NUMBERS, rank, size)
 
 

@@ -56,8 +56,8 @@ class Sample:
 class FiniteBatches(Batches):
     """Batches that refuse what is not finite."""
 
-    def _fresh(self, index: Any) -> Tensor:
-        rows = super()._fresh(index)
+    def _fresh(self, index: Any, rows: Tensor | None = None) -> Tensor:
+        rows = super()._fresh(index, rows)
         check_finite(rows, self._numbers(index))
         return rows
 
@@ -68,8 +68,8 @@ class FiniteBatches(Batches):
 class UnitBatches(FiniteBatches):
     """Batches of rows scaled to length one."""
 
-    def _fresh(self, index: Any) -> Tensor:
-        rows = super()._fresh(index)
+    def _fresh(self, index: Any, rows: Tensor | None = None) -> Tensor:
+        rows = super()._fresh(index, rows)
         # Scaled by the largest entry first: the squares of a short row would underflow.
         largest = rows.abs().amax(1, keepdim=True)
         if bool((largest == 0).any()):
