@@ -355,7 +355,7 @@ def test_a_selection_of_nothing_leaves_no_store(tmp_path: Path) -> None:
     write(tmp_path / "new", Part(0, 2), extract=none)
     with pytest.raises(ValueError, match="chooses no token of the 30 texts"):
         write(tmp_path / "new", Part(1, 2), extract=none)
-    assert not (tmp_path / "new").exists()
+    assert not content(tmp_path / "new")
 
 
 def test_a_full_disk_is_told_before_anything_is_extracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
