@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .annotated import AnnotatedArray, row_selection
-from .mapped import copy_rows
+from .mapped import read_values as read_values
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -132,24 +132,6 @@ class LazyFacts(Mapping[str, np.ndarray]):
 
 
 # ---------------------------------------------------------------- any table
-
-
-def read_values(X: Any, index: Index) -> np.ndarray:
-    """Rows of any table as a plain array, without facts; of a memory map a copy, whose pages are let go of.
-
-    Rows are given as in `LazyRows.read_values`. Numbers in bfloat16 become float32.
-    """
-    if isinstance(X, LazyRows):
-        return X.read_values(index)
-    if isinstance(X, Tensor):
-        rows = X.detach()[index if isinstance(index, slice) else torch.from_numpy(index).to(X.device)]
-        return (rows.float() if rows.dtype == torch.bfloat16 else rows).cpu().numpy()
-    if isinstance(X, np.ndarray):
-        return copy_rows(X, index)
-    if isinstance(index, slice) or (np.diff(index) > 0).all():
-        return np.asarray(X[index])
-    ascending, places = np.unique(index, return_inverse=True)
-    return np.asarray(X[ascending])[places]
 
 
 def read_facts(X: Any, index: Index, names: Collection[str]) -> dict[str, np.ndarray]:
