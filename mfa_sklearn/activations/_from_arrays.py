@@ -47,7 +47,7 @@ def write_arrays(
     numbers, said = _numbers(tables, source)
     with ActivationWriter(directory, numbers, texts=texts, source=said, **options) as writer:
         for batch, of_batch in _batches(tables, given, writer.n_rows):
-            writer.append(batch if numbers is not None else batch[None], **of_batch)
+            writer.append(batch[None] if None in tables else batch, **of_batch)
 
 
 def _rows(rows: Any, layer: int | None) -> Any:

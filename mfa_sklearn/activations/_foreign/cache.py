@@ -35,8 +35,8 @@ def from_cache(
     Parameters
     ----------
     cache : ActivationCache, or mapping of str to tensor
-        As ``model.run_with_cache`` gives it: names of hook points ("blocks.4.hook_resid_post") and their activations, of
-        shape (B, T, d), or (T, d) of one sequence.
+        As ``model.run_with_cache`` gives it: names of hook points ("blocks.4.hook_resid_post") and their activations,
+        of shape (B, T, d), or (T, d) of one sequence.
     layer : int or list of int, optional
         Of which layers; by default of all that the cache has of the site.
     tokens : array or tensor of int of shape (B, T), optional
@@ -56,7 +56,7 @@ def from_cache(
     Returns
     -------
     ActivationArray of shape (n, d), or a dict of one per layer
-        In the order of the sequences and their tokens. A dict where the cache has several layers, or a list is asked for.
+        In the order of the sequences and their tokens. A dict where there are several layers, or a list is asked for.
 
     Raises
     ------

@@ -113,9 +113,9 @@ def _request(path: Path) -> tuple[Column, Column]:
         raise ValueError(f"{tokens.told} holds {tokens.dtype} of shape {tokens.shape}, not an id per token")
     if len(states) != len(tokens):
         raise ValueError(
-            f"{str(path)!r} has {len(tokens):,} tokens and hidden states of {len(states):,}: vLLM writes so where it "
-            "reads a prompt in chunks or takes a part from its cache; run it again with enable_chunked_prefill=False and "
-            "enable_prefix_caching=False"
+            f"{str(path)!r} has {len(tokens):,} tokens and hidden states of {len(states):,}: vLLM may write so where "
+            "it reads a prompt in chunks or takes a part of it from its cache; run it again with "
+            "enable_chunked_prefill=False and enable_prefix_caching=False"
         )
     return states, tokens
 
