@@ -11,6 +11,7 @@ from ._base.files import check_writable, replacing
 from ._base.home import home_path
 from ._base.words import plural
 from ._cli_files import PICTURES, as_text, give, output_file, read_mixture, read_rows
+from ._cli_help import add_rows
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _FACTORS = 10
 def add_options(parser: argparse.ArgumentParser, *, layer: str, table: str, device: str) -> None:
     """The options of the command; what some of them are is said in the words of other commands."""
     add = parser.add_argument
-    add("activations", type=Path, help="folder that `extract` wrote, or a table of numbers in a .npy file")
+    add_rows(parser, "activations")
     add("--layer", type=int, metavar="L", help=layer)
     add("-k", "--components", type=int, metavar="K", help="how many components; by default as the first --mixture has")
     add("-q", "--factors", type=int, metavar="Q", help="how many factors; by default as the first --mixture, else 10")
@@ -144,13 +145,15 @@ def _target(arguments: argparse.Namespace) -> Any:
 
 def _language_model(arguments: argparse.Namespace, rows: Any) -> Any:
     """The language model that the rows are of."""
+    from ._base.annotated import shared_fact
     from .activations import load_model
     from .activations._language_model import model_of
 
-    source = getattr(rows, "source", None) or {}
+    folder: Path = arguments.activations[0]
+    source = shared_fact(rows, "source") or {}
     if not (arguments.model or source.get("model")):
-        raise ValueError(f"{arguments.activations} does not say which language model it is of: leave --losses out")
-    name = model_of(source, arguments.model, near=(arguments.activations, arguments.activations.parent))
+        raise ValueError(f"{folder} does not say which language model it is of: leave --losses out")
+    name = model_of(source, arguments.model, near=(folder, folder.parent))
     dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
     return load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
 

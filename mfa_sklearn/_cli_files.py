@@ -13,10 +13,8 @@ from ._base.words import plural, visible
 from ._cli_shell import say
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
-    from .activations import StoredActivations
     from .mixture import MFA
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -42,12 +40,29 @@ def mixture_folder(
     return reserved(path, force, n_bytes=8 * max(1, numbers))
 
 
-def read_rows(path: Path, layer: int | None) -> StoredActivations | np.ndarray:
-    """Activations of a folder, or a table of a .npy file; both stay on disk and are read as they are needed."""
+def read_rows(paths: Path | Sequence[Path], layer: int | None) -> Any:
+    """Activations of a folder, a table of a file, or several of them one after the other.
+
+    They stay on disk and are read as they are needed.
+    """
+    from ._base.row_views import Concatenated
+
+    several = [paths] if isinstance(paths, Path) else list(paths)
+    tables = [_rows_of_one(path, layer) for path in several]
+    for path, table in zip(several, tables, strict=True):
+        if table.shape[1] != tables[0].shape[1]:
+            raise ValueError(
+                f"{str(path)!r} has {plural(table.shape[1], 'column')} and {str(several[0])!r} has "
+                f"{tables[0].shape[1]:,}: give tables of equal width"
+            )
+    return tables[0] if len(tables) == 1 else Concatenated(tables)
+
+
+def _rows_of_one(path: Path, layer: int | None) -> Any:
     from .activations import ActivationStore
     from .activations._path import rows_at
 
-    if layer is None and path.is_dir():
+    if layer is None and (path / "manifest.json").is_file():
         with reading(path, "a folder of activations"):
             layers = ActivationStore(path).layers
         if len(layers) > 1:

@@ -90,10 +90,14 @@ def add_command(commands: Any, name: str, text: str, example: str, more: str = "
 def add_fitted(parser: argparse.ArgumentParser) -> None:
     """A mixture and rows, the arguments of every command that says what the one makes of the other."""
     parser.add_argument("mixture", type=Path, help=MIXTURE)
-    parser.add_argument(
-        "activations", type=Path, help="folder that `extract` wrote, or a table of numbers in a .npy file"
-    )
+    add_rows(parser, "activations")
     parser.add_argument("--layer", type=int, metavar="L", help=LAYER)
+
+
+def add_rows(parser: argparse.ArgumentParser, name: str, nargs: str = "+", what: str = "") -> None:
+    """An argument for rows; several folders or files are read one after the other."""
+    where = "folder that `extract` wrote, or a table of numbers in a .npy file; several are read one after the other"
+    parser.add_argument(name, type=Path, nargs=nargs, help=what + where)
 
 
 def add_force(parser: argparse.ArgumentParser, what: str, *names: str) -> None:

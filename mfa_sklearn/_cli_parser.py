@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, _cli_atlas, _cli_describe, _cli_evaluate, _cli_export, _cli_extract, _cli_plot, _cli_search
-from ._cli_help import DEVICE, LAYER, MIXTURE, SEED, TABLE, Parser, add_command, add_fitted, add_force, number_or_auto
+from ._cli_help import (
+    DEVICE,
+    LAYER,
+    MIXTURE,
+    SEED,
+    TABLE,
+    Parser,
+    add_command,
+    add_fitted,
+    add_force,
+    add_rows,
+    number_or_auto,
+)
 from ._cli_select import add_select
 from ._cli_shell import PROGRAM
 
@@ -70,7 +82,7 @@ def _add_extract(commands: Any) -> None:
 def _add_fit(commands: Any) -> None:
     parser = _command(commands, "fit", "fit a mixture to activations, or to any table of numbers")
     add = parser.add_argument
-    add("data", type=Path, help="folder that `extract` wrote, or a table of numbers in a .npy file")
+    add_rows(parser, "data")
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the mixture")
     add("-k", "--components", type=int, required=True, metavar="K", help="how many components the mixture has")
     add("-q", "--factors", type=int, default=10, metavar="Q", help="how many factors each component has")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._base.files import replacing
 from ._base.words import plural, visible
 from ._cli_files import PICTURES, output_file, read_mixture, read_rows, read_table
-from ._cli_help import LAYER, MIXTURE, SEED, Parser, add_command, add_fitted, add_force
+from ._cli_help import LAYER, MIXTURE, SEED, Parser, add_command, add_fitted, add_force, add_rows
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _draw_factors(arguments: argparse.Namespace) -> tuple[Figure, str]:
 def _add_map(parser: Parser) -> None:
     add = parser.add_argument
     add("mixture", type=Path, help=MIXTURE)
-    add("activations", type=Path, nargs="?", help="rows to take names from, a folder that `extract` wrote")
+    add_rows(parser, "activations", "*", "rows to take names from: ")
     add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--color-by", default="cluster", metavar="COLUMN", help="cluster, weight, or a column of what `describe` writes"
@@ -178,7 +178,7 @@ def _draw_map(arguments: argparse.Namespace) -> tuple[Figure, str]:
     from .interpret import ComponentMapDisplay
 
     mfa = read_mixture(arguments.mixture)
-    rows = None if arguments.activations is None else read_rows(arguments.activations, arguments.layer)
+    rows = read_rows(arguments.activations, arguments.layer) if arguments.activations else None
     options = {name: getattr(arguments, name) for name in ("max_labels", "random_state")}
     how = {"color": arguments.color_by, "n_clusters": arguments.clusters}
     display = ComponentMapDisplay.from_estimator(mfa, rows, **how, **options)
@@ -270,7 +270,7 @@ def _draw_steering(arguments: argparse.Namespace) -> tuple[Figure, str]:
 def _add_density(parser: Parser) -> None:
     add = parser.add_argument
     add("mixture", type=Path, help=MIXTURE)
-    add("activations", type=Path, nargs="?", help="rows to draw below: a folder that `extract` wrote, or a .npy file")
+    add_rows(parser, "activations", "*", "rows to draw below: ")
     add("--layer", type=int, metavar="L", help=LAYER)
     add("--features", nargs="+", required=True, metavar="COLUMN", help="one or two columns, by name or number from 0")
     add(
@@ -302,7 +302,7 @@ def _draw_density(arguments: argparse.Namespace) -> tuple[Figure, str]:
         raise ValueError(f"--given names a column twice: {[visible(name) for name, _ in arguments.given]}")
     given = {_column(mfa, name): value for name, value in arguments.given}
     features = [_column(mfa, name) for name in arguments.features]
-    rows = None if arguments.activations is None else read_rows(arguments.activations, arguments.layer)
+    rows = read_rows(arguments.activations, arguments.layer) if arguments.activations else None
     display = DensityDisplay.from_estimator(mfa, features, given=given, X=rows, n_components=arguments.n_components)
     return display.figure_, f"{' and '.join(visible(name) for name in display.names)}"
 

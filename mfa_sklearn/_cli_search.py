@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._base.words import plural
 from ._cli_files import as_text, give, mixture_folder, output_file, read_rows
-from ._cli_help import DEVICE, LAYER, SEED, TABLE, Parser, add_force, number_or_auto
+from ._cli_help import DEVICE, LAYER, SEED, TABLE, Parser, add_force, add_rows, number_or_auto
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _STRUCTURES = "UUU, UUC, UCU, UCC, CUU, CUC, CCU, CCC"
 def add_options(parser: Parser) -> None:
     """The options of the command."""
     add = parser.add_argument
-    add("data", type=Path, help="folder that `extract` wrote, or a table of numbers in a .npy file")
+    add_rows(parser, "data")
     add("-k", "--components", type=int, nargs="+", required=True, metavar="K", help="numbers of components to try")
     add("-q", "--factors", type=int, nargs="+", required=True, metavar="Q", help="numbers of factors to try")
     add("--layer", type=int, metavar="L", help=LAYER)
@@ -96,7 +96,9 @@ def _folder(arguments: argparse.Namespace, rows: Any) -> AbstractContextManager[
 
 def _folds(rows: Any, n_folds: int) -> Any:
     """Splits that leave the tokens of a text together, where rows are tokens."""
-    numbers = getattr(rows, "text_index", None)
+    from ._base.annotated import row_fact
+
+    numbers = row_fact(rows, "text_index")
     if numbers is None:
         return n_folds
     from sklearn.model_selection import GroupKFold

@@ -50,7 +50,7 @@ def test_mistyped_words(arguments: list[str], advice: str, capsys: pytest.Captur
         ([*FIT, "--max-iter", "-5x"], "expected one argument"),
         ([*FIT, "-k"], "expected one argument"),
         (["fit", "-k", "-3"], "-o/--output"),
-        (["fit", "x", "y\x1b[2J\n", "-o", "m", "-k", "2"], "unrecognized arguments: y\\x1b[2J"),
+        (["verify", "x", "y\x1b[2J\n"], "unrecognized arguments: y\\x1b[2J"),
     ],
 )
 def test_no_advice_where_there_is_none(arguments: list[str], end: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,17 +33,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Stores may be read in pieces only; how many rows each had."""
-    read = StoredActivations.__getitem__
+    read = StoredActivations.read_values
     pieces: list[int] = []
 
-    def piece(self: StoredActivations, key: Any) -> Any:
-        rows = read(self, key)
+    def piece(self: StoredActivations, index: Any) -> Any:
+        rows = read(self, index)
         pieces.append(len(rows))
         return rows
 
     monkeypatch.setattr(ActivationStore, "load", lambda *_: pytest.fail("the whole store was loaded"))
     monkeypatch.setattr(StoredActivations, "__array__", lambda *_, **__: pytest.fail("the whole store was loaded"))
-    monkeypatch.setattr(StoredActivations, "__getitem__", piece)
+    monkeypatch.setattr(StoredActivations, "read_values", piece)
     for name, value in (("BATCH_BYTES", 40 * 5 * 4), ("KEEP_BYTES", 1), ("_MOMENT_NUMBERS", 40 * 5)):
         monkeypatch.setattr(f"mfa_sklearn.mixture._rows.{name}", value)
     return pieces

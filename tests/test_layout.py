@@ -19,6 +19,7 @@ SUBJECTS = {
     *("activations/test_language_models_alike.py", "activations/test_extraction_threads.py"),
     *("steering/test_steering_threads.py", "steering/test_steering_plain_models.py"),
     *("mixture/test_anchors.py", "mixture/test_conformity.py", "mixture/test_recovery.py"),
+    "test_rows_of_any_form.py",
     *("mixture/test_robustness.py", "mixture/test_scales.py", "atlas/test_browser.py"),
 }
 

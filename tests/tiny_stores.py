@@ -40,11 +40,14 @@ def two_layers(texts: list[str], labels: Any, first: int) -> LayerRows:
     return LayerRows(found.layers * 2, found.facts, found.texts, found.source)
 
 
-def written(path: Path, extract: Callable[..., LayerRows], layers: list[int]) -> ActivationStore:
+def written(
+    path: Path, extract: Callable[..., LayerRows], layers: list[int], some: slice = slice(None)
+) -> ActivationStore:
     source = {
         "model": "m",
         "layer": layers,
         "site": "residual",
         "hooks": [f"blocks.{k}.hook_resid_post" for k in layers],
     }
-    return write_store(path, extract, {}, source, TEXTS, ["river", "farm"] * 15, shard_size=7)
+    labels = (["river", "farm"] * 15)[some]
+    return write_store(path, extract, {}, source, TEXTS[some], labels, shard_size=7)

@@ -259,12 +259,27 @@ def annotate(X: ArrayLike, **facts: Any) -> AnnotatedArray:
 def given_rows(X: Any) -> Any:
     """`X`, or the table it stands for.
 
-    A path stands for what lies there, a container of tables for the one that its method `__mfa_rows__` gives, and a
-    masked array for one with NaN where it is masked.
+    A path stands for what lies there, a container of tables for the one that its method `__mfa_rows__` gives, a list of
+    these or of other tables for all their rows, and a masked array for one with NaN where it is masked.
     """
+    if _is_list_of_tables(X):
+        from .row_views import Concatenated  # which builds on this module
+
+        return given_rows(X[0]) if len(X) == 1 else Concatenated([given_rows(table) for table in X])
     X = opened(X) if isinstance(X, str | os.PathLike) else X
     find = getattr(type(X), "__mfa_rows__", None)
     return unmasked(X if find is None else find(X))
+
+
+def _is_list_of_tables(X: Any) -> bool:
+    """Whether `X` is a list of paths, stores or tables; a list of lists of numbers is one table."""
+    return isinstance(X, list | tuple) and len(X) > 0 and all(map(_is_table, X))
+
+
+def _is_table(X: Any) -> bool:
+    if isinstance(X, str | os.PathLike) or getattr_static(type(X), "__mfa_rows__", None) is not None:
+        return True
+    return (isinstance(X, np.ndarray) and X.ndim == 2) or is_row_source(X)
 
 
 def is_row_source(X: Any) -> TypeGuard[RowSource]:

@@ -85,6 +85,36 @@ def read_rows(X: RowSource | Tensor, index: slice | np.ndarray, device: torch.de
     if isinstance(X, Tensor):
         rows = X.detach()[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
         return rows.to(device)
-    values = copy_rows(X, index) if isinstance(X, np.ndarray) else np.asarray(X[index])
+    return as_tensor(read_values(X, index), device)
+
+
+def read_values(X: RowSource | Tensor, index: slice | np.ndarray) -> np.ndarray:
+    """Rows of any table by a slice or by numbers from 0 in any order, as a plain array, for which no facts are read.
+
+    Of a memory map it is a copy, whose pages are let go of; numbers in bfloat16 become float32.
+    """
+    if isinstance(X, Tensor):
+        rows = X.detach()[index if isinstance(index, slice) else torch.from_numpy(index).to(X.device)]
+        return (rows.float() if rows.dtype == torch.bfloat16 else rows).cpu().numpy()
+    if isinstance(X, np.ndarray):
+        return copy_rows(X, index)
+    if isinstance(index, slice):
+        start, stop, step = index.indices(X.shape[0])
+        index = slice(start, max(start, stop)) if step == 1 else np.arange(start, stop, step)
+    if (numbers := getattr(type(X), "read_values", None)) is not None:
+        return np.asarray(numbers(X, index))
+    if isinstance(index, slice) or (np.diff(index) > 0).all():
+        return np.asarray(X[index])
+    ascending, places = np.unique(index, return_inverse=True)
+    return np.asarray(X[ascending])[places]
+
+
+def is_on_disk(X: Any) -> bool:
+    """Whether rows are read from a file, so that reading takes time: of a memory map, or a table that reads them."""
+    return shared_mapping(X) is not None or hasattr(type(X), "read_values")
+
+
+def as_tensor(values: np.ndarray, device: torch.device) -> Tensor:
+    """Numbers as a tensor, which owns them."""
     own = values if values.flags.writeable and values.flags.c_contiguous else values.copy()
     return torch.from_numpy(own).to(device)

@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.annotated import row_selection
-from .._base.checks import check_count
 from .._base.files import as_path
 from .._base.labels import from_disk
+from .._base.lazy_rows import Index, count_of, in_order, parts_of
 from .._base.mapped import copy_rows
+from ._activation_rows import ActivationRows
 from ._array import ActivationArray
 from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
-from ._store_manifest import FACTS
 from ._store_numbers import memory_dtype, widened
 from ._store_parts import open_manifest, parts_told, what_is_there
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import DTypeLike
 
 
 class ActivationStore(Mapping[int, "StoredActivations"]):
@@ -126,6 +125,62 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         """The texts, read when first used."""
         return _Texts(self.directory, self.manifest["shards"])
 
+    @classmethod
+    def from_arrays(
+        cls,
+        directory: str | os.PathLike[str],
+        layers: Any,
+        *,
+        texts: Sequence[str] | None = None,
+        tokenizer: Any = None,
+        source: Mapping[str, Any] | None = None,
+        dtype: str | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        shard_rows: int | None = None,
+        **facts: Any,
+    ) -> ActivationStore:
+        """Write activations that you have as a store, piece by piece.
+
+        Parameters
+        ----------
+        directory : path
+            A folder that is new, empty, or holds a store.
+        layers : dict of int to rows, or rows
+            Of each layer an array, memory map or tensor of shape (n, d), anything else that is taken as rows (what
+            `open_activations` opens, say), or an iterator of such batches. Rows alone are of the layer that their
+            source says, or of one that is not known. Facts, texts and source that rows carry are kept.
+        texts, tokenizer, source, dtype, resume, overwrite, shard_rows
+            As of `ActivationWriter`. Going on (`resume`) skips the rows that are there.
+        **facts : array-like of length n
+            Facts per row, as of `ActivationWriter.append`.
+
+        Returns
+        -------
+        ActivationStore
+
+        Raises
+        ------
+        FileExistsError
+            If there is a store, or something else.
+        TypeError, ValueError
+            If rows of layers or facts do not fit together, or a fact is unknown.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from mfa_sklearn import ActivationStore
+        >>> X = np.eye(4, dtype=np.float32)
+        >>> ActivationStore.from_arrays(tempfile.mkdtemp(), {7: X, 9: -X}, token_ids=[3, 1, 3, 2])
+        ActivationStore(..., layers=[7, 9], rows=4)
+        """
+        from ._from_arrays import write_arrays
+
+        options = {"dtype": dtype, "resume": resume, "overwrite": overwrite, "shard_rows": shard_rows}
+        write_arrays(directory, layers, facts, texts, source, tokenizer=tokenizer, **options)
+        return cls(directory)
+
     def open(self, layer: int | None = None) -> StoredActivations:
         """The array of a layer, on disk; of the only one by default.
 
@@ -185,15 +240,13 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{state})"
 
 
-class StoredActivations:
+class StoredActivations(ActivationRows):
     """The activations of one layer in a store, of shape (n, d); see `ActivationStore`.
 
     Selecting rows by a slice, an array of indices or a mask reads them and gives an `ActivationArray`; an integer gives
     one plain row. `numpy.asarray` reads everything. The attributes of `ActivationArray` (``tokens``, ``labels``, ...)
     are here too, for all rows, read when first used.
     """
-
-    ndim = 2
 
     def __init__(self, store: ActivationStore, layer: int) -> None:
         self.store = store
@@ -215,114 +268,51 @@ class StoredActivations:
     @property
     def source(self) -> dict[str, Any]:
         """Where the activations come from: the store's source, for this layer."""
-        hooks = self.store.source["hooks"]
-        return self.store.source | {"layer": self.layer, "hooks": [hooks[self.store.layers.index(self.layer)]]}
+        source, place = self.store.source, self.store.layers.index(self.layer)
+        known = {"layer": self.layer} if source.get("layer") is not None else {}
+        return source | known | ({"hooks": [source["hooks"][place]]} if "hooks" in source else {})
 
     @property
-    def texts(self) -> Sequence[str]:
-        """The texts, indexed by ``text_index``."""
-        return self.store.texts
+    def texts(self) -> Sequence[str] | None:
+        """The texts, indexed by ``text_index``; None if there are none."""
+        return self.store.texts if len(self.store.texts) or "appended" not in self.store.manifest else None
 
     @property
     def shared(self) -> dict[str, Any]:
         """Facts about the array as a whole, as in `ActivationArray`."""
-        store = self.store
-        if store.complete:
-            return {"texts": self.texts, "source": self.source}
-        left = what_is_there(store.manifest, store.directory)
-        return {"texts": self.texts, "source": self.source, "incomplete": left}
-
-    @cached_property
-    def rows(self) -> Mapping[str, np.ndarray]:
-        """Facts per row, as in `ActivationArray`, for all rows; each is read when it is first asked for."""
-        return _RowFacts(self)
-
-    def __getattr__(self, name: str) -> np.ndarray | None:
-        if name in (*FACTS, "tokens"):
-            return self.rows.get(name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def batches(
-        self, batch_size: int, shuffle: bool = False, random_state: int | np.random.RandomState | None = None
-    ) -> Iterator[ActivationArray]:
-        """All rows, `batch_size` at a time.
-
-        Parameters
-        ----------
-        batch_size : int
-        shuffle : bool, default=False
-            Whether in random order over the whole store. This reads single rows, so it suits a fast disk or a store
-            that fits the page cache.
-        random_state : int, RandomState or None
-
-        Yields
-        ------
-        ActivationArray of shape (at most batch_size, d)
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `batch_size` is no whole number of at least 1.
-        """
-        from sklearn.utils import check_random_state
-
-        check_count("batch_size", batch_size)
-        order = check_random_state(random_state).permutation(len(self)) if shuffle else None
-        for start in range(0, len(self), batch_size):
-            rows = slice(start, min(start + batch_size, len(self)))
-            yield self[rows if order is None else order[rows]]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Any:
-        rows, keeps_columns = row_selection(key)
-        if not keeps_columns:
-            raise IndexError(f"{_INDEXED}: select columns of what that gives")
-        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
-            return np.asarray(self[np.array([rows])])[0]
-        index = _row_numbers(rows, len(self))
-        values = np.empty((len(index), self.shape[1]), dtype=self.dtype)
-        for shard, where, local in self._parts(index):
-            stored = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
-            values[where] = widened(stored, self.store.manifest["dtype"])
-        return ActivationArray(values, rows=self.read_facts(index, self.fact_names), shared=self.shared)
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("a store lies on disk, so an array of it is a copy")
-        whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
-        for shard, start in zip(self._shards, self._offsets, strict=False):
-            stored = self._load(shard, f"layer-{self.layer}")
-            whole[start : start + shard["rows"]] = widened(stored, self.store.manifest["dtype"])
-        return whole
-
-    def __repr__(self) -> str:
-        return f"StoredActivations(layer={self.layer}, shape={self.shape}, dtype={self.dtype})"
-
-    def _parts(self, index: np.ndarray) -> Iterator[tuple[dict[str, Any], np.ndarray, Any]]:
-        """The shards rows lie in, the places of these rows in `index`, and the rows' numbers in the shard."""
-        shards = np.searchsorted(self._offsets, index, side="right") - 1
-        for number in np.unique(shards):
-            where = np.flatnonzero(shards == number)
-            yield self._shards[number], where, _as_slice(index[where] - self._offsets[number])
+        store, texts, source = self.store, self.texts, self.source
+        found = ({} if texts is None else {"texts": texts}) | ({"source": source} if source else {})
+        left = {} if store.complete else {"incomplete": what_is_there(store.manifest, store.directory)}
+        return found | left
 
     @property
     def fact_names(self) -> tuple[str, ...]:
         """Names of the facts per row that there are."""
         held = next((tuple(shard["facts"]) for shard in self._shards if shard["rows"]), ())
-        return (*held, "tokens") if "token_ids" in held else held
+        names = self.store.manifest.get("appended", {"names": held})["names"]
+        decoded = ("tokens",) if "token_ids" in held else ()
+        return (*(name for name in held if name in names), *decoded)  # ids of token strings alone are made up
 
-    def read_facts(self, index: np.ndarray, names: Collection[str]) -> dict[str, np.ndarray]:
-        """Facts of the rows numbered."""
-        parts = list(self._parts(index))
-        if not parts:
-            first = next((shard for shard in self._shards if shard["rows"]), None)
-            return {} if first is None else {n: self._shard_fact(first, n, slice(0)) for n in names}
-        order = np.argsort(np.concatenate([where for _, where, _ in parts]), kind="stable")
+    def __repr__(self) -> str:
+        return f"StoredActivations(layer={self.layer}, shape={self.shape}, dtype={self.dtype})"
+
+    def read_values(self, index: Index) -> np.ndarray:
+        """Numbers of rows, without their facts, by a run of them or by their numbers from 0."""
+        values = np.empty((count_of(index), self.shape[1]), dtype=self.dtype)
+        for number, where, local in parts_of(self._offsets, index):
+            stored = copy_rows(self._load(self._shards[number], f"layer-{self.layer}"), local)
+            values[where] = widened(stored, self.store.manifest["dtype"])
+        return values
+
+    def read_facts(self, index: Index, names: Collection[str]) -> dict[str, np.ndarray]:
+        """Facts of rows, by a run of them or by their numbers from 0."""
+        parts = list(parts_of(self._offsets, index))
+        if not parts and len(self):
+            parts = [(number, slice(0, 0), slice(0, 0)) for number, _, _ in parts_of(self._offsets, slice(0, 1))]
+        places = [where for _, where, _ in parts]
         return {
-            name: np.concatenate([self._shard_fact(shard, name, local) for shard, _, local in parts])[order]
-            for name in names
+            name: in_order([self._shard_fact(self._shards[number], name, local) for number, _, local in parts], places)
+            for name in (names if parts else ())
         }
 
     def _shard_fact(self, shard: dict[str, Any], name: str, rows: Any) -> np.ndarray:
@@ -332,40 +322,13 @@ class StoredActivations:
             return load_tokens(directory, shard, self._shard_fact(shard, "token_ids", rows), vocabulary)
         fact = np.asarray(self._load(shard, name)[rows])
         if name == "text_index":
-            check_text_index(directory, shard, fact)
+            check_text_index(directory, self.store.manifest, shard, fact)
         if name == "roles":
             return fact
         return from_disk(fact) if name == "labels" else fact.astype(np.int64)
 
     def _load(self, shard: dict[str, Any], name: str) -> np.ndarray:
         return load_array(self.store.directory, self.store.manifest, shard, name)
-
-
-class _RowFacts(Mapping[str, np.ndarray]):
-    """Facts per row of all rows, each read at first use, so that asking for one does not read the others."""
-
-    def __init__(self, stored: StoredActivations) -> None:
-        self._stored = stored
-        self._read: dict[str, np.ndarray] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self:
-            raise KeyError(name)
-        if name not in self._read:
-            self._read |= self._stored.read_facts(np.arange(len(self._stored)), [name])
-        return self._read[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._stored.fact_names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._stored.fact_names)
-
-    def __len__(self) -> int:
-        return len(self._stored.fact_names)
-
-    def __repr__(self) -> str:
-        return f"facts of {len(self._stored)} rows: {', '.join(self)}"
 
 
 class _Texts(Sequence[str]):
@@ -397,30 +360,3 @@ class _Texts(Sequence[str]):
 
     def __reduce__(self) -> Any:
         return tuple, (self._all,)
-
-
-_INDEXED = "a store is indexed by a slice, a mask or a list of rows"
-
-
-def _row_numbers(key: slice | ArrayLike, n_rows: int) -> np.ndarray:
-    """Row numbers of a slice, mask or array of indices."""
-    if isinstance(key, slice):
-        return np.arange(*key.indices(n_rows))
-    index = np.asarray(key)
-    if index.dtype == bool and index.ndim == 1:
-        if len(index) != n_rows:
-            raise IndexError(f"{_INDEXED}: a mask of {len(index)} entries does not fit {n_rows} rows")
-        return np.flatnonzero(index)
-    if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
-        raise IndexError(f"{_INDEXED}, not by {type(key).__name__} of shape {index.shape} and dtype {index.dtype}")
-    outside = (index < -n_rows) | (index >= n_rows)
-    if outside.any():
-        raise IndexError(f"row {int(index[np.argmax(outside)])} is out of range for {n_rows} rows")
-    return np.where(index < 0, index + n_rows, index).astype(np.int64)
-
-
-def _as_slice(index: np.ndarray) -> slice | np.ndarray:
-    """A run of rows as a slice, which a memory map reads without an index array."""
-    if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
-        return slice(int(index[0]), int(index[0]) + len(index))
-    return index

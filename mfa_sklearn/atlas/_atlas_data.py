@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from .._base.annotated import row_fact
+from .._base.annotated import has_row_fact
 from .._base.checks import check_count, check_flag, import_optional
 from .._base.words import plural
 from ..interpret._between.matching import check_same_rows
@@ -172,9 +172,9 @@ def _checked(
     rows = as_rows(activations if against_activations is None else against_activations, against)
     check_same_rows(first.X, rows, ("activations", "against_activations"))
     # What is known of rows in one place holds in the other.
-    if tokens is None and row_fact(rows, "tokens") is None:
+    if tokens is None and not has_row_fact(rows, "tokens"):
         tokens = first.tokens
-    if labels is None and row_fact(rows, "labels") is None:
+    if labels is None and not has_row_fact(rows, "labels"):
         labels = first.labels
     return [first, Gathered(against, rows, tokens, labels, options)]
 

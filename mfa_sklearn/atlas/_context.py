@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._base.annotated import row_fact, shared_fact
+from .._base.coded import Coded
 
 # Rows of a component that are looked through for some of different texts and tokens.
 _POOL = 200
@@ -39,7 +40,7 @@ class Texts:
         Most rows on either side.
     """
 
-    def __init__(self, activations: Any, tokens: np.ndarray | None, width: int) -> None:
+    def __init__(self, activations: Any, tokens: np.ndarray | Coded | None, width: int) -> None:
         self._tokens, self._width = tokens, width
         self.index = row_fact(activations, "text_index")
         self._positions = row_fact(activations, "positions")

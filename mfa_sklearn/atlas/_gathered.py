@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from .._base.annotated import shared_fact
 from ..interpret._concepts import ConceptCounts
 from ..interpret._coordinates import Axes, OwnCoordinates
-from ..interpret._inputs import numbered, optional_fact
+from ..interpret._inputs import any_known, numbered, optional_fact
 from ..interpret._occurrences import Occurrences
 from ..interpret._own_rows import OwnRows
 from ..interpret._scale import natural_scale, standard_deviations
@@ -75,7 +75,7 @@ class Gathered:
         self.n_rows, self.n_components = len(X), len(mfa.weights_)
         self.tokens, self._given_tokens = optional_fact(X, "tokens", tokens), tokens
         found = optional_fact(X, "labels", labels)
-        self.labels = found if found is not None and any(label is not None for label in found) else None
+        self.labels = found if found is not None and any_known(found) else None
         self.texts = Texts(X, self.tokens, options.width)
         self.scale = natural_scale(mfa, X, tokens)
 

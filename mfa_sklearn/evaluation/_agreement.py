@@ -167,7 +167,7 @@ def region_agreement(regions: ArrayLike, labels: ArrayLike, sample_weight: Array
 def known_labels(rows: np.ndarray, labels: ArrayLike) -> np.ndarray:
     """One label per row, those that are missing as None."""
     found = optional_fact(rows, "labels", labels)
-    assert found is not None
+    assert isinstance(found, np.ndarray)
     return found
 
 

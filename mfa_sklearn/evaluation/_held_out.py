@@ -63,7 +63,7 @@ def hold_out(
     table: Any = X if _is_frame(X) else as_rows(X)
     labels = optional_fact(table, "labels", labels)
     texts = optional_fact(table, "groups" if groups is not None else "text_index", groups)
-    texts = np.arange(len(table)) if texts is None else texts
+    texts = np.arange(len(table)) if texts is None else np.asarray(texts)
     split = split_texts(texts, test_size, random_state)
     train, test = (
         LabeledRows(taken(table, rows), None if labels is None else labels[rows], texts[rows]) for rows in split

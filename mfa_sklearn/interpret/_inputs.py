@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._base.annotated import given_rows, is_row_source, row_fact
 from .._base.checks import check_component, import_optional
+from .._base.coded import Coded, compact_fact
 from .._base.labels import check_strings, is_missing, label_array, none_where_missing
 from .._base.origin import other_source, warn_incomplete
 from ..mixture._validation import check_rows
@@ -62,23 +63,33 @@ def as_rows(activations: Any, mfa: Any = None) -> Any:
     return activations.detach() if isinstance(activations, Tensor) else activations
 
 
-def optional_fact(activations: Any, name: str, given: ArrayLike | None = None) -> np.ndarray | None:
+def optional_fact(activations: Any, name: str, given: ArrayLike | Coded | None = None) -> np.ndarray | Coded | None:
     """One entry per row: as `given`, else what the activations carry under that name, else None.
 
-    Labels that are missing are None.
+    Labels that are missing are None. Strings of rows that are read from disk are codes.
     """
-    fact = row_fact(activations, name) if given is None else given
+    fact = compact_fact(activations, name) if given is None else given
     if fact is None:
         return None
-    values = label_array(fact) if name == "labels" and given is not None else np.asarray(fact)
+    if isinstance(fact, Coded):
+        values: np.ndarray | Coded = fact
+    else:
+        values = label_array(fact) if name == "labels" and given is not None else np.asarray(fact)
     if values.ndim != 1 or len(values) != len(activations):
         raise ValueError(
             f"{name} must hold one entry per row: got shape {values.shape} for {len(activations)} rows of activations"
         )
+    if isinstance(values, Coded):
+        return values
     if name == "labels":
         return none_where_missing(values)
     _check_known(name, fact, values)
     return values
+
+
+def any_known(labels: np.ndarray | Coded) -> bool:
+    """Whether any of the labels that `optional_fact` gives is known."""
+    return len(labels.values) > 0 if isinstance(labels, Coded) else any(label is not None for label in labels)
 
 
 def _check_known(name: str, fact: Any, values: np.ndarray) -> None:
@@ -96,7 +107,7 @@ def _check_known(name: str, fact: Any, values: np.ndarray) -> None:
         )
 
 
-def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: str) -> np.ndarray:
+def required_fact(activations: Any, name: str, given: ArrayLike | Coded | None, caller: str) -> np.ndarray | Coded:
     """As `optional_fact`; an error that says how to pass it where there is none."""
     fact = optional_fact(activations, name, given)
     if fact is None:
@@ -109,7 +120,7 @@ def required_fact(activations: Any, name: str, given: ArrayLike | None, caller: 
 
 
 def numbered(
-    name: str, values: np.ndarray, caller: str, *, sort: bool = False, missing: bool = False
+    name: str, values: np.ndarray | Coded, caller: str, *, sort: bool = False, missing: bool = False
 ) -> tuple[np.ndarray, Any]:
     """The number of each entry's value, -1 for one that is None if `missing`, and the values by number.
 
@@ -118,6 +129,9 @@ def numbered(
     ValueError
         If a string holds half of a surrogate pair, which no table of pandas can hold.
     """
+    if isinstance(values, Coded):
+        numbers, found = numbered(name, values.values, caller, sort=sort)
+        return np.append(numbers, -1).astype(np.int32)[values.codes], found
     check_strings(name, values)
     if values.dtype == np.float16:  # which pandas has no index of
         values = values.astype(np.float32)

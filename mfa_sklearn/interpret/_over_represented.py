@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._base.coded import Coded
 from ._association import log_likelihood_ratio
 from ._inputs import numbered, optional_fact
 from ._leaderboard import rounded
@@ -23,7 +24,7 @@ class Items:
 
     Attributes
     ----------
-    codes : ndarray of int64 of shape (n,)
+    codes : ndarray of int of shape (n,)
         -1 for rows that hold none.
     names : list of str
         How each is shown.
@@ -32,7 +33,7 @@ class Items:
     """
 
     def __init__(self, codes: np.ndarray, names: list[str], listed: np.ndarray | None = None) -> None:
-        self.codes, self.names = codes.astype(np.int64), names
+        self.codes, self.names = codes, names
         self.listed = np.ones(len(names), dtype=bool) if listed is None else listed
 
     @classmethod
@@ -44,9 +45,9 @@ class Items:
         if values is None:
             return None
         codes = distinct_tokens(activations, values, tokens, asker)
-        _, first = np.unique(codes, return_index=True)
-        stopped = stopped_rows(values[first], stop_tokens)
-        return cls(codes, [label_text(token) for token in values[first]], None if stopped is None else ~stopped)
+        distinct = values.values if isinstance(values, Coded) else values[np.unique(codes, return_index=True)[1]]
+        stopped = stopped_rows(distinct, stop_tokens)
+        return cls(codes, [label_text(token) for token in distinct], None if stopped is None else ~stopped)
 
     @classmethod
     def of_labels(cls, activations: Any, labels: ArrayLike | None, asker: str) -> Items | None:

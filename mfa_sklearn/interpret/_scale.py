@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._base.annotated import row_fact, shared_fact
+from .._base.annotated import has_row_fact, shared_fact
 from .._base.checks import check_choice
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def standard_deviations(mfa: MFA) -> np.ndarray:
 
 def are_activations(mfa: Any, X: Any, tokens: ArrayLike | None) -> bool:
     """Whether anything is known of the rows' tokens, or of the model that they, or those fitted on, come from."""
-    known = tokens is not None or row_fact(X, "tokens") is not None
+    known = tokens is not None or has_row_fact(X, "tokens")
     return known or shared_fact(X, "source") is not None or getattr(mfa, "source_", None) is not None
 
 

@@ -12,7 +12,7 @@ from ._between.neighbors import neighbors
 from ._concepts import ConceptCounts
 from ._coordinates import Axes, OwnCoordinates
 from ._ends import known_contexts, tail_rows
-from ._inputs import as_rows, check_mixture, optional_fact
+from ._inputs import any_known, as_rows, check_mixture, optional_fact
 from ._over_represented import Items, OverRepresented
 from ._own_rows import OwnRows, bounds, tuples
 from ._scale import are_activations, units_of
@@ -240,7 +240,7 @@ class _ConceptPart:
     ) -> list[_ConceptPart]:
         """One, or none where no label is known."""
         known = optional_fact(X, "labels", labels)
-        if known is None or all(label is None for label in known):
+        if known is None or not any_known(known):
             return []
         return [cls(ConceptCounts(mfa, X, labels, asker="describe_components", groups=groups), n_concepts)]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._base.annotated import row_fact, shared_fact
+from .._base.coded import Coded
 from .._base.words import visible
 
 _ELLIPSIS = "…"
@@ -36,7 +37,7 @@ class Contexts:
         Most characters on either side.
     """
 
-    def __init__(self, activations: Any, tokens: np.ndarray, width: int) -> None:
+    def __init__(self, activations: Any, tokens: np.ndarray | Coded, width: int) -> None:
         self._tokens, self._width = tokens, width
         self._text_index = row_fact(activations, "text_index")
         self._starts, self._ends = row_fact(activations, "starts"), row_fact(activations, "ends")

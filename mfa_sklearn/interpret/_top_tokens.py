@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from .._base.annotated import row_fact
 from .._base.checks import check_choice, check_count, import_optional
+from .._base.coded import Coded
 from ._association import log_likelihood_ratio
 from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
@@ -290,21 +291,26 @@ def _check_aggregate(score: str, aggregate: str) -> str:
     return aggregate
 
 
-def stopped_rows(tokens: np.ndarray, stop_tokens: Collection[str] | None) -> np.ndarray | None:
+def stopped_rows(tokens: np.ndarray | Coded, stop_tokens: Collection[str] | None) -> np.ndarray | None:
     """Which rows hold a token that is not to be listed, (n,) bool; None if there are no such tokens."""
     if isinstance(stop_tokens, str):
         raise TypeError(f"stop_tokens={stop_tokens!r} is one string: give a set of tokens, {{{stop_tokens!r}}}")
     if not stop_tokens:
         return None
     unwanted = {token.strip().casefold() for token in stop_tokens}
-    distinct, inverse = np.unique(tokens.astype(str), return_inverse=True)
+    if isinstance(tokens, Coded):
+        distinct, inverse = tokens.values.astype(str), tokens.codes
+    else:
+        distinct, inverse = np.unique(tokens.astype(str), return_inverse=True)
     return np.array([token.strip().casefold() in unwanted for token in distinct.tolist()], dtype=bool)[inverse]
 
 
 def distinct_tokens(
-    activations: Any, tokens: np.ndarray, given: ArrayLike | None, asker: str = "top_tokens"
+    activations: Any, tokens: np.ndarray | Coded, given: ArrayLike | None, asker: str = "top_tokens"
 ) -> np.ndarray:
     """Integers that tell distinct tokens apart, numbered as they come."""
+    if isinstance(tokens, Coded):
+        return tokens.codes
     ids = row_fact(activations, "token_ids") if given is None else None
     codes, _ = numbered("tokens", tokens if ids is None else ids, asker)
     return codes.astype(np.int64)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._base.ahead import read_ahead
 from .._base.devices import to_tensor
-from .._base.mapped import read_rows
+from .._base.mapped import as_tensor, is_on_disk, read_rows, read_values
 from ._model.missing import has_missing
 from ._model.params import MFAParams
 
@@ -114,8 +116,8 @@ class Batches:
         for start in range(0, self.n_rows, self.batch_rows):
             yield slice(start, min(start + self.batch_rows, self.n_rows))
 
-    def read(self, index: Any) -> Tensor:
-        """Conditioned rows by slice or by ascending indices."""
+    def read(self, index: Any, values: np.ndarray | None = None) -> Tensor:
+        """Conditioned rows by slice or by ascending indices; of numbers that have been read, if they are given."""
         if self._kept is not None:
             return self._kept[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
         places = range(self.n_rows)[index] if isinstance(index, slice) else index
@@ -124,19 +126,33 @@ class Batches:
         if self.device.type == "cpu":
             step = min(step, max(1, _PIECE_BYTES // (self.n_features * self.dtype.itemsize)))
         if len(places) <= step:
-            return self._fresh(index)
+            return self._fresh(index, values)
         rows = torch.empty(len(places), self.n_features, dtype=self.dtype, device=self.device)
         for start in range(0, len(places), step):
             some = places[start : start + step]
             rows[start : start + len(some)] = self._fresh(
-                slice(some.start, some.stop, some.step) if isinstance(some, range) else some
+                slice(some.start, some.stop, some.step) if isinstance(some, range) else some,
+                None if values is None else values[start : start + len(some)],
             )
         return rows
 
-    def _fresh(self, index: Any) -> Tensor:
-        """Rows as they are read and conditioned."""
-        places = index if self._places is None else self._places[index]
-        return self._conditioner.rows(read_rows(self._X, places, self.device), self.dtype)
+    def _fresh(self, index: Any, values: np.ndarray | None = None) -> Tensor:
+        """Rows as they are read, if they have not been, and conditioned."""
+        if values is not None:
+            return self._conditioner.rows(as_tensor(values, self.device), self.dtype)
+        return self._conditioner.rows(read_rows(self._X, self._there(index), self.device), self.dtype)
+
+    def _there(self, index: Any) -> Any:
+        """The numbers in `X` of some rows."""
+        return index if self._places is None else self._places[index]
+
+    def _in_turn(self, places: list[Any]) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
+        """Rows of one place after the other, and their weights; those on disk are read ahead."""
+        read: Iterator[Any] = repeat(None)
+        if self._kept is None and len(places) > 1 and is_on_disk(self._X):
+            read = read_ahead(lambda place: read_values(self._X, self._there(place)), places)
+        for place, values in zip(places, read, strict=False):
+            yield place, self.read(place, values), self.weights_of(place)
 
     @property
     def mean_weight(self) -> float:
@@ -154,17 +170,14 @@ class Batches:
         return self.weights[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
-        for rows in self.slices():
-            yield rows, self.read(rows), self.weights_of(rows)
+        return self._in_turn(list(self.slices()))
 
     def chunks(self, rows: np.ndarray | None = None) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         """Rows, all or by ascending numbers, and where they are, in one piece if they are kept, else in batches."""
         n_rows = self.n_rows if rows is None else len(rows)
-        step = n_rows if self._kept is not None else self.batch_rows
-        for start in range(0, n_rows, max(1, step)):
-            place = slice(start, min(start + step, n_rows))
-            some: Any = place if rows is None else rows[place]
-            yield some, self.read(some), self.weights_of(some)
+        step = max(1, n_rows if self._kept is not None else self.batch_rows)
+        places = [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+        return self._in_turn(places if rows is None else [rows[place] for place in places])
 
     def draw(self, rng: np.random.RandomState, n_bytes: int = SAMPLE_BYTES) -> np.ndarray:
         """Ascending numbers of a uniform sample of rows that fits `n_bytes`; of all rows if they do."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._base.annotated import given_rows, is_row_source
 from .._base.checks import plain_numbers
 from .._base.devices import plain_array
-from .._base.origin import warn_other_source
+from .._base.origin import warn_incomplete, warn_other_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
 from .._base.tables import explained
 
@@ -41,6 +41,7 @@ def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
 def _check_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
     if not reset:
         warn_other_source(estimator, X)
+        warn_incomplete(X)
     if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")

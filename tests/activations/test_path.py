@@ -33,7 +33,7 @@ def test_a_table_stays_on_disk(tmp_path: Path) -> None:
 BAD = [
     ("nowhere", None, "there is no '.*nowhere': give a folder that `extract` wrote"),
     ("x.csv", b"a,b", r"cannot read .*x.csv.: give a folder .* or its rows, as pandas.read_csv\(.*x.csv.\) gives them"),
-    ("x.dat", b"a,b", "cannot read .*x.dat.: give a folder .* or a .npy file$"),
+    ("x.dat", b"a,b", "cannot read .*x.dat.: give a folder .* that end in .npy, .safetensors, .pt, .pth, .parquet$"),
     ("x.npy", b"a,b", "x.npy' cannot be read"),
     ("x.npy", b"", "x.npy' cannot be read"),
 ]

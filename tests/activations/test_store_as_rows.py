@@ -35,7 +35,6 @@ from mfa_sklearn import (
     top_concepts,
     top_tokens,
 )
-from mfa_sklearn.activations import _store as store_module
 from mfa_sklearn.activations._store import StoredActivations
 from mfa_sklearn.interpret import concept_components, describe_components, factor_ends
 
@@ -305,8 +304,10 @@ def test_concepts_read_labels_texts_and_no_other_fact_of_all_rows(
     store: ActivationStore, mfa: MFA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    whole = store_module._RowFacts.__getitem__
-    monkeypatch.setattr(store_module._RowFacts, "__getitem__", lambda self, n: (asked.append(n), whole(self, n))[1])
+    read = StoredActivations.read_facts
+    monkeypatch.setattr(
+        StoredActivations, "read_facts", lambda self, rows, names: (asked.extend(names), read(self, rows, names))[1]
+    )
     top_concepts(mfa, store[7])
     assert set(asked) == {"labels", "text_index"}
 

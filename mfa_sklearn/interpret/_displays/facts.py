@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._base.annotated import row_fact
+from ..._base.coded import Coded, compact_fact
 from ..._base.labels import is_missing, label_array
 from ..._base.likelihood_ratio import log_likelihood_ratio
 from ..._base.plotting import share_text, short_name
@@ -45,7 +45,7 @@ class Meaning:
     columns: np.ndarray | None = None
 
 
-def row_values(X: Any, color: Any, labels: Any = None) -> tuple[np.ndarray | None, str | None]:
+def row_values(X: Any, color: Any, labels: Any = None) -> tuple[np.ndarray | Coded | None, str | None]:
     """One value for each row, and what they are called; None for what the projection knows itself.
 
     Raises
@@ -60,14 +60,14 @@ def row_values(X: Any, color: Any, labels: Any = None) -> tuple[np.ndarray | Non
         if len(values) != len(X):
             raise ValueError(f"color must hold one entry per row: got {len(values)} for {len(X)} rows of activations")
         return values, getattr(color, "name", None)
-    fact = row_fact(X, color)
+    fact = compact_fact(X, color)
     if fact is None:
         carried = sorted(getattr(X, "rows", None) or {})
         raise ValueError(
             f"color={color!r} is no fact of these rows; choose one of {[*OF_PROJECTIONS, *carried]}, or give one value "
             "per row"
         )
-    return np.asarray(fact), color.replace("_", " ")
+    return fact if isinstance(fact, Coded) else np.asarray(fact), color.replace("_", " ")
 
 
 def meaning_of(
@@ -96,12 +96,14 @@ def _given(tokens: ArrayLike | None, labels: ArrayLike | None) -> list[tuple[str
     return [("tokens", tokens), ("labels", labels)]
 
 
-def _concept(own: np.ndarray, everywhere: np.ndarray | None) -> str:
+def _concept(own: np.ndarray, everywhere: np.ndarray | Coded | None) -> str:
     known = np.array([not is_missing(label) for label in own], dtype=bool)
     if not known.any():
         return ""
-    others = None
-    if everywhere is not None:
+    others: np.ndarray | Coded | None = None
+    if isinstance(everywhere, Coded):
+        others = everywhere  # which counts none that are missing
+    elif everywhere is not None:
         others = everywhere[[not is_missing(label) for label in everywhere]]
     best = _telling(own[known], others, 1)[0]
     share = float(np.mean([str(label) == best for label in own]))
@@ -120,14 +122,23 @@ def loading_columns(found: Projection, j: int, names: np.ndarray) -> str:
     )
 
 
-def _telling(own: np.ndarray, everywhere: np.ndarray | None, n_most: int) -> list[str]:
+def _telling(own: np.ndarray, everywhere: np.ndarray | Coded | None, n_most: int) -> list[str]:
     """Entries that some rows have more often than all do; the most frequent ones where all are unknown."""
     unique, counts = np.unique(own.astype(str), return_counts=True)
     score = counts.astype(float)
     if everywhere is not None and len(everywhere) > len(own):
-        whole = everywhere.astype(str)
-        known, total = np.unique(whole[np.isin(whole, unique)], return_counts=True)
+        known, total, n_all = _counted(everywhere, unique)
         frequency = total[np.searchsorted(known, unique)].astype(float)
         size = np.full(len(unique), float(len(own)))
-        score = log_likelihood_ratio(score, size, frequency, float(len(whole)))
+        score = log_likelihood_ratio(score, size, frequency, float(n_all))
     return [str(unique[i]) for i in np.argsort(-score, kind="stable")[:n_most]]
+
+
+def _counted(values: np.ndarray | Coded, among: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Sorted strings, those `among` others at least, how many rows have each, and how many have any."""
+    if isinstance(values, Coded):
+        strings, place = np.unique(values.values.astype(str), return_inverse=True)
+        counts = np.bincount(place, values.counts)
+        return strings, counts, int(counts.sum())
+    whole = values.astype(str)
+    return *np.unique(whole[np.isin(whole, among)], return_counts=True), len(whole)

@@ -50,8 +50,8 @@ class Sample:
 class FiniteBatches(Batches):
     """Batches that refuse what is not finite."""
 
-    def _fresh(self, index: Any) -> Tensor:
-        rows = super()._fresh(index)
+    def _fresh(self, index: Any, values: np.ndarray | None = None) -> Tensor:
+        rows = super()._fresh(index, values)
         check_finite(rows, self._numbers(index))
         return rows
 
@@ -62,8 +62,8 @@ class FiniteBatches(Batches):
 class UnitBatches(FiniteBatches):
     """Batches of rows scaled to length one."""
 
-    def _fresh(self, index: Any) -> Tensor:
-        rows = super()._fresh(index)
+    def _fresh(self, index: Any, values: np.ndarray | None = None) -> Tensor:
+        rows = super()._fresh(index, values)
         # Scaled by the largest entry first: the squares of a short row would underflow.
         largest = rows.abs().amax(1, keepdim=True)
         if bool((largest == 0).any()):

@@ -1,0 +1,1 @@
+"""Activations in files that other programs wrote, opened where they lie."""

@@ -1,0 +1,115 @@
+"""Columns of Parquet files, read row group by row group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..._base.checks import import_optional
+from ..._base.lazy_rows import Index, in_order, parts_of
+from .column import Column
+
+
+class ParquetColumn(Column):
+    """A column of a Parquet file: numbers, strings, or lists of equally many numbers.
+
+    The row group that was read last is kept, so that batches of rows do not decode it again and again.
+    """
+
+    def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, groups: np.ndarray) -> None:
+        super().__init__(path, name, shape, dtype)
+        self._groups = groups
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def _read(self, index: Index, layer: int | None) -> np.ndarray:
+        parts = list(parts_of(self._groups, index))
+        if not parts:
+            return np.zeros((0, *self.shape[1:]), self.dtype)
+        pieces = [self._group(number)[local] for number, _, local in parts]
+        return in_order(pieces, [where for _, where, _ in parts])
+
+    def _group(self, number: int) -> np.ndarray:
+        last = self._last
+        if last is None or last[0] != number:
+            last = self._last = (number, self._decoded(number))
+        return last[1]
+
+    def _decoded(self, number: int) -> np.ndarray:
+        with _opened(self.path) as file:
+            values = file.read_row_group(number, columns=[self.name]).column(0).combine_chunks()
+        first = f"row {int(self._groups[number])}"
+        if len(self.shape) == 1:
+            return np.asarray(values.to_pylist(), dtype=object) if values.null_count else values.to_numpy(False)
+        if values.null_count:
+            raise ValueError(f"{self.name!r} has rows without numbers, in the group that begins at {first}")
+        flat = values.flatten()
+        if len(flat) != len(values) * self.shape[1]:
+            raise ValueError(f"{self.name!r} has lists of other lengths than {self.shape[1]}, from {first} on")
+        return flat.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1]).astype(self.dtype, copy=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_last": None}
+
+
+class ParquetFeatures(ParquetColumn):
+    """Columns of a Parquet file, each of one feature, as one table."""
+
+    def __init__(self, columns: Sequence[ParquetColumn]) -> None:
+        first, names = columns[0], [column.name for column in columns]
+        kind = np.result_type(*(column.dtype for column in columns))
+        told = f"{names[0]} to {names[-1]}"
+        super().__init__(first.path, told, (len(first), len(columns)), kind, first._groups)
+        self._names = names
+
+    def _decoded(self, number: int) -> np.ndarray:
+        with _opened(self.path) as file:
+            group = file.read_row_group(number, columns=self._names)
+        features = [group.column(name).to_numpy() for name in self._names]
+        return np.stack(features, axis=1).astype(self.dtype, copy=False)
+
+
+def parquet_columns(path: Path) -> list[Column]:
+    """The columns that may be rows or facts of them; of lists of no fixed length, the first one tells how many."""
+    with _opened(path) as file:
+        meta = file.metadata
+        sizes = [meta.row_group(number).num_rows for number in range(meta.num_row_groups)]
+        groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        found: list[Column] = []
+        for field in file.schema_arrow:
+            shape_and_type = _shape_and_type(file, field, meta.num_rows)
+            if shape_and_type is not None:
+                found.append(ParquetColumn(path, field.name, *shape_and_type, groups))
+    return found
+
+
+def _shape_and_type(file: Any, field: Any, n_rows: int) -> tuple[tuple[int, ...], np.dtype] | None:
+    types = import_optional("pyarrow.types", "reading Parquet")
+    kind = field.type
+    if types.is_fixed_size_list(kind):
+        inner = _numpy_type(kind.value_type)
+        return None if inner is None else ((n_rows, kind.list_size), inner)
+    if types.is_list(kind) or types.is_large_list(kind):
+        inner = _numpy_type(kind.value_type)
+        if inner is None or not n_rows:
+            return None
+        first = next(file.iter_batches(1, row_groups=[0], columns=[field.name])).column(0)[0].as_py()
+        return (n_rows, len(first or ())), inner
+    inner = _numpy_type(kind)
+    return None if inner is None else ((n_rows,), inner)
+
+
+def _numpy_type(kind: Any) -> np.dtype | None:
+    """The type of what is read; objects for strings, None for what is neither numbers nor strings."""
+    types = import_optional("pyarrow.types", "reading Parquet")
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_dictionary(kind):
+        return np.dtype(object)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        return np.dtype(kind.to_pandas_dtype())
+    return None
+
+
+def _opened(path: Path) -> Any:
+    return import_optional("pyarrow.parquet", f"reading {str(path)!r}").ParquetFile(path, memory_map=True)
