@@ -20,6 +20,7 @@ _EXTRAS = {
     "markupsafe": "atlas",
     "matplotlib": "plot",
     "pandas": "plot",
+    "pyarrow": "parquet",
     "textalloc": "plot",
     "transformer_lens": "lm",
     "transformers": "lm",

@@ -1,0 +1,71 @@
+"""Texts that are read as they are needed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from mfa_sklearn.datasets import read_texts, stream_texts
+
+
+def lines(path: Path, rows: list[object]) -> Path:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.gz"])
+def test_what_is_read_is_what_read_texts_reads_each_time(tmp_path: Path, name: str) -> None:
+    path = lines(
+        tmp_path / name, [{"text": f" Text {i}. ", "label": "ab"[i % 2] if i % 3 else None} for i in range(50)]
+    )
+    whole, stream = read_texts(path), stream_texts(path)
+    for _ in range(2):
+        assert list(stream) == list(zip(whole.texts, whole.labels.tolist(), strict=True))
+
+
+def test_it_holds_no_more_than_it_gives(tmp_path: Path) -> None:
+    """What stands behind the rows that were taken is not looked at."""
+    path = lines(tmp_path / "t.jsonl", [{"text": f"Text {i}."} for i in range(200)])
+    with path.open("a") as file:
+        file.write("no JSON\n")
+    rows = iter(stream_texts(path))
+    assert [text for text, _ in islice(rows, 200)][-1] == "Text 199."
+    with pytest.raises(ValueError, match=r"t\.jsonl is not valid JSON: .* at line 201"):
+        next(rows)
+
+
+def test_what_is_left_out_is_said_at_the_end(tmp_path: Path) -> None:
+    stream = stream_texts(lines(tmp_path / "t.jsonl", [{"text": "One."}, {"text": ""}, {"title": "x"}]))
+    with pytest.warns(UserWarning, match=r"Skipped 2 of 3 rows of .*t\.jsonl: 1 with an empty text, 1 without a text"):
+        assert list(stream) == [("One.", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "match"),
+    [
+        ("t.jsonl", [{"body": "One."}], {}, r"t\.jsonl has no texts in its first 1 rows: they have \['body'\]. Name"),
+        ("t.jsonl", [{"text": "One."}], {"label_column": "x"}, r"has no column 'x' in its first rows: they have \['te"),
+        ("t.json", [{"text": "One."}], {}, r"t\.json is one JSON value, which has to be read whole: .* as \.jsonl, or"),
+        ("t.jsonl", [], {}, r"has no texts in its first 0 rows"),
+        ("t.xml", [], {}, r"its suffix is '\.xml'"),
+    ],
+)
+def test_files_that_are_refused_before_work(
+    tmp_path: Path, name: str, rows: list[object], columns: dict[str, str], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        stream_texts(lines(tmp_path / name, rows), **columns)
+
+
+def test_a_table_and_lines_of_text(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text;label\nOne, two;a\n")
+    assert list(stream_texts(tmp_path / "t.csv")) == [("One, two", "a")]
+    (tmp_path / "t.txt").write_text("One.\n\nTwo.\n")
+    assert list(stream_texts(tmp_path / "t.txt")) == [("One.", None), ("Two.", None)]
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        stream_texts(tmp_path / "none.csv")
