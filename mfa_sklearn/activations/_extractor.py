@@ -5,51 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from functools import cache
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from .._base.checks import check_choice, check_count, check_flag
-from .._base.devices import model_dtype_name, resolve_device
-from .._base.frames import FramesKeepFacts
-from .._base.portable import is_digest
 from ._array import ActivationArray
-from ._checks import check_labels, check_norm_ratio, check_texts
+from ._checks import check_labels, check_texts
 from ._cuts import told_once
-from ._extraction import Extraction
-from ._language_model import (
-    BACKENDS,
-    LOADING,
-    check_causal_or_encoder,
-    check_model_name,
-    check_processing,
-    describe_model,
-    digest_of,
-    load_config,
-    load_model,
-    load_tokenizer,
-    site_width,
-)
+from ._model_reader import ModelReader
 from ._row_plan import LayerRows
 from ._selection import as_selection
-from ._selection_facts import check_prompt_only, recorded, settings_of
-from ._sites import check_layers, check_site, hook_name
+from ._selection_facts import recorded
+from ._sites import check_layers
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike
-    from transformer_lens.model_bridge import TransformerBridge
 
-    from ._plain_model import PlainModel
     from ._store import ActivationStore
 
-POOLINGS = (None, "last", "mean", "first")
 
-
-class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
+class ActivationExtractor(ModelReader):
     """Turn texts into the activations of a language model: one row per token, or one per text.
 
     Texts of like length are run together, padded on the right and masked; the pass ends at the last layer asked for.
@@ -298,21 +275,6 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
             least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
         )
 
-    def load(self) -> TransformerBridge | PlainModel:
-        """The model itself, as `load_model` returns it; loaded once, and again if its directory was written to.
-
-        Returns
-        -------
-        transformer_lens.model_bridge.TransformerBridge or PlainModel
-        """
-        state, dtype = digest_of(self.model), model_dtype_name(self.dtype)
-        key = (str(self.model), self.revision, str(self.device), dtype, self.processing, self.backend, state)
-        with LOADING:
-            if getattr(self, "_loaded", (None,))[0] != key:
-                model = load_model(self.model, self.device, self.dtype, self.processing, self.revision, self.backend)
-                self._loaded: tuple[Any, Any] = (key, model)
-            return self._loaded[1]
-
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns: site, layer and number, such as ``"residual4_17"``.
 
@@ -329,10 +291,6 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         width = n_features // len(layers)
         return np.array([f"{self.site}{layer}_{i}" for layer in layers for i in range(width)], dtype=object)
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()  # type: ignore[misc]
-        return {name: value for name, value in state.items() if name != "_loaded"}
-
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
@@ -344,61 +302,8 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         return tags
 
-    def _describe(self) -> tuple[dict[str, Any], int]:
-        """Check every parameter, and give the source of the activations and their number of columns."""
-        self._check_own_parameters()
-        config = self._config()
-        check_causal_or_encoder(config, str(self.model))
-        source = describe_model(self.model, self.dtype, self.processing, self.revision, config)
-        layers = check_layers(self.layer, source.pop("n_layers"))
-        source |= {
-            "layer": layers[0] if isinstance(self.layer, Integral) else list(layers),
-            "site": self.site,
-            "hooks": [hook_name(self.site, layer) for layer in layers],
-            "pooling": self.pooling,
-            "prepend_bos": self.prepend_bos,
-        }
-        return source, len(layers) * site_width(config, self.site)
-
-    def _config(self) -> Any:
-        """The model's configuration; where it is no longer found, with the digest to find the same one by."""
-        try:
-            return load_config(check_model_name(self.model), self.revision)
-        except ValueError as error:
-            revision = (getattr(self, "source_", None) or {}).get("revision")
-            if not is_digest(revision):
-                raise
-            raise ValueError(
-                f"{error}. This extractor was fitted with weights of the digest {revision}: where a directory has the "
-                "same ones, set_params(model=DIR)"
-            ) from error
-
-    def _check_own_parameters(self) -> None:
-        check_site(self.site)
-        check_layers(self.layer)
-        model_dtype_name(self.dtype)
-        resolve_device(self.device)
-        check_choice("pooling", self.pooling, POOLINGS)
-        check_choice("backend", self.backend, BACKENDS)
-        check_processing(self.processing, self.backend)
-        check_count("batch_size", self.batch_size)
-        if self.max_length is not None:
-            check_count("max_length", self.max_length)
-        check_norm_ratio(self.max_norm_ratio)
-        check_prompt_only(self.select)
-        if self.prepend_bos is not None:
-            check_flag("prepend_bos", self.prepend_bos)
-
-    def _settings(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Parameters that the numbers depend on and the source does not tell, the same in every process."""
-        chosen = settings_of(as_selection(self.select), record, self._tokenizer)
-        return chosen | {name: getattr(self, name) for name in ("max_length", "max_norm_ratio")}
-
     def _checked(self, texts: Any) -> list[str]:
         return check_texts(texts, self._tokenizer)
-
-    def _tokenizer(self) -> Any:
-        return load_tokenizer(self.model, self.revision)
 
     def _least_rows(self, n_texts: int) -> int:
         """Rows that so many texts have at least."""
@@ -416,23 +321,3 @@ class ActivationExtractor(FramesKeepFacts, TransformerMixin, BaseEstimator):
         """Activations of checked texts, layer by layer; `limits` are given for a part of a call."""
         extraction = self._extraction(described, progress=self.verbose and limits is None)
         return extraction.rows(texts, labels, first, limits)
-
-    def _extraction(self, described: tuple[dict[str, Any], int], progress: bool) -> Extraction:
-        """What reads texts with these parameters; the model is loaded."""
-        source, n_features = described
-        model = self.load()
-        if is_digest(source["revision"]) and model.mfa_source["revision"] != source["revision"]:
-            raise ValueError(f"model {str(self.model)!r} was written to meanwhile: begin again, with the new weights")
-        return Extraction(
-            model=model,
-            source=source,
-            width=n_features // len(source["hooks"]),
-            pooling=self.pooling,
-            batch_size=int(self.batch_size),
-            max_length=self.max_length,
-            prepend_bos=self.prepend_bos,
-            select=as_selection(self.select),
-            max_norm_ratio=None if self.max_norm_ratio is None else float(self.max_norm_ratio),
-            dtype=np.dtype(np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32),
-            progress=progress,
-        )

@@ -13,7 +13,7 @@ from lm_fixtures import SENTENCES
 from sklearn.base import clone
 
 from mfa_sklearn.activations import ActivationExtractor
-from mfa_sklearn.activations import _extractor as extractor_module
+from mfa_sklearn.activations import _model_reader as extractor_module
 
 
 @pytest.mark.parametrize("pooling", [None, "mean"])

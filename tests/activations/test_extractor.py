@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mfa_sklearn import MFA, ActivationExtractor, TokenSelection
 from mfa_sklearn.activations import SITES
-from mfa_sklearn.activations import _extractor as extractor_module
+from mfa_sklearn.activations import _model_reader as extractor_module
 from mfa_sklearn.activations._forward import _check_shape, _forward
 from mfa_sklearn.activations._language_model import directory_digest, load_tokenizer
 from mfa_sklearn.activations._selection_facts import predicate_digest
@@ -181,9 +181,9 @@ BAD_PARAMETERS = [
 
 @pytest.mark.parametrize(("params", "error", "match"), BAD_PARAMETERS)
 def test_bad_parameters_are_named_before_weights_are_loaded(models, monkeypatch, params, error, match):
-    from mfa_sklearn.activations import _extractor
+    from mfa_sklearn.activations import _model_reader
 
-    monkeypatch.setattr(_extractor, "load_model", lambda *a: pytest.fail("loaded the weights first"))
+    monkeypatch.setattr(_model_reader, "load_model", lambda *a: pytest.fail("loaded the weights first"))
     for method in ("fit", "transform"):
         extractor = ActivationExtractor(**{"model": models["llama"], "layer": 1, **params})
         with pytest.raises(error, match=match):

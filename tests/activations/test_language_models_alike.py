@@ -135,10 +135,10 @@ def test_a_site_of_another_width_than_told_is_refused(experts: dict[str, Path]) 
 def test_sequence_to_sequence_models_are_refused_before_their_weights_are_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mfa_sklearn.activations import _extractor
+    from mfa_sklearn.activations import _model_reader
 
     directory = save_tiny_translator(tmp_path / "t5")
-    monkeypatch.setattr(_extractor, "load_model", lambda *_: pytest.fail("loaded the weights"))
+    monkeypatch.setattr(_model_reader, "load_model", lambda *_: pytest.fail("loaded the weights"))
     for method in ("fit", "transform"):
         with pytest.raises(ValueError, match=r"sequence-to-sequence model \(t5\).*Choose a causal"):
             getattr(ActivationExtractor(directory, layer=0), method)(SENTENCES)

@@ -10,7 +10,7 @@ import pytest
 from store_cases import assert_same
 
 from mfa_sklearn.activations import ActivationStore
-from mfa_sklearn.activations import _extractor as extractor_module
+from mfa_sklearn.activations import _model_reader as extractor_module
 
 
 def test_a_layer_on_disk_is_that_in_memory(store, memory):

@@ -12,7 +12,7 @@ from store_cases import LABELS, TEXTS, assert_same
 from mfa_sklearn import TokenSelection
 from mfa_sklearn._base.stored import with_digest
 from mfa_sklearn.activations import ActivationStore
-from mfa_sklearn.activations import _extractor as extractor_module
+from mfa_sklearn.activations import _model_reader as extractor_module
 from mfa_sklearn.activations._store_writer import _fingerprint
 
 
