@@ -48,10 +48,22 @@ class ActivationExtractor(ModelReader):
     pooling : {None, "last", "mean", "first"}, default=None
         None gives a row per token; else a row per text: its last or first token kept, or the mean of those kept.
     batch_size : int, default=32
-        Texts per forward pass.
+        Most texts, or windows of them, per forward pass. After running out of memory, batches are halved for as long as
+        the model is loaded, and that is said once.
+    batch_tokens : int, optional
+        Most tokens per forward pass, padding included: short texts then go in larger batches than long ones, up to
+        `batch_size`. A longer text is a batch by itself.
     max_length : int, optional
-        Longest sequence, special tokens included; longer texts are cut, with a warning that says how much is lost. By
-        default the model's context.
+        Longest sequence that is read at once, special tokens included. By default the model's context.
+    stride : int, optional
+        Read longer texts in windows of `max_length`, each with the last `stride` tokens of the one before as context,
+        as the argument of transformers' tokenizers; 0 is no overlap. Every token is a row once, with its position in
+        the text, and pooling is over all windows. By default longer texts are cut, with a warning that says how much is
+        lost; a store says it too.
+    pack : bool, default=False
+        Whether several short texts, or windows, stand in one sequence of `max_length`, so that fewer are padded.
+        Attention is kept inside each text, and places count from its beginning: rows are the same up to rounding.
+        Architectures that cannot keep texts apart are refused; the first texts are compared to find out.
     prepend_bos : bool, optional
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
         architecture: GPT-2 and Llama yes, Qwen no, and encoders begin and end as their tokenizer does. A text that
@@ -107,7 +119,10 @@ class ActivationExtractor(ModelReader):
         site: str = "residual",
         pooling: str | None = None,
         batch_size: int = 32,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
+        stride: int | None = None,
+        pack: bool = False,
         prepend_bos: bool | None = None,
         select: Any = None,
         max_norm_ratio: float | None = None,
@@ -123,7 +138,10 @@ class ActivationExtractor(ModelReader):
         self.site = site
         self.pooling = pooling
         self.batch_size = batch_size
+        self.batch_tokens = batch_tokens
         self.max_length = max_length
+        self.stride = stride
+        self.pack = pack
         self.prepend_bos = prepend_bos
         self.select = select
         self.max_norm_ratio = max_norm_ratio
