@@ -7,8 +7,10 @@ imports a language-model package.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
@@ -185,24 +187,26 @@ def read_texts(path: str | PathLike[str], *, text_column: str | None = None, lab
 
 
 def stream_texts(
-    path: str | PathLike[str], *, text_column: str | None = None, label_column: str | None = None
+    source: str | PathLike[str] | Iterable[Any], *, text_column: str | None = None, label_column: str | None = None
 ) -> TextStream:
-    """Read texts one after the other, from a file that may be larger than memory.
+    """Read texts one after the other, from what may be larger than memory.
 
-    Rows are read and left out as by :func:`read_texts`; what was left out is said at the end of the file. The first
-    rows are looked at when this is called, so that a wrong name of a column is told before work begins.
+    Rows are read and left out as by :func:`read_texts`; what was left out is said at the end. The first rows are looked
+    at when this is called, so that a wrong name of a column is told before work begins.
 
     Parameters
     ----------
-    path : str or path-like
-        As of :func:`read_texts`, but for `.json`, which can only be read whole.
+    source : str, path-like, or iterable of dict
+        A file as :func:`read_texts` takes it, but for `.json`, which can only be read whole. Or rows, such as a data
+        set of Hugging Face's `datasets`, streamed or not.
     text_column, label_column : str, optional
+        As of :func:`read_texts`.
 
     Returns
     -------
-    iterable of (text, label)
-        The label is None for a row without one. The file is read anew each time it is iterated over.
-        `ActivationExtractor.extract_to` takes it in place of texts and labels.
+    iterable of (text, label), or of texts
+        The label is None for a row without one; texts come alone where the first rows have no column of labels. A file
+        is read anew each time. `ActivationExtractor.extract_to` takes it in place of texts and labels.
 
     Raises
     ------
@@ -210,6 +214,8 @@ def stream_texts(
         For Parquet without pyarrow.
     FileNotFoundError, IsADirectoryError
         If there is no such file, or it is a folder.
+    TypeError
+        If it is neither a path nor an iterable of rows.
     ValueError
         As :func:`read_texts`, here or where the row is met; and for a `.json` file.
 
@@ -227,7 +233,7 @@ def stream_texts(
     The canoe drifted. river
     A loan was repaid. None
     """
-    return TextStream(home_path(path), Columns(text_column, label_column))
+    return TextStream(source, Columns(text_column, label_column))
 
 
 # --- numbers from a known mixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
 from pathlib import Path
@@ -96,7 +96,7 @@ class Columns:
         """
         if isinstance(row, str) and not self.named:
             return ("", None, "with an empty text") if is_missing(row) else (row.strip(), None, "")
-        if not isinstance(row, dict):
+        if not isinstance(row, Mapping):
             return "", None, "without columns" if isinstance(row, str) else f"of type {type(row).__name__}"
         if not self.holds_texts(row):
             return "", None, "without a text column"
@@ -107,7 +107,7 @@ class Columns:
             return "", None, f"whose text is of type {type(text).__name__}"
         return text.strip() if isinstance(text, str) else text, self._label(row), ""
 
-    def _label(self, row: dict[str, Any]) -> str | None:
+    def _label(self, row: Mapping[str, Any]) -> str | None:
         label = self._only("label_column", {name: cell for name, cell in row.items() if self.is_label(name)})
         if label is None or isinstance(label, str):
             return label and label.strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +128,17 @@ _READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, Any]]]] = {
 
 
 class Reading:
-    """Texts and labels of a file, one after the other as it is iterated over, with counts of what was left out.
+    """Texts and labels of rows, one after the other as it is iterated over, with counts of what was left out.
 
     Parameters
     ----------
-    path : path
+    rows : iterable of (int, row)
+        As `read_rows` gives them.
     columns : Columns
+    name : str
+        What the rows are called in messages, such as the file's path.
+    unit : str
+        What their numbers count.
 
     Attributes
     ----------
@@ -149,22 +154,26 @@ class Reading:
         that is named.
     """
 
-    def __init__(self, path: Path, columns: Columns) -> None:
-        self.path, self.columns = path, columns
+    def __init__(self, rows: Iterable[tuple[int, Any]], columns: Columns, name: str, unit: str = "row") -> None:
+        self.rows, self.columns, self.name, self.unit = rows, columns, name, unit
         self.n_rows = 0
         self.skipped = Counter[str]()
         self._seen: dict[str, None] = {}  # names of columns
         self._n_repaired, self._labeled = 0, columns.label is None
 
+    @classmethod
+    def of_file(cls, path: Path, columns: Columns) -> Reading:
+        """Of a file."""
+        return cls(read_rows(path, columns), columns, str(path), UNITS[check_file(path)])
+
     def __iter__(self) -> Iterator[tuple[Any, str | None]]:
-        unit = UNITS[check_file(self.path)]
-        for place, row in read_rows(self.path, self.columns):
+        for place, row in self.rows:
             self.n_rows += 1
             self._note(row)
             try:
                 text, label, problem = self.columns.read(row)
             except ValueError as error:
-                raise ValueError(f"{self.path}: {unit} {place} {error}.") from error
+                raise ValueError(f"{self.name}: {self.unit} {place} {error}.") from error
             if problem:
                 self.skipped[problem] += 1
             else:
@@ -174,7 +183,7 @@ class Reading:
 
     def _note(self, row: Any) -> None:
         """Remember the names of columns, for messages."""
-        if isinstance(row, dict):
+        if isinstance(row, Mapping):
             self._labeled = self._labeled or any(map(self.columns.is_label, row))
             if self.n_rows <= _SEEN_ROWS:
                 self._seen |= dict.fromkeys(map(str, row))
@@ -191,21 +200,21 @@ class Reading:
         names = ", ".join(shortened(name)[1:-1] for name in list(self._seen)[:10])
         seen = f" (seen: {names})" if names else ""
         if not self._labeled:
-            raise ValueError(f"{self.path} has no column {self.columns.label!r}{seen}.")
+            raise ValueError(f"{self.name} has no column {self.columns.label!r}{seen}.")
         if self.n_rows == self.skipped.total():
             wanted = repr(self.columns.text) if self.columns.text is not None else f"one of {', '.join(TEXT_NAMES)}"
             raise ValueError(
-                f"No texts in {self.path}: {plural(self.n_rows, 'row')}{self._reasons(', ')}. "
+                f"No texts in {self.name}: {plural(self.n_rows, 'row')}{self._reasons(', ')}. "
                 f"Give every row a text under {wanted}{seen}, or name its column with text_column."
             )
 
     def _warn(self) -> None:
         if self.skipped:
             n_skipped = self.skipped.total()
-            warn_user(f"Skipped {n_skipped} of {plural(self.n_rows, 'row')} of {self.path}: {self._reasons()}.")
+            warn_user(f"Skipped {n_skipped} of {plural(self.n_rows, 'row')} of {self.name}: {self._reasons()}.")
         if self._n_repaired:
             warn_user(
-                f"{self.path}: {plural(self._n_repaired, 'text')} held half of a surrogate pair, now the replacement "
+                f"{self.name}: {plural(self._n_repaired, 'text')} held half of a surrogate pair, now the replacement "
                 "character U+FFFD."
             )
 
@@ -218,7 +227,7 @@ _SEEN_ROWS = 100
 
 def collect(path: Path, columns: Columns) -> Bunch:
     """What `read_texts` returns; see there."""
-    found = Reading(path, columns)
+    found = Reading.of_file(path, columns)
     rows = list(found)
     return Bunch(
         texts=[text for text, _ in rows],

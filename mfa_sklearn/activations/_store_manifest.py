@@ -12,7 +12,7 @@
     sha256            of all that
 
 and of each part its name, the number of its rows, the range of its texts, its facts per row, and of each of its files
-the size and the checksum. Manifests of earlier versions have no checksums and sizes, and no selection:
+the size and the checksum; where texts were cut, how many, and how many tokens that cost. Manifests of earlier versions have no checksums and sizes, and no selection:
 reading needs none.
 """
 
@@ -133,8 +133,17 @@ def _check_shard(shard: Any, manifest: dict[str, Any], first: int) -> None:
         raise ValueError(f"texts={[start, stop]} must go on at {first} and end by n_texts={manifest['n_texts']}")
     if manifest["width"] == 0:
         raise ValueError("there are rows, but width=0")
+    cut = shard.get("cut", [0, 0])
+    if not (_is_list_of(is_count)(cut) and len(cut) == 2):
+        raise ValueError(f"cut={shortened(cut)} must be two whole numbers")
     if "files" in shard:
         _check_files(shard, manifest)
+
+
+def cut_in(manifest: dict[str, Any]) -> tuple[int, int]:
+    """How many texts of a store were cut, and how many tokens that cost."""
+    texts, tokens = zip((0, 0), *(shard.get("cut", (0, 0)) for shard in manifest["shards"]), strict=True)
+    return sum(texts), sum(tokens)
 
 
 def _check_files(shard: dict[str, Any], manifest: dict[str, Any]) -> None:

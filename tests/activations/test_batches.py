@@ -77,7 +77,9 @@ def test_one_sequence_that_does_not_fit_and_other_errors(llama, monkeypatch):
 
 def test_a_budget_of_tokens_changes_no_row(llama, monkeypatch):
     shapes, original = [], _forward._forward
-    monkeypatch.setattr(_forward, "_forward", lambda m, ids, *r: shapes.append(tuple(ids.shape)) or original(m, ids, *r))
+    monkeypatch.setattr(
+        _forward, "_forward", lambda m, ids, *r: shapes.append(tuple(ids.shape)) or original(m, ids, *r)
+    )
     found = clone(llama).set_params(batch_tokens=50).transform(SENTENCES)
     assert all(n * width <= 50 or n == 1 for n, width in shapes) and sum(n for n, _ in shapes) == len(SENTENCES)
     assert [width for _, width in shapes] == sorted((width for _, width in shapes), reverse=True)

@@ -40,7 +40,9 @@ def test_packed_rows_are_those_of_texts_alone(directories, name, backend, monkey
 def test_windows_and_pooling_packed(directories, pooling):
     options = {"device": "cpu", "max_length": 24, "stride": 4, "pooling": pooling}
     texts = [*SENTENCES, " ".join(SENTENCES)]
-    plain, packed = (ActivationExtractor(directories["llama"], 1, pack=p, **options).transform(texts) for p in (False, True))
+    plain, packed = (
+        ActivationExtractor(directories["llama"], 1, pack=p, **options).transform(texts) for p in (False, True)
+    )
     np.testing.assert_allclose(packed, plain, atol=1e-4)
 
 
@@ -53,12 +55,16 @@ def test_architectures_that_do_not_keep_texts_apart_are_refused(tmp_path, monkey
 
     monkeypatch.setattr(_forward, "beside_each_other", leaking)
     extractor = ActivationExtractor(directory, 1, pack=True, device="cpu")
-    with pytest.raises(ValueError, match=r"pack=True is refused: .* does not keep texts in one context apart \(rows differ"):
+    with pytest.raises(
+        ValueError, match=r"pack=True is refused: .* does not keep texts in one context apart \(rows differ"
+    ):
         extractor.transform(SENTENCES)
     monkeypatch.undo()
     assert len(extractor.transform(SENTENCES)) and extractor.load().mfa_keeps_apart
     extractor.load().original_model.config.sliding_window = 4
-    with pytest.raises(ValueError, match=r"tokens see 4 tokens back at most.*: give max_length=4 at most, or pack=False"):
+    with pytest.raises(
+        ValueError, match=r"tokens see 4 tokens back at most.*: give max_length=4 at most, or pack=False"
+    ):
         extractor.transform(SENTENCES)
 
 

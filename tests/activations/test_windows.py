@@ -48,7 +48,9 @@ def test_windows_of_the_least_and_of_no_room(models, encoder):
     (sequence,) = read_texts(model, ["abcdefgh"])
     assert [len(w.index) for w in split(model, sequence, 3, 0)] == [3] * 8
     assert len(list(split(model, sequence, len(sequence), 0))) == 1
-    with pytest.raises(ValueError, match=r"stride=4 leaves no room .* max_length=6, of which 2 are special: lower it be"):
+    with pytest.raises(
+        ValueError, match=r"stride=4 leaves no room .* max_length=6, of which 2 are special: lower it be"
+    ):
         list(split(model, sequence, 6, 4))
     with pytest.raises(ValueError, match="stride=3 leaves no room"):
         ActivationExtractor(encoder, 1, max_length=5, stride=3).transform(SENTENCES)
@@ -112,7 +114,9 @@ def test_selections_are_of_texts_not_of_windows(models):
 
 def test_without_a_stride_texts_are_cut_and_it_says_what_to_do(models):
     extractor = ActivationExtractor(models["llama"], layer=1, max_length=16, device="cpu")
-    with pytest.warns(UserWarning, match=r"tokens \(.*%\) are lost; split long texts \(stride=0 reads them in windows\)"):
+    with pytest.warns(
+        UserWarning, match=r"tokens \(.*%\) are lost; split long texts \(stride=0 reads them in windows\)"
+    ):
         assert len(extractor.transform([TEXT])) == 15
 
 
@@ -125,7 +129,10 @@ def test_values_that_are_refused(models, name, value):
 def test_pieces_with_rows_and_where_they_stand(models):
     model = load_model(models["llama"], backend="transformers")
     sequences = read_texts(model, SENTENCES[:2])
-    windows = [[Window(np.arange(5), 0, 3), Window(np.array([0, 3, 4, 5]), 3, len(sequences[0]))], [Window(np.arange(4), 0, 4)]]
+    windows = [
+        [Window(np.arange(5), 0, 3), Window(np.array([0, 3, 4, 5]), 3, len(sequences[0]))],
+        [Window(np.arange(4), 0, 4)],
+    ]
     pieces = pieces_of(sequences, windows, [np.array([2, 3, 5]), np.array([], dtype=int)])
     assert [(p.places.tolist(), p.text, p.row) for p in pieces] == [([2], 0, 0), ([1, 3], 0, 1)]
     contexts = Contexts(pieces, [[1, 0]])

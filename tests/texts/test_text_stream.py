@@ -34,7 +34,7 @@ def test_it_holds_no_more_than_it_gives(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write("no JSON\n")
     rows = iter(stream_texts(path))
-    assert [text for text, _ in islice(rows, 200)][-1] == "Text 199."
+    assert list(islice(rows, 200))[-1] == "Text 199."
     with pytest.raises(ValueError, match=r"t\.jsonl is not valid JSON: .* at line 201"):
         next(rows)
 
@@ -42,7 +42,7 @@ def test_it_holds_no_more_than_it_gives(tmp_path: Path) -> None:
 def test_what_is_left_out_is_said_at_the_end(tmp_path: Path) -> None:
     stream = stream_texts(lines(tmp_path / "t.jsonl", [{"text": "One."}, {"text": ""}, {"title": "x"}]))
     with pytest.warns(UserWarning, match=r"Skipped 2 of 3 rows of .*t\.jsonl: 1 with an empty text, 1 without a text"):
-        assert list(stream) == [("One.", None)]
+        assert list(stream) == ["One."]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,45 @@ def test_a_table_and_lines_of_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("text;label\nOne, two;a\n")
     assert list(stream_texts(tmp_path / "t.csv")) == [("One, two", "a")]
     (tmp_path / "t.txt").write_text("One.\n\nTwo.\n")
-    assert list(stream_texts(tmp_path / "t.txt")) == [("One.", None), ("Two.", None)]
+    assert list(stream_texts(tmp_path / "t.txt")) == ["One.", "Two."]
     with pytest.raises(FileNotFoundError, match="No such file"):
         stream_texts(tmp_path / "none.csv")
+
+
+def test_rows_of_another_reader(tmp_path: Path) -> None:
+    rows = [{"body": f"Text {i}.", "topic": "ab"[i % 2]} for i in range(300)]
+    expected = [(row["body"], row["topic"]) for row in rows]
+    stream = stream_texts(rows, text_column="body", label_column="topic")
+    assert list(stream) == expected and list(stream) == expected
+    once = stream_texts(iter(rows), text_column="body", label_column="topic")
+    assert list(once) == expected and once.labeled
+    with pytest.raises(ValueError, match=r"the stream of rows has no column 'topic'"):
+        list(once)
+    with pytest.raises(
+        ValueError, match=r"stream of rows has no texts in its first 100 rows: they have \['body', 'topic'\]"
+    ):
+        stream_texts(rows)
+    for wrong in (3, {"text": ["One."]}, b"text"):
+        with pytest.raises(TypeError, match="from a path or an iterable of rows, such as dicts, got"):
+            stream_texts(wrong)  # type: ignore[arg-type]
+
+
+def test_a_streamed_data_set_of_hugging_face(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    path = lines(tmp_path / "t.jsonl", [{"text": f"Text {i}.", "label": "ab"[i % 2]} for i in range(150)])
+
+    def rows():
+        yield from (json.loads(line) for line in path.read_text().splitlines())
+
+    for data in (datasets.IterableDataset.from_generator(rows), datasets.Dataset.from_list(list(rows()))):
+        assert list(stream_texts(data)) == list(stream_texts(path))
+
+
+def test_labels_that_come_late(tmp_path: Path) -> None:
+    rows = [{"text": "A."}] * 100 + [{"text": "B.", "label": "x"}]
+    with pytest.raises(
+        ValueError, match=r"the label 'x' in row 101, and no column of labels in its first rows: name it"
+    ):
+        list(stream_texts(rows))
+    late = [{"text": "A.", "label": None}, *rows]
+    assert list(stream_texts(late))[-1] == ("B.", "x")
