@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LOCK_NAME = ".mfa-sklearn.lock"
+_LOCK = re.compile(r"\.mfa-sklearn(\.[a-z0-9-]+)?\.lock")
 _COUNT = itertools.count()
 # Names written before there was a host in them end in the process's number alone.
 _TEMPORARY = re.compile(r"\.(?P<stem>.+?)\.(?P<pid>\d{1,10})(-(?P<host>[0-9a-f]{8})-\d+)?(?P<suffix>\.[A-Za-z]\w*)?")
@@ -38,10 +39,15 @@ def target_of(name: str) -> str | None:
     return found and f"{found['stem']}{found['suffix'] or ''}"
 
 
+def lock_name(what: str) -> str:
+    """The name of the lock of some of a folder's content, such as "part-0-of-4"."""
+    return f".mfa-sklearn.{what}.lock"
+
+
 def is_passing(name: str, ours: Callable[[str], bool]) -> bool:
     """Whether it is a lock's name, or a temporary one of a file that `ours` accepts."""
     target = target_of(name)
-    return name == LOCK_NAME or (target is not None and ours(target))
+    return _LOCK.fullmatch(name) is not None or (target is not None and ours(target))
 
 
 def clear_leftovers(folder: Path, ours: Callable[[str], bool], locked: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 The lock is a file in the folder, held by the operating system for as long as the process lives: what a killed process
 leaves is an unlocked file, which the next run takes over. The file says who holds it. Where locks of the system cannot
-be had, or the file is of another machine, what it says decides.
+be had, or the file is of another machine, what it says decides. Parts of a folder have locks of their own names, and
+one that is held for a moment only is waited for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import socket
 import threading
 import time
@@ -28,15 +30,26 @@ except ImportError:  # not on Windows
 
 _BUSY = (errno.EAGAIN, errno.EACCES)
 _GUARD = threading.Lock()
-# Which thread of which process holds which folder.
-_HELD: dict[str, tuple[int, int]] = {}
+# Which thread of which process holds which lock, and whether for a moment only.
+_HELD: dict[str, tuple[int, int, bool]] = {}
+# Seconds to wait for a lock that is held for a moment, and for the holder of one to say so.
+_MOMENT = 300.0
+_WORD = 2.0
 
 
 @contextmanager
-def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+def locked(folder: str | os.PathLike[str], name: str = LOCK_NAME, brief: bool = False) -> Iterator[None]:
     """Make a folder, if it is missing, and be the only one to write to it.
 
     A thread that holds the lock may take it again. A folder that was made and is left empty is removed.
+
+    Parameters
+    ----------
+    folder : path
+    name : str
+        Of the lock, where parts of the folder have their own.
+    brief : bool, default=False
+        Whether it is held for a moment only, so that others may wait for it.
 
     Raises
     ------
@@ -48,7 +61,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     folder = Path(folder)
     made = _make(folder)
     try:
-        with _holding(folder):
+        with _holding(folder, name, brief):
             yield
     finally:
         for path in made:
@@ -67,15 +80,12 @@ def _make(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _holding(folder: Path) -> Iterator[None]:
-    key, me = os.path.realpath(folder), (os.getpid(), threading.get_ident())
-    path, file = folder / LOCK_NAME, None
+def _holding(folder: Path, name: str, brief: bool) -> Iterator[None]:
+    key, me = os.path.join(os.path.realpath(folder), name), (os.getpid(), threading.get_ident())
+    path, file = folder / name, None
     try:
-        with _GUARD:
-            nested = _HELD.get(key) == me
-            if not nested:
-                file = _acquire(path, _HELD.get(key))
-                _HELD[key] = me
+        if _HELD.get(key, ())[:2] != me:
+            file = _waited_for(path, key, (*me, brief))
         yield
     finally:
         if file is not None:
@@ -94,17 +104,34 @@ def _release(path: Path, file: BinaryIO) -> None:
         file.close()
 
 
-def _acquire(path: Path, holder: tuple[int, int] | None) -> BinaryIO:
+def _waited_for(path: Path, key: str, me: tuple[int, int, bool]) -> BinaryIO:
+    """A lock's file, held; one that somebody holds for a moment is waited for."""
+    start = time.monotonic()
+    while True:
+        try:
+            with _GUARD:
+                file = _acquire(path, _HELD.get(key), me[2])
+                _HELD[key] = me
+                return file
+        except _HeldError as error:
+            # Between the lock and its word there is a moment in which nothing is said.
+            patience = _MOMENT if error.holder.get("brief") else 0.0 if error.holder else _WORD
+            if time.monotonic() - start >= patience:
+                raise
+        time.sleep(random.uniform(0.01, 0.05))
+
+
+def _acquire(path: Path, holder: tuple[int, int, bool] | None, brief: bool) -> BinaryIO:
     """An open file that is locked, or whose earlier holder is gone."""
     if holder is not None and holder[0] == os.getpid():
-        raise _refusal(path, _read(path), "another thread of this process")
+        raise _HeldError(path, {"brief": holder[2], "here": True}, "another thread of this process")
     while True:
         try:
             file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         except OSError as error:
             raise write_error(path.parent, error) from error
         try:
-            if _take(path, file):
+            if _take(path, file, brief):
                 return file
         except BaseException:
             file.close()
@@ -112,7 +139,7 @@ def _acquire(path: Path, holder: tuple[int, int] | None) -> BinaryIO:
         file.close()
 
 
-def _take(path: Path, file: BinaryIO) -> bool:
+def _take(path: Path, file: BinaryIO, brief: bool) -> bool:
     """Lock an open file and say in it who holds it; False if the file has been deleted meanwhile."""
     safe, earlier = _lock(path, file.fileno()), _read(path)
     try:
@@ -121,10 +148,11 @@ def _take(path: Path, file: BinaryIO) -> bool:
     except FileNotFoundError:
         return False
     if earlier and _may_live(earlier, safe):
-        raise _refusal(path, earlier)
+        raise _HeldError(path, earlier)
+    said = {"pid": os.getpid(), "since": _now()} | _machine() | ({"brief": True} if brief else {})
     try:
         file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "since": _now()} | _machine()).encode())
+        file.write(json.dumps(said).encode())
     except OSError as error:
         raise write_error(path.parent, error) from error
     return True
@@ -138,7 +166,7 @@ def _lock(path: Path, descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _BUSY:
-            raise _refusal(path, _read(path)) from error
+            raise _HeldError(path, _read(path)) from error
         return False
     return True
 
@@ -152,12 +180,16 @@ def _may_live(earlier: dict[str, Any], safe: bool) -> bool:
     return not safe and isinstance(pid, int) and here["boot"] == earlier.get("boot") and is_running(pid)
 
 
-def _refusal(path: Path, holder: dict[str, Any], who: str = "") -> BlockingIOError:
-    who = who or f"process {holder.get('pid', '?')} on {holder.get('host', '?')}, since {holder.get('since', '?')}"
-    return BlockingIOError(
-        f"cannot write to {str(path.parent)!r}: another run is writing there ({who}); wait for its end or name another "
-        f"folder (if you know that it has ended, delete {str(path)!r})"
-    )
+class _HeldError(BlockingIOError):
+    """Somebody else holds a lock; `holder` is what its file says of them."""
+
+    def __init__(self, path: Path, holder: dict[str, Any], who: str = "") -> None:
+        who = who or f"process {holder.get('pid', '?')} on {holder.get('host', '?')}, since {holder.get('since', '?')}"
+        super().__init__(
+            f"cannot write to {str(path.parent)!r}: another run is writing there ({who}); wait for its end or name "
+            f"another folder (if you know that it has ended, delete {str(path)!r})"
+        )
+        self.holder = holder
 
 
 def _read(path: Path) -> dict[str, Any]:

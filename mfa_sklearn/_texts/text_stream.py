@@ -64,8 +64,8 @@ class TextStream:
                 yield text
             else:
                 raise ValueError(
-                    f"{self._name} has the label {shortened(label)} in row {found.n_rows:,}, and no column of labels in "
-                    "its first rows: name it with label_column."
+                    f"{self._name} has the label {shortened(label)} in row {found.n_rows:,}, and no column of labels "
+                    "in its first rows: name it with label_column."
                 )
 
     def __repr__(self) -> str:

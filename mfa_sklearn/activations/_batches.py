@@ -54,8 +54,9 @@ class Batching:
                 raise
             if n_sequences == 1:
                 raise RuntimeError(
-                    f"memory ran out with a single sequence of {length:,} tokens ({str(error)[:200]}): lower max_length "
-                    "(with stride=0, long texts are read in windows), or take a smaller dtype or another device"
+                    f"memory ran out with a single sequence of {length:,} tokens ({str(error)[:200]}): lower "
+                    "max_length (with stride=0, long texts are read in windows), or take a smaller dtype or another "
+                    "device"
                 ) from error
         else:
             self._tell()
@@ -70,8 +71,8 @@ class Batching:
             self._to_tell = False
             n_tokens = _most_tokens[self._model]
             warn_user(
-                f"memory ran out: batches have {n_tokens:,} tokens at most from here on, padding included; rows are the "
-                f"same. To begin so, give batch_tokens={n_tokens}"
+                f"memory ran out: batches have {n_tokens:,} tokens at most from here on, padding included; rows are "
+                f"the same. To begin so, give batch_tokens={n_tokens}"
             )
 
 

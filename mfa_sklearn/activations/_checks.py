@@ -14,8 +14,15 @@ from .._base.words import check_unicode, shortened
 from ._chats import as_text, is_chat, render
 
 
-def check_texts(texts: Any, load_tokenizer: Callable[[], Any] | None = None) -> list[str]:
+def check_texts(texts: Any, load_tokenizer: Callable[[], Any] | None = None, first: int = 0) -> list[str]:
     """`texts` as a list of strings; chats are written out by the tokenizer that is loaded for them.
+
+    Parameters
+    ----------
+    texts : iterable of str or of chats
+    load_tokenizer : callable, optional
+    first : int
+        Number of the first text, for messages.
 
     Raises
     ------
@@ -31,8 +38,8 @@ def check_texts(texts: Any, load_tokenizer: Callable[[], Any] | None = None) -> 
     if not found:
         raise ValueError("texts is empty: pass at least one text")
     if load_tokenizer is not None and is_chat(found[0]):
-        found = _rendered(found, load_tokenizer())
-    for index, text in enumerate(found):
+        found = _rendered(found, load_tokenizer(), first)
+    for index, text in enumerate(found, first):
         if not isinstance(text, str):
             raise TypeError(f"texts[{index}] must be a string, got {type(text).__name__}: {_hint(text)}")
         if not text.strip():
@@ -41,11 +48,13 @@ def check_texts(texts: Any, load_tokenizer: Callable[[], Any] | None = None) -> 
     return [as_text(text) for text in found]
 
 
-def _rendered(chats: list[Any], tokenizer: Any) -> list[str]:
-    for index, chat in enumerate(chats):
+def _rendered(chats: list[Any], tokenizer: Any, first: int) -> list[str]:
+    for index, chat in enumerate(chats, first):
         if not is_chat(chat):
-            raise TypeError(f"texts[{index}] must be a chat like texts[0], a list of messages, got {shortened(chat)}")
-    return [render(tokenizer, chat, f"texts[{index}]") for index, chat in enumerate(chats)]
+            raise TypeError(
+                f"texts[{index}] must be a chat like texts[{first}], a list of messages, got {shortened(chat)}"
+            )
+    return [render(tokenizer, chat, f"texts[{index}]") for index, chat in enumerate(chats, first)]
 
 
 def _check_container(texts: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,15 @@ from sklearn.utils import Tags
 from ._array import ActivationArray
 from ._checks import check_labels, check_texts
 from ._cuts import told_once
+from ._given_texts import ListedTexts, StreamedTexts, is_stream, paired, without_rows
 from ._model_reader import ModelReader
+from ._part import as_part
 from ._row_plan import LayerRows
 from ._selection import as_selection
 from ._selection_facts import recorded
+from ._sinks import RUN, RUNS
 from ._sites import check_layers
+from ._store_numbers import disk_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +89,9 @@ class ActivationExtractor(ModelReader):
         Of weights and computation, also under `torch.autocast`. Rows are float32, or float64 for "float64".
     backend : {"transformer_lens", "transformers"}, default="transformer_lens"
         What loads the model, see `load_model`. Rows are the same, and count as rows of the same place.
+    load_options : dict, optional
+        Whatever else the model's loader takes, such as ``{"device_map": "auto"}``; see `load_model`. The source
+        tells it.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -131,6 +138,7 @@ class ActivationExtractor(ModelReader):
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
         backend: str = "transformer_lens",
+        load_options: Mapping[str, Any] | None = None,
         verbose: bool = False,
     ) -> None:
         self.model = model
@@ -150,6 +158,7 @@ class ActivationExtractor(ModelReader):
         self.device = device
         self.dtype = dtype
         self.backend = backend
+        self.load_options = load_options
         self.verbose = verbose
 
     def fit(self, texts: Iterable[str], y: ArrayLike | None = None) -> ActivationExtractor:
@@ -230,25 +239,38 @@ class ActivationExtractor(ModelReader):
         shard_size: int = 1000,
         dtype: str = "float16",
         resume: bool = True,
+        part: tuple[int, int] | str | None = "auto",
     ) -> ActivationStore:
-        """Write activations to disk, a part at a time, one array per layer.
+        """Write activations to disk, a shard of texts at a time, one array per layer.
 
         Parameters
         ----------
         directory : path
             Made if missing.
-        texts : iterable of str
-        labels : array-like of length n_texts, optional
+        texts : iterable of str, of chats, or of pairs of one of these and its label
+            An iterable without a length, such as a generator or `datasets.stream_texts`, is read once, a shard at a
+            time, and may yield tuples (text, label). A run that is gone on with reads it from its beginning, leaves out
+            what is there, and refuses other texts. `max_norm_ratio` is then of its first 1,000 texts. Rows, such as
+            those of a data set of Hugging Face, are taken by the columns `text` and `label` as
+            `datasets.stream_texts` does, which also lets you name others.
+        labels : array-like of length n_texts, or iterable beside a stream, optional
             Strings or numbers, of which some may be missing, as for `fit_transform`.
         shard_size : int, default=1000
-            Texts per part. One part is held in memory, and an interrupted run starts again at the part it was in.
-        dtype : {"float16", "float32"}, default="float16"
-            Of the numbers on disk.
+            Texts per shard. One is held in memory, and an interrupted run starts again at the shard it was in.
+        dtype : {"float16", "float32", "bfloat16"}, default="float16"
+            Of the numbers on disk. Those in bfloat16 are read as float32.
+        part : {"auto", None} or (int, int), default="auto"
+            Number and count, from (0, n) to (n - 1, n), where n processes are each given all texts and write a store
+            together, side by side or one after the other, on machines that share the folder. The store is that of one
+            process, and whole when all parts are; see `ActivationStore.missing_parts`. "auto" is what torchrun
+            (``RANK``, ``WORLD_SIZE``) and SLURM's job arrays (``SLURM_ARRAY_TASK_ID``) say, and all where there is
+            neither; None is all in any case.
         resume : bool, default=True
             Go on where an earlier call with the same texts and parameters stopped. Functions in `select` are the same
             if they choose the same tokens of the model's vocabulary. A store of an earlier version, with `keep` and
             `include_special`, is gone on with if its selection has the same meaning; to be read, no store needs to be
             told how it was made. With False, start anew; a store that is there is replaced when the new one is whole.
+            Of parts, each starts anew by itself.
 
         Returns
         -------
@@ -257,8 +279,11 @@ class ActivationExtractor(ModelReader):
         Raises
         ------
         ValueError
-            As `transform`; also if the directory holds activations of other texts or parameters, a number is too large
-            for `dtype`, or `select` has a function that answers differently when it is asked again.
+            As `transform`; also if the directory holds activations of other texts or parameters, or in another number
+            of parts, a number is too large for `dtype`, or `select` has a function that answers differently when it is
+            asked again.
+        TypeError
+            If `part` is none of the above, or a stream gives labels now and then, or of several kinds.
         OSError
             If the directory holds other things, another run is writing to it, or there is no room or right to write.
         KeyboardInterrupt
@@ -266,14 +291,14 @@ class ActivationExtractor(ModelReader):
         """
         from ._store_writer import check_store_options, write_store
 
-        found = self._checked(texts)
-        checked = check_labels(labels, len(found))
+        share = as_part(part)
         check_store_options(shard_size, dtype)
+        found = self._given(texts, labels)
         described = self._describe()
 
         record = recorded(as_selection(self.select), self._tokenizer)
         # At the first part: for a store that is complete nothing is loaded or run.
-        limits = cache(lambda: self._extraction(described, progress=False).limits(found))
+        limits = cache(lambda: self._extraction(described, progress=False).limits(found.sample))
 
         def extract(some: list[str], their: Any, first: int) -> LayerRows:
             return self._extract(described, some, their, first, limits())
@@ -284,13 +309,15 @@ class ActivationExtractor(ModelReader):
             self._settings(record),
             described[0],
             found,
-            checked,
             shard_size=int(shard_size),
             dtype=dtype,
             select=record,
             resume=resume,
             progress=self.verbose,
-            least_bytes=self._least_rows(min(int(shard_size), len(found))) * described[1] * np.dtype(dtype).itemsize,
+            least_bytes=self._least_rows(min(int(shard_size), found.n_texts or 0))
+            * described[1]
+            * disk_dtype(dtype).itemsize,
+            part=share,
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -319,6 +346,16 @@ class ActivationExtractor(ModelReader):
         tags.input_tags.one_d_array = True
         tags.requires_fit = False
         return tags
+
+    def _given(self, texts: Any, labels: Any) -> ListedTexts | StreamedTexts:
+        """The texts to store, with their labels."""
+        texts = without_rows(texts, labels)
+        if is_stream(texts):
+            entries = texts if labels is None else paired(texts, labels)
+            n_head = 1 if self.max_norm_ratio is None else RUN * RUNS
+            return StreamedTexts(entries, lambda some, first: check_texts(some, self._tokenizer, first), n_head)
+        found = self._checked(texts)
+        return ListedTexts(found, check_labels(labels, len(found)))
 
     def _checked(self, texts: Any) -> list[str]:
         return check_texts(texts, self._tokenizer)

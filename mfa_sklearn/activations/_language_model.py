@@ -7,6 +7,7 @@ is looked up as `transformers` does it: in the local cache first, then on the hu
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from .._base.devices import model_dtype, model_dtype_name, resolve_device
 from .._base.home import home_path
 from .._base.portable import EMBEDDED, is_digest, model_name, model_path
 from .._base.words import one_line
+from ._load_options import check_load_options, recorded_options
+from ._model_config import check_causal_or_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -33,12 +36,6 @@ BACKENDS = ("transformer_lens", "transformers")
 _WEIGHTS = (".safetensors", ".bin", ".index.json", ".model")
 _NUMBERS = (".safetensors", ".bin")
 _FILES = ("config.json", "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt")
-# How configurations say how many experts there are.
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "num_routed_experts")
-NO_HIDDEN_UNITS = (
-    "site='mlp' is refused for a mixture of experts: a token has hidden units in each of the experts it is sent to, "
-    "and no one row of them. Choose site='mlp_out', what they hand on together"
-)
 LOADING = threading.RLock()  # the loaders' own switches, such as that of progress bars, are the process's
 
 
@@ -49,6 +46,7 @@ def load_model(
     processing: str = "raw",
     revision: str | None = None,
     backend: str = "transformer_lens",
+    load_options: Mapping[str, Any] | None = None,
 ) -> TransformerBridge | PlainModel:
     """Load a language model with hook points: as a TransformerLens ``TransformerBridge``, or as transformers has it.
 
@@ -69,6 +67,9 @@ def load_model(
     backend : {"transformer_lens", "transformers"}, default="transformer_lens"
         "transformers" needs no TransformerLens: hooks go to the modules of `transformers` itself. Rows, logits and
         tokens are the same.
+    load_options : dict, optional
+        Whatever else the loader takes, such as ``{"device_map": "auto"}`` to spread weights over devices, ``n_devices``
+        (TransformerLens'), or a ``quantization_config``.
 
     Returns
     -------
@@ -81,8 +82,10 @@ def load_model(
     ImportError
         If transformers or transformer_lens is missing.
     ValueError
-        If there is no such directory or model, it cannot be loaded, or a processing is asked for that the backend does
-        not know; the message names it and the remedy.
+        If there is no such directory or model, it cannot be loaded, or a processing or an option is asked for that the
+        backend does not know; the message names it and the remedy.
+    TypeError
+        If `load_options` is no dict, or an option cannot be recorded.
 
     Examples
     --------
@@ -94,9 +97,12 @@ def load_model(
     """
     check_choice("backend", backend, BACKENDS)
     check_processing(processing, backend)
+    options = check_load_options(load_options, backend, device)
     load = _load_bridge if backend == "transformer_lens" else _load_plain
     name, source = check_model_name(model), describe_model(model, dtype, processing, revision)
-    found: Any = load(name, resolve_device(device), model_dtype(dtype), revision)
+    if told := recorded_options(options):
+        source["load_options"] = told
+    found: Any = load(name, resolve_device(device), model_dtype(dtype), revision, options)
     if processing == "compatibility":
         found.enable_compatibility_mode(disable_warnings=True)
     found.mfa_source = source
@@ -118,26 +124,37 @@ def check_processing(processing: str, backend: str) -> None:
         )
 
 
-def _load_bridge(name: str, device: torch.device, dtype: torch.dtype, revision: str | None) -> TransformerBridge:
+def _load_bridge(
+    name: str, device: torch.device, dtype: torch.dtype, revision: str | None, options: dict[str, Any]
+) -> TransformerBridge:
     try:
         bridges = import_optional("transformer_lens.model_bridge", "a language model")
     except ImportError as error:
         raise ImportError(f"{error}. Or go on without it: backend='transformers' gives the same rows") from error
     with LOADING, _explained(name), _quiet():
         _check_weights(name)
-        bridge = bridges.TransformerBridge.boot_transformers(name, device=str(device), dtype=dtype, revision=revision)
+        boot = bridges.TransformerBridge.boot_transformers
+        given = options if set(options) <= set(inspect.signature(boot).parameters) else {}
+        if options and not given:  # which the bridge's loader does not know, and transformers' own does
+            from ._plain_model import load_pretrained
+
+            given = {"hf_model": load_pretrained(name, device, dtype, revision, options)}
+        placed = not given.keys().isdisjoint(("device_map", "n_devices", "hf_model"))
+        bridge = boot(name, device=None if placed else str(device), dtype=dtype, revision=revision, **given)
     bridge.eval()
     keep_tokenizer(bridge, name, revision)
     return bridge
 
 
-def _load_plain(name: str, device: torch.device, dtype: torch.dtype, revision: str | None) -> PlainModel:
+def _load_plain(
+    name: str, device: torch.device, dtype: torch.dtype, revision: str | None, options: dict[str, Any]
+) -> PlainModel:
     from ._plain_model import load_plain
 
     check_causal_or_encoder(load_config(name, revision), name)
     with LOADING, _explained(name), _quiet():
         _check_weights(name)
-        return load_plain(name, device, dtype, revision)
+        return load_plain(name, device, dtype, revision, options)
 
 
 def _check_weights(name: str) -> None:
@@ -310,40 +327,6 @@ def _file_digest(path: Path, written: tuple[int, ...]) -> str:
     """A digest of a file's bytes; `written` says which state of it is meant."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def check_causal_or_encoder(config: Any, name: str) -> None:
-    """Refuse models of two stacks, whose layers have no one number.
-
-    Raises
-    ------
-    ValueError
-        If the configuration is that of a sequence-to-sequence model.
-    """
-    if getattr(config, "is_encoder_decoder", False):
-        raise ValueError(
-            f"{name!r} is a sequence-to-sequence model ({getattr(config, 'model_type', 'unknown')}): its encoder and "
-            "its decoder both have a layer of each number. Choose a causal language model or an encoder"
-        )
-
-
-def site_width(config: Any, site: str) -> int:
-    """How many numbers a site has per token: the model's width, or that of its MLP.
-
-    Raises
-    ------
-    ValueError
-        For the MLP of a mixture of experts.
-    """
-    text = config.get_text_config()
-    if site != "mlp":
-        return int(text.hidden_size)
-    if any(isinstance(n := getattr(text, name, None), int) and n > 0 for name in _EXPERTS):
-        raise ValueError(NO_HIDDEN_UNITS)
-    for name in ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "ffn_hidden_size"):
-        if isinstance(getattr(text, name, None), int) and getattr(text, name) > 0:
-            return int(getattr(text, name))
-    return 4 * int(text.hidden_size)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from .._base.devices import model_dtype_name, resolve_device
 from .._base.frames import FramesKeepFacts
 from .._base.portable import is_digest
 from ._checks import check_norm_ratio
+from ._dropped_layers import drop_behind
 from ._extraction import Extraction
 from ._language_model import (
     BACKENDS,
     LOADING,
-    check_causal_or_encoder,
     check_model_name,
     check_processing,
     describe_model,
@@ -27,8 +27,9 @@ from ._language_model import (
     load_config,
     load_model,
     load_tokenizer,
-    site_width,
 )
+from ._load_options import check_load_options, recorded_options
+from ._model_config import check_causal_or_encoder, site_width
 from ._selection import as_selection
 from ._selection_facts import check_prompt_only, settings_of
 from ._sites import check_layers, check_site, hook_name
@@ -62,20 +63,33 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
     device: str | torch.device
     dtype: str | torch.dtype
     backend: str
+    load_options: Mapping[str, Any] | None
 
     def load(self) -> TransformerBridge | PlainModel:
-        """The model itself, as `load_model` returns it; loaded once, and again if its directory was written to.
+        """The model itself, as `load_model` returns it, with all layers: to steer, or to run.
+
+        Loaded once, and again if its directory was written to, or rows were read of it before: for these, layers behind
+        the last one asked for are dropped from memory.
 
         Returns
         -------
         transformer_lens.model_bridge.TransformerBridge or PlainModel
         """
-        state, dtype = digest_of(self.model), model_dtype_name(self.dtype)
-        key = (str(self.model), self.revision, str(self.device), dtype, self.processing, self.backend, state)
+        return self._model(None)
+
+    def _model(self, last: int | None) -> TransformerBridge | PlainModel:
+        """The model with all layers, or with those up to one at least: rows need none behind it."""
+        state, dtype, options = digest_of(self.model), model_dtype_name(self.dtype), repr(self.load_options)
+        key = (str(self.model), self.revision, str(self.device), dtype, self.processing, self.backend, options, state)
         with LOADING:
-            if getattr(self, "_loaded", (None,))[0] != key:
-                model = load_model(self.model, self.device, self.dtype, self.processing, self.revision, self.backend)
-                self._loaded: tuple[Any, Any] = (key, model)
+            held, _, until = getattr(self, "_loaded", (None, None, None))
+            if held != key or (until is not None and (last is None or last > until)):
+                self._loaded: tuple[Any, Any, Any] = (None, None, None)  # of two models one may be too many
+                where = self.model, self.device, self.dtype, self.processing, self.revision, self.backend
+                model = load_model(*where, self.load_options)
+                if last is not None:
+                    drop_behind(model, last)
+                self._loaded = (key, model, last)
             return self._loaded[1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -96,6 +110,8 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
             "pooling": self.pooling,
             "prepend_bos": self.prepend_bos,
         }
+        if told := recorded_options(self.load_options):
+            source["load_options"] = told
         return source, len(layers) * site_width(config, self.site)
 
     def _config(self) -> Any:
@@ -119,6 +135,7 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
         check_choice("pooling", self.pooling, POOLINGS)
         check_choice("backend", self.backend, BACKENDS)
         check_processing(self.processing, self.backend)
+        check_load_options(self.load_options, self.backend, self.device)
         check_count("batch_size", self.batch_size)
         for name in ("max_length", "batch_tokens"):
             if getattr(self, name) is not None:
@@ -143,7 +160,7 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
     def _extraction(self, described: tuple[dict[str, Any], int], progress: bool) -> Extraction:
         """What reads texts with these parameters; the model is loaded."""
         source, n_features = described
-        model = self.load()
+        model = self._model(max(check_layers(source["layer"])))
         if is_digest(source["revision"]) and model.mfa_source["revision"] != source["revision"]:
             raise ValueError(f"model {str(self.model)!r} was written to meanwhile: begin again, with the new weights")
         return Extraction(

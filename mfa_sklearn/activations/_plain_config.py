@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._base.checks import import_optional
-from ._language_model import site_width
+from ._model_config import site_width
 
 _NOT_BEGUN = (
     "bloom ernie4_5 ernie4_5_moe exaone4 glm glm4 glm4_moe glm4_moe_lite glm_moe_dsa gpt_neox granite granitemoe "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -312,7 +312,9 @@ def is_plain(model: Any) -> bool:
     )
 
 
-def load_plain(name: str, device: Any, dtype: Any, revision: str | None = None) -> PlainModel:
+def load_plain(
+    name: str, device: Any, dtype: Any, revision: str | None = None, options: Mapping[str, Any] | None = None
+) -> PlainModel:
     """A model by name or from a directory, as transformers loads it, in evaluation mode.
 
     Parameters
@@ -322,19 +324,28 @@ def load_plain(name: str, device: Any, dtype: Any, revision: str | None = None) 
     dtype : torch.dtype
         Of weights and computation.
     revision : str, optional
+    options : dict, optional
+        Of `load_pretrained`.
     """
+    model = load_pretrained(name, device, dtype, revision, options or {})
+    try:
+        tokenizer = load_tokenizer(name, revision)
+    except ValueError:  # a directory without one: its model reads token ids
+        tokenizer = None
+    return PlainModel(model, tokenizer)
+
+
+def load_pretrained(name: str, device: Any, dtype: Any, revision: str | None, options: Mapping[str, Any]) -> Any:
+    """A model as transformers loads it with these options, in evaluation mode, on its device or where they place it."""
     transformers = import_optional("transformers", "a language model")
     config = load_config(name, revision)
     loader = transformers.AutoModelForMaskedLM if fills_gaps(config) else transformers.AutoModelForCausalLM
     # In earlier versions of transformers, fused attention leaves out the cap that Gemma 2's scores have.
     capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
     more = {"attn_implementation": "eager"} if capped else {}
-    model = loader.from_pretrained(name, dtype=dtype, revision=revision, **more).to(device).eval()
-    try:
-        tokenizer = load_tokenizer(name, revision)
-    except ValueError:  # a directory without one: its model reads token ids
-        tokenizer = None
-    return PlainModel(model, tokenizer)
+    model = loader.from_pretrained(name, dtype=dtype, revision=revision, **more | dict(options))
+    placed = "device_map" in options or getattr(model, "is_quantized", False)
+    return (model if placed else model.to(device)).eval()
 
 
 def with_stand_ins(tokenizer: Any) -> Any:

@@ -122,7 +122,7 @@ def find_sites(model: Any) -> dict[str, HookSite]:
     """
     layout = LAYOUTS.get(model.config.get_text_config().model_type)
     found: dict[str, HookSite] = {}
-    for number, block in enumerate(_blocks(model)):
+    for number, block in enumerate(blocks_of(model)):
         prefix = f"blocks.{number}"
         found[f"{prefix}.hook_resid_pre"] = HookSite(f"{prefix}.hook_resid_pre", block, reads_input=True)
         found[f"{prefix}.hook_resid_post"] = HookSite(f"{prefix}.hook_resid_post", block)
@@ -147,7 +147,7 @@ def _inside(block: Any, prefix: str, layout: Layout) -> dict[str, HookSite]:
     return {name: site for name, site in sites.items() if site.module is not None}
 
 
-def _blocks(model: Any) -> list[Any]:
+def blocks_of(model: Any) -> list[Any]:
     """The layers of a model; none where it is not certain which they are."""
     n_layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     base = model.base_model

@@ -122,9 +122,10 @@ def rows_of(
     """
     import torch
 
-    device = values[0].device
-    index = torch.from_numpy(which).to(device) * values[0].shape[1] + torch.from_numpy(where).to(device)
+    index = torch.from_numpy(which) * values[0].shape[1] + torch.from_numpy(where)
     for value in values:
+        device = value.device  # layers may lie on several
+        index = index.to(device)
         rows = value.flatten(0, 1).index_select(0, index).to(torch.float64 if dtype == np.float64 else torch.float32)
         _check_finite(rows, value.dtype)
         if groups is not None:
@@ -151,7 +152,7 @@ def pooled_later(
 
 
 def _check_finite(rows: Any, dtype: Any) -> None:
-    # A sum is read once and keeps what is not finite; where finite rows only add up to it, they are looked at one by one.
+    # A sum keeps what is not finite, and is quick; it may also be finite rows that add up to that.
     if not rows.sum().isfinite() and not rows.isfinite().all():
         raise ValueError(
             f"the model's activations in {dtype} are not finite: use dtype='bfloat16' or 'float32', "

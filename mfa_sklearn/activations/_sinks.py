@@ -2,7 +2,8 @@
 
 The median is one of the call, never of the part of a store that is being written. So that it is known before the first
 part, and costs a pass over a few texts at most, it is taken over runs of texts spread evenly over the call: over all
-texts where there are no more than `RUN * RUNS`. In memory it is taken over the same texts.
+texts where there are no more than `RUN * RUNS`. In memory it is taken over the same texts, and so it is by each of
+several processes that extract a part. Of a stream of texts it is taken over the first ones.
 """
 
 from __future__ import annotations

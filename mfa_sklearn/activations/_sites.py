@@ -8,7 +8,7 @@ from typing import Any
 
 from .._base.checks import check_choice
 from .._base.sites import SITES
-from ._language_model import NO_HIDDEN_UNITS
+from ._model_config import NO_HIDDEN_UNITS
 
 
 def check_site(site: Any) -> str:

@@ -23,7 +23,9 @@ from .._base.labels import from_disk
 from .._base.mapped import copy_rows
 from ._array import ActivationArray
 from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
-from ._store_manifest import FACTS, read_manifest
+from ._store_manifest import FACTS, cut_in
+from ._store_numbers import memory_dtype, widened
+from ._store_parts import open_manifest, parts_told, what_is_there
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -66,7 +68,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = as_path("directory", directory)
-        self.manifest = read_manifest(self.directory)
+        self.manifest = open_manifest(self.directory)
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -84,15 +86,25 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         return sum(shard["rows"] for shard in self.manifest["shards"])
 
     @property
+    def n_cut_tokens(self) -> int:
+        """Tokens that are left out because texts were cut at `max_length`."""
+        return cut_in(self.manifest)[1]
+
+    @property
     def dtype(self) -> np.dtype:
-        """Of the numbers on disk."""
-        return np.dtype(self.manifest["dtype"])
+        """Of the numbers that are read; those on disk as bfloat16 are read as float32."""
+        return memory_dtype(self.manifest["dtype"])
 
     @property
     def complete(self) -> bool:
-        """Whether every part has been written; those of an interrupted run can be read."""
+        """Whether all texts have been extracted; what an interrupted run left can be read."""
         shards = self.manifest["shards"]
-        return bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+        return not self.missing_parts and bool(shards) and shards[-1]["texts"][1] == self.manifest["n_texts"]
+
+    @property
+    def missing_parts(self) -> tuple[int, ...]:
+        """Numbers of the parts that are not whole yet, where several processes write the store (``part``)."""
+        return tuple(self.manifest.get("parts", {}).get("missing", ()))
 
     def verify(self) -> int:
         """Read every file of the store and compare it with the checksum it was written with.
@@ -110,7 +122,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
             If files are missing or changed; the message names them. Also if the manifest has been changed since the
             store was opened, or the store is of an earlier version and has no checksums.
         """
-        if read_manifest(self.directory) != self.manifest:
+        if open_manifest(self.directory) != self.manifest:
             raise ValueError(f"{str(self.directory)!r} is another store by now: open it again")
         return verify_files(self.directory, self.manifest)
 
@@ -172,8 +184,11 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         return len(self.layers)
 
     def __repr__(self) -> str:
-        state = "" if self.complete else ", incomplete"
-        return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{state})"
+        missing = self.manifest.get("parts")
+        told = f": {parts_told(missing)}" if missing else ""
+        state = "" if self.complete else f", incomplete{told}"
+        cut = f", {self.n_cut_tokens:,} tokens cut" if self.n_cut_tokens else ""
+        return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{cut}{state})"
 
 
 class StoredActivations:
@@ -200,7 +215,7 @@ class StoredActivations:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the numbers on disk."""
+        """Of the numbers that are read."""
         return self.store.dtype
 
     @property
@@ -220,7 +235,7 @@ class StoredActivations:
         store = self.store
         if store.complete:
             return {"texts": self.texts, "source": self.source}
-        left = f"{len(self.texts):,} of {store.manifest['n_texts']:,} texts of {str(store.directory)!r}"
+        left = what_is_there(store.manifest, store.directory)
         return {"texts": self.texts, "source": self.source, "incomplete": left}
 
     @cached_property
@@ -275,7 +290,8 @@ class StoredActivations:
         index = _row_numbers(rows, len(self))
         values = np.empty((len(index), self.shape[1]), dtype=self.dtype)
         for shard, where, local in self._parts(index):
-            values[where] = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
+            stored = copy_rows(self._load(shard, f"layer-{self.layer}"), local)
+            values[where] = widened(stored, self.store.manifest["dtype"])
         return ActivationArray(values, rows=self.read_facts(index, self.fact_names), shared=self.shared)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
@@ -283,7 +299,8 @@ class StoredActivations:
             raise ValueError("a store lies on disk, so an array of it is a copy")
         whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
         for shard, start in zip(self._shards, self._offsets, strict=False):
-            whole[start : start + shard["rows"]] = self._load(shard, f"layer-{self.layer}")
+            stored = self._load(shard, f"layer-{self.layer}")
+            whole[start : start + shard["rows"]] = widened(stored, self.store.manifest["dtype"])
         return whole
 
     def __repr__(self) -> str:
@@ -366,7 +383,11 @@ class _Texts(Sequence[str]):
 
     @cached_property
     def _all(self) -> tuple[str, ...]:
-        return tuple(text for shard in self._shards for text in load_texts(self._directory, shard))
+        found: list[str] = []
+        for shard in self._shards:
+            found += [""] * (shard["texts"][0] - len(found))  # of parts that are missing
+            found += load_texts(self._directory, shard)
+        return tuple(found)
 
     def __getitem__(self, index: Any) -> Any:
         return self._all[index]

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._base.stored import file_entry, parse_json
 from ._store_manifest import check_size, file_names
+from ._store_numbers import disk_dtype
 
 _AGAIN = "restore it from a copy, or delete the store and extract again"
 
@@ -43,7 +44,7 @@ def load_array(directory: Path, manifest: dict[str, Any], shard: dict[str, Any],
 def _check_array(array: np.ndarray, manifest: dict[str, Any], shard: dict[str, Any], name: str) -> None:
     seen, rows = f"{array.dtype} of shape {array.shape}", shard["rows"]
     if name.startswith("layer-"):
-        expected = np.dtype(manifest["dtype"])
+        expected = disk_dtype(manifest["dtype"])
         if array.shape != (rows, manifest["width"]) or array.dtype != expected:
             raise ValueError(f"it holds {seen}, not {expected} of shape {(rows, manifest['width'])}")
     elif name == "labels":

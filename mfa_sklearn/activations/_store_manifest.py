@@ -5,15 +5,19 @@
     source            as in `ActivationArray.source`
     select            the selection of tokens, as `TokenSelection.to_dict` writes it, predicates as digests; only told
     layers            of which there are arrays, all of one width
-    dtype             of the numbers
+    dtype             of the numbers; those of bfloat16 are on disk as unsigned integers
     width             columns; 0 before the first part is whole
-    n_texts           of the whole run
-    shards            the parts that are whole, in the order of their texts
+    n_texts           of the whole run; null of a stream that has not been gone through
+    shards            those that are whole, in the order of their texts
     sha256            of all that
 
-and of each part its name, the number of its rows, the range of its texts, its facts per row, and of each of its files
-the size and the checksum; where texts were cut, how many, and how many tokens that cost. Manifests of earlier versions have no checksums and sizes, and no selection:
-reading needs none.
+and of each shard its name, the number of its rows, the range of its texts, its facts per row, and of each of its files
+the size and the checksum; of a stream of texts also a digest of all texts up to its end (given); where texts were cut,
+how many, and how many tokens that cost (cut). Manifests of earlier versions have no checksums and sizes, and no
+selection: reading needs none.
+
+Where several processes write a store together, each has a manifest of its own with an entry "part" besides, until all
+are whole and one manifest of the above form takes their place (`_store_parts.py`).
 """
 
 from __future__ import annotations
@@ -23,14 +27,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._base.stored import OWN, check_unchanged, parse_json
 from .._base.words import shortened
+from ._part import Part
+from ._store_numbers import DTYPES, disk_dtype
 
 FORMAT = "mfa-sklearn activations"
 VERSION = 1
-DTYPES = ("float16", "float32")
 # Facts kept on disk as they are; token strings follow from the ids.
 FACTS = ("token_ids", "text_index", "positions", "starts", "ends", "labels", "roles")
 MANIFEST = "manifest.json"
@@ -42,6 +45,7 @@ MARKS = ("", "b")
 _SHARD = re.compile(r"shard-\d{5,}b?")
 _KINDS = rf"layer-\d+\.npy|({'|'.join(FACTS)}|vocabulary|vocabulary_ids)\.npy|texts\.json"
 _OWN_FILE = re.compile(rf"(?P<shard>shard-\d{{5,}}(?P<mark>b?))\.({_KINDS})")
+_PART_MANIFEST = re.compile(r"manifest\.part-(\d{1,9})-of-(\d{1,9})\.json")
 # A file of the format .npy has a head before its numbers, a multiple of 64 bytes long.
 _HEAD_BYTES = range(64, 4097, 64)
 
@@ -49,6 +53,17 @@ _HEAD_BYTES = range(64, 4097, 64)
 def shard_name(number: int, mark: str = "") -> str:
     """The name that all files of a part begin with."""
     return f"shard-{number:05d}{mark}"
+
+
+def shard_number(name: str) -> int:
+    """The number in a shard's name.
+
+    Examples
+    --------
+    >>> shard_number("shard-00012b.texts.json")
+    12
+    """
+    return int(name.removeprefix("shard-").partition(".")[0].rstrip("b"))
 
 
 def file_names(shard: dict[str, Any], layers: Sequence[int]) -> list[str]:
@@ -65,7 +80,19 @@ def mark_of(name: str) -> str | None:
 
 def is_own(name: str) -> bool:
     """Whether a store may have a file of this name."""
-    return name in (MANIFEST, NEXT) or mark_of(name) is not None
+    return name in (MANIFEST, NEXT) or part_of(name) is not None or mark_of(name) is not None
+
+
+def part_name(part: Part) -> str:
+    """The name of a part's manifest."""
+    return f"manifest.part-{part.number}-of-{part.total}.json"
+
+
+def part_of(name: str) -> Part | None:
+    """The part that a manifest is of; None if it is no such file."""
+    found = _PART_MANIFEST.fullmatch(name)
+    part = found and Part(int(found[1]), int(found[2]))
+    return part if part and part.number < part.total else None
 
 
 def read_manifest(directory: Path, name: str = MANIFEST) -> dict[str, Any]:
@@ -110,6 +137,10 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     layers, hooks = manifest["layers"], manifest["source"].get("hooks")
     if not (isinstance(hooks, list) and len(hooks) == len(layers) and all(isinstance(hook, str) for hook in hooks)):
         raise ValueError(f"hooks={shortened(hooks)} of its source must be {len(layers)} names, one per layer")
+    if manifest["n_texts"] is None and not all("given" in shard for shard in manifest["shards"]):
+        raise ValueError("n_texts=None must be a whole number: it is no stream of texts")
+    if "part" in manifest:
+        _check_part(manifest["part"])
     last = 0
     for number, shard in enumerate(manifest["shards"]):
         try:
@@ -129,15 +160,24 @@ def _check_shard(shard: Any, manifest: dict[str, Any], first: int) -> None:
         raise ValueError(f"{shortened(shard)} must be an object")
     _check_entries(shard, _PART)
     start, stop = shard["texts"]
-    if start != first or not start < stop <= manifest["n_texts"]:
-        raise ValueError(f"texts={[start, stop]} must go on at {first} and end by n_texts={manifest['n_texts']}")
+    n_texts, has_gaps = manifest["n_texts"], "part" in manifest or "parts" in manifest
+    if start < first or (start > first and not has_gaps) or stop <= start or (n_texts is not None and stop > n_texts):
+        raise ValueError(f"texts={[start, stop]} must go on at {first} and end by n_texts={n_texts}")
     if manifest["width"] == 0:
         raise ValueError("there are rows, but width=0")
+    if not isinstance(shard.get("given", ""), str):
+        raise ValueError(f"given={shortened(shard['given'])} must be a string")
     cut = shard.get("cut", [0, 0])
     if not (_is_list_of(is_count)(cut) and len(cut) == 2):
         raise ValueError(f"cut={shortened(cut)} must be two whole numbers")
     if "files" in shard:
         _check_files(shard, manifest)
+
+
+def _check_part(part: Any) -> None:
+    fits = isinstance(part, dict) and all(is_count(part.get(name)) for name in ("number", "count", "shard_size"))
+    if not (fits and part["number"] < part["count"] and part["shard_size"] and part.get("mark") in MARKS):
+        raise ValueError(f"part={shortened(part)} must have a number below its count, a shard_size and a mark")
 
 
 def cut_in(manifest: dict[str, Any]) -> tuple[int, int]:
@@ -160,7 +200,7 @@ def _check_files(shard: dict[str, Any], manifest: dict[str, Any]) -> None:
 
 def check_size(shard: dict[str, Any], manifest: dict[str, Any], name: str, size: int) -> None:
     """Refuse a layer's file that cannot hold the rows of its part."""
-    numbers = shard["rows"] * manifest["width"] * np.dtype(manifest["dtype"]).itemsize
+    numbers = shard["rows"] * manifest["width"] * disk_dtype(manifest["dtype"]).itemsize
     if size - numbers not in _HEAD_BYTES:
         raise ValueError(f"rows={shard['rows']} of {manifest['width']} numbers do not fit {name} of {size} bytes")
 
@@ -188,7 +228,7 @@ _MANIFEST: dict[str, _Rule] = {
     "layers": (_are_distinct(is_count), "a list of different whole numbers"),
     "dtype": (lambda value: isinstance(value, str) and value in DTYPES, f"one of {list(DTYPES)}"),
     "width": (is_count, "a whole number"),
-    "n_texts": (is_count, "a whole number"),
+    "n_texts": (lambda value: value is None or is_count(value), "a whole number or null"),
     "shards": (lambda value: isinstance(value, list), "a list"),
 }
 _PART: dict[str, _Rule] = {

@@ -1,46 +1,30 @@
-"""Writing an activation store, part after part, so that an interrupted run goes on where it was.
+"""Writing an activation store, shard after shard, so that an interrupted run goes on where it was.
 
-One run at a time writes to a folder. A run that replaces a store keeps its own manifest and marks its parts, and takes
-the store's place when it is whole: until then the earlier one can be read.
+One run at a time writes to a folder, in one process or in parts (`_store_parts.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._base.checks import check_choice, check_count
-from .._base.files import check_folder, probe, replacing
+from .._base.files import probe
 from .._base.home import home_path
-from .._base.labels import label_array, to_disk
-from .._base.leftovers import clear_leftovers
 from .._base.locks import locked
-from .._base.stored import DigestedFile, with_digest
-from ._chats import ChatText
-from ._row_plan import LayerRows, nothing_selected
+from ._given_texts import ListedTexts, ShardTexts, StreamedTexts
+from ._load_options import numbers_source
+from ._part import ALL, Part
+from ._row_plan import LayerRows
+from ._shard_files import write_shard
 from ._store import ActivationStore
-from ._store_files import check_layer
-from ._store_manifest import (
-    DTYPES,
-    FACTS,
-    FORMAT,
-    MANIFEST,
-    MARKS,
-    NEXT,
-    VERSION,
-    is_own,
-    mark_of,
-    read_manifest,
-    shard_name,
-)
+from ._store_manifest import FORMAT, VERSION, read_manifest, shard_name, shard_number
+from ._store_numbers import DTYPES
+from ._store_parts import part_manifests
+from ._store_run import Run, finish, is_finished, part_lock, start, telling_what_is_kept
 
 
 def write_store(
@@ -48,7 +32,7 @@ def write_store(
     extract: Callable[[list[str], Any, int], LayerRows],
     settings: dict[str, Any],
     source: dict[str, Any],
-    texts: list[str],
+    texts: list[str] | ListedTexts | StreamedTexts,
     labels: Any = None,
     *,
     shard_size: int = 1000,
@@ -57,8 +41,9 @@ def write_store(
     resume: bool = True,
     progress: bool = False,
     least_bytes: int = 0,
+    part: Part = ALL,
 ) -> ActivationStore:
-    """Extract and write the parts that are missing.
+    """Extract and write the shards that are missing.
 
     Parameters
     ----------
@@ -69,45 +54,45 @@ def write_store(
         Whatever else the numbers depend on; a run is resumed only with the same, and the same texts and labels.
     source : dict
         As in `ActivationArray.source`.
-    texts : list of n str
+    texts : list of n str, ListedTexts or StreamedTexts
     labels : array-like of length n, optional
+        Of a list.
     shard_size : int
-        Texts per part.
-    dtype : {"float16", "float32"}
+        Texts per shard.
+    dtype : {"float16", "float32", "bfloat16"}
     select : dict, optional
         The selection of tokens, for the manifest.
     resume : bool
     progress : bool
     least_bytes : int
-        That the first part will need; there must be room for it before anything is extracted.
+        That the first shard will need; there must be room for it before anything is extracted.
+    part : Part
+        What this process does of it.
 
     Returns
     -------
     ActivationStore
+        Of which other parts may be missing.
 
     Raises
     ------
     ValueError
-        If the folder holds activations of other texts or parameters, or no rows come of the texts.
+        If the folder holds activations of other texts or parameters, or of another number of parts, or no rows come of
+        the texts.
     OSError
         If the folder holds other things, another run writes to it, or it cannot be written to.
     """
-    path = home_path(directory)
-    if labels is not None:
-        labels = to_disk(labels if isinstance(labels, np.ndarray) else label_array(labels))
-    known = {name: fact for name, fact in source.items() if name != "model" or not source.get("revision")}
-    key = _fingerprint(texts, labels, {**settings, **known, "shard_size": shard_size, "dtype": dtype})
+    path, given = home_path(directory), texts if not isinstance(texts, list) else ListedTexts(texts, labels)
+    key = given.key({**settings, **numbers_source(source), "shard_size": shard_size, "dtype": dtype})
     if path.exists() and not path.is_dir():
         raise ValueError(f"{str(path)!r} is a file: give a directory")
-    if resume and _is_finished(path, key):
+    if resume and is_finished(path, key):
+        _compare(given, shard_size, read_manifest(path))
         return ActivationStore(path)
-    with locked(path):
-        probe(path, least_bytes)
-        run = _start(path, key, _new_manifest(key, source, len(texts), dtype, select), resume)
-        with _telling_what_is_kept(run):
-            _write_parts(run, extract, texts, labels, shard_size, progress)
-        _finish(run)
-        return ActivationStore(path)
+    new = _new_manifest(key, source, given.n_texts, dtype, select)
+    with _begun(path, new, resume, part, shard_size, least_bytes) as (run, known):
+        _write_shards(run, extract, given, shard_size, progress, known)
+    return ActivationStore(path)
 
 
 def check_store_options(shard_size: Any, dtype: Any) -> None:
@@ -116,39 +101,25 @@ def check_store_options(shard_size: Any, dtype: Any) -> None:
     check_choice("dtype", dtype, DTYPES)
 
 
-# ---------------------------------------------------------------- runs
+@contextmanager
+def _begun(
+    path: Path, new: dict[str, Any], resume: bool, part: Part, shard_size: int, least_bytes: int
+) -> Iterator[tuple[Run, dict[int, str]]]:
+    """The run, alone in its folder or with its part of it, and the digests of the shards that are known already."""
+    own = locked(path) if part.is_all else part_lock(path, part)
+    brief = not part.is_all
+    with own:
+        probe(path, least_bytes)
+        with locked(path, brief=brief):
+            run = start(path, new, resume, part, shard_size)
+            manifests = [run.manifest, *(() if part.is_all else part_manifests(path).values())]
+        with telling_what_is_kept(run):
+            yield run, _digests(manifests, new["key"])
+        with locked(path, brief=brief):
+            finish(run)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A store that is being written: its folder, the name of its manifest and what that says, and its parts' mark."""
-
-    path: Path
-    name: str
-    manifest: dict[str, Any]
-    mark: str
-
-    def save(self, name: str | None = None) -> None:
-        _write(self.path / (name or self.name), with_digest(self.manifest))
-
-    @property
-    def n_kept(self) -> int:
-        """Texts of the parts that are whole."""
-        shards = self.manifest["shards"]
-        return shards[-1]["texts"][1] if shards else 0
-
-    def check(self) -> None:
-        """Refuse to go on where parts have been lost meanwhile."""
-        for layer in self.manifest["layers"]:
-            check_layer(self.path, self.manifest, layer)
-
-    def discard(self) -> None:
-        """Delete all of it."""
-        (self.path / self.name).unlink(missing_ok=True)
-        _delete_parts(self.path, self.mark)
-
-
-def _new_manifest(key: str, source: dict[str, Any], n_texts: int, dtype: str, select: Any) -> dict[str, Any]:
+def _new_manifest(key: str, source: dict[str, Any], n_texts: int | None, dtype: str, select: Any) -> dict[str, Any]:
     layers = source["layer"] if isinstance(source["layer"], list) else [source["layer"]]
     return {
         "format": FORMAT,
@@ -164,194 +135,95 @@ def _new_manifest(key: str, source: dict[str, Any], n_texts: int, dtype: str, se
     }
 
 
-def _is_finished(path: Path, key: str) -> bool:
-    """Whether the store is there already; what killed runs left is cleared, if one may write there."""
-    if not (path / MANIFEST).exists():
-        return False
-    manifest = read_manifest(path)
-    if manifest["key"] != key or not any(shard["rows"] for shard in manifest["shards"]):
-        return False
-    if manifest["shards"][-1]["texts"][1] < manifest["n_texts"]:
-        return False
-    with suppress(OSError), locked(path):
-        _tidy(path)
-    return True
+# ---------------------------------------------------------------- shards
 
 
-def _start(path: Path, key: str, new: dict[str, Any], resume: bool) -> _Run:
-    """The run to go on with: one that is there, if it is of the same texts and parameters, or a new one."""
-    _tidy(path)
-    found = {name: run for name in (MANIFEST, NEXT) if (run := _open_run(path, name)) is not None}
-    if MANIFEST not in found:
-        first = f"{shard_name(0)}."  # of a run that was killed in it
-        check_folder(path, MANIFEST, ours=is_own, left=lambda name: is_own(name) and name.startswith(first))
-    if resume:
-        same = [run for run in found.values() if run.manifest["key"] == key]
-        if same:
-            same[0].check()
-            return same[0]
-        if MANIFEST in found:
-            raise ValueError(
-                f"{str(path)!r} holds activations of other texts, labels or parameters: give another directory, or "
-                "resume=False (on the command line: --force) to replace them"
-            )
-    if NEXT in found:
-        found[NEXT].discard()
-    earlier = found.get(MANIFEST)
-    mark = MARKS[0] if earlier is None else next(mark for mark in MARKS if mark != earlier.mark)
-    run = _Run(path, MANIFEST if earlier is None else NEXT, new, mark)
-    run.discard()
-    run.save()
-    return run
-
-
-def _open_run(path: Path, name: str) -> _Run | None:
-    """The run of a manifest; None if there is none, or no part of it is whole."""
-    if not (path / name).exists():
-        return None
-    manifest = read_manifest(path, name)
-    if not manifest["shards"]:
-        (path / name).unlink()
-        return None
-    return _Run(path, name, manifest, mark_of(f"{manifest['shards'][0]['name']}.texts.json") or "")
-
-
-def _tidy(path: Path) -> None:
-    """Delete what killed runs left: temporary files, and the parts of a store that was replaced."""
-    clear_leftovers(path, is_own, locked=True)
-    whole, following = _open_run(path, MANIFEST), _open_run(path, NEXT)
-    if whole is None:
-        return
-    if following is not None and following.mark == whole.mark:
-        (path / NEXT).unlink()
-        following = None
-    for mark in MARKS:
-        if mark not in (whole.mark, following and following.mark):
-            _delete_parts(path, mark)
-
-
-def _finish(run: _Run) -> None:
-    """Refuse a store without rows, and have a whole one take its place."""
-    if not any(shard["rows"] for shard in run.manifest["shards"]):
-        run.discard()
-        raise ValueError(nothing_selected(run.manifest.get("select"), run.manifest["n_texts"]))
-    if run.name == NEXT:
-        run.save(MANIFEST)
-        _tidy(run.path)
-
-
-def _delete_parts(path: Path, mark: str) -> None:
-    for name in os.listdir(path):
-        if mark_of(name) == mark:
-            (path / name).unlink()
-
-
-@contextmanager
-def _telling_what_is_kept(run: _Run) -> Iterator[None]:
-    """Add to interrupts, and to errors of the disk, what is kept and how to go on; of nothing, leave nothing."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(_what_is_kept(run)) from error
-    except OSError as error:
-        kind = PermissionError if isinstance(error, PermissionError) else OSError
-        told = kind(f"{error}; {_what_is_kept(run)}")
-        told.errno = error.errno
-        raise told from error
-    finally:
-        if not run.manifest["shards"]:
-            with suppress(OSError):
-                run.discard()
-
-
-def _what_is_kept(run: _Run) -> str:
-    n_texts, path = run.manifest["n_texts"], str(run.path)
-    if not run.n_kept:
-        return f"none of {n_texts:,} texts is kept in {path!r}: the first part was not whole (see shard_size)"
-    if run.name == NEXT:
-        return (
-            f"{run.n_kept:,} of {n_texts:,} texts are kept in {path!r} beside the earlier store; to go on, do the same "
-            "without resume=False (on the command line: without --force)"
-        )
-    return f"{run.n_kept:,} of {n_texts:,} texts are kept in {path!r}; to go on, do the same again"
-
-
-# ---------------------------------------------------------------- parts
-
-
-def _write_parts(
-    run: _Run, extract: Callable[..., LayerRows], texts: list[str], labels: Any, shard_size: int, progress: bool
+def _write_shards(
+    run: Run,
+    extract: Callable[..., LayerRows],
+    texts: ListedTexts | StreamedTexts,
+    shard_size: int,
+    progress: bool,
+    known: dict[int, str],
 ) -> None:
     from tqdm import tqdm
 
-    manifest = run.manifest
-    with tqdm(total=len(texts), initial=run.n_kept, desc="activations", unit="text", disable=not progress) as bar:
-        for start in range(run.n_kept, len(texts), shard_size):
-            part = slice(start, min(start + shard_size, len(texts)))
-            rows = extract(texts[part], None if labels is None else labels[part], start)
-            name = shard_name(len(manifest["shards"]), run.mark)
-            shard = _write_shard(run.path, name, rows, manifest["layers"], part, manifest["dtype"])
-            manifest["width"] = int(rows.layers[0].shape[1])
-            manifest["shards"].append(shard)
-            run.save()
-            bar.update(part.stop - part.start)
+    manifest, last = run.manifest, None
+    written = {shard_number(shard["name"]) for shard in manifest["shards"]}
+    total = _n_own(texts.n_texts, shard_size, run.part)
+    with tqdm(total=total, initial=run.n_kept, desc="activations", unit="text", disable=not progress) as bar:
+        for last in texts.shards(shard_size):
+            _check_given(last, known)
+            if last.number in written or not run.part.takes(last.number):
+                continue
+            _append(run, extract(last.texts, last.labels, last.start), last)
+            bar.update(len(last.texts))
+    _end(run, last, known)
 
 
-def _write_shard(
-    path: Path, name: str, rows: LayerRows, layers: Sequence[int], part: slice, dtype: str
-) -> dict[str, Any]:
-    """Write the files of a part and return its entry in the manifest."""
-    arrays = {
-        f"layer-{layer}": _narrowed(values, dtype, layer) for layer, values in zip(layers, rows.layers, strict=True)
-    }
-    facts = {fact: rows.facts[fact] for fact in FACTS if fact in rows.facts}
-    facts["text_index"] = facts["text_index"] + part.start
-    for fact, values in facts.items():
-        arrays[fact] = values if fact in ("labels", "roles", "text_index") else values.astype(np.int32)
-    if "token_ids" in facts:
-        ids, first = np.unique(facts["token_ids"], return_index=True)
-        arrays |= {"vocabulary_ids": ids, "vocabulary": rows.facts["tokens"][first]}
-    files = {f"{kind}.npy": _save(path / f"{name}.{kind}.npy", values) for kind, values in arrays.items()}
-    files["texts.json"] = _write(path / f"{name}.texts.json", json.dumps(list(rows.texts)).encode())
-    n_rows = len(facts["text_index"])
-    return {"name": name, "rows": n_rows, "texts": [part.start, part.stop], "facts": list(facts), "files": files}
+def _append(run: Run, rows: LayerRows, texts: ShardTexts) -> None:
+    """Write a shard, and say so in the manifest."""
+    manifest, name = run.manifest, shard_name(texts.number, run.mark)
+    shard = write_shard(run.path, name, rows, manifest["layers"], (texts.start, texts.stop), manifest["dtype"])
+    manifest["width"] = int(rows.layers[0].shape[1])
+    manifest["shards"].append(shard if texts.given is None else shard | {"given": texts.given})
+    run.save()
 
 
-def _narrowed(values: np.ndarray, dtype: str, layer: int) -> np.ndarray:
-    if dtype == "float16" and len(values) and np.abs(values).max() > np.finfo(np.float16).max:
+def _end(run: Run, last: ShardTexts | None, known: dict[int, str]) -> None:
+    """What is known when all texts have been gone through."""
+    assert last is not None
+    _check_end(last, known, run.manifest["n_texts"])
+    part = run.manifest.get("part")
+    if part is not None:
+        part["done"] = True
+    if last.given is not None:
+        run.manifest["n_texts"] = last.stop
+        if part is not None:
+            part["end"] = last.given
+    if part is not None or last.given is not None:
+        run.save()
+
+
+def _n_own(n_texts: int | None, shard_size: int, part: Part) -> int | None:
+    """How many texts are a part's; None if that is not known."""
+    if n_texts is None:
+        return None
+    starts = range(part.number * shard_size, n_texts, part.total * shard_size)
+    return sum(min(shard_size, n_texts - first) for first in starts)
+
+
+# ---------------------------------------------------------------- streams
+
+
+def _digests(manifests: list[dict[str, Any]], key: str) -> dict[int, str]:
+    """The running digests of a stream that shards keep, by their numbers."""
+    same = [shard for manifest in manifests if manifest["key"] == key for shard in manifest["shards"]]
+    return {shard_number(shard["name"]): shard["given"] for shard in same if "given" in shard}
+
+
+def _compare(texts: ListedTexts | StreamedTexts, shard_size: int, manifest: dict[str, Any]) -> None:
+    """Refuse a stream that is another than a store is of; of a list the key has said that."""
+    if isinstance(texts, ListedTexts):
+        return
+    known, last = _digests([manifest], manifest["key"]), None
+    for last in texts.shards(shard_size):
+        _check_given(last, known)
+    assert last is not None
+    _check_end(last, known, manifest["n_texts"])
+
+
+_OTHER = "give the same stream from its beginning (fix the seed of what shuffles it), or resume=False (--force)"
+
+
+def _check_given(texts: ShardTexts, known: dict[int, str]) -> None:
+    if texts.given is not None and known.get(texts.number, texts.given) != texts.given:
         raise ValueError(
-            f"layer {layer} has activations of {np.abs(values).max():.3g}, beyond float16's 65504: use dtype='float32' "
-            "(and another directory, or resume=False, if parts are written already)"
+            f"the stream has other texts or labels than the store, somewhere up to texts[{texts.stop - 1}]: {_OTHER}"
         )
-    return values.astype(dtype)
 
 
-def _fingerprint(texts: list[str], labels: np.ndarray | None, settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain_setting).encode())
-    for text in texts:
-        digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
-        if isinstance(text, ChatText):
-            digest.update(repr(text.spans).encode())
-    if labels is not None:
-        digest.update(str(labels.dtype).encode() + labels.tobytes())
-    return digest.hexdigest()
-
-
-def _plain_setting(value: Any) -> Any:
-    """Numpy's numbers are the plain ones; others are known by what they are shown as."""
-    return value.item() if isinstance(value, np.generic) else repr(value)
-
-
-def _save(path: Path, values: np.ndarray) -> dict[str, Any]:
-    """Write an array; size and checksum of its file."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        digested = DigestedFile(file)
-        np.save(digested, values, allow_pickle=False)  # type: ignore[call-overload]
-    return digested.entry
-
-
-def _write(path: Path, content: bytes) -> dict[str, Any]:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        digested = DigestedFile(file)
-        digested.write(content)
-    return digested.entry
+def _check_end(last: ShardTexts, known: dict[int, str], n_texts: int | None) -> None:
+    if last.given is not None and (last.number < max(known, default=0) or n_texts not in (None, last.stop)):
+        there = "more" if n_texts is None else f"{n_texts:,}"
+        raise ValueError(f"the stream has ended after {last.stop:,} texts, and the store is of {there}: {_OTHER}")

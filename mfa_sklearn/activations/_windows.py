@@ -66,8 +66,8 @@ def split(model: Any, sequence: TokenSequence, limit: int, overlap: int) -> Iter
     room = limit - lead - tail
     if room <= overlap:
         raise ValueError(
-            f"stride={overlap} leaves no room for other tokens in windows of max_length={limit}, of which {lead + tail} "
-            f"are special: lower it below {room}, or raise max_length"
+            f"stride={overlap} leaves no room for other tokens in windows of max_length={limit}, of which "
+            f"{lead + tail} are special: lower it below {room}, or raise max_length"
         )
     last, start = n - tail, 0
     for begin in range(lead, last - overlap, room - overlap):

@@ -11,7 +11,8 @@ import torch
 from .._base.checks import check_flag, warn_user
 from .._base.origin import differences
 from .._base.turns import turn_of
-from ..activations._language_model import check_causal_or_encoder, directory_digest
+from ..activations._language_model import directory_digest
+from ..activations._model_config import check_causal_or_encoder
 from ..activations._plain_model import PlainModel, is_plain
 from ..activations._sites import check_hidden_units, check_layers, check_site, hook_name
 from ..activations._tokenize import is_encoder

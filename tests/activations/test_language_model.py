@@ -10,13 +10,13 @@ import sys
 
 import numpy as np
 import pytest
-from lm_fixtures import ARCHITECTURES, SENTENCES, save_tiny_model
+from lm_fixtures import SENTENCES, save_tiny_model
 from sklearn.base import clone
 
 from mfa_sklearn import MFA, MFASteerer, datasets
 from mfa_sklearn._base.portable import portable_source
 from mfa_sklearn.activations import ActivationExtractor, load_model
-from mfa_sklearn.activations._language_model import describe_model, directory_digest, model_of, site_width
+from mfa_sklearn.activations._language_model import describe_model, directory_digest, model_of
 
 
 def test_revision_tells_weights_apart_but_not_places(models, tmp_path):
@@ -169,14 +169,6 @@ def test_what_to_install_is_said(models, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformer_lens.model_bridge", None)
     with pytest.raises(ImportError, match=r"pip install 'mfa-sklearn\[lm\]'"):
         load_model(models["llama"])
-
-
-def test_width_of_the_mlp(models):
-    from mfa_sklearn.activations._language_model import load_config
-
-    for name in ARCHITECTURES:
-        assert site_width(load_config(models[name]), "mlp") == 128
-        assert site_width(load_config(models[name]), "attn_out") == 32
 
 
 def test_the_embedded_model_is_loaded_by_its_name():

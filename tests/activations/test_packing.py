@@ -60,8 +60,8 @@ def test_architectures_that_do_not_keep_texts_apart_are_refused(tmp_path, monkey
     ):
         extractor.transform(SENTENCES)
     monkeypatch.undo()
-    assert len(extractor.transform(SENTENCES)) and extractor.load().mfa_keeps_apart
-    extractor.load().original_model.config.sliding_window = 4
+    assert len(extractor.transform(SENTENCES))
+    extractor._model(1).original_model.config.sliding_window = 4
     with pytest.raises(
         ValueError, match=r"tokens see 4 tokens back at most.*: give max_length=4 at most, or pack=False"
     ):

@@ -13,7 +13,7 @@ from mfa_sklearn import TokenSelection
 from mfa_sklearn._base.stored import with_digest
 from mfa_sklearn.activations import ActivationStore
 from mfa_sklearn.activations import _model_reader as extractor_module
-from mfa_sklearn.activations._store_writer import _fingerprint
+from mfa_sklearn.activations._given_texts import ListedTexts
 
 
 def test_half_precision_by_default(extractor, memory, tmp_path):
@@ -171,7 +171,7 @@ def test_values_too_large_for_half_precision(extractor, tmp_path):
     large = clone(extractor).set_params(layer=0)
     with torch.no_grad():
         large.load().original_model.transformer.h[0].mlp.c_proj.bias.fill_(1e5)
-    with pytest.raises(ValueError, match=r"layer 0 has activations of .* beyond float16's 65504: use dtype='float32'"):
+    with pytest.raises(ValueError, match=r"layer 0 has .* beyond float16's 65504: use dtype='bfloat16' or 'float32'"):
         large.extract_to(tmp_path / "half", TEXTS)
     assert large.extract_to(tmp_path / "single", TEXTS, dtype="float32")[0][:].max() > 65504
 
@@ -179,7 +179,7 @@ def test_values_too_large_for_half_precision(extractor, tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"dtype": "int8"}, r"dtype='int8' is unknown; choose one of 'float16', 'float32'"),
+        ({"dtype": "int8"}, r"dtype='int8' is unknown; choose one of 'float16', 'float32', 'bfloat16'"),
         ({"shard_size": 0}, r"shard_size=0 must be at least 1"),
         ({"labels": ["a"]}, r"labels have shape \(1,\) for 8 texts"),
     ],
@@ -212,4 +212,4 @@ def test_a_run_of_a_version_with_other_words_is_gone_on_with(extractor, tmp_path
     key = chosen.extract_to(tmp_path / "store", TEXTS, shard_size=3).manifest["key"]
     source = {name: fact for name, fact in chosen.fit(TEXTS).source_.items() if name != "model"}
     settings = {"keep": [" bank", "."], "include_special": False, "max_length": None, "max_norm_ratio": None}
-    assert key == _fingerprint(TEXTS, None, {**settings, **source, "shard_size": 3, "dtype": "float16"})
+    assert key == ListedTexts(TEXTS).key({**settings, **source, "shard_size": 3, "dtype": "float16"})
