@@ -23,15 +23,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "texts",
         type=Path,
-        help="file of texts: .csv, .json or .jsonl with a column text and, if there are labels, label; or .txt, one "
-        "text a line",
+        help="file of texts: .csv, .tsv, .json, .jsonl or .parquet with a column text and, if there are labels, label; "
+        "or .txt, one text a line; all but .parquet also compressed, as .jsonl.gz",
     )
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
     _add_model(parser)
     _add_choice_of_rows(parser)
-    add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
-    add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
+    _add_reading(parser)
     _add_storing(parser)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--batch-size", type=int, default=32, metavar="N", help="most texts per forward pass")
+    add("--batch-tokens", type=int, metavar="N", help="most tokens per forward pass, padding included")
+    add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
+    add(
+        "--stride",
+        type=int,
+        metavar="N",
+        help="read longer texts in windows of --max-length tokens instead of cutting them, each with the last N tokens "
+        "of the one before as context; 0 is no overlap",
+    )
+    add("--pack", action="store_true", help="read several short texts in one sequence, kept apart in attention")
+    add(
+        "--stream",
+        action="store_true",
+        help="read texts as they are needed, of a file larger than memory; --max-norm-ratio is then of the first 1,000",
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -143,25 +162,34 @@ def load_option(text: str) -> tuple[str, Any]:
 def extract(arguments: argparse.Namespace) -> None:
     """Write the activations of a file of texts."""
     from .activations import ActivationExtractor
-    from .datasets import read_texts
+    from .datasets import read_texts, stream_texts
 
-    data = read_texts(arguments.texts, text_column=arguments.text_column, label_column=arguments.label_column)
+    columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
+    if arguments.stream:
+        given: tuple[Any, ...] = (stream_texts(arguments.texts, **columns),)
+        told = ""
+    else:
+        data = read_texts(arguments.texts, **columns)
+        given, told = (data.texts, data.labels), f" of {plural(len(data.texts), 'text')} {_labeled(data.labels)}"
     warnings.filterwarnings("ignore", "labels hold ", UserWarning)  # which `read_texts` has said, of the file
     extractor = ActivationExtractor(
-        model=arguments.model,
-        layer=arguments.layer,
-        site=arguments.site,
         select=selection_of(arguments),
-        max_norm_ratio=arguments.max_norm_ratio,
-        batch_size=arguments.batch_size,
-        max_length=arguments.max_length,
-        device=arguments.device,
-        backend=arguments.backend,
         load_options=dict(arguments.load_option) or None,
         verbose=sys.stderr.isatty(),
+        **{name: getattr(arguments, name) for name in _PARAMETERS},
     )
     stored = {name: getattr(arguments, name) for name in ("dtype", "shard_size", "part")}
-    store = extractor.extract_to(arguments.output, data.texts, data.labels, resume=not arguments.force, **stored)
-    n_labels = 0 if data.labels is None else len(set(data.labels.tolist()) - {None})
-    labeled = f"with {plural(n_labels, 'label')}" if n_labels else "without labels"
-    say(f"{arguments.output}: activations of {plural(len(data.texts), 'text')} {labeled}: {store}")
+    store = extractor.extract_to(arguments.output, *given, resume=not arguments.force, **stored)
+    say(f"{arguments.output}: activations{told}: {store}")
+
+
+# Of the extractor, with the names of their options.
+_PARAMETERS = (
+    *("model", "layer", "site", "max_norm_ratio", "batch_size", "batch_tokens", "max_length", "stride", "pack"),
+    *("device", "backend"),
+)
+
+
+def _labeled(labels: Any) -> str:
+    n_labels = 0 if labels is None else len(set(labels.tolist()) - {None})
+    return f"with {plural(n_labels, 'label')}" if n_labels else "without labels"

@@ -29,6 +29,7 @@ def add_select(parser: argparse.ArgumentParser, what: str) -> None:
     )
     add("--select-first", type=int, metavar="N", help="of these the first N tokens of each text or prompt only")
     add("--select-last", type=int, metavar="N", help="of these the last N tokens of each text or prompt only")
+    add("--select-roles", nargs="+", metavar="ROLE", help="of chats: of these only what such as user or assistant says")
 
 
 def selection_of(arguments: argparse.Namespace) -> TokenSelection:
@@ -38,4 +39,6 @@ def selection_of(arguments: argparse.Namespace) -> TokenSelection:
     words = arguments.select
     given = _NAMED.get(words[0]) if len(words) == 1 else None
     given = {"strings": words} if given is None else given
-    return TokenSelection(**given, first=arguments.select_first, last=arguments.select_last)
+    return TokenSelection(
+        **given, first=arguments.select_first, last=arguments.select_last, roles=arguments.select_roles
+    )

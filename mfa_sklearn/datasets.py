@@ -7,8 +7,10 @@ imports a language-model package.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
@@ -17,9 +19,10 @@ from ._base.checks import check_choice, check_count
 from ._base.home import home_path
 from ._base.portable import embedded
 from ._texts.columns import Columns
-from ._texts.reader import collect, read_rows
+from ._texts.reader import collect
+from ._texts.text_stream import TextStream
 
-__all__ = ["load_concepts", "make_mfa", "read_texts", "tiny_lm"]
+__all__ = ["load_concepts", "make_mfa", "read_texts", "stream_texts", "tiny_lm"]
 
 CONCEPTS_DESCR = """\
 Forty concepts, one hundred English sentences each, written by a seeded grammar (data/build in the
@@ -112,7 +115,7 @@ def tiny_lm() -> Path:
 
 
 def read_texts(path: str | PathLike[str], *, text_column: str | None = None, label_column: str | None = None) -> Bunch:
-    """Read texts, with their labels if there are any, from a CSV, JSON, JSONL or text file.
+    """Read texts, with their labels if there are any, from a CSV, JSON, JSONL, Parquet or text file.
 
     A file is read the one way that is certain; one that can be read in two ways is refused, and the message says which
     two.
@@ -122,23 +125,25 @@ def read_texts(path: str | PathLike[str], *, text_column: str | None = None, lab
     path : str or path-like
         The suffix decides how the file is read. Encoding is UTF-8.
 
-        * `.csv`: a header, separated by commas, with a column `prompt`, `text` or `sentence` and, if there are labels,
-          `label` or `concept`. Every row has as many fields as the header; a text with commas, quotes or line breaks
-          stands in quotes, its own quotes doubled.
+        * `.csv`, `.tsv`: a header, with a column `prompt`, `text` or `sentence` and, if there are labels, `label` or
+          `concept`. Every row has as many fields as the header; a text with commas, quotes or line breaks stands in
+          quotes, its own quotes doubled. Fields of a `.tsv` file are separated by tabs; those of a `.csv` file by
+          commas, or by semicolons, tabs or bars where the header has a column of texts only if it is read so.
         * `.json`: a list of objects with those keys, a list of strings, an object of columns with those keys (lists of
           equal length, as `Dataset.to_dict` and pandas write them), or an object label -> sentences.
         * `.jsonl`: one object or one string a line.
+        * `.parquet`: columns with those names; needs pyarrow.
         * `.txt`: one text a line, without labels; blank lines are left out.
 
-        Upper and lower case of columns' names are the same.
+        Each but `.parquet` may be compressed, as `.jsonl.gz`. Upper and lower case of columns' names are the same.
     text_column, label_column : str, optional
         Names of the columns, where they are others or several of those above hold something.
 
     Returns
     -------
     data : Bunch
-        texts : list of str, length n
-            Texts without the blanks around them.
+        texts : list of n str
+            Texts without the blanks around them; or chats, lists of messages, from a column of them that is named.
         labels : ndarray of shape (n,), or None
             Strings; None for a row without a label (an empty cell, null or NaN) where others have one. None in place
             of the array if no row has a label.
@@ -153,6 +158,8 @@ def read_texts(path: str | PathLike[str], *, text_column: str | None = None, lab
 
     Raises
     ------
+    ImportError
+        For Parquet without pyarrow.
     FileNotFoundError, IsADirectoryError
         If there is no such file, or it is a folder.
     ValueError
@@ -176,8 +183,57 @@ def read_texts(path: str | PathLike[str], *, text_column: str | None = None, lab
     >>> data.texts, data.labels.tolist()
     (['The canoe drifted.', 'A loan was repaid.'], ['river', 'banking'])
     """
-    path, columns = home_path(path), Columns(text_column, label_column)
-    return collect(read_rows(path, columns), path, columns)
+    return collect(home_path(path), Columns(text_column, label_column))
+
+
+def stream_texts(
+    source: str | PathLike[str] | Iterable[Any], *, text_column: str | None = None, label_column: str | None = None
+) -> TextStream:
+    """Read texts one after the other, from what may be larger than memory.
+
+    Rows are read and left out as by :func:`read_texts`; what was left out is said at the end. The first rows are looked
+    at when this is called, so that a wrong name of a column is told before work begins.
+
+    Parameters
+    ----------
+    source : str, path-like, or iterable of dict
+        A file as :func:`read_texts` takes it, but for `.json`, which can only be read whole. Or rows, such as a data
+        set of Hugging Face's `datasets`, streamed or not.
+    text_column, label_column : str, optional
+        As of :func:`read_texts`.
+
+    Returns
+    -------
+    iterable of (text, label), or of texts
+        The label is None for a row without one; texts come alone where the first rows have no column of labels. A file
+        is read anew each time. `ActivationExtractor.extract_to` takes it in place of texts and labels.
+
+    Raises
+    ------
+    ImportError
+        For Parquet without pyarrow.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
+    TypeError
+        If it is neither a path nor an iterable of rows.
+    ValueError
+        As :func:`read_texts`, here or where the row is met; and for a `.json` file.
+
+    Examples
+    --------
+    >>> import gzip, tempfile
+    >>> from pathlib import Path
+    >>> from mfa_sklearn.datasets import stream_texts
+    >>> path = Path(tempfile.mkdtemp()) / "large.jsonl.gz"
+    >>> with gzip.open(path, "wt") as file:
+    ...     for line in ('{"body": "The canoe drifted.", "topic": "river"}', '{"body": "A loan was repaid."}'):
+    ...         print(line, file=file)
+    >>> for text, label in stream_texts(path, text_column="body", label_column="topic"):
+    ...     print(text, label)
+    The canoe drifted. river
+    A loan was repaid. None
+    """
+    return TextStream(source, Columns(text_column, label_column))
 
 
 # --- numbers from a known mixture

@@ -207,7 +207,8 @@ def test_skipped_rows_are_counted_by_reason(tmp_path):
         ("a.jsonl", '{"text": "a"}\n{"text": ', "not valid JSON: .* at line 2"),
         ("a.json", '{"prompt": "one"}', "an object with the keys"),
         ("a.json", "3", "holds int"),
-        ("a.tsv", "Hello.", r"suffix is '\.tsv', not one of \.csv, \.json, \.jsonl or \.txt"),
+        ("a.tsv", "Hello.", r"a\.tsv has no rows below its header"),
+        ("a.xml", "Hello.", r"suffix is '\.xml', not one of \.csv, \.tsv, \.json, \.jsonl, \.txt or \.parquet, nor"),
     ],
 )
 def test_files_without_texts_are_refused(tmp_path, name, content, message):

@@ -22,7 +22,7 @@ BASE = {"__version__", "_base"}
 ALLOWED = {
     "_texts": BASE | {"_texts"},
     "mixture": BASE | {"mixture"},
-    "activations": BASE | {"activations"},
+    "activations": BASE | {"_texts", "activations"},
     "interpret": BASE | {"activations", "interpret", "mixture"},
     "steering": BASE | {"activations", "interpret", "mixture", "steering"},
     "evaluation": BASE | {"activations", "evaluation", "interpret", "mixture", "steering"},

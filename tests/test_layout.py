@@ -53,7 +53,10 @@ def test_the_lowest_versions_are_those_that_are_promised() -> None:
     config = configparser.ConfigParser()
     config.read(TESTS.parent / "setup.cfg")
     extras = config["options.extras_require"]
-    parts = [config["options"]["install_requires"], *(extras[name] for name in ("lm", "plot", "export", "atlas"))]
+    parts = [
+        config["options"]["install_requires"],
+        *(extras[name] for name in ("lm", "plot", "export", "atlas", "parquet")),
+    ]
     asked = " ".join(parts).split()
     promised = {name: Version(rest.split(",")[0]) for name, _, rest in (line.partition(">=") for line in asked)}
     lines = (TESTS.parent / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
+from pathlib import Path
 from typing import Any
 
 from .._base.labels import is_missing
@@ -78,8 +79,15 @@ class Columns:
             if wanted is not None and not found:
                 raise ValueError(f"has no column {wanted!r}: it has {shortened(names, 200)}")
 
-    def read(self, row: Any) -> tuple[str, str | None, str]:
-        """(text, label or None, why the row is left out); the last is empty for a good row.
+    def check_header_of(self, path: Path, names: Sequence[Any]) -> None:
+        """`check_header` of a file's table, with the file in the message."""
+        try:
+            self.check_header(list(map(str, names)))
+        except ValueError as error:
+            raise ValueError(f"{path} {error}.") from error
+
+    def read(self, row: Any) -> tuple[Any, str | None, str]:
+        """(text or chat, label or None, why the row is left out); the last is empty for a good row.
 
         Raises
         ------
@@ -88,18 +96,18 @@ class Columns:
         """
         if isinstance(row, str) and not self.named:
             return ("", None, "with an empty text") if is_missing(row) else (row.strip(), None, "")
-        if not isinstance(row, dict):
+        if not isinstance(row, Mapping):
             return "", None, "without columns" if isinstance(row, str) else f"of type {type(row).__name__}"
         if not self.holds_texts(row):
             return "", None, "without a text column"
         text = self._only("text_column", {name: cell for name, cell in row.items() if self.is_text(name)})
         if text is None:
             return "", None, "with an empty text"
-        if not isinstance(text, str):
+        if not (isinstance(text, str) or _is_chat(text)):
             return "", None, f"whose text is of type {type(text).__name__}"
-        return text.strip(), self._label(row), ""
+        return text.strip() if isinstance(text, str) else text, self._label(row), ""
 
-    def _label(self, row: dict[str, Any]) -> str | None:
+    def _label(self, row: Mapping[str, Any]) -> str | None:
         label = self._only("label_column", {name: cell for name, cell in row.items() if self.is_label(name)})
         if label is None or isinstance(label, str):
             return label and label.strip()
@@ -116,3 +124,12 @@ class Columns:
             shown = " and ".join(f"{name.strip()!r} ({shortened(cell, 30)})" for name, cell in full.items())
             raise ValueError(f"can be read in two ways, by {shown}: choose with {option}")
         return values[0] if values else None
+
+
+def _is_chat(cell: Any) -> bool:
+    """Whether a cell is a list of messages, as a tokenizer's chat template takes it."""
+    return (
+        isinstance(cell, list)
+        and len(cell) > 0
+        and all(isinstance(message, dict) and {"role", "content"} <= set(message) for message in cell)
+    )

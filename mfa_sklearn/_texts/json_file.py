@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .._base.words import shortened
 from .columns import LABEL_NAMES, Columns, normalized
+from .opened import opened
 
 _LAYOUTS = "a list of objects, a list of strings, an object of columns or an object label -> sentences"
 
@@ -21,7 +22,8 @@ def json_rows(path: Path, columns: Columns) -> list[Any]:
     ValueError
         If it is no JSON, has a key twice, or its layout is none of those known or may be two of them.
     """
-    content = _parse(path.read_text(encoding="utf-8-sig"), path)
+    with opened(path) as file:
+        content = _parse(file.read(), path)
     if isinstance(content, list):
         return content
     if not isinstance(content, dict):
@@ -29,21 +31,24 @@ def json_rows(path: Path, columns: Columns) -> list[Any]:
     return _rows_of(content, path, columns)
 
 
-def jsonl_rows(path: Path) -> tuple[list[int], list[Any]]:
-    """The line numbers and the rows of a file with one text, or one object, a line.
+def jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """The line numbers and the rows of a file with one text, or one object, a line, read one after the other.
 
     Raises
     ------
     ValueError
         If a line is no JSON, is a list or has a key twice.
     """
-    # Not splitlines(): JSON strings may hold U+2028 unescaped.
-    lines: Iterable[str] = path.read_text(encoding="utf-8-sig").split("\n")
-    found = [(number, _parse(line, path, number)) for number, line in enumerate(lines, 1) if line.strip()]
-    for number, row in found:
-        if isinstance(row, list):
-            raise ValueError(f"{path}: line {number} holds a list, not one row: a file that is a list is named .json.")
-    return [number for number, _ in found], [row for _, row in found]
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):  # lines end as files' do: JSON strings may hold U+2028 unescaped
+            if not line.strip():
+                continue
+            row = _parse(line.rstrip("\n"), path, number)
+            if isinstance(row, list):
+                raise ValueError(
+                    f"{path}: line {number} holds a list, not one row: a file that is a list is named .json."
+                )
+            yield number, row
 
 
 def _parse(text: str, path: Path, line: int = 0) -> Any:
@@ -78,10 +83,7 @@ def _rows_of(content: dict[str, Any], path: Path, columns: Columns) -> list[Any]
     """The rows of an object: by columns where it has one of texts, else texts by label."""
     values = list(content.values())
     if _is_split(content):  # pandas, orient="split"
-        try:
-            columns.check_header(list(map(str, content["columns"])))
-        except ValueError as error:
-            raise ValueError(f"{path} {error}.") from error
+        columns.check_header_of(path, content["columns"])
         return [dict(zip(map(str, content["columns"]), row, strict=True)) for row in content["data"]]
     by_row = bool(values) and all(isinstance(value, dict) and columns.holds_texts(value) for value in values)
     if columns.holds_texts(content):

@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._base.checks import warn_user
 from .._base.files import reading
 from .._base.labels import label_array
 from .._base.words import plural, repaired, shortened
 from .columns import TEXT_NAMES, Columns
 from .csv_file import CsvTable
 from .json_file import json_rows, jsonl_rows
+from .opened import COMPRESSED, is_compressed, opened, suffix_of
+from .parquet_file import parquet_rows
 
-FORMATS = {".csv": "a CSV file", ".json": "a JSON file", ".jsonl": "a file of JSON lines", ".txt": "a text file"}
+FORMATS = {
+    ".csv": "a CSV file",
+    ".tsv": "a table separated by tabs",
+    ".json": "a JSON file",
+    ".jsonl": "a file of JSON lines",
+    ".txt": "a text file",
+    ".parquet": "a Parquet file",
+}
+# What the rows of a file are numbered as, from 1.
+UNITS = dict.fromkeys(FORMATS, "line") | {".json": "row", ".parquet": "row"}
 
 
-class Rows(NamedTuple):
-    """What a file holds: texts (str), objects of columns (dict), or what is neither."""
+def read_rows(path: Path, columns: Columns) -> Iterator[tuple[int, Any]]:
+    """The rows of a file, read as its suffix says: their numbers, and texts (str), objects of columns, or what is
+    neither.
 
-    content: list[Any]
-    places: list[int]  # number of each, from 1
-    unit: str  # what is numbered
+    Raises
+    ------
+    ImportError
+        If the format needs a package that is missing.
+    OSError
+        If there is no such file, or it is a folder.
+    ValueError
+        If the suffix is unknown, or the file is not what it says or can be read in two ways.
+    """
+    suffix = check_file(path)
+    with reading(path, FORMATS[suffix]):
+        yield from _READERS[suffix](path, columns)
 
 
-def read_rows(path: Path, columns: Columns) -> Rows:
-    """The rows of a file, read as its suffix says.
+def check_file(path: Path) -> str:
+    """The suffix that tells a file's format.
 
     Raises
     ------
     OSError
         If there is no such file, or it is a folder.
     ValueError
-        If the suffix is unknown, or the file is not what it says or can be read in two ways.
+        If the suffix is unknown.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file: name a {_suffixes()} file.")
@@ -44,11 +66,15 @@ def read_rows(path: Path, columns: Columns) -> Rows:
         raise OSError(f"{path} is a pipe or a device, not a file: save what it gives in a {_suffixes()} file.")
     if not path.is_file():
         raise FileNotFoundError(f"No such file: {path}. read_texts takes the path of a {_suffixes()} file.")
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix not in FORMATS:
-        raise ValueError(f"Cannot tell the format of {path}: its suffix is {path.suffix!r}, not one of {_suffixes()}.")
-    with reading(path, FORMATS[suffix]):
-        return _READERS[suffix](path, columns)
+        raise ValueError(
+            f"Cannot tell the format of {path}: its suffix is {suffix!r}, not one of {_suffixes()}, nor one of these "
+            f"followed by {COMPRESSED}."
+        )
+    if suffix == ".parquet" and is_compressed(path):
+        raise ValueError(f"{path} is compressed as a whole, which Parquet is inside: decompress it.")
+    return suffix
 
 
 def _suffixes() -> str:
@@ -56,108 +82,164 @@ def _suffixes() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _csv(path: Path, columns: Columns) -> Rows:
-    table = CsvTable(path)
-    try:
-        columns.check_header(table.header)
-    except ValueError as error:
-        raise ValueError(f"{path} {error}.") from error
-    if table.header and not table.rows:
+def _csv(path: Path, columns: Columns, delimiter: str | None = None) -> Iterator[tuple[int, Any]]:
+    table, line = CsvTable(path, columns, delimiter), 0
+    for line, cells in table:
+        yield line, dict(zip(table.header, cells, strict=True))
+    if table.header and not line:
         raise ValueError(
             f"{path} has no rows below its header {shortened(table.header, 200)}: the first line names the columns, "
             "and each line after it is a text."
         )
-    return Rows([dict(zip(table.header, cells, strict=True)) for cells in table.rows], table.lines, "line")
 
 
-def _json(path: Path, columns: Columns) -> Rows:
-    rows = json_rows(path, columns)
-    return Rows(rows, list(range(1, len(rows) + 1)), "row")
+def _tsv(path: Path, columns: Columns) -> Iterator[tuple[int, Any]]:
+    return _csv(path, columns, "\t")
 
 
-def _jsonl(path: Path, columns: Columns) -> Rows:
-    places, rows = jsonl_rows(path)
-    return Rows(rows, places, "line")
+def _json(path: Path, columns: Columns) -> Iterator[tuple[int, Any]]:
+    return enumerate(json_rows(path, columns), 1)
 
 
-def _txt(path: Path, columns: Columns) -> Rows:
+def _jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, Any]]:
+    return jsonl_rows(path)
+
+
+def _txt(path: Path, columns: Columns) -> Iterator[tuple[int, Any]]:
     if columns.named:
         raise ValueError(f"{path} is a text file, one text a line, and has no columns to choose.")
-    # Not splitlines(): it would break lines at form feeds and the like. Line ends of all systems have become "\n".
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
-    found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if null := next((number for number, line in found if "\0" in line), 0):
-        raise ValueError(f"{path}: line {null} holds null characters, as UTF-16 text does: save it as UTF-8.")
-    return Rows([line for _, line in found], [number for number, _ in found], "line")
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):  # lines end as files' do, not at form feeds and the like
+            if not line.strip():
+                continue
+            if "\0" in line:
+                raise ValueError(f"{path}: line {number} holds null characters, as UTF-16 text does: save it as UTF-8.")
+            yield number, line.rstrip("\n")
 
 
-_READERS = {".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".txt": _txt}
+_READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, Any]]]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".json": _json,
+    ".jsonl": _jsonl,
+    ".txt": _txt,
+    ".parquet": parquet_rows,
+}
 
 
-def collect(rows: Rows, path: Path, columns: Columns) -> Bunch:
+class Reading:
+    """Texts and labels of rows, one after the other as it is iterated over, with counts of what was left out.
+
+    Parameters
+    ----------
+    rows : iterable of (int, row)
+        As `read_rows` gives them.
+    columns : Columns
+    name : str
+        What the rows are called in messages, such as the file's path.
+    unit : str
+        What their numbers count.
+
+    Attributes
+    ----------
+    n_rows : int
+        Seen so far.
+    skipped : Counter
+        Reasons to leave a row out.
+
+    Raises
+    ------
+    ValueError
+        As `read_rows`; if a row can be read in two ways; and at the end, where no row has a text, or a column of labels
+        that is named.
+    """
+
+    def __init__(self, rows: Iterable[tuple[int, Any]], columns: Columns, name: str, unit: str = "row") -> None:
+        self.rows, self.columns, self.name, self.unit = rows, columns, name, unit
+        self.n_rows = 0
+        self.skipped = Counter[str]()
+        self._seen: dict[str, None] = {}  # names of columns
+        self._n_repaired, self._labeled = 0, columns.label is None
+
+    @classmethod
+    def of_file(cls, path: Path, columns: Columns) -> Reading:
+        """Of a file."""
+        return cls(read_rows(path, columns), columns, str(path), UNITS[check_file(path)])
+
+    def __iter__(self) -> Iterator[tuple[Any, str | None]]:
+        for place, row in self.rows:
+            self.n_rows += 1
+            self._note(row)
+            try:
+                text, label, problem = self.columns.read(row)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {self.unit} {place} {error}.") from error
+            if problem:
+                self.skipped[problem] += 1
+            else:
+                yield self._repaired(text), label and repaired(label)
+        self._check()
+        self._warn()
+
+    def _note(self, row: Any) -> None:
+        """Remember the names of columns, for messages."""
+        if isinstance(row, Mapping):
+            self._labeled = self._labeled or any(map(self.columns.is_label, row))
+            if self.n_rows <= _SEEN_ROWS:
+                self._seen |= dict.fromkeys(map(str, row))
+
+    def _repaired(self, text: Any) -> Any:
+        if not isinstance(text, str):  # a chat
+            return text
+        found = repaired(text)
+        self._n_repaired += found != text
+        return found
+
+    def _check(self) -> None:
+        """Refuse a file without texts, or without the column of labels that was named."""
+        names = ", ".join(shortened(name)[1:-1] for name in list(self._seen)[:10])
+        seen = f" (seen: {names})" if names else ""
+        if not self._labeled:
+            raise ValueError(f"{self.name} has no column {self.columns.label!r}{seen}.")
+        if self.n_rows == self.skipped.total():
+            wanted = repr(self.columns.text) if self.columns.text is not None else f"one of {', '.join(TEXT_NAMES)}"
+            raise ValueError(
+                f"No texts in {self.name}: {plural(self.n_rows, 'row')}{self._reasons(', ')}. "
+                f"Give every row a text under {wanted}{seen}, or name its column with text_column."
+            )
+
+    def _warn(self) -> None:
+        if self.skipped:
+            n_skipped = self.skipped.total()
+            warn_user(f"Skipped {n_skipped} of {plural(self.n_rows, 'row')} of {self.name}: {self._reasons()}.")
+        if self._n_repaired:
+            warn_user(
+                f"{self.name}: {plural(self._n_repaired, 'text')} held half of a surrogate pair, now the replacement "
+                "character U+FFFD."
+            )
+
+    def _reasons(self, before: str = "") -> str:
+        return before * bool(self.skipped) + ", ".join(f"{count} {why}" for why, count in self.skipped.most_common())
+
+
+_SEEN_ROWS = 100
+
+
+def collect(path: Path, columns: Columns) -> Bunch:
     """What `read_texts` returns; see there."""
-    texts: list[str] = []
-    labels: list[str | None] = []
-    skipped = Counter[str]()
-    for row, place in zip(rows.content, rows.places, strict=True):
-        try:
-            text, label, problem = columns.read(row)
-        except ValueError as error:
-            raise ValueError(f"{path}: {rows.unit} {place} {error}.") from error
-        if problem:
-            skipped[problem] += 1
-        else:
-            texts.append(text)
-            labels.append(label)
-    _check_any(texts, rows, skipped, path, columns)
-    if skipped:
-        _warn(f"Skipped {skipped.total()} of {plural(len(rows.content), 'row')} of {path}: {_reasons(skipped)}.")
+    found = Reading.of_file(path, columns)
+    rows = list(found)
     return Bunch(
-        texts=_repaired(texts, path),
-        labels=_label_array(labels, path),
-        n_rows=len(rows.content),
-        n_skipped=skipped.total(),
-        skipped=dict(skipped),
+        texts=[text for text, _ in rows],
+        labels=_label_array([label for _, label in rows], path),
+        n_rows=found.n_rows,
+        n_skipped=found.skipped.total(),
+        skipped=dict(found.skipped),
         filename=str(path),
     )
-
-
-def _repaired(texts: list[str], path: Path) -> list[str]:
-    found = [repaired(text) for text in texts]
-    if count := sum(new != old for new, old in zip(found, texts, strict=True)):
-        held = f"{path}: {plural(count, 'text')} held half of a surrogate pair"
-        _warn(f"{held}, now the replacement character U+FFFD.", stacklevel=5)
-    return found
 
 
 def _label_array(labels: list[str | None], path: Path) -> np.ndarray | None:
     if all(label is None for label in labels):
         return None
-    return label_array([label and repaired(label) for label in labels], f"{path}: labels")
-
-
-def _check_any(texts: list[str], rows: Rows, skipped: Counter[str], path: Path, columns: Columns) -> None:
-    """Refuse a file without texts, or without the column of labels that was named."""
-    seen = _seen_names(rows.content)
-    fields = (row for row in rows.content if isinstance(row, dict))
-    if columns.label is not None and not any(columns.is_label(name) for row in fields for name in row):
-        raise ValueError(f"{path} has no column {columns.label!r}{seen}.")
-    if not texts:
-        wanted = repr(columns.text) if columns.text is not None else f"one of {', '.join(TEXT_NAMES)}"
-        raise ValueError(
-            f"No texts in {path}: {plural(len(rows.content), 'row')}{', ' + _reasons(skipped) if skipped else ''}. "
-            f"Give every row a text under {wanted}{seen}, or name its column with text_column."
-        )
-
-
-def _reasons(skipped: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
-
-
-def _seen_names(rows: list[Any]) -> str:
-    names = {str(key): None for row in rows[:100] if isinstance(row, dict) for key in row}
-    return f" (seen: {', '.join(shortened(name)[1:-1] for name in list(names)[:10])})" if names else ""
-
-
-def _warn(message: str, stacklevel: int = 4) -> None:
-    warnings.warn(message, UserWarning, stacklevel=stacklevel)
+    return label_array(labels, f"{path}: labels")

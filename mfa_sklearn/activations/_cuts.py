@@ -24,6 +24,8 @@ class Cuts:
         Most tokens of a text.
     context : int
         Most tokens of a text that the model could read.
+    remedy : str
+        What to do about long texts, besides splitting them.
     """
 
     texts: int = 0
@@ -32,21 +34,22 @@ class Cuts:
     cut_tokens: int = 0
     limit: int = 0
     context: int = 0
+    remedy: str = ""
 
-    def add(self, whole: list[int], kept: list[int], limit: int, context: int) -> None:
+    def add(self, whole: list[int], kept: list[int], limit: int, context: int, remedy: str = "") -> None:
         """Count texts by their numbers of tokens, before and after the cut."""
         lost = [before - after for before, after in zip(whole, kept, strict=True)]
         self.texts += len(whole)
         self.tokens += sum(whole)
         self.cut_texts += sum(n > 0 for n in lost)
         self.cut_tokens += sum(lost)
-        self.limit, self.context = limit, context
+        self.limit, self.context, self.remedy = limit, context, remedy
 
     def warn(self) -> None:
         """Warn of what was lost, if anything was."""
         if not self.cut_texts:
             return
-        remedy = "split long texts"
+        remedy = f"split long texts{self.remedy}"
         if self.limit < self.context:
             remedy += f", or raise max_length, to {self.context} at most"
         warn_user(
@@ -70,9 +73,9 @@ def told_once() -> Iterator[None]:
         cuts.warn()
 
 
-def count_cuts(whole: list[int], kept: list[int], limit: int, context: int) -> None:
+def count_cuts(whole: list[int], kept: list[int], limit: int, context: int, remedy: str = "") -> None:
     """Count texts by their numbers of tokens, before and after they were cut at `limit`; warn unless a run will."""
     cuts = _run.get() or Cuts()
-    cuts.add(whole, kept, limit, context)
+    cuts.add(whole, kept, limit, context, remedy)
     if _run.get() is None:
         cuts.warn()

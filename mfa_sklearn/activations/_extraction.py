@@ -9,17 +9,20 @@ import numpy as np
 
 from .._base.checks import warn_user
 from .._base.turns import running
-from ._forward import check_width, run_batches
+from ._forward import Batch, check_width, run_batches
+from ._packing import check_keeps_apart, pack
 from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of
 from ._selection import TokenSelection
 from ._sinks import norm_limits, row_norms, without_sinks
 from ._sites import check_hook
-from ._tokenize import check_max_length, tokenize
+from ._tokenize import check_max_length, cut_to_length, read_checked
+from ._windows import Contexts, pieces_of, split
 
 _STEERED = (
     "the model is being steered in a `with` block around this call, so rows are those of the steered model, which "
     "their source does not tell: leave the block for the model's own"
 )
+_REMEDY = " (stride=0 reads them in windows)"
 
 
 class Extraction(NamedTuple):
@@ -36,6 +39,9 @@ class Extraction(NamedTuple):
     max_norm_ratio: float | None
     dtype: np.dtype
     progress: bool
+    stride: int | None = None
+    pack: bool = False
+    batch_tokens: int | None = None
 
     def rows(
         self, texts: list[str], labels: Any = None, first: int = 0, limits: list[float] | None = None
@@ -51,14 +57,14 @@ class Extraction(NamedTuple):
         limits : list of float, optional
             Of texts that are a part of a call, `limits` of all of its texts; a part may have no rows.
         """
-        layers, facts = self._read(texts, first, allow_none=limits is not None)
+        layers, facts, lost = self._read(texts, first, allow_none=limits is not None)
         if self.max_norm_ratio is not None:
             allowed = limits if limits else self._limits_of(layers, facts["text_index"], len(texts))
             layers, facts = without_sinks(layers, facts, allowed)
             layers, facts = pooled_later(layers, facts, self.pooling, len(texts), first)
         if labels is not None:
             facts["labels"] = np.asarray(labels)[facts["text_index"]]
-        return LayerRows(layers, facts, tuple(texts), self.source)
+        return LayerRows(layers, facts, tuple(texts), self.source, lost)
 
     def limits(self, texts: list[str]) -> list[float]:
         """The norms that `max_norm_ratio` allows in each layer of a call with these texts; none if it is None."""
@@ -82,8 +88,8 @@ class Extraction(NamedTuple):
 
     def _read(
         self, texts: list[str], first: int, allow_none: bool, quiet: bool = False
-    ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-        """Rows of every layer, attention sinks included, and what is known of them."""
+    ) -> tuple[list[np.ndarray], dict[str, np.ndarray], tuple[int, int]]:
+        """Rows of every layer, attention sinks included, what is known of them, and how much was cut."""
         model = self.model
         # Tokenizers, too, serve one thread at a time.
         with running(model) as turn:
@@ -92,30 +98,77 @@ class Extraction(NamedTuple):
             check_max_length(model, self.max_length)
             for hook in self.source["hooks"]:
                 check_hook(model, hook)
-            sequences = tokenize(model, texts, self.max_length, self.prepend_bos, first, quiet)
-            plan = RowPlan.of(model.tokenizer, sequences, self.select)
+            plan, lost = self._plan(texts, first, quiet)
             plan.check(first, self.pooling, allow_none)
             # Sinks are told from the median over all rows, so pooling has to wait for it.
             pooling = self.pooling if self.max_norm_ratio is None else None
-            return self._run(plan, pooling), plan.row_facts(model.tokenizer, pooling)
+            return self._run(plan, pooling), plan.row_facts(model.tokenizer, pooling), lost
+
+    def _plan(self, texts: list[str], first: int, quiet: bool) -> tuple[RowPlan, tuple[int, int]]:
+        """What is read of the texts, and how many of them are cut, and by how many tokens."""
+        model = self.model
+        whole = read_checked(model, texts, self.prepend_bos, first, quiet)
+        if self.stride is None:
+            sequences, windows = cut_to_length(model, whole, self.max_length, quiet, _REMEDY), None
+        else:
+            limit = check_max_length(model, self.max_length)
+            sequences, windows = whole, [list(split(model, sequence, limit, self.stride)) for sequence in whole]
+        lost = [len(before) - len(after) for before, after in zip(whole, sequences, strict=True)]
+        return RowPlan.of(model.tokenizer, sequences, self.select, windows), (sum(map(bool, lost)), sum(lost))
 
     def _run(self, plan: RowPlan, pooling: str | None) -> list[np.ndarray]:
         """The rows of every hook point, in the order of the texts."""
         from tqdm import tqdm
 
-        hooks, n_rows = self.source["hooks"], len(plan.positions) if pooling else plan.offsets[-1]
-        wanted = np.flatnonzero(np.diff(plan.offsets))
-        running = run_batches(self.model, [plan.sequences[i].ids for i in wanted], hooks, self.batch_size)
-        bar = tqdm(total=len(wanted), desc="activations", unit="text", disable=not self.progress)
-        layers = [np.empty((n_rows, self.width), dtype=self.dtype) for _ in hooks]
+        hooks, contexts = self.source["hooks"], self._contexts(plan, pooling)
+        running = run_batches(
+            self.model,
+            contexts.ids,
+            hooks,
+            self.batch_size,
+            self.batch_tokens,
+            contexts.lengths if self.pack else None,
+        )
+        bar = tqdm(total=len(contexts.pieces), desc="activations", unit="text", disable=not self.progress)
+        shape = (len(plan.positions) if pooling else int(plan.offsets[-1]), self.width)
+        layers = [(np.zeros if pooling == "mean" else np.empty)(shape, dtype=self.dtype) for _ in hooks]
         with bar, closing(running) as batches:  # closed, so that hooks are off even while an error is looked at
             for batch in batches:
                 for value, hook in zip(batch.values, hooks, strict=True):
                     check_width(value, self.width, hook)
-                index = wanted[batch.index]
-                target = index if pooling else plan.row_index(index)
-                found = rows_of(batch.values, [plan.positions[i] for i in index], pooling, self.dtype)
-                for layer, rows in zip(layers, found, strict=True):
-                    layer[target] = rows
-                bar.update(len(index))
+                self._take(batch, contexts, layers, pooling)
+                bar.update(len(batch.index))
+        if pooling == "mean":
+            counts = np.diff(plan.offsets)[:, None].astype(self.dtype)
+            layers = [np.divide(layer, counts, out=layer) for layer in layers]
         return layers
+
+    def _contexts(self, plan: RowPlan, pooling: str | None) -> Contexts:
+        """What the model reads: texts or their windows, packed where that is asked for."""
+        pieces = pieces_of(plan.sequences, plan.windows, plan.taken(pooling))
+        if not self.pack:
+            return Contexts(pieces, [[number] for number in range(len(pieces))])
+        lengths = [len(piece.ids) for piece in pieces]
+        contexts = Contexts(pieces, pack(lengths, check_max_length(self.model, self.max_length)))
+        shared = next((some for some in contexts.pieces if len(some) > 1), None)
+        if shared is not None:
+
+            def rows(ids: list[np.ndarray], beside: list[list[int]]) -> Any:
+                with closing(run_batches(self.model, ids, self.source["hooks"], 1, lengths=beside)) as batches:
+                    return next(batches).values[0]
+
+            check_keeps_apart(self.model, [piece.ids for piece in shared[:2]], max(lengths), rows)
+        return contexts
+
+    def _take(self, batch: Batch, contexts: Contexts, layers: list[np.ndarray], pooling: str | None) -> None:
+        """Put the rows of a batch where they belong."""
+        which, where, pieces = contexts.taken(batch.index)
+        counts = [len(piece.places) for piece in pieces]
+        groups = np.repeat(np.arange(len(pieces)), counts) if pooling == "mean" else None
+        ends = np.arange(1, len(pieces) + 1) if pooling else np.cumsum(counts)
+        for layer, rows in zip(layers, rows_of(batch.values, which, where, self.dtype, groups), strict=True):
+            for piece, start, stop in zip(pieces, [0, *ends[:-1]], ends, strict=True):
+                if pooling == "mean":
+                    layer[piece.text] += rows[start]
+                else:
+                    layer[piece.row : piece.row + stop - start] = rows[start:stop]

@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from ._array import ActivationArray
 from ._checks import check_labels, check_texts
 from ._cuts import told_once
-from ._given_texts import ListedTexts, StreamedTexts, is_stream, paired
+from ._given_texts import ListedTexts, StreamedTexts, is_stream, paired, without_rows
 from ._model_reader import ModelReader
 from ._part import as_part
 from ._row_plan import LayerRows
@@ -52,10 +52,22 @@ class ActivationExtractor(ModelReader):
     pooling : {None, "last", "mean", "first"}, default=None
         None gives a row per token; else a row per text: its last or first token kept, or the mean of those kept.
     batch_size : int, default=32
-        Texts per forward pass.
+        Most texts, or windows of them, per forward pass. After running out of memory, batches are halved for as long as
+        the model is loaded, and that is said once.
+    batch_tokens : int, optional
+        Most tokens per forward pass, padding included: short texts then go in larger batches than long ones, up to
+        `batch_size`. A longer text is a batch by itself.
     max_length : int, optional
-        Longest sequence, special tokens included; longer texts are cut, with a warning that says how much is lost. By
-        default the model's context.
+        Longest sequence that is read at once, special tokens included. By default the model's context.
+    stride : int, optional
+        Read longer texts in windows of `max_length`, each with the last `stride` tokens of the one before as context,
+        as the argument of transformers' tokenizers; 0 is no overlap. Every token is a row once, with its position in
+        the text, and pooling is over all windows. By default longer texts are cut, with a warning that says how much is
+        lost; a store says it too.
+    pack : bool, default=False
+        Whether several short texts, or windows, stand in one sequence of `max_length`, so that fewer are padded.
+        Attention is kept inside each text, and places count from its beginning: rows are the same up to rounding.
+        Architectures that cannot keep texts apart are refused; the first texts are compared to find out.
     prepend_bos : bool, optional
         Whether each text begins with the beginning-of-text token. By default what TransformerLens does with the
         architecture: GPT-2 and Llama yes, Qwen no, and encoders begin and end as their tokenizer does. A text that
@@ -114,7 +126,10 @@ class ActivationExtractor(ModelReader):
         site: str = "residual",
         pooling: str | None = None,
         batch_size: int = 32,
+        batch_tokens: int | None = None,
         max_length: int | None = None,
+        stride: int | None = None,
+        pack: bool = False,
         prepend_bos: bool | None = None,
         select: Any = None,
         max_norm_ratio: float | None = None,
@@ -131,7 +146,10 @@ class ActivationExtractor(ModelReader):
         self.site = site
         self.pooling = pooling
         self.batch_size = batch_size
+        self.batch_tokens = batch_tokens
         self.max_length = max_length
+        self.stride = stride
+        self.pack = pack
         self.prepend_bos = prepend_bos
         self.select = select
         self.max_norm_ratio = max_norm_ratio
@@ -230,9 +248,11 @@ class ActivationExtractor(ModelReader):
         directory : path
             Made if missing.
         texts : iterable of str, of chats, or of pairs of one of these and its label
-            An iterable without a length, such as a generator or a streamed data set, is read once, a shard at a time,
-            and may yield tuples (text, label). A run that is gone on with reads it from its beginning, leaves out what
-            is there, and refuses other texts. `max_norm_ratio` is then of its first 1,000 texts.
+            An iterable without a length, such as a generator or `datasets.stream_texts`, is read once, a shard at a
+            time, and may yield tuples (text, label). A run that is gone on with reads it from its beginning, leaves out
+            what is there, and refuses other texts. `max_norm_ratio` is then of its first 1,000 texts. Rows, such as
+            those of a data set of Hugging Face, are taken by the columns `text` and `label` as
+            `datasets.stream_texts` does, which also lets you name others.
         labels : array-like of length n_texts, or iterable beside a stream, optional
             Strings or numbers, of which some may be missing, as for `fit_transform`.
         shard_size : int, default=1000
@@ -329,6 +349,7 @@ class ActivationExtractor(ModelReader):
 
     def _given(self, texts: Any, labels: Any) -> ListedTexts | StreamedTexts:
         """The texts to store, with their labels."""
+        texts = without_rows(texts, labels)
         if is_stream(texts):
             entries = texts if labels is None else paired(texts, labels)
             n_head = 1 if self.max_norm_ratio is None else RUN * RUNS

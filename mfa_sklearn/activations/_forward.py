@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import get_ident
 from typing import Any
 
 import numpy as np
 
 from .._base.devices import without_autocast
+from ._batches import Batching
+from ._packing import beside_each_other
 from ._tokenize import is_encoder
 
 
@@ -35,12 +38,17 @@ class _AllReadError(Exception):
 
 
 def run_batches(
-    model: Any, sequences: Sequence[np.ndarray], hooks: Sequence[str], batch_size: int
+    model: Any,
+    sequences: Sequence[np.ndarray],
+    hooks: Sequence[str],
+    batch_size: int,
+    batch_tokens: int | None = None,
+    lengths: Sequence[Sequence[int]] | None = None,
 ) -> Generator[Batch, None, None]:
     """Run a model over sequences of token ids, the longest first.
 
     Sequences of like length share a batch, padded on the right and masked. The pass ends at the last hook point. The
-    hooks are off again when the iterator ends, is closed or fails.
+    hooks are off again when the iterator ends, is closed or fails. Where memory runs out, batches are halved.
 
     Parameters
     ----------
@@ -51,20 +59,43 @@ def run_batches(
         Names of hook points.
     batch_size : int
         Sequences per pass.
+    batch_tokens : int, optional
+        Tokens per pass, padding included.
+    lengths : list of lists of int, optional
+        Of the texts in each sequence, where they are several and to be kept apart.
     """
     import torch
 
     device = next(model.original_model.parameters()).device
     order = np.argsort([-len(sequence) for sequence in sequences], kind="stable")
-    pad_id = model.tokenizer.pad_token_id or 0
+    batching, start = Batching(model, batch_size, batch_tokens), 0
+
+    def run(index: np.ndarray) -> Batch:
+        # Rows are in the precision that their source tells, whatever the caller computes in.
+        with torch.inference_mode(), without_autocast(device):
+            ids, *rest = _inputs(model, [sequences[i] for i in index], lengths and [lengths[i] for i in index])
+            _forward(model, ids.to(device), rest[0].to(device), hooks, values, *rest[1:])
+        return Batch(index, [_check_shape(values[name], ids.shape, name) for name in hooks])
+
     with _fused_attention(model), _reading(model, hooks) as values:
-        for start in range(0, len(order), batch_size):
-            index = order[start : start + batch_size]
-            ids, mask = pad_right([sequences[i] for i in index], pad_id)
-            # Rows are in the precision that their source tells, whatever the caller computes in.
-            with torch.inference_mode(), without_autocast(device):
-                _forward(model, torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device), hooks, values)
-            yield Batch(index, [_check_shape(values[name], ids.shape, name) for name in hooks])
+        while start < len(order):
+            longest = len(sequences[order[start]])
+            index = order[start : start + batching.size(longest)]
+            batch = batching.tried(partial(run, index), len(index), longest)
+            if batch is None:
+                values.clear()
+                continue
+            yield batch
+            start += len(index)
+
+
+def _inputs(model: Any, sequences: Sequence[np.ndarray], lengths: Any) -> list[Any]:
+    """Token ids, attention mask and, where texts stand beside each other, positions."""
+    import torch
+
+    ids, mask = pad_right(sequences, model.tokenizer.pad_token_id or 0)
+    kept_apart = [torch.from_numpy(mask)] if lengths is None else beside_each_other(model, lengths)
+    return [torch.from_numpy(ids), *kept_apart]
 
 
 def pad_right(sequences: Sequence[np.ndarray], pad_id: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,10 +166,13 @@ def _delegates_attention(model: Any) -> bool:
     return all(type(getattr(block, "attn", None)) is AttentionBridge for block in model.blocks)
 
 
-def _forward(model: Any, ids: Any, mask: Any, hooks: Sequence[str], values: dict[str, Any]) -> None:
+def _forward(
+    model: Any, ids: Any, mask: Any, hooks: Sequence[str], values: dict[str, Any], positions: Any = None
+) -> None:
     values.clear()
+    more = {} if positions is None else {"position_ids": positions}
     try:
-        model(ids, attention_mask=mask, return_type=None)
+        model(ids, attention_mask=mask, return_type=None, **more)
     except _AllReadError:
         return
     missing = [name for name in hooks if name not in values]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from io import IOBase
 from itertools import chain, islice, zip_longest
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ import numpy as np
 
 from .._base.labels import label_array, to_disk
 from .._base.words import shortened
+from .._texts.columns import Columns
+from .._texts.text_stream import TextStream
 from ._chats import ChatText
 
 
@@ -146,6 +149,29 @@ class StreamedTexts:
             )
         self._kind = kind
         return stored
+
+
+def without_rows(texts: Any, labels: Any) -> Any:
+    """`texts`; where they are rows, such as those of a data set, a stream of what their known columns hold.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If labels are given besides rows, or rows have no such columns.
+    """
+    if isinstance(texts, str | bytes | Mapping | Set | IOBase | TextStream) or not isinstance(texts, Iterable):
+        return texts
+    entries = iter(texts)
+    head = list(islice(entries, 1))
+    again = texts if entries is not texts else chain(head, entries)
+    if not (head and isinstance(head[0], Mapping)) or {"role", "content"} <= set(head[0]):
+        return again
+    if labels is not None:
+        raise TypeError(
+            "texts are rows, which may have labels of their own: leave labels out and name their column, as in "
+            "datasets.stream_texts(texts, label_column=...)"
+        )
+    return TextStream(again, Columns())
 
 
 def is_stream(texts: Any) -> bool:

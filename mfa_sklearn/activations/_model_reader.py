@@ -51,7 +51,10 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
     site: str
     pooling: str | None
     batch_size: int
+    batch_tokens: int | None
     max_length: int | None
+    stride: int | None
+    pack: bool
     prepend_bos: bool | None
     select: Any
     max_norm_ratio: float | None
@@ -134,8 +137,12 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
         check_processing(self.processing, self.backend)
         check_load_options(self.load_options, self.backend, self.device)
         check_count("batch_size", self.batch_size)
-        if self.max_length is not None:
-            check_count("max_length", self.max_length)
+        for name in ("max_length", "batch_tokens"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        if self.stride is not None:
+            check_count("stride", self.stride, 0)
+        check_flag("pack", self.pack)
         check_norm_ratio(self.max_norm_ratio)
         check_prompt_only(self.select)
         if self.prepend_bos is not None:
@@ -144,7 +151,8 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
     def _settings(self, record: dict[str, Any]) -> dict[str, Any]:
         """Parameters that the numbers depend on and the source does not tell, the same in every process."""
         chosen = settings_of(as_selection(self.select), record, self._tokenizer)
-        return chosen | {name: getattr(self, name) for name in ("max_length", "max_norm_ratio")}
+        windows = {} if self.stride is None else {"stride": int(self.stride)}  # stores without are older
+        return chosen | windows | {name: getattr(self, name) for name in ("max_length", "max_norm_ratio")}
 
     def _tokenizer(self) -> Any:
         return load_tokenizer(self.model, self.revision)
@@ -167,4 +175,7 @@ class ModelReader(FramesKeepFacts, TransformerMixin, BaseEstimator):
             max_norm_ratio=None if self.max_norm_ratio is None else float(self.max_norm_ratio),
             dtype=np.dtype(np.float64 if model_dtype_name(self.dtype) == "float64" else np.float32),
             progress=progress,
+            stride=None if self.stride is None else int(self.stride),
+            pack=bool(self.pack),
+            batch_tokens=None if self.batch_tokens is None else int(self.batch_tokens),
         )

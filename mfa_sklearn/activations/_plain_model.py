@@ -131,6 +131,7 @@ class PlainModel:
         return_type: str | None = "logits",
         past_key_values: Any = None,
         use_past_kv_cache: bool = False,
+        position_ids: Tensor | None = None,
     ) -> Any:
         """Run the model.
 
@@ -139,12 +140,14 @@ class PlainModel:
         input : str, list of str, or Tensor of int of shape (n, T)
             Strings are read as the extractor reads them, and padded on the right.
         attention_mask : Tensor of shape (n, T), optional
-            1 where a token is real. Padding may be on either side.
+            1 where a token is real. Padding may be on either side. Or (n, 1, T, T), what is added to scores.
         return_type : {"logits", "logits_and_cache", None}, default="logits"
             None runs the model for what its hooks see.
         past_key_values : cache, optional
             What an earlier call returned with "logits_and_cache", with use_past_kv_cache=True.
         use_past_kv_cache : bool, default=False
+        position_ids : Tensor of int of shape (n, T), optional
+            Places of tokens in their texts, where they are not those that the mask tells.
 
         Returns
         -------
@@ -157,6 +160,7 @@ class PlainModel:
         """
         ids, mask = self._read(input, attention_mask)
         given: dict[str, Any] = {} if mask is None else {"attention_mask": mask} | self._positions(mask, ids)
+        given |= {} if position_ids is None else {"position_ids": position_ids}
         if "use_cache" in self._takes:
             cached = use_past_kv_cache or past_key_values is not None
             given |= {"use_cache": cached, "past_key_values": past_key_values}

@@ -11,16 +11,24 @@ import numpy as np
 from ._array import ActivationArray
 from ._selection_facts import kept_tokens
 from ._tokenize import TokenSequence, token_strings
+from ._windows import Window
 
 
 @dataclass(frozen=True)
 class LayerRows:
-    """Activations of some texts: an array per layer (n, d), their common row facts, texts and source."""
+    """Activations of some texts: an array per layer (n, d), their common row facts, texts and source.
+
+    Attributes
+    ----------
+    cut : (int, int)
+        How many of the texts were cut, and how many tokens that cost.
+    """
 
     layers: list[np.ndarray]
     facts: dict[str, np.ndarray]
     texts: tuple[str, ...]
     source: dict[str, Any]
+    cut: tuple[int, int] = (0, 0)
 
     def stacked(self) -> ActivationArray:
         """One array of shape (n, n_layers * d)."""
@@ -30,17 +38,28 @@ class LayerRows:
 
 @dataclass(frozen=True)
 class RowPlan:
-    """Which tokens of which sequences become rows: `positions` per sequence, `offsets` (n_texts + 1,) of their rows."""
+    """Which tokens of which sequences become rows: `positions` per sequence, `offsets` (n_texts + 1,) of their rows.
+
+    `windows` are those in which long sequences are read; None reads each whole.
+    """
 
     sequences: list[TokenSequence]
     positions: list[np.ndarray]
     offsets: np.ndarray
     select: Any = None
+    windows: list[list[Window]] | None = None
 
     @classmethod
-    def of(cls, tokenizer: Any, sequences: list[TokenSequence], select: Any) -> RowPlan:
+    def of(
+        cls,
+        tokenizer: Any,
+        sequences: list[TokenSequence],
+        select: Any,
+        windows: list[list[Window]] | None = None,
+    ) -> RowPlan:
         positions = kept_tokens(tokenizer, sequences, select)
-        return cls(sequences, positions, np.concatenate([[0], np.cumsum([len(p) for p in positions])]), select)
+        offsets = np.concatenate([[0], np.cumsum([len(p) for p in positions])])
+        return cls(sequences, positions, offsets, select, windows)
 
     def check(self, first: int, pooling: str | None, allow_none: bool) -> None:
         """Refuse texts without rows where there must be some; `first` is the number of the first text."""
@@ -53,9 +72,11 @@ class RowPlan:
                 "leave them out"
             )
 
-    def row_index(self, index: np.ndarray) -> np.ndarray:
-        """Rows of the sequences `index`, one sequence after the other."""
-        return np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in index])
+    def taken(self, pooling: str | None) -> list[np.ndarray]:
+        """Positions per sequence whose activations are read."""
+        if pooling in ("first", "last"):
+            return [p[:1] if pooling == "first" else p[-1:] for p in self.positions]
+        return self.positions
 
     def row_facts(self, tokenizer: Any, pooling: str | None) -> dict[str, np.ndarray]:
         counts = np.diff(self.offsets)
@@ -84,36 +105,32 @@ def nothing_selected(select: Any, n_texts: int, sequences: Sequence[TokenSequenc
 
 
 def rows_of(
-    values: Sequence[Any], positions: Sequence[np.ndarray], pooling: str | None, dtype: Any
+    values: Sequence[Any], which: np.ndarray, where: np.ndarray, dtype: Any, groups: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
-    """The rows of a padded batch, per hook point, as numpy: a row per kept token, or per sequence.
+    """Rows of a padded batch, per hook point, as numpy.
 
     Parameters
     ----------
     values : list of tensor of shape (B, T, d)
         One per hook point.
-    positions : list of B ndarray of int
-        Tokens of each sequence that are kept.
-    pooling : {None, "first", "last", "mean"}
+    which, where : ndarray of int of shape (n,)
+        Sequences and places of the rows.
     dtype : {float32, float64}
         Of the rows.
+    groups : ndarray of int of shape (n,), optional
+        0 to G - 1: rows of a group are summed up, which gives (G, d).
     """
     import torch
 
-    chosen = list(positions)
-    if pooling in ("first", "last"):
-        chosen = [p[:1] if pooling == "first" else p[-1:] for p in chosen]
-    counts = [len(p) for p in chosen]
-    index = torch.from_numpy(np.repeat(np.arange(len(chosen)), counts)), torch.from_numpy(np.concatenate(chosen))
-    which, where = (part.to(values[0].device) for part in index)
+    index = torch.from_numpy(which) * values[0].shape[1] + torch.from_numpy(where)
     for value in values:
         device = value.device  # layers may lie on several
-        which, where = which.to(device), where.to(device)
-        rows = value[which, where].to(torch.float64 if dtype == np.float64 else torch.float32)
+        index = index.to(device)
+        rows = value.flatten(0, 1).index_select(0, index).to(torch.float64 if dtype == np.float64 else torch.float32)
         _check_finite(rows, value.dtype)
-        if pooling == "mean":
-            sums = torch.zeros((len(chosen), rows.shape[1]), dtype=rows.dtype, device=device).index_add_(0, which, rows)
-            rows = sums / torch.tensor(counts, device=device)[:, None]
+        if groups is not None:
+            sums = torch.zeros((int(groups.max()) + 1, rows.shape[1]), dtype=rows.dtype, device=device)
+            rows = sums.index_add_(0, torch.from_numpy(groups).to(device), rows)
         yield rows.cpu().numpy()
 
 
@@ -135,7 +152,8 @@ def pooled_later(
 
 
 def _check_finite(rows: Any, dtype: Any) -> None:
-    if not rows.isfinite().all():
+    # A sum keeps what is not finite, and is quick; it may also be finite rows that add up to that.
+    if not rows.sum().isfinite() and not rows.isfinite().all():
         raise ValueError(
             f"the model's activations in {dtype} are not finite: use dtype='bfloat16' or 'float32', "
             "and if they are still not, look for NaN in its weights"

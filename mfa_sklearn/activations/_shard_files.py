@@ -57,7 +57,8 @@ def write_shard(
     files = {f"{kind}.npy": _save(path / f"{name}.{kind}.npy", values) for kind, values in arrays.items()}
     files["texts.json"] = write_file(path / f"{name}.texts.json", json.dumps(list(rows.texts)).encode())
     n_rows = len(rows.layers[0])
-    return {"name": name, "rows": n_rows, "texts": list(texts), "facts": list(facts), "files": files}
+    cut = {"cut": list(rows.cut)} if rows.cut[0] else {}
+    return {"name": name, "rows": n_rows, "texts": list(texts), "facts": list(facts), "files": files, **cut}
 
 
 def _save(path: Path, values: np.ndarray) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .._base.mapped import copy_rows
 from ._activation_rows import ActivationRows
 from ._array import ActivationArray
 from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
+from ._store_manifest import cut_in
 from ._store_numbers import memory_dtype, widened
 from ._store_parts import open_manifest, parts_told, what_is_there
 
@@ -83,6 +84,11 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     def n_rows(self) -> int:
         """Rows of each layer's array."""
         return sum(shard["rows"] for shard in self.manifest["shards"])
+
+    @property
+    def n_cut_tokens(self) -> int:
+        """Tokens that are left out because texts were cut at `max_length`."""
+        return cut_in(self.manifest)[1]
 
     @property
     def dtype(self) -> np.dtype:
@@ -237,7 +243,8 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         missing = self.manifest.get("parts")
         told = f": {parts_told(missing)}" if missing else ""
         state = "" if self.complete else f", incomplete{told}"
-        return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{state})"
+        cut = f", {self.n_cut_tokens:,} tokens cut" if self.n_cut_tokens else ""
+        return f"ActivationStore({str(self.directory)!r}, layers={list(self.layers)}, rows={self.n_rows}{cut}{state})"
 
 
 class StoredActivations(ActivationRows):

@@ -14,8 +14,9 @@
     sha256            of all that
 
 and of each shard its name, the number of its rows, the range of its texts, its facts per row, and of each of its files
-the size and the checksum; of a stream of texts also a digest of all texts up to its end (given). Manifests of earlier
-versions have no checksums and sizes, and no selection: reading needs none.
+the size and the checksum; of a stream of texts also a digest of all texts up to its end (given); where texts were cut,
+how many, and how many tokens that cost (cut). Manifests of earlier versions have no checksums and sizes, and no
+selection: reading needs none.
 
 Where several processes write a store together, each has a manifest of its own with an entry "part" besides, until all
 are whole and one manifest of the above form takes their place (`_store_parts.py`).
@@ -175,6 +176,9 @@ def _check_shard(shard: Any, manifest: dict[str, Any], first: int) -> None:
         raise ValueError("there are rows, but width=0")
     if not isinstance(shard.get("given", ""), str):
         raise ValueError(f"given={shortened(shard['given'])} must be a string")
+    cut = shard.get("cut", [0, 0])
+    if not (_is_list_of(is_count)(cut) and len(cut) == 2):
+        raise ValueError(f"cut={shortened(cut)} must be two whole numbers")
     if "files" in shard:
         _check_files(shard, manifest)
 
@@ -183,6 +187,12 @@ def _check_part(part: Any) -> None:
     fits = isinstance(part, dict) and all(is_count(part.get(name)) for name in ("number", "count", "shard_size"))
     if not (fits and part["number"] < part["count"] and part["shard_size"] and part.get("mark") in MARKS):
         raise ValueError(f"part={shortened(part)} must have a number below its count, a shard_size and a mark")
+
+
+def cut_in(manifest: dict[str, Any]) -> tuple[int, int]:
+    """How many texts of a store were cut, and how many tokens that cost."""
+    texts, tokens = zip((0, 0), *(shard.get("cut", (0, 0)) for shard in manifest["shards"]), strict=True)
+    return sum(texts), sum(tokens)
 
 
 def _check_files(shard: dict[str, Any], manifest: dict[str, Any]) -> None:

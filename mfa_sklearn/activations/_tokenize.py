@@ -109,15 +109,31 @@ def tokenize(
     UserWarning
         If texts were cut at `max_length`, or begin with a token that an encoder's tokenizer puts there as well.
     """
-    limit = check_max_length(model, max_length)
+    check_max_length(model, max_length)
+    return cut_to_length(model, read_checked(model, texts, prepend_bos, first, quiet), max_length, quiet)
+
+
+def read_checked(
+    model: Any, texts: Sequence[str], prepend_bos: bool | None = None, first: int = 0, quiet: bool = False
+) -> list[TokenSequence]:
+    """The sequences of `read_texts`, with the errors and warnings of `tokenize`; of any length."""
     sequences = read_texts(model, texts, prepend_bos)
     _check_content(model.tokenizer, sequences, texts, first)
     _check_vocabulary(model, sequences, texts, first)
     if not quiet:
         _warn_of_two_beginnings(model, sequences)
+    return sequences
+
+
+def cut_to_length(
+    model: Any, sequences: list[TokenSequence], max_length: int | None, quiet: bool = False, remedy: str = ""
+) -> list[TokenSequence]:
+    """Sequences of at most `max_length` tokens; what is lost is told, with a `remedy`."""
+    limit = check_max_length(model, max_length)
     cut = [_truncated(sequence, limit) for sequence in sequences]
     if not quiet:
-        count_cuts([len(s) for s in sequences], [len(s) for s in cut], limit, context_length(model) or limit)
+        lengths = ([len(s) for s in some] for some in (sequences, cut))
+        count_cuts(*lengths, limit, context_length(model) or limit, remedy)
     return cut
 
 

@@ -7,16 +7,28 @@ import random
 import threading
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from mfa_sklearn._texts.columns import Columns
 from mfa_sklearn._texts.csv_file import CsvTable
 
 
-def table(folder: Path, content: str) -> CsvTable:
+class Table(NamedTuple):
+    lines: list[int]
+    rows: list[list[str]]
+
+
+def read(path: Path, columns: Columns | None = None) -> Table:
+    found = list(CsvTable(path, columns))
+    return Table([line for line, _ in found], [cells for _, cells in found])
+
+
+def table(folder: Path, content: str, columns: Columns | None = None) -> Table:
     path = folder / "t.csv"
     path.write_text(content, encoding="utf-8", newline="")
-    return CsvTable(path)
+    return read(path, columns)
 
 
 def test_tables_of_any_content_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -29,7 +41,7 @@ def test_tables_of_any_content_come_back_as_they_were_written(tmp_path: Path) ->
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, quoting=quoting).writerows([[f"h{i}" for i in range(width)], *rows])
         try:
-            found = CsvTable(path).rows
+            found = read(path).rows
         except ValueError as error:
             # A cell that begins with a blank and a quote is written without quotes of its own by no writer.
             raise AssertionError(rows) from error
@@ -57,9 +69,16 @@ def test_tables_of_any_content_come_back_as_they_were_written(tmp_path: Path) ->
         ('text,label\n "a, b"\n', "line 2 has a blank before a quote"),
         ('text,label\nA, "b"\n', "line 2 has a blank before a quote"),
         ('text, "label"\nA,b\n', "line 1 has a blank before a quote"),
-        ("text;label\nA, b;c\n", "line 1 separates its fields with semicolons .*: use commas"),
-        ("text\tlabel\nA\tc\n", "line 1 separates its fields with tabs"),
-        ("text|label\nA|c\n", "line 1 separates its fields with bars"),
+        ("text;label\nA; b;c\n", "line 2 has 3 fields, the header 2: put a text that holds semicolons in quotes"),
+        ("text\tlabel\nA\n", "line 2 has 1 field, the header 2: .*write a tab for an empty cell"),
+        (
+            "body;topic\nA, b;c\n",
+            r"line 1 can be read in several ways: .*\['body;topic'\], .* by commas or .*semicolons",
+        ),
+        (
+            "text;a,text\nA;b,c\n",
+            r"line 1 can be read in several ways: .*commas or .* by semicolons\. Name one with tex",
+        ),
         ("t\0e\0x\0t\0,\0", "line 1 holds null characters, as UTF-16"),
         ("text,label\rA,b,c\r", "line 2 has 3 fields"),
     ],
@@ -78,6 +97,10 @@ def test_what_does_not_fit_is_refused_by_its_line(tmp_path: Path, content: str, 
         ('text,label\n" ""quoted"" text",x\n', [2], [[' "quoted" text', "x"]]),
         ("\ufefftext,label\r\nA,b\r\n", [2], [["A", "b"]]),
         (",text,label\n0,A,b\n", [2], [["0", "A", "b"]]),
+        ("text;label\nA, b;c\n", [2], [["A, b", "c"]]),
+        ("text\tlabel\nA; b\tc\n", [2], [["A; b", "c"]]),
+        ('\ntext|label\n"A|\nb"|c\n', [3], [["A|\nb", "c"]]),
+        ("a;text,label;b\n1,x\n", [2], [["1", "x"]]),
         ("text\nA; b | c\n  \nB\n", [2, 4], [["A; b | c"], ["B"]]),
         ('text,label\n"C:\\",x\n', [2], [["C:\\", "x"]]),
         ("text,label\n,\n", [2], [["", ""]]),
@@ -113,7 +136,7 @@ def test_long_cells_are_read_and_the_limit_of_the_csv_module_is_as_it_was(tmp_pa
 def table_of(folder: Path, text: str) -> list[list[str]]:
     path = folder / f"{threading.current_thread().name}.csv"
     path.write_text(f'text,label\n"{text}",book\n')
-    return CsvTable(path).rows
+    return read(path).rows
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
@@ -121,3 +144,9 @@ def test_the_header_of_a_second_file_is_no_row(tmp_path: Path, mark: str) -> Non
     with pytest.raises(ValueError, match=r"line 3 is the header .* once more: remove it"):
         table(tmp_path, f"text,label\nOne.,a\n{mark}text,label\nTwo.,b\n")
     assert table(tmp_path, "text\ntext\n").rows == [["text"]]  # a list of words may hold this one
+
+
+def test_a_column_that_is_named_tells_what_separates_fields(tmp_path: Path) -> None:
+    assert table(tmp_path, "body;topic\nA, b;c\n", Columns("body")).rows == [["A, b", "c"]]
+    assert table(tmp_path, "body;topic\nA\n", Columns("body;topic")).rows == [["A"]]
+    assert table(tmp_path, "text;a,text\nx;A,b\n", Columns("a,text")).rows == [["x", "A,b"]]

@@ -77,7 +77,7 @@ def test_what_is_not_certain_is_refused(tmp_path: Path, content: Any, columns: C
 def test_lines(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('"One.\u2028"\n\n{"text": "Two.", "label": NaN}\r\n', encoding="utf-8")
-    places, rows = jsonl_rows(path)
+    places, rows = map(list, zip(*jsonl_rows(path), strict=True))
     assert places == [1, 3] and rows[0] == "One.\u2028" and rows[1]["text"] == "Two."
 
 
@@ -94,7 +94,7 @@ def test_lines_that_are_no_rows(tmp_path: Path, content: str, match: str) -> Non
     path = tmp_path / "t.jsonl"
     path.write_text(content)
     with pytest.raises(ValueError, match=match):
-        jsonl_rows(path)
+        list(jsonl_rows(path))
 
 
 def test_a_column_twice_is_refused_where_json_allows_it(tmp_path: Path) -> None:

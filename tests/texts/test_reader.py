@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import warnings
 from pathlib import Path
@@ -119,3 +121,48 @@ def test_a_pipe_is_told_from_what_is_not_there(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "t.csv")
     with pytest.raises(OSError, match=r"t\.csv is a pipe or a device, not a file"):
         read_texts(tmp_path / "t.csv")
+
+
+PLAIN = {
+    "t.csv.gz": "text,label\nOne.,a\nTwo.,\n",
+    "t.tsv": "text\tlabel\nOne.\ta\nTwo.\t\n",
+    "t.TSV.gz": "text\tlabel\nOne.\ta\nTwo.\t\n",
+    "t.json.gz": '{"text": ["One.", "Two."], "label": ["a", null]}',
+    "t.jsonl.gz": '{"text": "One.", "label": "a"}\n{"text": "Two."}\n',
+}
+
+
+def write(path: Path, content: str) -> Path:
+    data = content.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_compressed_files_and_tabs(tmp_path: Path, name: str) -> None:
+    data = read_texts(write(tmp_path / name, PLAIN[name]))
+    assert data.texts == ["One.", "Two."] and data.labels.tolist() == ["a", None]
+
+
+def test_texts_without_columns_may_be_compressed(tmp_path: Path) -> None:
+    assert read_texts(write(tmp_path / "t.txt.gz", "One.\n\nTwo.\n")).texts == ["One.", "Two."]
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.jsonl.gz"])
+def test_compressed_files_that_are_damaged(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, PLAIN[name] * 100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf"{name} ends in the middle of its compressed data: copy or download"):
+        read_texts(path)
+    path.write_text(PLAIN[name])
+    with pytest.raises(ValueError, match=rf"{name} holds no gzip data.*: copy .*take \.gz off its name"):
+        read_texts(path)
+
+
+def test_a_column_of_chats(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "Hello"}]
+    path = write(tmp_path / "t.jsonl", json.dumps({"messages": chat, "label": "x"}))
+    assert read_texts(path, text_column="messages").texts == [chat]
+    with pytest.raises(ValueError, match=r"seen: messages, label\), or name its column with text_column"):
+        read_texts(path)
