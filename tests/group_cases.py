@@ -18,9 +18,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from sklearn.exceptions import ConvergenceWarning
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch", "torch.distributed", "mfa_sklearn", "mfa_sklearn.mixture", "group_cases"])
+_CONTEXT.set_forkserver_preload(
+    ["torch", "torch.distributed", "torch._dynamo", "mfa_sklearn", "mfa_sklearn.mixture", "group_cases"]
+)
 # Seconds that an exchange, and a whole world may take.
 EXCHANGE_LIMIT, LIMIT = 20, 100
 
@@ -41,6 +44,7 @@ class Failure:
 def _member(rank: int, size: int, path: str, seconds: float, calls: Sequence[Call], pipe: Connection) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("error")
+    warnings.simplefilter("ignore", ConvergenceWarning)
     store = dist.FileStore(path, size)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=seconds))
     for function, args in calls:

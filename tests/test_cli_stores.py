@@ -44,8 +44,8 @@ def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(ActivationStore, "load", lambda *_: pytest.fail("the whole store was loaded"))
     monkeypatch.setattr(StoredActivations, "__array__", lambda *_, **__: pytest.fail("the whole store was loaded"))
     monkeypatch.setattr(StoredActivations, "__getitem__", piece)
-    for name, value in (("BATCH_BYTES", 40 * 5 * 4), ("KEEP_BYTES", 1), ("_MOMENT_NUMBERS", 40 * 5)):
-        monkeypatch.setattr(f"mfa_sklearn.mixture._rows.{name}", value)
+    for name, value in (("_rows.BATCH_BYTES", 40 * 5 * 4), ("_rows.KEEP_BYTES", 1), ("_moments._NUMBERS", 40 * 5)):
+        monkeypatch.setattr(f"mfa_sklearn.mixture.{name}", value)
     return pieces
 
 

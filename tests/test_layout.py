@@ -20,6 +20,8 @@ SUBJECTS = {
     *("steering/test_steering_threads.py", "steering/test_steering_plain_models.py"),
     *("mixture/test_anchors.py", "mixture/test_conformity.py", "mixture/test_recovery.py"),
     *("mixture/test_robustness.py", "mixture/test_scales.py", "atlas/test_browser.py"),
+    *("mixture/test_distributed.py", "mixture/test_distributed_kmeans.py", "mixture/test_distributed_refusals.py"),
+    "mixture/test_distributed_checkpoint.py",
 }
 
 

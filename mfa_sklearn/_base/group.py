@@ -91,7 +91,7 @@ class Alone:
     def barrier(self) -> None:
         """Wait for all ranks."""
 
-    def check_alike(self, **facts: Any) -> None:
+    def check_alike(self, facts: dict[str, Any]) -> None:
         """Refuse facts that differ from rank to rank."""
 
     @contextmanager
@@ -228,16 +228,16 @@ class Group:
         """Wait for all ranks."""
         self.numbers(0)
 
-    def check_alike(self, **facts: Any) -> None:
-        """Refuse facts that differ from rank to rank, with an error on all."""
+    def check_alike(self, facts: dict[str, Any]) -> None:
+        """Refuse facts, by what they are of, that differ from rank to rank, with an error on all."""
         theirs = self.objects(facts)
         for name, value in theirs[0].items():
-            other = next((r for r, found in enumerate(theirs) if found[name] != value), None)
+            other = next((r for r, found in enumerate(theirs) if found.get(name) != value), None)
             if other is not None:
                 raise _known(
                     ValueError(
-                        f"the processes of the group differ in {name.replace('_', ' ')}: {value} on rank 0, "
-                        f"{theirs[other][name]} on rank {other}; give the same on all"
+                        f"the processes of the group differ in the {name}: {value!r} on rank 0, "
+                        f"{theirs[other].get(name)!r} on rank {other}; give the same on all"
                     )
                 )
 
@@ -280,6 +280,8 @@ class Group:
         self._inside = False
 
     def _meet(self, operation: str, shapes: Any, number: int, failure: bytes = b"") -> list[int]:
+        if self._inside:
+            raise _known(RuntimeError("this process left an exchange with its group, which cannot go on: start again"))
         self._calls += 1
         digest = zlib.crc32(repr(shapes).encode())
         mine = [self._calls, _OPERATIONS.index(operation), digest, int(bool(failure)), number]

@@ -9,8 +9,8 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
-from .._base.annotated import shared_fact
 from .._base.devices import to_numpy, to_tensor
+from .._base.group import AnyGroup
 from .._base.progress import progress
 from .._base.words import plural
 from ._callbacks import Tasks
@@ -21,6 +21,7 @@ from ._fit.loop import Course, FitResult, run
 from ._fit.problem import Known, Problem, pose
 from ._fit.progress import Progress, mixture_digest
 from ._model.params import MFAParams
+from ._shares import check_shares, group_for, least_rows, shared_source
 from ._shortcomings import warn_of
 from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import Draws
@@ -50,24 +51,33 @@ def fit_mixture(
     KeyboardInterrupt
         If there was one; what the fit came to is then the estimator's.
     """
-    rows = check_rows(mfa, X, reset=True)
-    start = mixture_digest(mfa).hex() if goes_on(mfa) else None
-    with checkpoint_of(mfa, X, rows, sample_weight, start, asked=not stream) as checkpoint:
-        known = _known(mfa, checkpoint)
+    group = group_for(mfa)
+    with group.failing_together():
+        _fit_in(group, mfa, X, sample_weight, draws, y, stream)
+
+
+def _fit_in(group: AnyGroup, mfa: Any, X: Any, sample_weight: Any, draws: Draws | None, y: Any, stream: bool) -> None:
+    rows = check_rows(mfa, X, reset=True, least_rows=least_rows(group))
+    check_shares(mfa, rows, sample_weight, group, goes_on(mfa))
+    start, shown = mixture_digest(mfa).hex() if goes_on(mfa) else None, bool(mfa.verbose) and group.first
+    with checkpoint_of(mfa, X, rows, sample_weight, start, group, asked=not stream) as checkpoint:
+        known = _known(mfa, checkpoint, group)
         at_first = {"rng_at_first": state_of(known.rng)}
-        with progress(rows.shape[0], "MFA, moments of the columns", "row", shown=bool(mfa.verbose)) as bar:
-            problem = pose(mfa, X, rows, sample_weight, draws, known, bar.update, whole=stream)
+        with progress(rows.shape[0], "MFA, moments of the columns", "row", shown=shown) as bar:
+            problem = pose(mfa, X, rows, sample_weight, draws, known, bar.update, stream, group)
         checkpoint.check_rows(problem.moments)
         tasks = Tasks(mfa, X, y, sample_weight, 1 if goes_on(mfa) else mfa.n_init, mfa.max_iter)
-        fitting = Fitting(mfa, X, problem, checkpoint, tasks, at_first)
+        fitting = Fitting(mfa, shared_source(X, group), problem, checkpoint, tasks, at_first)
         best = fitting.best()
-        mfa._keep(best, problem, shared_fact(X, "source"))
+        best = best._replace(result=group.tell(best.result))
+        mfa._keep(best, problem, fitting.source)
         mfa._progress = fitting.progress(best)
         checkpoint.ended(mixture_digest(mfa).hex())
     if fitting.interrupted:
         raise KeyboardInterrupt(_what_is_kept(mfa, checkpoint))
-    mfa.component_tokens_ = over_represented_tokens(mfa, X, problem.weights.places)
-    tasks.end(lambda: {})
+    found = X if hasattr(X, "shape") else rows
+    mfa.component_tokens_ = over_represented_tokens(mfa, found, problem.weights.places, group)
+    tasks.end()
     warn_of(mfa, best.result)
 
 
@@ -76,10 +86,10 @@ def goes_on(mfa: Any) -> bool:
     return mfa.warm_start and hasattr(mfa, "weights_")
 
 
-def _known(mfa: Any, checkpoint: Checkpoint) -> Known:
+def _known(mfa: Any, checkpoint: Checkpoint, group: AnyGroup) -> Known:
     begun = checkpoint.begun
     if begun is None:
-        return Known(check_random_state(mfa.random_state))
+        return Known(group.tell(check_random_state(mfa.random_state)))
     centers = begun["centers"]
     return Known(generator_for(mfa.random_state, begun["rng_at_first"]), None if centers is None else to_numpy(centers))
 
@@ -95,8 +105,8 @@ class Fitting:
     Parameters
     ----------
     mfa : MFA
-    X : array-like
-        As the user gave it.
+    source : dict or None
+        What the rows were.
     problem : Problem
     checkpoint : Checkpoint
     tasks : Tasks
@@ -105,10 +115,10 @@ class Fitting:
     """
 
     def __init__(
-        self, mfa: Any, X: Any, problem: Problem, checkpoint: Checkpoint, tasks: Tasks, at_first: dict[str, Any]
+        self, mfa: Any, source: Any, problem: Problem, checkpoint: Checkpoint, tasks: Tasks, at_first: dict[str, Any]
     ) -> None:
         self._mfa, self._problem, self._checkpoint, self._tasks = mfa, problem, checkpoint, tasks
-        self._source, self._fresh = shared_fact(X, "source"), not goes_on(mfa)
+        self.source, self._fresh = source, not goes_on(mfa)
         centers = problem.centers
         self._fixed = at_first | {"centers": None if centers is None else to_tensor(centers)}
         self._best: Tried | None = None
@@ -124,7 +134,7 @@ class Fitting:
             if self._best is None or self._best.result.better(tried.result) is tried.result:
                 self._best = tried
             self.interrupted = tried.result.interrupted
-            if self.interrupted or self._tasks.end_start(partial(self._learned, tried)):
+            if self.interrupted or self._problem.group.any(self._tasks.end_start(partial(self._learned, tried))):
                 break
         assert self._best is not None
         return self._best
@@ -140,7 +150,7 @@ class Fitting:
         self._tasks.start()
         course = self._begin(attempt) if begun is None else self._resume(begun)
         name = f"MFA, start {attempt + 1} of {self._mfa.n_init}" if self._fresh and self._mfa.n_init > 1 else "MFA"
-        most, done, shown = self._mfa.max_iter, len(course.steps), bool(self._mfa.verbose)
+        most, done, shown = self._mfa.max_iter, len(course.steps), bool(self._mfa.verbose) and self._problem.group.first
         with (
             progress(most, name, "iteration", shown=shown, initial=done, at_most=True) as self._bar,
             self._checkpoint.kept_at_last(),
@@ -186,7 +196,7 @@ class Fitting:
         self._bar.update(1, **shown | figures)
         ended = course.converged or len(course.steps) >= self._mfa.max_iter
         self._checkpoint.keep(partial(self._state, course), len(course.steps), now=ended)
-        if self._tasks.end_iteration(learned):
+        if self._problem.group.any(self._tasks.end_iteration(learned)):
             return True
         if not ended:
             self._tasks.iteration(learned)
@@ -216,5 +226,5 @@ class Fitting:
 
     def _learned(self, tried: Tried) -> dict[str, Any]:
         shadow, before = copy.copy(self._mfa), vars(self._mfa)
-        shadow._keep(tried, self._problem, self._source)
+        shadow._keep(tried, self._problem, self.source)
         return {name: value for name, value in vars(shadow).items() if value is not before.get(name, self)}

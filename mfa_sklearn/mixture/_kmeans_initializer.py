@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact, shared_fact
+from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact
 from .._base.checks import warn_user
 from .._base.devices import resolve_device, to_numpy, to_tensor, working_dtype
 from .._base.frames import FramesKeepFacts, carried
+from .._base.group import ALONE, AnyGroup
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
+from ._callbacks import Task
 from ._rows import Batches, Conditioner
+from ._shares import check_shares, group_for, least_rows, shared_source
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.pruning import best_pruning
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
@@ -35,7 +39,9 @@ if TYPE_CHECKING:
 DEFAULT_CLUSTERS = 8
 
 
-class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class KMeansInitializer(
+    FramesKeepFacts, CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
     """k-means centers for a mixture to start from, found in a few passes over the rows.
 
     Minimizes, over centers c and labels l, ::
@@ -77,6 +83,10 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         Steps end when one lowers the inertia by no more than this share of it.
     batch_size : int, default=None
         Rows read at once (None: sized to a budget).
+    distributed : bool, default=False
+        Whether `fit` goes through the rows of all processes of the default group of `torch.distributed`, each of which
+        calls it with its own; see `MFA`. `labels_` are those of a process's own rows; `predict`, `transform` and
+        `score` are of the rows they are given.
     random_state : int, RandomState or None, default=None
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA where there is one.
@@ -132,6 +142,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         "refine_iter": [Interval(Integral, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "distributed": ["boolean"],
         "random_state": ["random_state"],
         "device": [str, torch.device],
         "dtype": [StrOptions({"auto", "float32", "float64"}), torch.dtype, type, np.dtype],
@@ -151,6 +162,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         refine_iter: int = 3,
         tol: float = 1e-4,
         batch_size: int | None = None,
+        distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype | np.dtype | type = "auto",
@@ -166,6 +178,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         self.refine_iter = refine_iter
         self.tol = tol
         self.batch_size = batch_size
+        self.distributed = distributed
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
@@ -197,21 +210,30 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
             If `X` holds NaN or infinity, has fewer rows than there are clusters, lacks token ids that `sampling` needs,
             or has a row of zeros under the cosine metric.
         """
-        X = given_rows(X)
-        rows = check_rows(self, X, reset=True)
+        X, group = given_rows(X), group_for(self)
         warn_incomplete(X)
-        n_clusters = self._check_sizes(rows.shape[0])
-        weights = check_weights(sample_weight, rows)
+        with group.failing_together():
+            return self._fit(X, y, sample_weight, group)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, group: AnyGroup) -> KMeansInitializer:
+        rows = check_rows(self, X, reset=True, least_rows=least_rows(group))
+        check_shares(self, rows, sample_weight, group)
+        n_clusters = self._check_sizes(sum(group.numbers(rows.shape[0])))
+        weights = check_weights(sample_weight, rows, group)
         if self.sampling == "token_frequency":
-            by_token = check_weights(token_weights(X, weights.spread(rows.shape[0])), rows)
+            by_token = check_weights(token_weights(X, weights.spread(rows.shape[0]), group), rows, group)
             weights = by_token._replace(unit=by_token.unit * weights.unit)
-        device, rng = resolve_device(self.device), check_random_state(self.random_state)
-        conditioner = row_conditioner(rows, weights, device, rng, centered=self.metric == "euclidean")
-        batches = self._batches(rows, conditioner, weights, keep=True)
+        device, rng = resolve_device(self.device), group.tell(check_random_state(self.random_state))
+        conditioner = row_conditioner(rows, weights, device, rng, self.metric == "euclidean", group)
+        batches = self._batches(rows, conditioner, weights, keep=True, group=group)
         unit = self._unit(conditioner) * weights.unit
-        found = k_means(batches, n_clusters, rng, self._plan(), Watching(bool(self.verbose), unit))
-        self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights))
-        self.source_ = shared_fact(X, "source")
+        task = Task.of(self, X, y, sample_weight, None).begin()
+        watching = Watching(bool(self.verbose) and group.first, unit, during=task.during)
+        found = k_means(batches, n_clusters, rng, self._plan(), watching)
+        found = found._replace(centers=group.tell(found.centers))
+        self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights), group)
+        self.source_ = shared_source(X, group)
+        task.end(dict)
         return self
 
     def _all_labels(self, found: Clustering, rows: Any, conditioner: Conditioner, weights: RowWeights) -> np.ndarray:
@@ -242,7 +264,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         """
         X = given_rows(X)
         self.fit(X, sample_weight=sample_weight)
-        return self._attach(X, check_rows(self, X, reset=False))
+        return self._attach(X, check_rows(self, X, reset=False, least_rows=least_rows(group_for(self))))
 
     @isolated
     def transform(self, X: ArrayLike | Tensor | RowSource) -> AnnotatedArray:
@@ -312,10 +334,12 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         unit = self.metric == "cosine"
         return Plan(self.pool_size, self.projection, self.n_init, self.max_iter, self.refine_iter, self.tol, unit)
 
-    def _batches(self, rows: Any, conditioner: Conditioner, weights: RowWeights, keep: bool = False) -> Batches:
+    def _batches(
+        self, rows: Any, conditioner: Conditioner, weights: RowWeights, keep: bool = False, group: AnyGroup = ALONE
+    ) -> Batches:
         kind = UnitBatches if self.metric == "cosine" else FiniteBatches
         dtype, device = working_dtype(self.dtype, rows), conditioner.center.device
-        return kind(rows, conditioner, dtype, device, weights.values, self.batch_size, keep, weights.places)
+        return kind(rows, conditioner, dtype, device, weights.values, self.batch_size, keep, weights.places, group)
 
     def _assign(self, X: Any, sample_weight: Any = None) -> tuple[Assignment, float]:
         """The nearest centers of the rows that count, and what their inertia is to be multiplied by."""
@@ -334,7 +358,9 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         """What the squared distances of conditioned rows are to be multiplied by."""
         return 0.5 if self.metric == "cosine" else float(conditioner.scale[0]) ** 2
 
-    def _keep(self, found: Clustering, conditioner: Conditioner, unit: float, labels: np.ndarray) -> None:
+    def _keep(
+        self, found: Clustering, conditioner: Conditioner, unit: float, labels: np.ndarray, group: AnyGroup
+    ) -> None:
         centers = found.centers * conditioner.scale + conditioner.center
         if self.metric == "cosine":
             # Rows have this length in the root mean square, because the unit is that of one of D columns.
@@ -344,7 +370,7 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         self.labels_ = labels
         self.inertia_ = found.inertia * unit
         self.n_iter_ = found.n_iter
-        distinct = len(np.unique(self.labels_))
+        distinct = len(np.unique(np.concatenate(group.objects(np.unique(self.labels_)))))
         if distinct < len(self.cluster_centers_):
             warn_user(
                 f"Number of distinct clusters ({distinct}) found smaller than n_clusters "
@@ -372,9 +398,14 @@ def _whole(X: Any, rows: Any) -> np.ndarray:
     return rows[:]
 
 
-def token_weights(X: Any, weights: np.ndarray) -> np.ndarray:
-    """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`."""
+def token_weights(X: Any, weights: np.ndarray, group: AnyGroup = ALONE) -> np.ndarray:
+    """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`.
+
+    Totals are those over the rows of all processes of a group.
+    """
     ids = row_fact(X, "token_ids")
+    if ids is None and not len(weights):
+        ids = np.empty(0, dtype=np.int64)
     if ids is None:
         raise ValueError(
             "sampling='token_frequency' needs the token ids of the rows: pass the ActivationArray of an "
@@ -382,5 +413,16 @@ def token_weights(X: Any, weights: np.ndarray) -> np.ndarray:
         )
     kinds, place = np.unique(ids, return_inverse=True)
     totals = np.bincount(place, weights=weights, minlength=len(kinds))
+    if group.size > 1:
+        totals = _totals_of_all(kinds, totals, group)
     share = np.divide(weights, totals[place], out=np.zeros(len(ids)), where=weights > 0)
-    return share * (weights.sum() / share.sum())
+    sums = group.objects((float(weights.sum()), float(share.sum())))
+    return share * (sum(total for total, _ in sums) / sum(share for _, share in sums))
+
+
+def _totals_of_all(kinds: np.ndarray, totals: np.ndarray, group: AnyGroup) -> np.ndarray:
+    """Total weights of this process's kinds of tokens on all processes."""
+    parts = group.objects((kinds, totals))
+    everyones, place = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+    summed = np.bincount(place, weights=np.concatenate([part[1] for part in parts]), minlength=len(everyones))
+    return summed[np.searchsorted(everyones, kinds)]

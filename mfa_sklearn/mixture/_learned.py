@@ -21,10 +21,11 @@ class LearnedAttributes(FittedMixture):
 
     noise_floor: float
     rotation: str | None
+    component_tokens_: dict[int, list[str]] | None
     _stream: Stream | None = None
 
     def _keep(self, tried: Tried, problem: Problem, source: Any) -> None:
-        result, log_scale, n_rows = tried.result, problem.log_scale, problem.n_rows
+        result, log_scale = tried.result, problem.log_scale
         self._set_params_from(problem.conditioner.outward(result.params))
         self.noise_prior_ = 0.0 if tried.prior is None else tried.prior.rows
         self.lower_bound_ = result.bound - log_scale
@@ -39,7 +40,7 @@ class LearnedAttributes(FittedMixture):
         at_floor = to_numpy(result.params.noise_variance <= max(_HEYWOOD_SHARE, 1.000001 * self.noise_floor))
         self.heywood_ = at_floor[0] if self.noise == "shared" else at_floor
         self.source_ = source
-        self.n_samples_seen_ = problem.weights.count(n_rows)
+        self.n_samples_seen_ = problem.n_counted
         self.component_tokens_ = None
         self._stream = Stream(problem.conditioner.outward(result.params), problem.weight)
 

@@ -21,7 +21,7 @@ from ._conditional import ConditionalMethods
 from ._fit.progress import Progress
 from ._fitting import fit_mixture
 from ._mixture_html import DisplayMethods
-from ._partial_fit import StreamMethods
+from ._partial_fit import PartialFitMethods
 from ._persistence import PersistenceMethods
 from ._start.start import STRATEGIES, Draws
 
@@ -37,7 +37,7 @@ class MFA(
     ConditionalMethods,
     PersistenceMethods,
     DisplayMethods,
-    StreamMethods,
+    PartialFitMethods,
     CallbackSupportMixin,
     DensityMixin,
     TransformerMixin,
@@ -130,13 +130,20 @@ class MFA(
         Folder where `fit` keeps its state, made if it does not exist. A fit that ended early, even if it was killed,
         goes on from there when the same fit is run again: with EM to the same bytes on the same machine, with gradients
         to the same up to rounding. One that had ended goes straight to its end; `max_iter` may be raised. The folder
-        serves one fit: of other parameters or rows it is refused. Delete it when it is no longer needed.
+        serves one fit: with other parameters or rows it is refused, and so are clones that share it, as those of a
+        search of scikit-learn's would (`MFASearch` gives each its own). Delete it when it is no longer needed.
     checkpoint_interval : float, default=300
         Seconds between two states, which are written after an iteration; 0 writes one after each.
     sparse_output : bool, default=True
         Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False
         Start `fit` from the parameters of the last one. A `checkpoint` of a fit that ended there is then replaced.
+    distributed : bool, default=False
+        Whether `fit` and `partial_fit` go through the rows of all processes of the default group of
+        `torch.distributed`, as torchrun starts them: each calls the method with its own rows, which may be none, and
+        all end with the same mixture, that of a fit to all rows in the order of the ranks. The first rank's
+        `random_state` is the one that counts, and only it reports and warns. What is asked of a fitted mixture is of
+        the rows given.
     random_state : int, RandomState or None, default=None
         Where a fit goes on from a `checkpoint`, the state kept there counts.
     device : str or torch.device, default="auto"
@@ -234,6 +241,7 @@ class MFA(
         "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
         "sparse_output": ["boolean"],
         "warm_start": ["boolean"],
+        "distributed": ["boolean"],
         "random_state": ["random_state"],
         "device": [str, torch.device],
         "dtype": [StrOptions({"auto", "float32", "float64"}), torch.dtype, type, np.dtype],
@@ -270,6 +278,7 @@ class MFA(
         checkpoint_interval: float = 300.0,
         sparse_output: bool = True,
         warm_start: bool = False,
+        distributed: bool = False,
         random_state: int | np.random.RandomState | None = None,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype | np.dtype | type = "auto",
@@ -302,6 +311,7 @@ class MFA(
         self.checkpoint_interval = checkpoint_interval
         self.sparse_output = sparse_output
         self.warm_start = warm_start
+        self.distributed = distributed
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
@@ -357,7 +367,10 @@ class MFA(
     ) -> np.ndarray:
         """Fit, and the most probable component of each row, (n_samples,)."""
         X = given_rows(X)
-        return self.fit(X, sample_weight=sample_weight).predict(X)
+        self.fit(X, sample_weight=sample_weight)
+        # In a group others may have had all the rows.
+        none = self.distributed and getattr(X, "shape", (1,))[0] == 0
+        return np.empty(0, dtype=np.int64) if none else self.predict(X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_")

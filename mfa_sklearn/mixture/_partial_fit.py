@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any
 
 from sklearn.exceptions import ConvergenceWarning
 
 from .._base.annotated import given_rows
+from .._base.group import AnyGroup
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import fit_context
 from ._fit.progress import Progress
 from ._fitting import fit_mixture
 from ._learned import LearnedAttributes
+from ._shares import check_shares, group_for, least_rows
 from ._stream import Stream
 from ._validation import check_rows, check_weights
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import ArrayLike
     from torch import Tensor
 
     from .._base.annotated import RowSource
 
 
-class StreamMethods(LearnedAttributes):
+class PartialFitMethods(LearnedAttributes):
     """What an estimator learns from a stream."""
 
     n_components: int | None
-    _progress: Progress | None
+    distributed: bool
+    component_tokens_: dict[int, list[str]] | None
+    _progress: Progress | None = None
 
     @fit_context(prefer_skip_nested_validation=True)
     @isolated
@@ -65,15 +71,22 @@ class StreamMethods(LearnedAttributes):
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 fit_mixture(self, X, sample_weight, stream=True)
             return self
+        group = group_for(self)
+        with group.failing_together():
+            return self._update(group, X, sample_weight)
+
+    def _update(self, group: AnyGroup, X: Any, sample_weight: Any) -> Self:
+        """`partial_fit` of a batch that is not the first; in a group, of the rows of all processes."""
         self._stream = stream = self._stream or Stream(self._params())
-        rows = check_rows(self, X, reset=False)
-        weights = check_weights(sample_weight, rows)
-        params, bound = stream.update(self, rows, weights)
+        rows = check_rows(self, X, reset=False, least_rows=least_rows(group))
+        check_shares(self, rows, sample_weight, group, goes_on=True)
+        weights = check_weights(sample_weight, rows, group)
+        params, bound = stream.update(self, rows, weights, group)
         self._set_params_from(params)
         self._progress = None
         self.lower_bound_, self.log_prior_ = bound, 0.0  # of the batch's rows alone
         self.lower_bounds_ = [*getattr(self, "lower_bounds_", []), bound]
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
-        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + weights.count(rows.shape[0])
+        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + sum(group.numbers(weights.count(rows.shape[0])))
         self.component_tokens_ = None  # of a mixture that is no more
         return self

@@ -8,7 +8,8 @@ safe whatever the units of the columns; what fits a budget is kept so that later
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .._base.devices import to_tensor
+from .._base.group import ALONE, AnyGroup
 from .._base.mapped import read_rows
 from ._model.missing import has_missing
 from ._model.params import MFAParams
@@ -26,8 +28,6 @@ KEEP_BYTES = 2**30
 SAMPLE_BYTES = 8 * BATCH_BYTES
 # What is read and conditioned at once on a processor: about what its caches take.
 _PIECE_BYTES = 2**21
-# Numbers that the pass for the columns' moments reads at once: about what a processor's caches take.
-_MOMENT_NUMBERS = 2**20
 
 
 class Conditioner(NamedTuple):
@@ -85,6 +85,16 @@ class Batches:
         Keep all conditioned rows if they fit `KEEP_BYTES`; for data that are gone through more than once.
     places : ndarray (n,), optional
         Ascending numbers of the rows of `X` that these batches are of; by default all. `weights` are theirs.
+    group : Alone or Group
+        Of the processes that have the other rows: all together are one table, in the order of the ranks. What is drawn
+        about rows is drawn with their numbers in that table, so that a fit does not depend on who has which.
+
+    Attributes
+    ----------
+    n_rows, total_rows : int
+        Of this process, and of all.
+    first_row : int
+        The number of this process's first row in the table of all.
     """
 
     def __init__(
@@ -97,9 +107,12 @@ class Batches:
         batch_rows: int | None = None,
         keep: bool = False,
         places: np.ndarray | None = None,
+        group: AnyGroup = ALONE,
     ) -> None:
         self.n_rows, self.n_features = int(X.shape[0]) if places is None else len(places), int(X.shape[1])
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.group = dtype, device, group
+        self._counts = group.numbers(self.n_rows)
+        self.total_rows, self.first_row = sum(self._counts), sum(self._counts[: group.rank])
         self.weights = None if weights is None else to_tensor(weights, device, torch.float64)
         self._X, self._places, self._conditioner = X, places, Conditioner(*(t.to(device) for t in conditioner))
         row_bytes = self.n_features * dtype.itemsize
@@ -140,8 +153,12 @@ class Batches:
 
     @property
     def mean_weight(self) -> float:
-        """Of a row."""
-        return 1.0 if self.weights is None else float(self.weights.mean())
+        """Of a row, one of all processes."""
+        if self.weights is None:
+            return 1.0
+        if self.group.size == 1:
+            return float(self.weights.mean())
+        return float(self.group.sum(self.weights.sum())[0]) / self.total_rows
 
     def numbers(self, place: slice) -> slice | np.ndarray:
         """The numbers in `X` of the rows at a place."""
@@ -167,138 +184,74 @@ class Batches:
             yield some, self.read(some), self.weights_of(some)
 
     def draw(self, rng: np.random.RandomState, n_bytes: int = SAMPLE_BYTES) -> np.ndarray:
-        """Ascending numbers of a uniform sample of rows that fits `n_bytes`; of all rows if they do."""
-        size = min(self.n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))
-        return np.arange(self.n_rows) if size == self.n_rows else np.sort(rng.choice(self.n_rows, size, replace=False))
+        """Ascending numbers of a uniform sample of all processes' rows that fits `n_bytes`; of all rows if they do."""
+        n_rows = self.total_rows
+        size = min(n_rows, max(1, n_bytes // (self.n_features * self.dtype.itemsize)))
+        return np.arange(n_rows) if size == n_rows else np.sort(rng.choice(n_rows, size, replace=False))
+
+    def own(self, rows: np.ndarray) -> np.ndarray:
+        """Of ascending numbers in the table of all processes those of this one's rows, counted from its first."""
+        return rows if self.group.size == 1 else own_numbers(rows, self.first_row, self.n_rows)
 
     def drawn(self, rows: np.ndarray) -> Tensor:
-        """The rows that `draw` gave the numbers of; not to be written to, they may be the ones that are kept."""
+        """Rows of this process by number; not to be written to, they may be the ones that are kept."""
         return self.read(slice(0, self.n_rows) if len(rows) == self.n_rows else rows)
 
-    def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """One epoch of minibatches in random order: rows shuffled in large blocks, and the blocks among themselves."""
-        block = self.n_rows if self._kept is not None else max(size, self.batch_rows)
-        starts = rng.permutation(np.arange(0, self.n_rows, block))
-        for start in starts:
-            place = slice(int(start), int(min(start + block, self.n_rows)))
+    def sampled(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """The rows that `draw` gave the numbers of, and their weights, on the first process; none on the others.
+
+        Not to be written to, they may be the ones that are kept.
+        """
+        own = self.own(rows)
+        X, weights = self.drawn(own), self.weights_of(own)
+        return self.group.gather(X), None if weights is None else self.group.gather(weights)
+
+    def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[Minibatch]:
+        """One epoch of minibatches of all processes' rows in random order: large blocks, shuffled inside.
+
+        A minibatch is of so many rows on all processes together.
+        """
+        blocks = self._blocks(size)
+        for b in rng.permutation(len(blocks)):
+            place, ends = blocks[b]
             rows, weights = self.read(place), self.weights_of(place)
-            for chosen in torch.from_numpy(rng.permutation(len(rows))).to(rows.device).split(size):
-                yield rows[chosen], None if weights is None else weights[chosen]
+            first, last = ends[self.group.rank], ends[self.group.rank + 1]
+            order = torch.from_numpy(rng.permutation(ends[-1])).to(rows.device)
+            for chosen in order.split(size):
+                own = chosen[(chosen >= first) & (chosen < last)] - first if self.group.size > 1 else chosen
+                some = None if weights is None else weights[own]
+                mass = len(chosen) if some is None else float(self.group.sum(some.double().sum())[0])
+                yield Minibatch(rows[own], some, float(mass))
+
+    def _blocks(self, size: int) -> list[tuple[slice, list[int]]]:
+        """Blocks that are shuffled in themselves: this process's rows, and where each process's begin among all."""
+        held = [self._kept is not None]
+        if self.group.size == 1:
+            block = self.n_rows if held[0] else max(size, self.batch_rows)
+            cuts = [(start, min(start + block, self.n_rows)) for start in range(0, self.n_rows, block)]
+            return [(slice(start, stop), [0, stop - start]) for start, stop in cuts]
+        # Every process has a part in each block, or a minibatch would be the work of one.
+        least = max(1, size // self.group.size)
+        n_own = 1 if held[0] else -(-self.n_rows // max(least, self.batch_rows))
+        n_blocks = max(1, *self.group.numbers(n_own))
+        cuts_of = [[count * b // n_blocks for b in range(n_blocks + 1)] for count in self._counts]
+        mine = cuts_of[self.group.rank]
+        sizes = [[cuts[b + 1] - cuts[b] for cuts in cuts_of] for b in range(n_blocks)]
+        return [(slice(mine[b], mine[b + 1]), [0, *accumulate(sizes[b])]) for b in range(n_blocks)]
 
 
-class ColumnMoments(NamedTuple):
-    """What is known of the columns of a table."""
-
-    mean: Tensor  # (D,) of the observed values
-    variance: Tensor  # (D,)
-    observed: Tensor  # (D,)  share of the rows' weight that has a value there
-    missing: bool  # whether any row misses a value
-    low: Tensor  # (D,) of the observed values
-    high: Tensor  # (D,)
+def own_numbers(rows: np.ndarray, first_row: int, n_rows: int) -> np.ndarray:
+    """Of ascending numbers in the table of all processes those of `n_rows` from `first_row`, counted from there."""
+    low, high = np.searchsorted(rows, [first_row, first_row + n_rows])
+    return rows[low:high] - first_row
 
 
-def column_moments(
-    X: Any,
-    weights: np.ndarray | None,
-    device: torch.device,
-    places: np.ndarray | None = None,
-    tell: Callable[[int], Any] | None = None,
-) -> ColumnMoments:
-    """Moments of the columns' observed values, in double precision, in one pass over batches.
+class Minibatch(NamedTuple):
+    """Rows of one step of the gradient solver that this process has."""
 
-    Parameters
-    ----------
-    X : array-like of shape (n, D)
-    weights : ndarray (m,), optional
-        Positive, of the rows that count.
-    device : torch.device
-    places : ndarray (m,), optional
-        Ascending numbers of the rows that count, by default all; of the others only infinity is refused.
-    tell : callable, optional
-        Told how many more rows have been gone through.
-
-    Raises
-    ------
-    ValueError
-        If a value is infinite, or so large that the variance of its column is.
-    """
-    n_rows, n_features = X.shape
-    step = max(1, _MOMENT_NUMBERS // n_features)
-    mean = torch.zeros(n_features, dtype=torch.float64, device=device)
-    square, total = torch.zeros_like(mean), torch.zeros_like(mean)
-    low, high = torch.full_like(mean, torch.inf), torch.full_like(mean, -torch.inf)
-    missing = False
-    for start in range(0, n_rows, step):
-        some = slice(start, min(start + step, n_rows))
-        rows, w = _counted(X, some, weights, places, device)
-        if tell is not None:
-            tell(some.stop - start)
-        if not len(rows):
-            continue
-        part = _partial_moments(rows, w)
-        missing = missing or part.missing
-        shift = part.mean - mean
-        both = torch.where(total + part.mass > 0, total + part.mass, 1.0)
-        square += part.square + shift.square() * (total * part.mass / both)
-        mean = mean + shift * (part.mass / both)
-        total = total + part.mass
-        low, high = torch.minimum(low, part.low), torch.maximum(high, part.high)
-    # Rounding is no variance: what a sum makes of a constant would be taken for the unit of its column.
-    constant = low == high
-    mean, square = torch.where(constant, low, mean), torch.where(constant, 0.0, square)
-    variance = square / torch.where(total > 0, total, 1.0)
-    _check_variance(variance, low, high)
-    n_counted = n_rows if places is None else len(places)
-    observed = total / (n_counted if weights is None else weights.sum())
-    return ColumnMoments(mean, variance, observed, missing, low, high)
-
-
-def _counted(
-    X: Any, some: slice, weights: np.ndarray | None, places: np.ndarray | None, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Of some rows of a table those that count, in double precision, and their weights."""
-    rows = read_rows(X, some, device).double()
-    check_not_infinite(rows, some)
-    if places is not None:
-        first = some.start
-        some = slice(*np.searchsorted(places, [some.start, some.stop]).tolist())
-        rows = rows[torch.as_tensor(places[some] - first, device=device)]
-    return rows, rows.new_ones(len(rows)) if weights is None else torch.as_tensor(weights[some]).to(rows)
-
-
-def _check_variance(variance: Tensor, low: Tensor, high: Tensor) -> None:
-    """Refuse columns whose variance double precision cannot hold, with room for products of a few."""
-    too_large = (~(variance < torch.finfo(torch.float64).max * torch.finfo(torch.float64).eps)).nonzero()[:, 0].tolist()
-    if too_large:
-        d = too_large[0]
-        raise ValueError(
-            f"column {d} of X goes from {float(low[d]):.3g} to {float(high[d]):.3g}: its variance overflows. "
-            "Drop the rows that are not measurements, or scale the column down."
-        )
-
-
-class _PartialMoments(NamedTuple):
-    mass: Tensor  # (D,)  weight of the rows that have a value
-    mean: Tensor  # (D,)
-    square: Tensor  # (D,)  weighted sum of squared deviations from the mean
-    low: Tensor  # (D,)  of the rows that have a weight
-    high: Tensor  # (D,)
-    missing: bool
-
-
-def _partial_moments(rows: Tensor, w: Tensor) -> _PartialMoments:
-    """ColumnMoments of some rows (n, D) with positive weights (n,)."""
-    missing = has_missing(rows)
-    if not missing:
-        mean = (w @ rows) / w.sum()
-        square = w @ (rows - mean).square_()
-        return _PartialMoments(w.sum().expand_as(mean), mean, square, rows.amin(0), rows.amax(0), missing)
-    seen = ~rows.isnan()
-    mass = w @ seen.double()
-    mean = (w @ rows.nan_to_num()) / torch.where(mass > 0, mass, 1.0)
-    square = w @ torch.where(seen, rows - mean, 0.0).square_()
-    low = torch.where(seen, rows, torch.inf).amin(0)
-    return _PartialMoments(mass, mean, square, low, torch.where(seen, rows, -torch.inf).amax(0), missing)
+    X: Tensor  # (n, D)
+    weights: Tensor | None  # (n,)
+    mass: float  # weight of all processes' rows of the step
 
 
 def check_not_infinite(rows: Tensor, numbers: slice | np.ndarray) -> None:

@@ -19,6 +19,7 @@ from .._base.annotated import given_rows
 from .._base.checks import import_optional
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
+from ._callbacks import Task
 from ._codes import check_frame_holds
 from ._search_names import STRUCTURES, Complaint, Fit, code, messages, spoken_for, structure, warn_of
 from ._trial import CRITERIA, Trial, fit_checked, fit_group, place_of
@@ -46,7 +47,8 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     ----------
     estimator : MFA
         Gives all other parameters. Candidates keep their checkpoints in folders of their own in its `checkpoint`, so
-        that a search that was killed does not fit anew what it had fitted. Its callbacks are told of every fit.
+        that a search that was killed does not fit anew what it had fitted. Its callbacks are told of every fit, those
+        of the search only of the search.
     n_components, n_factors : sequence of int, or int
         Values to try.
     structures : sequence of str, "all" or None, default=None
@@ -165,8 +167,14 @@ class MFASearch(TransformerMixin, BaseSearchCV):
             What the fits say, once for all that say the same, with the names of the candidates and splits.
         """
         # What a clone refuses, all candidates would; the rows go on as they are, with what is attached to them.
+        if self.estimator.distributed:
+            raise ValueError(
+                "a search fits its candidates in one process, or in several that each have all rows: set "
+                "distributed=False in its estimator, or fit the candidates one by one with distributed=True"
+            )
         X = given_rows(X)
         warn_incomplete(X)
+        task = Task.of(self, X, y, sample_weight, 0).begin()
         rows = check_rows(clone(self.estimator), X, reset=True)
         X = X if hasattr(X, "shape") else rows
         candidates = self._candidates()
@@ -183,6 +191,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         warn_of(complaints, len(trials) + held_out, len(splits) * held_out, self.estimator.random_state)
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        task.end(dict)
         return self
 
     def _trials(

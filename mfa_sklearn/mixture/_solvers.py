@@ -100,6 +100,7 @@ def _em(e: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solve
         row_weight=problem.batches.mean_weight,
         shrinkage=_shrinkage(e, params, problem),
         moves=_moves(e, len(params.means), problem) if fresh else None,
+        group=problem.group,
     )
     # Rounding of many rows' densities cancels for the most part.
     rounding = max(LEAST_ROUNDING, torch.finfo(problem.batches.dtype).eps / 4)
@@ -127,10 +128,10 @@ def _temperature(e: Any, params: MFAParams, problem: Problem) -> float:
     if e.annealing != "auto":
         return float(e.annealing)
     n_components, _, n_factors = params.loadings.shape
-    if problem.stated or problem.batches.n_rows < _ROWS_PER_COLUMN * n_components * (n_factors + 1):
+    if problem.stated or problem.batches.total_rows < _ROWS_PER_COLUMN * n_components * (n_factors + 1):
         return 1.0
     size = _SCHEDULE_ROWS * problem.batches.n_features * problem.batches.dtype.itemsize
-    rows = problem.batches.draw(problem.rng, size)
-    X, weights = problem.batches.drawn(rows), problem.batches.weights_of(rows)
+    X, weights = problem.batches.sampled(problem.batches.draw(problem.rng, size))
+    start = problem.group.decided(lambda: starting_temperature(params, X, weights))
     # Halved at each step, it has to be down at one by the middle of the iterations.
-    return min(starting_temperature(params, X, weights), 2.0 ** min(e.max_iter // 2, 64))
+    return min(start, 2.0 ** min(e.max_iter // 2, 64))

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 
 from .._base.devices import resolve_device, to_tensor, working_dtype
+from .._base.group import ALONE, AnyGroup
 from ._em.exact import expected_statistics
 from ._em.shrinkage import FixedPrior
 from ._em.statistics import Statistics, m_step, rebase, zero_statistics
 from ._gradient.solver import GradientSolver
 from ._model.params import MFAParams, mixture_moments
 from ._model.prior import NoisePrior, has_wider_pool
-from ._rows import Batches, Conditioner, check_within_reach, column_moments, conditioner_for, reach
+from ._moments import column_moments
+from ._rows import Batches, Conditioner, check_within_reach, conditioner_for, reach
 from ._validation import RowWeights, check_noise_floor
 
 # With equal batches step sizes fall as t^-0.6: they forget the start and still average the noise away (any exponent in
@@ -43,18 +45,21 @@ class Stream:
         self.params = self.about = _arrays(params)
         self.average = _arrays(_settled(params))
 
-    def update(self, estimator: Any, X: Any, weights: RowWeights) -> tuple[MFAParams, float]:
-        """Take in one batch; the estimator's new parameters and the batch's mean log-likelihood before the update."""
+    def update(self, estimator: Any, X: Any, weights: RowWeights, group: AnyGroup = ALONE) -> tuple[MFAParams, float]:
+        """Take in one batch; the estimator's new parameters and the batch's mean log-likelihood before the update.
+
+        In a group the batch is the rows of all processes.
+        """
         device, dtype = resolve_device(estimator.device), working_dtype(estimator.dtype, X)
         check_noise_floor(estimator.noise_floor, dtype)
-        observed = column_moments(X, weights.values, device, weights.places).observed
+        observed = column_moments(X, weights.values, device, weights.places, group).observed
         params = _tensors(self.params, device)
         conditioner = conditioner_for(*mixture_moments(params), estimator._structure.isotropic_noise)
-        batches = Batches(X, conditioner, dtype, device, weights.values, keep=True, places=weights.places)
+        batches = Batches(X, conditioner, dtype, device, weights.values, None, True, weights.places, group)
         farthest = reach(conditioner.inward(params).noise_variance, dtype)
         for rows, some, _ in batches:
             check_within_reach(some, farthest, batches.numbers(rows))
-        weight = weights.total(X.shape[0])
+        weight = weights.total(X.shape[0], group)
         step = self._gradient_epoch if estimator.solver == "gradient" else self._em_step
         new, bound = step(estimator, batches, params, conditioner, weight)
         self.n_batches += 1

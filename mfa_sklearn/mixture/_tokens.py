@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from .._base.annotated import has_row_fact, row_fact
+from .._base.group import ALONE, AnyGroup
 from .._base.likelihood_ratio import log_likelihood_ratio
 from .._base.words import repaired
+from ._rows import own_numbers
 
 # Rows that are looked at, spread evenly, so that no fit is measurably slower.
 _SAMPLE = 4096
@@ -16,7 +18,9 @@ _COMPONENTS = 10
 _TOKENS = 6
 
 
-def over_represented_tokens(mfa: Any, X: Any, places: np.ndarray | None = None) -> dict[int, list[str]] | None:
+def over_represented_tokens(
+    mfa: Any, X: Any, places: np.ndarray | None = None, group: AnyGroup = ALONE
+) -> dict[int, list[str]] | None:
     """The tokens that the heaviest components have more often than the rest, most surprising first.
 
     Parameters
@@ -26,6 +30,8 @@ def over_represented_tokens(mfa: Any, X: Any, places: np.ndarray | None = None) 
         The rows that it was fitted on.
     places : ndarray of int, optional
         Which of them count; by default all.
+    group : Alone or Group
+        Of the processes that have the other rows.
 
     Returns
     -------
@@ -36,14 +42,18 @@ def over_represented_tokens(mfa: Any, X: Any, places: np.ndarray | None = None) 
     -----
     Rows count for their most probable component; tokens are ranked by the log-likelihood ratio, as by `top_tokens`.
     """
-    if not has_row_fact(X, "tokens"):
+    counts = group.numbers(X.shape[0] if places is None else len(places))
+    # A process without rows need not say of which tokens these would be.
+    if group.any(counts[group.rank] > 0 and not has_row_fact(X, "tokens")):
         return None
-    sample = X[_spread(X.shape[0] if places is None else places)]
-    names, codes = np.unique(np.asarray(row_fact(sample, "tokens")).astype(str), return_inverse=True)
+    own = own_numbers(_spread(sum(counts)), sum(counts[: group.rank]), counts[group.rank])
+    parts = group.objects(_tokens_and_components(mfa, X, own if places is None else places[own]))
+    tokens, components = (np.concatenate(values) for values in zip(*parts, strict=True))
+    names, codes = np.unique(tokens, return_inverse=True)
     heaviest = np.argsort(-mfa.weights_, kind="stable")[:_COMPONENTS]
     rank = np.full(len(mfa.weights_), -1)
     rank[heaviest] = np.arange(len(heaviest))
-    of = rank[mfa.predict(sample)]
+    of = rank[components]
     own = np.zeros((len(heaviest), len(names)))
     np.add.at(own, (of[of >= 0], codes[of >= 0]), 1)
     size, frequency = np.broadcast_arrays(own.sum(1, keepdims=True), np.bincount(codes).astype(float))
@@ -55,8 +65,14 @@ def over_represented_tokens(mfa: Any, X: Any, places: np.ndarray | None = None) 
     }
 
 
-def _spread(rows: int | np.ndarray) -> np.ndarray:
-    """Row numbers, ascending and spread evenly over so many rows, or over those given."""
-    n_rows = rows if isinstance(rows, int) else len(rows)
-    numbers = np.unique(np.linspace(0, n_rows - 1, min(_SAMPLE, n_rows)).astype(np.int64))
-    return numbers if isinstance(rows, int) else rows[numbers]
+def _tokens_and_components(mfa: Any, X: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The token and the most probable component of some rows."""
+    if not len(rows):
+        return np.empty(0, dtype=str), np.empty(0, dtype=np.int64)
+    sample = X[rows]
+    return np.asarray(row_fact(sample, "tokens")).astype(str), mfa.predict(sample)
+
+
+def _spread(n_rows: int) -> np.ndarray:
+    """Row numbers, ascending and spread evenly over so many rows."""
+    return np.unique(np.linspace(0, n_rows - 1, min(_SAMPLE, n_rows)).astype(np.int64))

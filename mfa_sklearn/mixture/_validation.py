@@ -13,6 +13,7 @@ from torch import Tensor
 from .._base.annotated import given_rows, is_row_source
 from .._base.checks import plain_numbers
 from .._base.devices import plain_array
+from .._base.group import ALONE, AnyGroup
 from .._base.origin import warn_other_source
 from .._base.sklearn_private import check_n_features, check_sample_weight
 from .._base.tables import explained
@@ -24,35 +25,43 @@ _LEAST_FLOOR = {torch.float32: 1e-12, torch.float64: 1e-18}
 _LARGEST = float(np.finfo(np.float64).max) / 16
 
 
-def check_rows(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
+def check_rows(estimator: BaseEstimator, X: Any, reset: bool, least_rows: int = 1) -> Any:
     """`X` as something with ``shape``, ``dtype`` and rows to read: an array, a memory map, a tensor or a store.
 
     A path stands for what lies there, a container of tables for its only one. Whether the values are finite is checked
     as they are read, so that a large memory map is not read just for that. Rows that are not fitted on (`reset` is
-    False) are to come from where those did that were: if they are known not to, there is a warning.
+    False) are to come from where those did that were: if they are known not to, there is a warning. `least_rows` is 0
+    where a process of a group may have none.
     """
     X = given_rows(X)
     if isinstance(X, Tensor):
         _check_tensor(X)  # before anything else: some have no shape to ask for
-    return _check_table(estimator, X, reset)
+    return _check_table(estimator, X, reset, least_rows)
 
 
 @explained
-def _check_table(estimator: BaseEstimator, X: Any, reset: bool) -> Any:
+def _check_table(estimator: BaseEstimator, X: Any, reset: bool, least_rows: int) -> Any:
     if not reset:
         warn_other_source(estimator, X)
     if isinstance(X, Tensor) or is_row_source(X):
         if len(X.shape) != 2:
             raise ValueError(f"Expected 2D array, got shape {tuple(X.shape)}; use one row per sample.")
-        for count, what in zip(X.shape, ("sample", "feature"), strict=True):
-            if count == 0:
+        for count, least, what in zip(X.shape, (least_rows, 1), ("sample", "feature"), strict=True):
+            if count < least:
                 shape = tuple(X.shape)
                 raise ValueError(f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required.")
         check_n_features(estimator, X, reset=reset)
         return X
     # skip_check_array would also skip the feature names
     array = np.asarray(
-        validate_data(estimator, plain_numbers(X), reset=reset, dtype="numeric", ensure_all_finite=False)
+        validate_data(
+            estimator,
+            plain_numbers(X),
+            reset=reset,
+            dtype="numeric",
+            ensure_all_finite=False,
+            ensure_min_samples=least_rows,
+        )
     )
     # torch reads neither foreign byte orders nor extended precision
     native = array.dtype.newbyteorder("=") if array.dtype.itemsize <= 8 else np.dtype(np.float64)
@@ -99,46 +108,52 @@ class RowWeights(NamedTuple):
         """How many of a table's rows count."""
         return n_rows if self.places is None else len(self.places)
 
-    def total(self, n_rows: int) -> float:
-        """The sum of what the user gave, as large as a number may be."""
-        total = float(self.count(n_rows)) if self.values is None else float(self.values.sum())
+    def total(self, n_rows: int, group: AnyGroup = ALONE) -> float:
+        """The sum of what the user gave, on all processes, as large as a number may be."""
+        total = sum(group.objects(float(self.count(n_rows)) if self.values is None else float(self.values.sum())))
         return min(total * self.unit, _LARGEST)
 
 
-def check_weights(sample_weight: Any, X: Any) -> RowWeights:
-    """What weights (n,) of the rows of `X` amount to; they must be finite, not negative, nor all zero."""
+def check_weights(sample_weight: Any, X: Any, group: AnyGroup = ALONE) -> RowWeights:
+    """What weights (n,) of the rows of `X` amount to; they must be finite, not negative, nor all zero.
+
+    In a group each process gives those of its own rows, and what they amount to is seen from all.
+    """
     if sample_weight is None:
         return RowWeights()
     if isinstance(sample_weight, str):
         raise TypeError(f"sample_weight={sample_weight!r} must be numbers, one for each row")
-    weights = check_sample_weight(
-        plain_array(sample_weight), np.broadcast_to(0.0, X.shape), dtype=np.float64, ensure_non_negative=True
-    )
-    largest = weights.max(initial=0.0)
+    weights = plain_array(sample_weight)
+    if X.shape[0] or group.size == 1 or np.shape(weights) != (0,):
+        like = np.broadcast_to(0.0, X.shape)
+        weights = check_sample_weight(weights, like, dtype=np.float64, ensure_non_negative=True)
+    largest = group.max(np.max(weights, initial=0.0))
     if not largest > 0:
         raise ValueError("sample_weight is zero for every row; at least one row needs a positive weight.")
-    relative = weights / largest
+    relative = np.asarray(weights, dtype=np.float64) / largest
     places = np.flatnonzero(relative)
-    values, unit = _counts(relative[places])
-    return RowWeights(
-        None if (values == 1).all() else values, None if len(places) == len(weights) else places, unit * float(largest)
-    )
+    values, unit = _counts(relative[places], group)
+    alike = not group.any(not (values == 1).all())
+    return RowWeights(None if alike else values, None if len(places) == len(weights) else places, unit * float(largest))
 
 
-def _counts(relative: np.ndarray) -> tuple[np.ndarray, float]:
+def _counts(relative: np.ndarray, group: AnyGroup) -> tuple[np.ndarray, float]:
     """Positive weights in a unit of their own, and that unit: how often each row counts, or numbers of mean one.
 
     Weights that are whole multiples of a common unit say how often a row is there, and are as good as the rows
     repeated. Of others only the mean is known to be a row.
     """
-    least = float(relative.min())
-    if relative.max() <= _LARGEST_COUNT * least:
+    least = -group.max(-relative.min(initial=np.inf))
+    if group.max(relative.max(initial=0.0)) <= _LARGEST_COUNT * least:
         for divisor in range(1, _LARGEST_DIVISOR + 1):
             counts = relative / least * divisor
             whole = np.rint(counts)
-            if (np.abs(counts - whole) <= 1e-12 * counts).all():
+            if not group.any(not (np.abs(counts - whole) <= 1e-12 * counts).all()):
                 return whole, least / divisor
-    mean = float(relative.mean())
+    if group.size == 1:
+        mean = float(relative.mean())
+    else:
+        mean = sum(group.objects(float(relative.sum()))) / sum(group.numbers(len(relative)))
     return relative / mean, mean
 
 

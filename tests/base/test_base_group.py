@@ -56,7 +56,7 @@ def fails(rank: int, size: int, where: str) -> Any:
         if where == "shapes":
             group.sum(torch.zeros(rank + 1, dtype=torch.float64))
         if where == "alike":
-            group.check_alike(width=2 if rank else 3)
+            group.check_alike({"width": 2 if rank else 3})
         group.barrier()
         if rank == 1 and where == "after":
             raise KeyError("no such thing")
@@ -89,7 +89,7 @@ FAILURES = {
     "after": ("RuntimeError", "rank 1 failed: KeyError: 'no such thing'"),
     "parted": ("RuntimeError", "rank 0 is at 'numbers' after 0 exchanges, rank 1 is at 'tell' after 0"),
     "shapes": ("RuntimeError", "or of different shapes"),
-    "alike": ("ValueError", "differ in width: 3 on rank 0, 2 on rank 1"),
+    "alike": ("ValueError", "differ in the width: 3 on rank 0, 2 on rank 1"),
 }
 
 
@@ -179,4 +179,4 @@ def test_alone_nothing_is_copied() -> None:
     assert ALONE.tell(rows) is rows and ALONE.decided(lambda: 3) == 3 and ALONE.numbers(4) == [4]
     assert ALONE.objects("a") == ["a"] and ALONE.any(True) and ALONE.max(2.0) == 2.0
     ALONE.barrier()
-    ALONE.check_alike(width=3)
+    ALONE.check_alike({"width": 3})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import torch
 
 from ..._base.devices import resolve_device
 from ..._base.files import as_path, probe
+from ..._base.group import AnyGroup
 from ..._base.locks import locked
-from .._rows import ColumnMoments
+from .._moments import ColumnMoments
 from . import folder as files
 from .identity import check_moments, check_same, identity, moments_state
 
@@ -65,16 +66,20 @@ class FolderCheckpoint(Checkpoint):
         What the fit is known by, from `identity`.
     device : torch.device
         Where tensors of the state are to be.
+    group : Alone or Group
+        Of the processes that fit together; each keeps a state of its own, and the first says when.
     """
 
     kept = True
 
-    def __init__(self, folder: Path, interval: float, asked: dict[str, Any], device: torch.device) -> None:
-        self._folder, self._interval, self._asked = folder, interval, asked
-        self._description = files.read_description(folder)
+    def __init__(
+        self, folder: Path, interval: float, asked: dict[str, Any], device: torch.device, group: AnyGroup
+    ) -> None:
+        self._folder, self._interval, self._asked, self._group = folder, interval, asked, group
+        self._description = group.tell(files.read_description(folder) if group.first else None)
         if self._description is not None and self._continues():
             check_same(str(folder), self._description["asked"], asked)
-            self.begun = files.read_state(folder, self._description, device)
+            self.begun = files.read_state(folder, self._description, device, group.rank)
         self._next = time.monotonic() + interval
         self._noted: tuple[dict[str, Any], int] | None = None  # a state, and after how many iterations
 
@@ -93,7 +98,7 @@ class FolderCheckpoint(Checkpoint):
     def keep(self, state: Callable[[], dict[str, Any]], iteration: int, now: bool = False) -> None:
         """Take note of a state, and write it if it is time to or has to be `now`."""
         self._noted = state(), iteration
-        if now or time.monotonic() >= self._next:
+        if self._group.tell(now or time.monotonic() >= self._next):
             self._write()
 
     @contextmanager
@@ -104,8 +109,9 @@ class FolderCheckpoint(Checkpoint):
         except OSError:
             raise
         except BaseException:
-            with suppress(OSError):
-                self._write()
+            if self._group.size == 1:  # the others of a group need not be where they could write
+                with suppress(OSError):
+                    self._write()
             raise
         self._write()
 
@@ -117,7 +123,7 @@ class FolderCheckpoint(Checkpoint):
         number = 1 if self._description is None else self._description["number"] + 1
         description = {"asked": self._asked, "number": number, "iteration": iteration}
         try:
-            self._description = files.write(self._folder, description, state | {"moments": self._moments})
+            self._description = files.write(self._folder, description, state | {"moments": self._moments}, self._group)
         except OSError as error:
             raise type(error)(f"{error}. {self._what_is_kept()}") from error
         self._next = time.monotonic() + self._interval
@@ -131,18 +137,19 @@ class FolderCheckpoint(Checkpoint):
         """Note the digest of the mixture that the fit ended with."""
         assert self._description is not None
         self._description |= {"reached": reached}
-        files.write_description(self._folder, self._description)
+        if self._group.first:
+            files.write_description(self._folder, self._description)
 
 
 @contextmanager
 def checkpoint_of(
-    estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str | None, asked: bool = True
+    estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str | None, group: AnyGroup, asked: bool = True
 ) -> Iterator[Checkpoint]:
-    """The checkpoint that an estimator asks for, found fit to be written to; one that keeps nothing if it asks for none.
+    """The checkpoint that an estimator asks for, its folder found fit to write to; else one that keeps nothing.
 
     Parameters
     ----------
-    estimator, X, rows, sample_weight, start
+    estimator, X, rows, sample_weight, start, group
         As for `identity`.
     asked : bool, default=True
         False keeps nothing, whatever the estimator says.
@@ -157,13 +164,25 @@ def checkpoint_of(
     if estimator.checkpoint is None or not asked:
         yield Checkpoint()
         return
-    folder = files.check_place(as_path("checkpoint", estimator.checkpoint))
+    folder = as_path("checkpoint", estimator.checkpoint)
+    n_bytes = sum(group.numbers(_largest(estimator, rows)))
+    with _reserved(folder, n_bytes) if group.first else nullcontext():
+        group.barrier()  # before the first has looked at the folder, nobody writes there
+        known_by = identity(estimator, X, rows, sample_weight, start, group)
+        place = resolve_device(estimator.device)
+        yield FolderCheckpoint(folder, estimator.checkpoint_interval, known_by, place, group)
+        group.barrier()  # nor once it has left
+
+
+@contextmanager
+def _reserved(folder: Path, n_bytes: int) -> Iterator[None]:
+    """A folder that a checkpoint may be written to, with so much room, kept from other runs until the block ends."""
+    files.check_place(folder)
     with locked(folder):
         files.check_place(folder)  # again: meanwhile another run may have ended there
         files.clear(folder)
-        probe(folder, _largest(estimator, rows))
-        known_by = identity(estimator, X, rows, sample_weight, start)
-        yield FolderCheckpoint(folder, estimator.checkpoint_interval, known_by, resolve_device(estimator.device))
+        probe(folder, n_bytes)
+        yield
 
 
 def _largest(estimator: Any, rows: Any) -> int:

@@ -1,9 +1,9 @@
 """A checkpoint's folder: a description, and a file of tensors and plain values that it names.
 
-``checkpoint.json`` says what fit it is of, and names the file of the state with its checksum. A new state is written
-beside the old one; it counts from the moment on that ``checkpoint.json`` is replaced. So whenever a process ends, the
-last checkpoint that was written whole is there. The state is what `torch.save` writes, because that keeps how tensors
-lie in memory, which the last digits of sums depend on; it is read without unpickling objects.
+``checkpoint.json`` says what fit it is of, and names the file of the state of each process with its checksum. A new
+state is written beside the old one; it counts from the moment on that ``checkpoint.json`` is replaced. So whenever a
+process ends, the last checkpoint that was written whole is there. The state is what `torch.save` writes, because that
+keeps how tensors lie in memory, which the last digits of sums depend on; it is read without unpickling objects.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import torch
 
 from ... import __version__
 from ..._base.files import check_folder, reading, replacing
+from ..._base.group import ALONE, AnyGroup
 from ..._base.leftovers import clear_leftovers, is_passing
 from ..._base.stored import DigestedFile, check_unchanged, file_entry, parse_json, with_digest
 
 FORMAT = "mfa-sklearn.checkpoint"
 FORMAT_VERSION = 1
 NAME = "checkpoint.json"
-_STATE = re.compile(r"state-\d+\.pt")
+_STATE = re.compile(r"state-\d+-\d+\.pt")
 REMEDY = "delete the folder to begin anew, or name another"
 
 
@@ -81,20 +82,20 @@ def read_description(folder: Path) -> dict[str, Any] | None:
     return description
 
 
-_ENTRIES = {"asked": dict, "state": dict, "number": int, "iteration": int}
+_ENTRIES = {"asked": dict, "states": list, "number": int, "iteration": int}
 
 
-def read_state(folder: Path, description: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The state that a description names, its tensors on a device.
+def read_state(folder: Path, description: dict[str, Any], device: torch.device, rank: int = 0) -> dict[str, Any]:
+    """The state of a process that a description names, its tensors on a device.
 
     Raises
     ------
     ValueError
         If its file is missing, is not the one that was written, or cannot be read.
     """
-    entry = description["state"]
-    path = folder / str(entry.get("file"))
     try:
+        entry = dict(description["states"][rank])
+        path = folder / str(entry.get("file"))
         if not _STATE.fullmatch(path.name) or not path.is_file():
             raise ValueError(f"{str(path)!r}, which {NAME} names, is missing")
         found = file_entry(path)
@@ -105,23 +106,24 @@ def read_state(folder: Path, description: dict[str, Any], device: torch.device) 
             )
         with reading(path, "a checkpoint's state"):
             return torch.load(path, map_location=device, weights_only=True)
-    except ValueError as error:
+    except (ValueError, TypeError, IndexError) as error:
         raise UnusableCheckpointError(f"{error}; {REMEDY}") from error
 
 
-def write(folder: Path, description: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """Write a state and, once that is whole, its description, which is returned with what was added to it.
+def write(folder: Path, description: dict[str, Any], state: dict[str, Any], group: AnyGroup = ALONE) -> dict[str, Any]:
+    """Write a state and, once those of all processes are whole, their description; it with what was added to it.
 
     Raises
     ------
     OSError
         If there is no room or right to write; the checkpoint that was there before counts on.
     """
-    name = f"state-{description['number']}.pt"
-    entry = _write_state(folder / name, state)
+    name = f"state-{description['number']}-{group.rank}.pt"
+    entries = group.objects({"file": name} | _write_state(folder / name, state))
     head = {"format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__}
-    description = head | description | {"state": {"file": name} | entry}
-    write_description(folder, description)
+    description = head | description | {"states": entries}
+    if group.first:
+        write_description(folder, description)
     return description
 
 
@@ -129,8 +131,9 @@ def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Have a description count; states that it does not name are deleted."""
     with replacing(folder / NAME) as temporary:
         temporary.write_bytes(with_digest(description))
+    named = {entry["file"] for entry in description["states"]}
     for path in folder.iterdir():
-        if _STATE.fullmatch(path.name) and path.name != description["state"]["file"]:
+        if _STATE.fullmatch(path.name) and path.name not in named:
             with suppress(OSError):
                 path.unlink()
 

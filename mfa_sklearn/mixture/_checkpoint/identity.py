@@ -12,9 +12,10 @@ import torch
 
 from ..._base.annotated import row_fact, shared_fact
 from ..._base.devices import plain_array, to_numpy, working_dtype
+from ..._base.group import AnyGroup
 from ..._base.mapped import read_rows
 from ..._base.words import shortened
-from .._rows import ColumnMoments
+from .._moments import ColumnMoments
 from .._validation import check_weights
 from .folder import REMEDY, UnusableCheckpointError
 
@@ -28,7 +29,9 @@ _ROWS_LOOKED_AT = 64
 _SAME = 1e-9
 
 
-def identity(estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str | None) -> dict[str, Any]:
+def identity(
+    estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str | None, group: AnyGroup
+) -> dict[str, Any]:
     """What a fit is known by, as plain values by names that errors can use.
 
     Parameters
@@ -41,14 +44,16 @@ def identity(estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str |
     sample_weight : array-like (n,), optional
     start : str or None
         Digest of the mixture that a warm start begins with.
+    group : Alone or Group
+        Of the processes that have the other rows.
     """
     e = estimator
     free = _FREE if e.n_init == 1 else _FREE - {"max_iter"}
     asked = {name: _plain(value) for name, value in e.get_params(deep=False).items() if name not in free}
-    weights = check_weights(sample_weight, rows)
+    weights = check_weights(sample_weight, rows, group)
     centers = shared_fact(X, "cluster_centers") if isinstance(e.init, str) and e.init == "auto" else None
     texts = row_fact(X, "text_index") if e.held_out is not None and e.held_out_by == "text" else None
-    return asked | {
+    asked |= {
         "dtype": str(working_dtype(e.dtype, rows)).removeprefix("torch."),
         "rows": f"{rows.shape[0]} x {rows.shape[1]}, {rows.dtype}, digest {_rows_digest(rows)}",
         "sample_weight": _plain(weights.spread(rows.shape[0])) if sample_weight is not None else None,
@@ -56,6 +61,15 @@ def identity(estimator: Any, X: Any, rows: Any, sample_weight: Any, start: str |
         "texts of the rows": None if texts is None else _plain(np.asarray(texts)),
         "mixture to start from": start,
     }
+    return of_all(asked, group)
+
+
+def of_all(asked: dict[str, Any], group: AnyGroup) -> dict[str, Any]:
+    """What the fit of a group is known by: of what differs between its processes, such as their rows, a list."""
+    parts = group.objects(asked)
+    alike = {name: all(part[name] == value for part in parts) for name, value in asked.items()}
+    known_by = {name: value if alike[name] else [part[name] for part in parts] for name, value in asked.items()}
+    return known_by | {"processes": group.size}
 
 
 def check_same(folder: str, found: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -108,6 +122,8 @@ def _told(value: Any) -> str:
 
 def _rows_digest(rows: Any) -> str:
     """Of some rows of a table, spread evenly over it, in their order."""
+    if not rows.shape[0]:
+        return "of none"
     numbers = np.unique(np.linspace(0, rows.shape[0] - 1, _ROWS_LOOKED_AT).astype(np.int64))
     return _digest(to_numpy(read_rows(rows, numbers, torch.device("cpu")).double()))
 

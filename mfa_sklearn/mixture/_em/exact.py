@@ -89,20 +89,20 @@ class Parts:
 def nominal_seconds(batches: Batches, n_compared: int, n_factors: int) -> float:
     """Time to compare every row with `n_compared` components, on a common processor or a common GPU.
 
-    Nominal, because how far a fit goes must not depend on what else a machine does.
+    Nominal, because how far a fit goes must depend neither on what else a machine does, nor on how many share the rows.
     """
-    products = 2 * batches.n_rows * batches.n_features * n_compared * (n_factors + 1)
+    products = 2 * batches.total_rows * batches.n_features * n_compared * (n_factors + 1)
     # Finding the pairs, and as much again for their statistics.
     return 2 * products / _NOMINAL_RATE.get(batches.device.type, _NOMINAL_RATE["cuda"])
 
 
 @torch.no_grad()
 def expected_statistics(params: MFAParams, batches: Batches, temperature: float = 1.0) -> Statistics:
-    """Exact statistics of all batches, summed."""
+    """Exact statistics of all batches, summed, of all processes."""
     sums = SharpSums(prepare(params, batches.dtype))
     for _, X, weights in batches:
         sums.add(X, weights, temperature)
-    return sums.statistics()
+    return sums.statistics().summed(batches.group)
 
 
 class ExactPass:
@@ -124,13 +124,16 @@ class ExactPass:
         self._batches, self.soft_above = batches, soft_above
         n_components, _, n_factors = params.loadings.shape
         size = max(_LEAST_ROWS, _ROWS_PER_COLUMN * (n_factors + 1) * n_components)
-        self._parts = Parts(batches.n_rows, size, rng)
+        self._parts = Parts(batches.total_rows, size, rng)
         self.seconds = nominal_seconds(batches, n_components, n_factors)
 
     def __call__(self, params: MFAParams, temperature: float = 1.0, memory: Any = None) -> PassResult:
         """Statistics of all rows, or where posteriors are soft of the next part; what is remembered stays."""
         if temperature > self.soft_above:
-            return PassResult(soft_statistics(params, self._batches, self._parts.next(), temperature), memory)
+            part = self._parts.next()
+            own = None if part is None else self._batches.own(part)
+            found = soft_statistics(params, self._batches, own, temperature)
+            return PassResult(found.summed(self._batches.group), memory)
         return PassResult(expected_statistics(params, self._batches, temperature), memory)
 
     def after(self, memory: Any, move: Move) -> None:
@@ -139,7 +142,7 @@ class ExactPass:
     @torch.no_grad()
     def log_likelihood(self, params: MFAParams, memory: Any = None) -> float:
         """Mean log density per row."""
-        return mean_log_prob(prepare(params, self._batches.dtype), self._batches)
+        return mean_log_prob(prepare(params, self._batches.dtype), self._batches, self._batches.group)
 
     def state(self) -> int:
         """How many parts of the rows have had their turn."""

@@ -70,10 +70,10 @@ class Moves:
         n_rows = max(_LEAST_ROWS, _ROWS_PER_COMPONENT * len(params.means))
         size = n_rows * self._batches.n_features * self._batches.dtype.itemsize
         rows = self._batches.draw(self._rng, min(size, SAMPLE_BYTES))
-        X, weights = self._batches.drawn(rows), self._batches.weights_of(rows)
+        X, weights = self._batches.sampled(rows)
         w = torch.ones(len(X), dtype=torch.float64, device=X.device) if weights is None else weights.double()
         seed = int(self._rng.randint(2**31 - 1))
-        return moved(params, X, w, self._structure, self._floor, seed)
+        return self._batches.group.decided(lambda: moved(params, X, w, self._structure, self._floor, seed))
 
 
 @torch.no_grad()

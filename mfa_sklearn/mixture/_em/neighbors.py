@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._base.group import ALONE, AnyGroup
+
 # Candidates that a home keeps from pass to pass, and those that it tries.
 N_NEIGHBORS = 24
 N_TRIED = 4
@@ -54,22 +56,23 @@ class Closeness:
 
     def __init__(self, candidates: Tensor, temperature: float) -> None:
         self._candidates, self._temperature = candidates, temperature
-        self._share = torch.zeros(candidates.shape, device=candidates.device)
+        # In double precision, so that which candidates are close does not depend on the order of the rows.
+        self._share = torch.zeros(candidates.shape, dtype=torch.float64, device=candidates.device)
 
     def add(self, home: Tensor, joint: Tensor) -> None:
         """Take in log joint densities (n, g) of the candidates of homes (n,)."""
-        self._share.index_add_(0, home, (joint / self._temperature).softmax(-1).float())
+        self._share.index_add_(0, home, (joint / self._temperature).softmax(-1).double())
 
     def add_block(self, homes: Tensor, joint: Tensor, filled: Tensor) -> None:
         """The same in groups (G, m, g) of homes (G,); only what is filled (G, m) counts."""
-        share = (joint / self._temperature).softmax(-1).float()
-        self._share.index_add_(0, homes, (filled[:, None].float() @ share)[:, 0])
+        share = (joint / self._temperature).softmax(-1).double()
+        self._share.index_add_(0, homes, (filled[:, None].double() @ share)[:, 0])
 
-    def best(self) -> Tensor:
-        """The home itself, then the candidates that hold most, (K, N_NEIGHBORS)."""
+    def best(self, group: AnyGroup = ALONE) -> Tensor:
+        """The home itself, then the candidates that hold most of all processes' rows, (K, N_NEIGHBORS)."""
         # A home without rows says nothing of its neighbors: they stay in order, as do equal ones.
         order = torch.arange(self._share.shape[1], device=self._share.device)
-        share = self._share - torch.finfo(torch.float32).tiny * order
+        share = group.sum(self._share)[0] - torch.finfo(torch.float32).tiny * order
         own = self._candidates == torch.arange(len(share), device=share.device)[:, None]
         # Once: a home that was tried again would take a place for good.
         share = torch.where(own & (own.cumsum(1) == 1), torch.inf, share)

@@ -130,14 +130,17 @@ class LearnedPrior(FixedPrior):
 
     def _left_out(self, params: MFAParams, mass: Tensor, pooled: Tensor, otherwise: float) -> float:
         size = _SAMPLE_ROWS * self._batches.n_features * self._batches.dtype.itemsize
-        rows = self._batches.draw(self._rng, size)
-        X, weights = self._batches.drawn(rows), self._batches.weights_of(rows)
-        complete = ~missing_rows(X)
-        if not bool(complete.any()):
-            return otherwise
-        some = X[complete]
-        w = torch.ones(len(some), device=X.device) if weights is None else weights[complete]
-        return best_pseudo_rows(params, mass, pooled, some, w.to(some), self._structure.isotropic_noise, self._floor)
+        X, weights = self._batches.sampled(self._batches.draw(self._rng, size))
+
+        def best() -> float:
+            complete = ~missing_rows(X)
+            if not bool(complete.any()):
+                return otherwise
+            some, isotropic = X[complete], self._structure.isotropic_noise
+            w = torch.ones(len(some), device=X.device) if weights is None else weights[complete]
+            return best_pseudo_rows(params, mass, pooled, some, w.to(some), isotropic, self._floor)
+
+        return self._batches.group.decided(best)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..._base.group import ALONE, AnyGroup
 from .._fit.loop import Step
 from .._model.params import MFAParams, Structure
 from .acceleration import Anderson, flatten, unflatten
@@ -57,6 +58,9 @@ class EMSolver:
         Says what prior the noise has; by default none.
     moves : Moves, optional
         Proposes other places for components when steps have come to an end; by default none are looked for.
+    group : Alone or Group
+        Of the processes that the passes sum over. Their parameters may differ by rounding where their machines do;
+        the first one's bound is what all decide by.
     """
 
     def __init__(
@@ -71,7 +75,9 @@ class EMSolver:
         row_weight: float = 1.0,
         shrinkage: FixedPrior | None = None,
         moves: Moves | None = None,
+        group: AnyGroup = ALONE,
     ) -> None:
+        self._group = group
         self._moves, self._rounds = moves, _ROUNDS_AFTER_ANNEALING if temperature > 1 else _ROUNDS
         self._moved = ""  # what is to be said of the last moves
         self._rested: _Safe | None = None  # where steps came to an end before the last moves
@@ -110,7 +116,7 @@ class EMSolver:
         self._weight = float(statistics.weight)
         if temperature == 1:
             self.shrinkage.follow(self._params, lambda: statistics)
-        bound = float(statistics.log_likelihood) / self._weight + self.log_prior(self._params)
+        bound = self._group.tell(float(statistics.log_likelihood) / self._weight + self.log_prior(self._params))
         if self._safe is not None and not bound >= self._safe.bound:
             assert self._accelerator is not None
             self._accelerator.restart()
@@ -227,7 +233,7 @@ class EMSolver:
         return _Safe(packed[0], MFAParams(*packed[1]), self._pass.unpacked(packed[2]))
 
     def _bound(self) -> float:
-        return self._pass.log_likelihood(self._params, self._memory) + self.log_prior(self._params)
+        return self._group.tell(self._pass.log_likelihood(self._params, self._memory) + self.log_prior(self._params))
 
 
 def split_heaviest(params: MFAParams, dead: Tensor) -> MFAParams:

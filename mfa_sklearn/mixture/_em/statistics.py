@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..._base.group import AnyGroup
 from .._model.blocks import slices
 from .._model.params import MFAParams, Structure
 from .._model.prior import NoisePrior
@@ -43,6 +44,10 @@ class Statistics(NamedTuple):
     def of(self, components: slice) -> Statistics:
         """Moments of some components."""
         return Statistics(*(moment[components] if moment.ndim else moment for moment in self))
+
+    def summed(self, group: AnyGroup) -> Statistics:
+        """The statistics of the rows of all processes."""
+        return Statistics(*group.sum(*self))
 
     def scaled(self, factor: float) -> Statistics:
         """The statistics of rows whose weights are all multiplied by `factor`."""

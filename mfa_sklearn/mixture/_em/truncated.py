@@ -143,10 +143,11 @@ class TruncatedPass:
         density = prepare(params, self._batches.dtype)
         known = memory.revisits < _REVISITS
         pairs_of: PairsOf = (lambda place, _: memory.pairs(place)) if known else self._search(density, memory)
-        return mean_over_rows(
+        parts = (
             (normalize(refine(density, X, *pairs_of(place, X)), len(X))[1], weights)
             for place, X, weights in self._batches.chunks()
         )
+        return mean_over_rows(parts, self._batches.group)
 
     def state(self) -> int:
         """That of the exact pass, whose parts are gone through while posteriors are soft."""
@@ -168,7 +169,7 @@ class TruncatedPass:
         sums = SharpSums(density)
         for place, X, weights in self._batches.chunks():
             sums.add_pairs(X, weights, *places.pairs(place), temperature)
-        return sums.statistics()
+        return sums.statistics().summed(self._batches.group)
 
     def _search(self, density: Density, memory: Places | None, temperature: float = 1.0) -> _All | _Near:
         if memory is None:
@@ -178,7 +179,8 @@ class TruncatedPass:
 
     def _look(self, density: Density, search: _All | _Near, temperature: float) -> tuple[Statistics, Places]:
         sums = SharpSums(density)
-        found: list[tuple[Tensor, ...]] = []
+        nothing = torch.empty(0, dtype=torch.int32, device=self._batches.device)
+        found: list[tuple[Tensor, ...]] = [(nothing, nothing, nothing)]
         for place, X, weights in self._batches.chunks():
             claims = sums.add_pairs(X, weights, *search(place, X), temperature)
             home, rows, components = _settle(claims, math.exp(-margin_of(X, temperature) / temperature))
@@ -186,7 +188,9 @@ class TruncatedPass:
         # While posteriors still cool pairs are too many to be worth revisiting.
         revisits = 0 if temperature == 1 else _REVISITS
         home, rows, components = map(torch.cat, zip(*found, strict=True))
-        return sums.statistics(), Places(home, rows, components, search.closeness.best(), revisits)
+        group = self._batches.group
+        neighbors = search.closeness.best(group)
+        return sums.statistics().summed(group), Places(home, rows, components, neighbors, revisits)
 
 
 class _All:

@@ -11,8 +11,10 @@ from sklearn.utils import check_random_state
 
 from ..._base.checks import warn_user
 from ..._base.devices import resolve_device, working_dtype
+from ..._base.group import ALONE, AnyGroup
 from ..._base.mapped import read_rows
-from .._rows import Batches, ColumnMoments, Conditioner, column_moments, conditioner_for, reach, too_far
+from .._moments import ColumnMoments, column_moments
+from .._rows import Batches, Conditioner, conditioner_for, own_numbers, reach, too_far
 from .._start.start import Draws, Start, count_labels, given_centers, given_labels
 from .._start.watching import Watching
 from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
@@ -36,19 +38,20 @@ class Problem(NamedTuple):
     conditioner: Conditioner
     start: Start
     centers: np.ndarray | None  # (K, D), in the space of the data, where the start is given
-    labels: np.ndarray | None  # (n,), likewise
+    labels: np.ndarray | None  # (n,), likewise, of this process's rows
     stated: bool  # whether the user said themselves what the components are, by labels or centers
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
     weight: float  # of these rows, as the user gave it
     missing: bool  # whether rows may miss values
-    n_rows: int  # of the table
+    group: AnyGroup  # of the processes whose rows these are
+    n_counted: int  # rows of all processes that have a weight and are not held out
 
 
 class Known(NamedTuple):
-    """What a fit that goes on knows already."""
+    """What is known before a problem is posed: of one that was posed before, what need not be found again."""
 
-    rng: np.random.RandomState  # in the state that the fit began with
+    rng: np.random.RandomState  # in the state that the fit begins with, the same on all processes
     centers: np.ndarray | None = None  # that a clusterer found for it
 
 
@@ -61,6 +64,7 @@ def pose(
     known: Known | None = None,
     tell: Callable[[int], Any] | None = None,
     whole: bool = False,
+    group: AnyGroup = ALONE,
 ) -> Problem:
     """The problem that an estimator's parameters and rows pose.
 
@@ -80,49 +84,73 @@ def pose(
         Told how many more rows have been gone through for the moments of the columns.
     whole : bool, default=False
         Whether no rows are held out, whatever the estimator says.
+    group : Alone or Group
+        Of the processes that have the other rows.
     """
-    e, n_rows, counted = estimator, rows.shape[0], check_weights(sample_weight, rows)
+    e, counted = estimator, check_weights(sample_weight, rows, group)
     device, dtype = _place(e, rows)
-    rng = check_random_state(e.random_state) if known is None else known.rng
-    weights, held = (counted, None) if whole else split_off(e, X, rows, counted, rng)
+    rng = group.tell(check_random_state(e.random_state)) if known is None else known.rng
+    weights, held = (counted, None) if whole else split_off(e, X, rows, counted, rng, group)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
-    check_sizes(n_rows, rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
-    moments = _moments(rows, weights, device, tell)
+    check_sizes(sum(group.numbers(rows.shape[0])), rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
+    moments = _moments(rows, weights, device, tell, group)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     _check_extremes(rows, weights, moments, conditioner, e.noise_floor, dtype)
-    labels = given_labels(e.init, n_rows)
+    labels = given_labels(e.init, rows.shape[0])
     centers = None if known is None else known.centers
     if centers is None:
-        centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked)
-    kept, held_out = _split(e, weights.count(n_rows), rng)
-    ranks = _ranks(e, _n_components(asked or _going_on(e), labels, centers), kept, weights, rows.shape)
-
-    def batches(places: np.ndarray | None, weights: RowWeights = weights) -> Batches:
-        some, size = weights.row_numbers(places), e.batch_size if e.solver == "em" else None
-        return Batches(rows, conditioner, dtype, device, weights.at(places), size, keep=True, places=some)
-
-    train, numbers = batches(kept), weights.row_numbers(kept)
+        centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked, group)
+    counts = group.numbers(weights.count(rows.shape[0]))
+    kept, aside = _split(e, counts, rng, group)
+    n_components = _n_components(asked or _going_on(e), labels, centers, group)
+    ranks = _ranks(e, n_components, sum(counts if kept is None else group.numbers(len(kept))), rows.shape[1])
+    parts = _Parts(e, rows, conditioner, dtype, group)
+    train = parts.batches(weights, kept)
     return Problem(
         batches=train,
-        validation=None if held_out is None else batches(held_out),
-        held_out=None if held is None else HeldOut(batches(None, held), conditioner),
+        validation=None if aside is None else parts.batches(weights, aside),
+        held_out=None if held is None else HeldOut(parts.batches(held), conditioner),
         weights=weights,
         moments=moments,
         conditioner=conditioner,
-        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws, _watching(e)),
+        start=Start(
+            train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws, _watching(e, group)
+        ),
         centers=centers,
-        labels=labels if labels is None or numbers is None else labels[numbers],
+        labels=labels if labels is None else labels[_all_or(weights.row_numbers(kept))],
         stated=not isinstance(e.init, str) and not hasattr(e.init, "fit"),
         rng=rng,
         log_scale=float(moments.observed @ conditioner.scale.log()),
-        weight=weights.total(n_rows),
+        weight=weights.total(rows.shape[0], group),
         missing=moments.missing,
-        n_rows=n_rows,
+        group=group,
+        n_counted=sum(counts),
     )
 
 
-def _watching(estimator: Any) -> Watching:
-    return Watching(bool(estimator.verbose), what="MFA, k-means for the start")
+class _Parts(NamedTuple):
+    """Makes batches of parts of the rows."""
+
+    estimator: Any
+    rows: Any
+    conditioner: Conditioner
+    dtype: torch.dtype
+    group: AnyGroup
+
+    def batches(self, weights: RowWeights, part: np.ndarray | None = None) -> Batches:
+        """Of the rows that count by some weights, all or by number among them."""
+        size = self.estimator.batch_size if self.estimator.solver == "em" else None
+        where = self.dtype, self.conditioner.center.device
+        numbers = weights.row_numbers(part)
+        return Batches(self.rows, self.conditioner, *where, weights.at(part), size, True, numbers, self.group)
+
+
+def _watching(estimator: Any, group: AnyGroup) -> Watching:
+    return Watching(bool(estimator.verbose) and group.first, what="MFA, k-means for the start")
+
+
+def _all_or(numbers: np.ndarray | None) -> slice | np.ndarray:
+    return slice(None) if numbers is None else numbers
 
 
 def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
@@ -132,8 +160,10 @@ def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
     return device, dtype
 
 
-def _moments(rows: Any, weights: RowWeights, device: torch.device, tell: Callable[[int], Any] | None) -> ColumnMoments:
-    moments = column_moments(rows, weights.values, device, weights.places, tell)
+def _moments(
+    rows: Any, weights: RowWeights, device: torch.device, tell: Callable[[int], Any] | None, group: AnyGroup
+) -> ColumnMoments:
+    moments = column_moments(rows, weights.values, device, weights.places, group, tell)
     empty = (moments.observed == 0).nonzero()[:, 0].tolist()
     if empty:
         raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")
@@ -158,12 +188,10 @@ def _check_extremes(
             raise too_far(numbers[0], d, float(distance), farthest, dtype)
 
 
-def _ranks(
-    estimator: Any, n_components: int, kept: np.ndarray | None, weights: RowWeights, shape: tuple[int, int]
-) -> tuple[int, ...]:
-    """Factors of each component, if the rows that count and are kept can carry them."""
+def _ranks(estimator: Any, n_components: int, n_rows: int, n_features: int) -> tuple[int, ...]:
+    """Factors of each component, if the rows that are fitted on can carry them."""
     ranks = factor_counts(estimator.n_factors, n_components)
-    check_sizes(weights.count(shape[0]) if kept is None else len(kept), shape[1], n_components, max(ranks))
+    check_sizes(n_rows, n_features, n_components, max(ranks))
     if estimator._structure.common_loadings and len(set(ranks)) > 1:
         raise ValueError(
             f"loading_type='common' needs one n_factors for all components, got n_factors={estimator.n_factors!r}"
@@ -176,9 +204,9 @@ def _going_on(estimator: Any) -> int | None:
     return len(estimator.weights_) if estimator.warm_start and hasattr(estimator, "weights_") else None
 
 
-def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None) -> int:
+def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndarray | None, group: AnyGroup) -> int:
     if labels is not None:
-        return count_labels(labels, asked)
+        return count_labels(labels, asked, group)
     if centers is not None:
         return len(centers)
     if asked is None:
@@ -186,10 +214,13 @@ def _n_components(asked: int | None, labels: np.ndarray | None, centers: np.ndar
     return asked or 1
 
 
-def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Of the rows that count, numbers of those to fit on and to hold out; None for all and for none."""
+def _split(
+    estimator: Any, counts: list[int], rng: np.random.RandomState, group: AnyGroup
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Of this process's rows that count, numbers of those to fit on and to hold out; None for all and for none."""
     if estimator.solver != "gradient" or not estimator.early_stopping:
         return None, None
+    n_rows, first = sum(counts), sum(counts[: group.rank])
     n_held = max(1, round(estimator.validation_fraction * n_rows))
     if n_held >= n_rows:
         raise ValueError(
@@ -197,4 +228,5 @@ def _split(estimator: Any, n_rows: int, rng: np.random.RandomState) -> tuple[np.
             "give more rows or set early_stopping=False"
         )
     order = rng.permutation(n_rows)
-    return np.sort(order[n_held:]), np.sort(order[:n_held])
+    kept, held_out = (own_numbers(np.sort(p), first, counts[group.rank]) for p in (order[n_held:], order[:n_held]))
+    return kept, held_out

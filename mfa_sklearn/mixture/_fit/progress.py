@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     @classmethod
     def of(cls, estimator: Any, monitor: Monitor, plain: bool, prior: tuple[Any, int], problem: Problem) -> Progress:
         """That of a fit that has just ended, and left this mixture in the estimator."""
-        seen = _moments(problem), problem.batches.n_rows
+        seen = _moments(problem), problem.batches.total_rows
         return cls(monitor, plain, *seen, _asked(estimator, problem), prior, mixture_digest(estimator))
 
     def hand_on(self, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> None:
@@ -41,7 +41,7 @@ class Progress(NamedTuple):
 
         What the estimator was asked for, or its parameters, may have been changed in between.
         """
-        if problem.validation is not None or problem.batches.n_rows != self.n_rows:
+        if problem.validation is not None or problem.batches.total_rows != self.n_rows:
             return
         if _asked(estimator, problem) != self.asked or mixture_digest(estimator) != self.reached:
             return

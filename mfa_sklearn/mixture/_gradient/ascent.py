@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..._base.group import ALONE, AnyGroup
 from .._model.density import Density, log_joint, prepare
 from .._model.missing import has_missing, missing_rows, observed_log_joint
 from .._model.pairs import margin_of
@@ -92,30 +93,33 @@ class Ascent:
         Of the leaves.
     floor : float
         Smallest noise variance.
+    group : Alone or Group
+        Of the processes that have the minibatches' other rows.
     """
 
-    def __init__(self, leaves: Unconstrained, optimizer: torch.optim.Optimizer, floor: float) -> None:
-        self._leaves, self._optimizer, self._floor = leaves, optimizer, floor
+    def __init__(
+        self, leaves: Unconstrained, optimizer: torch.optim.Optimizer, floor: float, group: AnyGroup = ALONE
+    ) -> None:
+        self._leaves, self._optimizer, self._floor, self._group = leaves, optimizer, floor, group
         self.penalty: Penalty | None = None
         self._sharp = sharp_pays(1, 1, len(leaves.means))
 
-    def step(self, X: Tensor, weights: Tensor | None) -> tuple[float, float]:
-        """One step.
+    def step(self, X: Tensor, weights: Tensor | None, mass: float | None = None) -> tuple[float, float]:
+        """One step by the rows (n, D) of a minibatch that this process has, of a weight of `mass` on all processes.
 
         Returns
         -------
         log_likelihood, weight : float
             Of the minibatch before the step: the weighted sum of log densities, and the sum of weights.
         """
-        mass = float(len(X) if weights is None else weights.sum())
+        if mass is None:
+            mass = float(len(X) if weights is None else weights.sum())
         if mass == 0:
             return 0.0, 0.0
         w = X.new_full((len(X),), 1 / mass) if weights is None else (weights / mass).to(X)
         self._optimizer.zero_grad(set_to_none=True)
-        missing = has_missing(X)
-        climb = self._by_pairs if self._sharp and not missing else self._by_autograd
         with torch.enable_grad():
-            value = float(climb(constrain(self._leaves, self._floor), X, w)) * mass
+            value = float(self._climb(X, w)) * mass
             if self.penalty is not None:
                 self.penalty.backward(_noise(self._leaves, self._floor))
         if not math.isfinite(value):
@@ -133,6 +137,19 @@ class Ascent:
         """Go on from such a state."""
         self._optimizer.load_state_dict(state["optimizer"])
         self._sharp = state["sharp"]
+
+    def _climb(self, X: Tensor, w: Tensor) -> Tensor:
+        """The weighted sum of the log densities of all processes' rows; minus its gradient is left in the leaves."""
+        value = X.new_zeros(())
+        if len(X):
+            climb = self._by_pairs if self._sharp and not has_missing(X) else self._by_autograd
+            value = climb(constrain(self._leaves, self._floor), X, w)
+        if self._group.size > 1:
+            own = (torch.zeros_like(t) if t.grad is None else t.grad for t in self._leaves)
+            value, *gradient = self._group.sum(value, *own)
+            for leaf, total in zip(self._leaves, gradient, strict=True):
+                leaf.grad = total
+        return value
 
     def _by_pairs(self, params: MFAParams, X: Tensor, w: Tensor) -> Tensor:
         fall, gradient, n_pairs = sharp_gradient(MFAParams(*(t.detach() for t in params)), X, -w)

@@ -31,7 +31,7 @@ _SMALL_RATE, _LARGEST_RATE = 1e-3, 4e-3
 def fitting_batch_size(batches: Batches) -> int:
     """Rows per step that suit the machine and the number of rows."""
     large = _LARGE_BATCH.get(batches.device.type, 4096)
-    return max(_SMALL_BATCH, min(large, batches.n_rows // _LEAST_STEPS))
+    return max(_SMALL_BATCH, min(large, batches.total_rows // _LEAST_STEPS))
 
 
 def fitting_learning_rate(batch_size: int) -> float:
@@ -54,13 +54,13 @@ class GradientSolver:
         validation: Batches | None = None,
         shrinkage: FixedPrior | None = None,
     ) -> None:
-        self.shrinkage, self._weight = shrinkage or FixedPrior(), batches.n_rows * batches.mean_weight
+        self.shrinkage, self._weight = shrinkage or FixedPrior(), batches.total_rows * batches.mean_weight
         self._batches, self._validation, self._floor = batches, validation, floor
         self._batch_size, self._rng = batch_size or fitting_batch_size(batches), rng
-        rate = learning_rate or fitting_learning_rate(min(self._batch_size, batches.n_rows))
+        rate = learning_rate or fitting_learning_rate(min(self._batch_size, batches.total_rows))
         self._leaves: Unconstrained = unconstrain(params, structure, floor, batches.dtype)
         optimizer = torch.optim.Adam(list(self._leaves), lr=rate, fused=batches.device.type in _FUSED)
-        self._ascent = Ascent(self._leaves, optimizer, floor)
+        self._ascent = Ascent(self._leaves, optimizer, floor, batches.group)
         self._ascent.penalty = self._penalty()
         self._best: tuple[float, MFAParams] | None = None
         self.reseeded = 0
@@ -71,12 +71,12 @@ class GradientSolver:
         if not self.shrinkage.settled:
             self._follow()
         total = mass = 0.0
-        for X, weights in self._batches.shuffled(self._batch_size, self._rng):
-            value, weight = self._ascent.step(X, weights)
+        for minibatch in self._batches.shuffled(self._batch_size, self._rng):
+            value, weight = self._ascent.step(*minibatch)
             total, mass = total + value, mass + weight
         train, params = total / mass, self._current()
         if self._validation is None:
-            return Step(train + self.log_prior(params), True)
+            return Step(self._batches.group.tell(train + self.log_prior(params)), True)
         bound = self._log_likelihood(params, self._validation)
         if self._best is None or bound > self._best[0]:
             self._best = (bound, params)
@@ -140,4 +140,4 @@ class GradientSolver:
     @torch.no_grad()
     def _log_likelihood(self, params: MFAParams, batches: Batches) -> float:
         """Mean log density per row."""
-        return mean_log_prob(prepare(params, batches.dtype), batches)
+        return batches.group.tell(mean_log_prob(prepare(params, batches.dtype), batches, batches.group))

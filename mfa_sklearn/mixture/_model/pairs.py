@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from ..._base.group import ALONE, AnyGroup
 from .blocks import blocks, gather
 from .density import Density, log_joint
 from .missing import has_missing, missing_rows, observe, observed_log_joint, rows_at_once
@@ -280,17 +281,23 @@ def posterior_pairs(
     return pairs, *normalize(pairs, len(X), temperature)
 
 
-def mean_log_prob(density: Density, batches: Iterable[tuple[Any, Tensor, Tensor | None]]) -> float:
+def mean_log_prob(
+    density: Density, batches: Iterable[tuple[Any, Tensor, Tensor | None]], group: AnyGroup = ALONE
+) -> float:
     """Weighted mean log density of rows that come in batches: where they stand, rows (n, D), weights (n,) or None."""
-    return mean_over_rows((posterior_pairs(density, X)[2], weights) for _, X, weights in batches)
+    return mean_over_rows(((posterior_pairs(density, X)[2], weights) for _, X, weights in batches), group)
 
 
-def mean_over_rows(parts: Iterable[tuple[Tensor, Tensor | None]]) -> float:
-    """Weighted mean of values (n,) that come part by part with their weights, summed in double precision."""
+def mean_over_rows(parts: Iterable[tuple[Tensor, Tensor | None]], group: AnyGroup = ALONE) -> float:
+    """Weighted mean of values (n,) that come part by part with their weights, summed in double precision.
+
+    Of the rows of all processes of a group.
+    """
     total = mass = 0.0
     for values, weights in parts:
         total += float(values.double().sum() if weights is None else weights.double() @ values.double())
         mass += len(values) if weights is None else float(weights.sum())
+    total, mass = group.sum(torch.tensor([total, mass], dtype=torch.float64))[0].tolist()
     return total / mass
 
 

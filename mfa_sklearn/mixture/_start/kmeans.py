@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._rows import KEEP_BYTES, Batches
+from .._rows import KEEP_BYTES, Batches, own_numbers
 from .pruning import Pruning, among_all, best_pruning
 from .samples import Rows, Sample, nested_samples
 from .watching import UNWATCHED, Stage, Watching
@@ -33,7 +33,7 @@ _EXTRA_PASSES = 10
 
 
 class Assignment(NamedTuple):
-    """Rows with their nearest centers, and the sums that give the next centers."""
+    """This process's rows with their nearest centers, and the sums over all rows that give the next centers."""
 
     labels: Tensor  # (n,) int32
     distances: Tensor  # (n,) double, squared distance to the nearest center
@@ -64,7 +64,7 @@ class Clustering(NamedTuple):
 
 
 def assign(data: Rows, centers: Tensor, pruning: Pruning | None = None, told: Stage = UNWATCHED) -> Assignment:
-    """One pass over the rows: the nearest of `centers` (K, D), double, for each."""
+    """One pass over the rows of all processes: the nearest of `centers` (K, D), double, for each."""
     labels = torch.empty(data.n_rows, dtype=torch.int32, device=centers.device)
     distances = torch.empty(data.n_rows, dtype=torch.float64, device=centers.device)
     sums, mass = torch.zeros_like(centers), centers.new_zeros(len(centers))
@@ -90,6 +90,7 @@ def assign(data: Rows, centers: Tensor, pruning: Pruning | None = None, told: St
         told.rows(len(batch))
     sums += mass[:, None] * centers.to(data.dtype).double()
     inertia = distances.sum() if data.weights is None else data.weights @ distances
+    sums, mass, inertia = data.group.sum(sums, mass, inertia)
     return Assignment(labels, distances, sums, mass, float(inertia))
 
 
@@ -115,7 +116,9 @@ def lloyd(
             break
         centers = _updated(found, centers, unit)
         if len(far):
-            centers[empty[: len(far)]] = data.read(far).double()
+            centers[empty[: len(far)]] = data.group.all_gather(
+                data.read(own_numbers(far, data.first_row, data.n_rows)).double()
+            )
         inertia = found.inertia
     return Clustering(centers, found.labels, found.inertia, n_iter)
 
@@ -132,15 +135,22 @@ def _updated(found: Assignment, centers: Tensor, unit: bool) -> Tensor:
 
 
 def _far_rows(data: Rows, found: Assignment, centers: Tensor, count: int) -> np.ndarray:
-    """Up to `count` rows, in ascending order, farthest from their centers; none that lie on them but for rounding."""
+    """Up to `count` rows of all processes, farthest from their centers; none that lie on them but for rounding.
+
+    Their numbers in the table of all, ascending.
+    """
     if count == 0:
         return np.empty(0, dtype=np.int64)
     rounding = (64 * torch.finfo(data.dtype).eps) ** 2 * centers.square().sum(1)
     apart = found.distances > rounding[found.labels.long()]
     if data.weights is not None:
         apart &= data.weights > 0
-    far = found.distances.where(apart, -1.0).topk(min(count, int(apart.sum()))).indices
-    return np.sort(far.cpu().numpy())
+    far = found.distances.where(apart, -1.0).topk(min(count, int(apart.sum())))
+    distances = data.group.all_gather(far.values)
+    numbers = data.group.all_gather(far.indices + data.first_row)
+    if data.group.size > 1:
+        numbers = numbers[distances.topk(min(count, len(distances))).indices]
+    return np.sort(numbers.cpu().numpy())
 
 
 def draw_seeds(
@@ -188,7 +198,7 @@ def _squared_distances(X: Tensor, squares: Tensor, chosen: Tensor) -> Tensor:
 
 def sample_sizes(batches: Batches, n_clusters: int, plan: Plan) -> list[int]:
     """Rows of the pool, and of the samples after it: doubled up to half of all rows, as far as memory is granted."""
-    n_rows = batches.n_rows
+    n_rows = batches.total_rows
     size = min(n_rows, plan.pool_size or max(POOL_ROWS, POOL_ROWS_PER_CLUSTER * n_clusters))
     most = min(n_rows // 2, KEEP_BYTES // (2 * batches.n_features * batches.dtype.itemsize))
     sizes = [size]
@@ -207,17 +217,17 @@ def k_means(
     """Centers of `batches`, in their space, and the labels of all rows. Rows must be finite."""
     plan, watching = plan or Plan(), watching or Watching()
     sizes = sample_sizes(batches, n_clusters, plan)
-    whole = sizes[0] == batches.n_rows
+    whole = sizes[0] == batches.total_rows
     found: Clustering | None = None
     sample: Sample | None = None
     n_iter = 0
     for rows, weights in nested_samples(batches, sizes, rng):
         sample = None  # two at a time would be more than is granted
-        sample = Sample(batches.read(rows), weights)
+        sample = Sample(batches.read(rows), weights, batches.group)
         # Sampling error hides smaller gains; without passes over all rows the sample is all there is.
-        hidden = 0.0 if whole or not plan.refine_iter else _SAMPLING_SHARE * n_clusters / sample.n_rows
+        hidden = 0.0 if whole or not plan.refine_iter else _SAMPLING_SHARE * n_clusters / sample.total_rows
         here = plan._replace(tol=max(plan.tol, hidden))
-        with watching.stage(sample.n_rows) as told:
+        with watching.stage(sample.total_rows) as told:
             if found is None:
                 found = _best_start(sample, n_clusters, rng, here, told)
             else:
@@ -225,7 +235,7 @@ def k_means(
         n_iter += found.n_iter
     assert found is not None
     if not whole:
-        with watching.stage(batches.n_rows, plan.refine_iter + 1) as told:
+        with watching.stage(batches.total_rows, plan.refine_iter + 1) as told:
             found = _steps(batches, found, plan._replace(max_iter=plan.refine_iter), told)
         n_iter += found.n_iter
     return found._replace(n_iter=n_iter)
@@ -239,8 +249,16 @@ def _best_start(sample: Sample, n_clusters: int, rng: np.random.RandomState, pla
     """The clustering of least inertia among those from `n_init` drawings of seeds."""
     found: list[Clustering] = []
     for _ in range(plan.n_init):
-        seeds = draw_seeds(sample.X, n_clusters, sample.weights, rng, plan.projection, told)
-        found.append(lloyd(sample, sample.X[seeds].double(), plan.max_iter, plan.tol, plan.unit, told))
+        centers = _seeds(sample, n_clusters, rng, plan.projection, told)
+        found.append(lloyd(sample, centers, plan.max_iter, plan.tol, plan.unit, told))
     best = min(found, key=lambda clustering: clustering.inertia)
     told.step(best.n_iter, best.inertia)
     return best
+
+
+def _seeds(sample: Sample, n_clusters: int, rng: np.random.RandomState, projection: int | None, told: Stage) -> Tensor:
+    """Seeds (K, D), double, drawn by the first process from the sample of all."""
+    group = sample.group
+    X = group.gather(sample.X)
+    weights = None if sample.weights is None else group.gather(sample.weights)
+    return group.decided(lambda: X[draw_seeds(X, n_clusters, weights, rng, projection, told)].double(), rng)

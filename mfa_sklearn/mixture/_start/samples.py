@@ -15,17 +15,21 @@ import torch
 from torch import Tensor
 
 from ..._base.devices import to_tensor
+from ..._base.group import ALONE, AnyGroup
 from ..._base.mapped import read_rows
-from .._rows import BATCH_BYTES, Batches, Conditioner
+from .._rows import BATCH_BYTES, Batches, Conditioner, own_numbers
 from .._validation import RowWeights
 
 
 class Rows(Protocol):
     """What a pass reads: `Batches`, or a `Sample`."""
 
-    n_rows: int
+    n_rows: int  # of this process
+    first_row: int  # the number of its first among those of all processes
+    total_rows: int
     dtype: torch.dtype
     weights: Tensor | None
+    group: AnyGroup
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor | None]]: ...
 
@@ -33,11 +37,13 @@ class Rows(Protocol):
 
 
 class Sample:
-    """Rows (m, D) in memory with their weights (m,)."""
+    """Rows (m, D) in memory with their weights (m,); of each process of a group its own."""
 
-    def __init__(self, X: Tensor, weights: Tensor | None) -> None:
-        self.X, self.weights = X, weights
+    def __init__(self, X: Tensor, weights: Tensor | None, group: AnyGroup = ALONE) -> None:
+        self.X, self.weights, self.group = X, weights, group
         self.n_rows, self.dtype = len(X), X.dtype
+        counts = group.numbers(self.n_rows)
+        self.total_rows, self.first_row = sum(counts), sum(counts[: group.rank])
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
         yield slice(0, self.n_rows), self.X, self.weights
@@ -101,19 +107,43 @@ def _row_number(index: Any, where: Tensor) -> int:
 
 
 def row_conditioner(
-    X: Any, weights: RowWeights, device: torch.device, rng: np.random.RandomState, centered: bool
+    X: Any,
+    weights: RowWeights,
+    device: torch.device,
+    rng: np.random.RandomState,
+    centered: bool,
+    group: AnyGroup = ALONE,
 ) -> Conditioner:
-    """A center (the origin, if not `centered`) and one unit for all columns, from a sample of many rows."""
-    n_features = X.shape[1]
-    n_rows, size = weights.count(X.shape[0]), max(1, BATCH_BYTES // (8 * n_features))
+    """A center (the origin, if not `centered`) and one unit for all columns, from a sample of many rows of all."""
+    n_own, size = weights.count(X.shape[0]), max(1, BATCH_BYTES // (8 * X.shape[1]))
     values, index = weights.values, weights.places
-    if n_rows > size:
-        drawn = np.unique(rng.choice(n_rows, size, p=None if values is None else values / values.sum()))
-        values, index = None, weights.row_numbers(drawn)
-    rows = read_rows(X, slice(0, n_rows) if index is None else index, device)
-    check_finite(rows, slice(0, n_rows) if index is None else index)
-    rows = rows.double()
-    w = rows.new_ones(len(rows)) if values is None else to_tensor(values, device)
+    counts = group.numbers(n_own)
+    if sum(counts) > size:
+        own = _drawn_by_weight(values, counts, size, rng, group)
+        values, index = None, weights.row_numbers(own)
+    rows = read_rows(X, slice(0, n_own) if index is None else index, device)
+    check_finite(rows, slice(0, n_own) if index is None else index)
+    rows = group.gather(rows.double())
+    w = rows.new_ones(len(rows)) if values is None else group.gather(to_tensor(values, device))
+    return group.decided(lambda: _conditioner_of(rows, w, centered))
+
+
+def _drawn_by_weight(
+    values: np.ndarray | None, counts: list[int], size: int, rng: np.random.RandomState, group: AnyGroup
+) -> np.ndarray:
+    """Ascending numbers of this process's rows among `size` that are drawn, with repetition, from those of all."""
+    if values is None or group.size == 1:
+        drawn = np.unique(rng.choice(sum(counts), size, p=None if values is None else values / values.sum()))
+        return own_numbers(drawn, sum(counts[: group.rank]), counts[group.rank])
+    # As numpy draws, by the cumulative sums of the weights, of which each process has its part.
+    masses = np.cumsum([0.0, *group.objects(float(values.sum()))])
+    places = rng.random_sample(size) * masses[-1]
+    places = places[(places >= masses[group.rank]) & (places < masses[group.rank + 1])] - masses[group.rank]
+    return np.unique(np.searchsorted(values.cumsum(), places, side="right").clip(max=len(values) - 1))
+
+
+def _conditioner_of(rows: Tensor, w: Tensor, centered: bool) -> Conditioner:
+    n_features = rows.shape[1]
     mean = (w / w.sum()) @ rows if centered else rows.new_zeros(n_features)
     unit = ((w / w.sum()) @ (rows - mean).square()).mean().sqrt()
     # Constant rows differ by rounding alone; their own unit is as good as any.
@@ -125,18 +155,30 @@ def row_conditioner(
 def nested_samples(
     batches: Batches, sizes: list[int], rng: np.random.RandomState
 ) -> Iterator[tuple[slice | np.ndarray, Tensor | None]]:
-    """Rows of samples of ascending `sizes`, each part of the next, and their weights.
+    """This process's rows of samples of ascending `sizes` from those of all, each part of the next, and their weights.
 
     Row i has priority w_i / u_i with u_i uniform; the m highest are sampled, and their weights are raised to the
     highest priority that is not among them.
     """
-    if sizes[0] == batches.n_rows:
+    if sizes[0] == batches.total_rows:
         yield slice(0, batches.n_rows), batches.weights
         return
     w = None if batches.weights is None else batches.weights.cpu().numpy()
-    priority = (1.0 if w is None else w) / (1 - rng.random_sample(batches.n_rows))
+    uniform = rng.random_sample(batches.total_rows)[batches.first_row : batches.first_row + batches.n_rows]
+    priority = (1.0 if w is None else w) / (1 - uniform)
     for size in sizes:
-        split = np.argpartition(-priority, size)
-        rows = np.sort(split[:size])
-        raised = None if w is None else np.maximum(w[rows], priority[split[size]])
+        rows, highest_left = _highest(priority, size, batches.group)
+        raised = None if w is None else np.maximum(w[rows], highest_left)
         yield rows, None if raised is None else torch.as_tensor(raised, device=batches.device)
+
+
+def _highest(priority: np.ndarray, size: int, group: AnyGroup) -> tuple[np.ndarray, float]:
+    """Ascending numbers of this process's rows among the `size` of highest priority on all, and the next priority."""
+    if group.size == 1:
+        split = np.argpartition(-priority, size)
+        return np.sort(split[:size]), priority[split[size]]
+    # No process has more of them than it could have alone.
+    mine = np.partition(priority, len(priority) - size - 1)[-size - 1 :] if len(priority) > size + 1 else priority
+    theirs = group.all_gather(torch.as_tensor(mine)).numpy()
+    least = np.partition(theirs, len(theirs) - size - 1)[len(theirs) - size - 1]
+    return np.flatnonzero(priority > least), float(least)

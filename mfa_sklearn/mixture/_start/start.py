@@ -15,12 +15,14 @@ from torch import Tensor
 
 from ..._base.annotated import shared_fact
 from ..._base.devices import plain_array, to_tensor
+from ..._base.group import ALONE, AnyGroup
 from ..._base.isolation import others_code
 from ..._base.origin import warn_other_source
 from .._model.params import MFAParams, Structure, tie
 from .._rows import Batches, Conditioner
 from .clusters import nearest_center, params_from_labels
 from .kmeans import Plan, k_means
+from .samples import Sample
 from .watching import Watching
 
 # One pass over all rows after the samples: EM moves the centers further than more of them would.
@@ -31,18 +33,21 @@ _NUMBERED = "number the clusters without gaps, as numpy.unique(labels, return_in
 STRATEGIES = ("auto", "kmeans", "k-means++", "random_from_data", "random")
 
 
-def given_centers(init: Any, X: Any, n_components: int | None) -> np.ndarray | None:
+def given_centers(init: Any, X: Any, n_components: int | None, group: AnyGroup = ALONE) -> np.ndarray | None:
     """Centers (K, D) that the user, an estimator or an earlier pipeline step brings; None where there are none.
+
+    An estimator is fitted to the rows of all processes of a group, if it can.
 
     Raises
     ------
     ValueError
-        If there are other than `n_components` centers, or their width is not that of `X`.
+        If there are other than `n_components` centers, or their width is not that of `X`; if the rows are those of
+        several processes, and an estimator sees its own only.
     """
     if isinstance(init, str):
         centers = shared_fact(X, "cluster_centers") if init == "auto" else None
     elif hasattr(init, "fit"):
-        centers = _centers_of(init, X, n_components)
+        centers = _centers_of(init, X, n_components, group)
     else:
         centers = np.asarray(plain_array(init))
         if centers.ndim == 1:
@@ -61,13 +66,20 @@ def given_centers(init: Any, X: Any, n_components: int | None) -> np.ndarray | N
     return centers
 
 
-def _centers_of(initializer: Any, X: Any, n_components: int | None) -> np.ndarray:
+def _centers_of(initializer: Any, X: Any, n_components: int | None, group: AnyGroup) -> np.ndarray:
     if hasattr(initializer, "cluster_centers_"):
         warn_other_source(initializer, X)
         return initializer.cluster_centers_
     fresh = clone(initializer)
     if n_components is not None and "n_clusters" in fresh.get_params(deep=False):
         fresh.set_params(n_clusters=n_components)
+    if group.size > 1:
+        if "distributed" not in fresh.get_params(deep=False):
+            raise ValueError(
+                f"init={initializer!r} would be fitted to the rows of one process only: fit it before, to rows of all, "
+                "or use init=KMeansInitializer(), which goes through the rows of all processes"
+            )
+        fresh.set_params(distributed=True)
     with others_code():
         fresh.fit(X)
     if not hasattr(fresh, "cluster_centers_"):
@@ -86,23 +98,25 @@ def given_labels(init: Any, n_rows: int) -> np.ndarray | None:
         raise ValueError(f"init holds {len(labels)} labels for n_samples={n_rows} rows; give one label per row")
     if labels.dtype.kind not in "iu":
         raise ValueError(f"init labels must be integers from 0, got dtype {labels.dtype}; {_NUMBERED}")
-    if labels.min() < 0:
+    if len(labels) and labels.min() < 0:
         raise ValueError(f"init labels must be integers from 0, got the minimum {labels.min()}; {_NUMBERED}")
     return labels
 
 
-def count_labels(labels: np.ndarray, asked: int | None) -> int:
+def count_labels(labels: np.ndarray, asked: int | None, group: AnyGroup = ALONE) -> int:
     """How many components labels from 0 stand for: `asked`, or as many as there are labels, which may leave none out.
+
+    Those of all processes of a group count.
 
     Raises
     ------
     ValueError
         If there are more labels than `asked`; if there are none asked for and the labels have gaps.
     """
-    found = int(labels.max()) + 1
+    used = np.unique(np.concatenate(group.objects(np.unique(labels))))
+    found = int(used[-1]) + 1
     if asked is not None and asked < found:
         raise ValueError(f"init holds labels up to {found - 1}, but n_components={asked}; {_NUMBERED}")
-    used = np.unique(labels)
     if asked is None and len(used) < found:
         unused = int(np.flatnonzero(used != np.arange(len(used)))[0])
         raise ValueError(f"init holds labels up to {found - 1}, but no row has the label {unused}; {_NUMBERED}")
@@ -182,26 +196,30 @@ class Start:
     def from_labels(self, labels: np.ndarray) -> MFAParams:
         """Local principal components of labeled rows."""
         rows = self._batches.draw(self._rng)
-        X = self._batches.drawn(rows)
-        return self._build(rows, X, torch.as_tensor(labels[rows], device=X.device, dtype=torch.int64), None)
+        own = torch.as_tensor(labels[self._batches.own(rows)], device=self._batches.device, dtype=torch.int64)
+        return self._build(self._sample(rows), self._batches.group.gather(own), None)
 
     def from_centers(self, centers: np.ndarray) -> MFAParams:
         """Local principal components around centers in the space of the data; rows go to the nearest there."""
-        rows = self._batches.draw(self._rng)
-        X = self._batches.drawn(rows)
+        sample = self._sample(self._batches.draw(self._rng))
+        X = sample.X
         conditioner = Conditioner(*(t.to(X.device) for t in self._conditioner))
         c = to_tensor(centers, X.device, torch.float64)
         labels = nearest_center(X, (c - conditioner.center).to(X), conditioner.scale.to(X))
-        return self._build(rows, X, labels, (c - conditioner.center) / conditioner.scale)
+        return self._build(sample, labels, (c - conditioner.center) / conditioner.scale)
 
     def draw(self, strategy: str) -> MFAParams:
         """Parameters by one of the named strategies."""
         rows = self._batches.draw(self._rng)
         drawn = self._draws.get(self._key(strategy, rows), self._rng, partial(self._draw_centers, strategy, rows))
-        X = self._batches.drawn(rows)
+        sample = self._sample(rows)
         if drawn.labels is None:
-            return self._build(rows, X, nearest_center(X, drawn.centers), drawn.centers)
-        return self._build(rows, X, drawn.labels[torch.as_tensor(rows, device=X.device)].long(), drawn.centers)
+            return self._build(sample, nearest_center(sample.X, drawn.centers), drawn.centers)
+        own = drawn.labels[torch.as_tensor(self._batches.own(rows), device=sample.X.device)]
+        return self._build(sample, self._batches.group.gather(own).long(), drawn.centers)
+
+    def _sample(self, rows: np.ndarray) -> Sample:
+        return Sample(*self._batches.sampled(rows))
 
     def _key(self, strategy: str, rows: np.ndarray) -> Hashable:
         """What a draw depends on, beside the table and the generator's state when the fit began."""
@@ -220,54 +238,47 @@ class Start:
             found = k_means(self._batches, self._sizes[0], self._rng, _PLAN, self._watching)
             return found.centers, found.labels
         draws = {"random": self._random, "random_from_data": self._random_rows, "k-means++": self._spread_rows}
-        return draws.get(strategy, self._filled_k_means)(rows), None
+        draw, sample = draws.get(strategy, self._filled_k_means), self._sample(rows)
+        return self._batches.group.decided(lambda: draw(sample), self._rng), None
 
-    def _random(self, rows: np.ndarray) -> Tensor:
+    def _random(self, sample: Sample) -> Tensor:
         normal = self._rng.standard_normal((self._sizes[0], self._batches.n_features))
         return torch.as_tensor(normal, dtype=self._batches.dtype, device=self._batches.device)
 
-    def _random_rows(self, rows: np.ndarray) -> Tensor:
-        w = self._weights(rows)
-        chosen = rows[self._rng.choice(len(rows), self._sizes[0], replace=False, p=None if w is None else w / w.sum())]
-        # Rows are read in ascending order, and come in the order they were drawn in.
-        order = torch.as_tensor(chosen.argsort().argsort(), device=self._batches.device)
+    def _random_rows(self, sample: Sample) -> Tensor:
+        w = _numbers(sample.weights)
+        p = None if w is None else w / w.sum()
+        chosen = self._rng.choice(sample.n_rows, self._sizes[0], replace=False, p=p)
         # A drawn row has the mean where it misses a value, as rows have for the other strategies.
-        return torch.nan_to_num(self._batches.read(np.sort(chosen))[order])
+        return torch.nan_to_num(sample.read(chosen))
 
-    def _spread_rows(self, rows: np.ndarray) -> Tensor:
-        X, w = self._filled(rows), self._weights(rows)
+    def _spread_rows(self, sample: Sample) -> Tensor:
+        X, w = torch.nan_to_num(sample.X), _numbers(sample.weights)
         found, _ = kmeans_plusplus(X.cpu().numpy(), self._sizes[0], sample_weight=w, random_state=self._rng)
         return torch.as_tensor(found, device=X.device).to(X)
 
-    def _filled_k_means(self, rows: np.ndarray) -> Tensor:
-        X = self._filled(rows)
+    def _filled_k_means(self, sample: Sample) -> Tensor:
+        # A missing value is put at the mean.
+        X = torch.nan_to_num(sample.X)
         unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
-        batches = Batches(X, unit, X.dtype, X.device, self._weights(rows))
+        batches = Batches(X, unit, X.dtype, X.device, _numbers(sample.weights))
         return k_means(batches, self._sizes[0], self._rng, _PLAN, self._watching).centers.to(X)
 
-    def _filled(self, rows: np.ndarray) -> Tensor:
-        """Conditioned rows; a missing value is put at the mean."""
-        return torch.nan_to_num(self._batches.drawn(rows))
-
-    def _weights(self, rows: np.ndarray) -> np.ndarray | None:
-        weights = self._batches.weights_of(rows)
-        return None if weights is None else weights.cpu().numpy()
-
-    def _build(self, rows: np.ndarray, X: Tensor, labels: Tensor, means: Tensor | None) -> MFAParams:
+    def _build(self, sample: Sample, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))
-        n_components, n_factors = self._sizes
-        params = params_from_labels(
-            X,
-            labels,
-            n_components,
-            n_factors,
-            self._structure,
-            self._floor,
-            generator,
-            self._batches.weights_of(rows),
-            means,
+        params = self._batches.group.decided(
+            lambda: params_from_labels(
+                sample.X,
+                labels,
+                *self._sizes,
+                self._structure,
+                self._floor,
+                generator,
+                sample.weights,
+                means,
+            )
         )
-        return params._replace(loadings=params.loadings * self._allowed(X.device))
+        return params._replace(loadings=params.loadings * self._allowed(sample.X.device))
 
     def _allowed(self, device: torch.device) -> Tensor:
         """One where a component has the factor, else zero, (K, 1, q). EM keeps zero columns at zero."""
@@ -284,3 +295,7 @@ class Start:
         axes = torch.as_tensor(random, device=params.means.device).expand(K, D, q) * self._allowed(params.means.device)
         loadings = (variance / 2).sqrt()[:, :, None] * axes
         return tie(params._replace(loadings=loadings, noise_variance=variance / 2), self._structure)
+
+
+def _numbers(weights: Tensor | None) -> np.ndarray | None:
+    return None if weights is None else weights.cpu().numpy()

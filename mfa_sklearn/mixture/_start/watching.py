@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 from ..._base.progress import Progress, progress
 
@@ -37,10 +37,12 @@ class Watching(NamedTuple):
     shown: bool = False
     unit: float = 1.0
     what: str = "k-means"
+    during: Callable[[str], AbstractContextManager[Any]] = nullcontext  # a block for a callback's task
 
     @contextmanager
     def stage(self, n_rows: int, passes: int | None = None) -> Iterator[Stage]:
         """Show work on `n_rows` rows, in so many passes over them at most; None where nobody knows."""
         total = None if passes is None else n_rows * passes
-        with progress(total, f"{self.what} on {n_rows:,} rows", "row", shown=self.shown, at_most=True) as bar:
+        name = f"{self.what} on {n_rows:,} rows"
+        with self.during("stage"), progress(total, name, "row", shown=self.shown, at_most=True) as bar:
             yield Stage(bar, self.unit)

@@ -1,0 +1,81 @@
+"""What the processes of a group must have in common before they fit together."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from .._base.annotated import shared_fact
+from .._base.devices import plain_array, resolve_device
+from .._base.group import AnyGroup, group_of
+
+# Parameters that a process may have for itself: the first one's random state is what counts.
+_OWN = {"random_state", "device", "verbose"}
+
+
+def group_for(estimator: Any) -> AnyGroup:
+    """The group that an estimator is fitted in."""
+    return group_of(estimator.distributed, resolve_device(estimator.device))
+
+
+def least_rows(group: AnyGroup) -> int:
+    """Rows that a process must bring: others of a group may have them."""
+    return 1 if group.size == 1 else 0
+
+
+def check_shares(estimator: Any, rows: Any, sample_weight: Any, group: AnyGroup, goes_on: bool = False) -> None:
+    """Refuse rows of different width or type, and different parameters, with an error on all processes.
+
+    Parameters
+    ----------
+    estimator : MFA or KMeansInitializer
+    rows : array-like of shape (n, D)
+        Those of this process.
+    sample_weight : array-like (n,) or None
+    group : Alone or Group
+    goes_on : bool
+        Whether what the estimator has learned is where it starts.
+
+    Raises
+    ------
+    ValueError
+    """
+    if group.size == 1:
+        return
+    names = getattr(estimator, "feature_names_in_", None)
+    facts = {
+        "estimator": type(estimator).__name__,
+        "number of columns": int(rows.shape[1]),
+        "type of the rows": str(rows.dtype).removeprefix("torch."),
+        "names of the columns": None if names is None else list(names),
+        "use of sample_weight": "none" if sample_weight is None else "given",
+    }
+    parameters = estimator.get_params(deep=True)
+    shown = {name for name in parameters if name.rpartition("__")[2] not in _OWN}
+    facts |= {f"parameter {name}": _comparable(parameters[name], name == "init") for name in sorted(shown)}
+    if goes_on:
+        facts["means_ of the last fit"] = _comparable(getattr(estimator, "means_", None))
+    group.check_alike(facts)
+    if not sum(group.numbers(int(rows.shape[0]))):
+        raise ValueError("no process of the group has any rows; give each its share of the table")
+
+
+def shared_source(X: Any, group: AnyGroup) -> Any:
+    """What the rows of a group were, from the first process that has any that say it."""
+    return next((source for source in group.objects(shared_fact(X, "source")) if source is not None), None)
+
+
+def _comparable(value: Any, may_be_labels: bool = False) -> Any:
+    """What may be compared with that of another process: of an array its digest, of labels of rows that they are."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if hasattr(value, "get_params"):
+        return type(value).__name__
+    if not hasattr(value, "__len__"):
+        return str(value)
+    array = np.asarray(plain_array(value))
+    if array.ndim == 1 and may_be_labels:
+        return "labels"
+    return f"array {array.shape} {hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]}"

@@ -1,0 +1,167 @@
+"""What a group of processes refuses, with an error on each of them, and what becomes of the others where one ends."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch.distributed as dist
+from group_cases import Failure, share, world
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.pipeline import make_pipeline
+
+from mfa_sklearn import MFA, KMeansInitializer, MFASearch
+from mfa_sklearn._base.annotated import AnnotatedArray
+from mfa_sklearn.datasets import make_mfa
+
+X, _ = make_mfa(300, 5, 3, 1, random_state=0)
+WORDS = np.array(["the", "cat", "sat"])[np.arange(len(X)) % 3]
+
+
+def quick(**arguments: Any) -> MFA:
+    return MFA(**{"n_components": 3, "random_state": 0, "max_iter": 4, "tol": 0.0, "distributed": True, **arguments})
+
+
+def refused(rank: int, size: int, what: str) -> Any:
+    mine, arguments, weights = share(X, rank, [150]), {}, None
+    if what == "width" and rank:
+        mine = mine[:, :4]
+    elif what == "type" and rank:
+        mine = mine.astype(np.float32)
+    elif what == "parameter":
+        arguments = {"n_factors": 1 + rank}
+    elif what == "centers":
+        arguments = {"init": X[:3] + rank}
+    elif what == "weights" and rank:
+        weights = np.ones(len(mine))
+    elif what == "negative" and rank:
+        mine, weights = mine, -np.ones(len(mine))
+    elif what == "infinity" and rank:
+        mine = np.where(np.arange(len(mine))[:, None] == 7, np.inf, mine)
+    elif what == "no rows":
+        mine = mine[:0]
+    elif what == "few rows":
+        mine = mine[:1]
+    elif what == "foreign":
+        arguments = {"init": KMeans(3)}
+    if what == "negative" and not rank:
+        weights = np.ones(len(mine))
+    quick(**arguments).fit(mine, sample_weight=weights)
+
+
+REFUSED = {
+    "width": "differ in the number of columns: 5 on rank 0, 4 on rank 1",
+    "type": "differ in the type of the rows: 'float64' on rank 0, 'float32' on rank 1",
+    "parameter": "differ in the parameter n_factors: 1 on rank 0, 2 on rank 1",
+    "centers": "differ in the parameter init: 'array",
+    "weights": "differ in the use of sample_weight: 'none' on rank 0, 'given' on rank 1",
+    "negative": "Negative values in data passed to `sample_weight`",
+    "infinity": "infinity \\(first at row 7, column 0\\)",
+    "no rows": "no process of the group has any rows",
+    "few rows": "n_components=3 is more than n_samples=2",
+    "foreign": "would be fitted to the rows of one process only",
+}
+
+
+def streams(rank: int, size: int) -> Any:
+    mfa = quick()
+    for batch in np.split(X, 3):
+        mfa.partial_fit(share(batch, rank, [40]))
+    return mfa.means_, mfa.noise_variance_, mfa.lower_bounds_, mfa.n_samples_seen_
+
+
+def streams_alone() -> Any:
+    mfa = quick(distributed=False)
+    for batch in np.split(X, 3):
+        mfa.partial_fit(batch)
+    return mfa.means_, mfa.noise_variance_, mfa.lower_bounds_, mfa.n_samples_seen_
+
+
+def remembers(rank: int, size: int) -> Any:
+    rows = AnnotatedArray(share(X, rank, [90]), {"tokens": share(WORDS, rank, [90])})
+    piped = make_pipeline(KMeansInitializer(3, random_state=0, distributed=True), quick(n_components=None)).fit(rows)
+    mfa = quick(max_iter=2, warm_start=True).fit(rows).fit(rows)
+    again = pickle.loads(pickle.dumps(clone(mfa)))
+    return mfa.component_tokens_, mfa.means_, piped[-1].means_, again.get_params()["distributed"]
+
+
+def remembers_alone() -> Any:
+    rows = AnnotatedArray(X, {"tokens": WORDS})
+    alone = {"distributed": False}
+    piped = make_pipeline(KMeansInitializer(3, random_state=0), quick(n_components=None, **alone)).fit(rows)
+    mfa = quick(max_iter=2, warm_start=True, **alone).fit(rows).fit(rows)
+    return mfa.component_tokens_, mfa.means_, piped[-1].means_, True
+
+
+def loses_a_rank(rank: int, size: int) -> Any:
+    class Fatal:
+        """Rows whose reading ends the process."""
+
+        shape, dtype = (100, 5), np.dtype(float)
+
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, index: Any) -> Any:
+            os._exit(1)
+
+    quick().fit(Fatal() if rank == 1 else X)
+
+
+@pytest.fixture(scope="module")
+def found():
+    calls = [*[(refused, (what,)) for what in REFUSED], (streams, ()), (remembers, ())]
+    return dict(zip([*REFUSED, "streams", "remembers"], world(2, *calls), strict=True))
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_does_not_fit_together_is_refused_on_every_process(found, what) -> None:
+    for failure in found[what]:
+        assert isinstance(failure, Failure) and failure.kind == "ValueError", failure
+    with pytest.raises(ValueError, match=REFUSED[what]):
+        raise ValueError(found[what][0].message)
+    own = found[what][1].message.removeprefix("rank 0 failed: ValueError: ")
+    assert found[what][0].message.removeprefix("rank 1 failed: ValueError: ") == own
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("what", "alone"), [("streams", streams_alone), ("remembers", remembers_alone)])
+def test_streams_warm_starts_pipelines_and_tokens_are_those_of_one_process(found, what, alone) -> None:
+    expected = alone()
+    for part in found[what]:
+        assert not isinstance(part, Failure), part
+        for value, wanted in zip(part, expected, strict=True):
+            if isinstance(wanted, np.ndarray):
+                np.testing.assert_allclose(value, wanted, rtol=1e-9, atol=1e-9)
+            else:
+                assert value == (pytest.approx(wanted, rel=1e-9) if isinstance(wanted, list) else wanted)
+
+
+def test_a_process_that_dies_ends_the_fits_of_the_others() -> None:
+    ((ended, nothing),) = world(2, (loses_a_rank, ()), seconds=10)
+    assert nothing is None
+    assert ended.kind == "RuntimeError" and "another process of the group has ended" in ended.message, ended
+
+
+def test_without_a_group_or_in_a_search_the_remedy_is_named() -> None:
+    for estimator in (quick(), KMeansInitializer(3, distributed=True)):
+        with pytest.raises(ValueError, match="torchrun"):
+            estimator.fit(X)
+    with pytest.raises(ValueError, match="distributed=False"):
+        MFASearch(quick(), n_components=[2]).fit(X)
+
+
+def test_a_group_of_one_is_a_fit_by_one_process(tmp_path: Path) -> None:
+    dist.init_process_group("gloo", store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
+    try:
+        here = quick().fit(X)
+    finally:
+        dist.destroy_process_group()
+    alone = quick(distributed=False).fit(X)
+    np.testing.assert_array_equal(here.means_, alone.means_)
+    assert here.lower_bounds_ == alone.lower_bounds_
