@@ -150,7 +150,7 @@ def fit(arguments: argparse.Namespace) -> None:
         rows = read_rows(arguments.data, arguments.layer)
         mfa.set_params(**_held_out(arguments, rows))
         with _folder(arguments, rows, mfa, group):
-            _fit(mfa, _own(rows, group), arguments)
+            _fit(mfa, _own(rows, group), arguments, group)
             if group.first:
                 _keep(mfa, arguments.output)
     say(
@@ -187,10 +187,7 @@ def _estimator(arguments: argparse.Namespace, group: AnyGroup) -> MFA:
     names = ("noise", "noise_prior", "solver", "max_iter", "tol", "random_state", "device")
     settings: dict[str, Any] = {name: getattr(arguments, name) for name in names}
     settings["verbose"] = int(group.first and terminal_shown(arguments.verbose))
-    if group.size == 1:
-        settings["checkpoint"] = _checkpoint(arguments)
-    else:
-        settings["distributed"] = True
+    settings |= {"checkpoint": _checkpoint(arguments), "distributed": group.size > 1}
     if isinstance(start, MFA):
         sizes = {"n_components": start.n_components_, "n_factors": start.n_factors_}
         return start.set_params(**settings, **sizes, warm_start=True)
@@ -248,7 +245,7 @@ def _own(rows: Any, group: AnyGroup) -> Any:
     return rows if group.size == 1 else share_of(rows, group.rank, group.size)
 
 
-def _fit(mfa: MFA, rows: Any, arguments: argparse.Namespace) -> None:
+def _fit(mfa: MFA, rows: Any, arguments: argparse.Namespace, group: AnyGroup) -> None:
     """Fit; where another fit's checkpoint is in the way, only if it may be replaced."""
     from .mixture._checkpoint.folder import UnusableCheckpointError, discard
 
@@ -256,15 +253,17 @@ def _fit(mfa: MFA, rows: Any, arguments: argparse.Namespace) -> None:
         try:
             mfa.fit(rows)
         except UnusableCheckpointError as error:
+            if group.size > 1:  # the others hear of it as an error of the first's, and end
+                raise
             if not arguments.force:
                 raise ValueError(f"{error}; --force deletes it") from error
             discard(_checkpoint(arguments))
             mfa.fit(rows)
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(_what_is_kept(mfa, arguments.output)) from error
+        raise KeyboardInterrupt(_what_is_kept(mfa, arguments.output, group)) from error
 
 
-def _what_is_kept(mfa: MFA, output: Path) -> str:
+def _what_is_kept(mfa: MFA, output: Path, group: AnyGroup) -> str:
     """What an interrupt leaves, and how to go on."""
     from .mixture._checkpoint.folder import read_description
 
@@ -275,7 +274,8 @@ def _what_is_kept(mfa: MFA, output: Path) -> str:
             "go on, do the same again, or with --max-iter 0 to have the mixture as it is"
         )
     if mfa.checkpoint is None and hasattr(mfa, "weights_") and hasattr(mfa, "n_iter_"):
-        _keep(mfa, output)
+        if group.first:
+            _keep(mfa, output)
         return f"{output} holds the fit as far as it came; --force fits anew"
     return "nothing is kept, the fit had not begun to iterate"
 
@@ -285,7 +285,7 @@ def _keep(mfa: MFA, output: Path) -> None:
     from .mixture._checkpoint.folder import discard
 
     folder = mfa.checkpoint
-    mfa.set_params(checkpoint=None, warm_start=False)
+    mfa.set_params(checkpoint=None, warm_start=False, distributed=False)
     mfa.save_pretrained(output)
     if folder is not None:
         discard(Path(folder))
@@ -306,7 +306,7 @@ def kmeans(arguments: argparse.Namespace) -> None:
         rows = read_rows(arguments.data, arguments.layer)
         names = ("metric", "sampling", "pool_size", "refine_iter", "random_state", "device")
         settings: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-        settings |= {"distributed": True} if group.size > 1 else {}
+        settings["distributed"] = group.size > 1
         shown = group.first and terminal_shown(arguments.verbose)
         found = KMeansInitializer(arguments.clusters, **settings, verbose=int(shown)).fit(_own(rows, group))
         if group.first:

@@ -6,6 +6,7 @@ line of the first's.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Commands that share their work out; any other would do it once in every process.
 SHARED = ("extract", "fit", "kmeans")
+_GROUPS = itertools.count()
 _NEEDED = ("MASTER_ADDR", "MASTER_PORT")
 # Under which the first process tells the others that it has said what there was to say, and how long they wait for it:
 # torchrun ends all processes as soon as one has failed.
@@ -109,7 +111,10 @@ def together(launch: Launch, device: str) -> Iterator[AnyGroup]:
     import torch.distributed as dist
 
     place = _place(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
+    # A name of its own for each group, so that a later one does not find where an earlier one met.
+    store = dist.PrefixStore(f"mfa-sklearn/{next(_GROUPS)}", next(dist.rendezvous("env://", *launch))[0])
+    backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=launch.rank, world_size=launch.size)
     try:
         group = group_of(True, place)
         with group.failing_together():

@@ -94,7 +94,8 @@ def _add_fit(commands: Any) -> None:
         "fit",
         "fit a mixture to activations, or to any table of numbers",
         "\nUnder torchrun the processes share the rows out. An interrupted or killed fit goes on where it was, if the\n"
-        "same command is given again.",
+        "same command is given again. OMP_WAIT_POLICY=ACTIVE in the environment may make it faster on a machine that\n"
+        "runs nothing else, and makes it much slower on any other.",
     )
     _cli_fit.add_fit(parser)
 

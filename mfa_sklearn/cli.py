@@ -42,8 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0; 2 for an error that a person can mend, in the arguments too; 130 after an interrupt; 141 if
         what reads the output has ended.
     """
-    # Read when torch is loaded, later on. Threads that spin while they wait make a fit five times slower as soon as
-    # anything else wants the same cores.
+    # Read when torch is loaded, later on. Threads that spin while they wait make a fit ten times slower as soon as
+    # anything else wants the same cores, and those that sleep make one up to three times slower where nothing does: the
+    # lesser harm, and nobody knows beforehand what else will run. Who has the machine alone may set ACTIVE.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     launch, status = Launch.told_by(os.environ), None
     try:

@@ -150,9 +150,9 @@ class _Lines(Progress):
 
     def _amount(self) -> str:
         if self.total is None:
-            return f"{self.done:,} {self.unit}{'' if self.done == 1 else 's'}"
+            return f"{self.done:,} {self.unit if self.done == 1 else _many(self.unit)}"
         limit = "at most " if self.at_most else ""
-        return f"{self.done:,} of {limit}{self.total:,} {self.unit}{'' if self.total == 1 else 's'}"
+        return f"{self.done:,} of {limit}{self.total:,} {self.unit if self.total == 1 else _many(self.unit)}"
 
     def _per_second(self) -> float:
         seconds = self.clock() - self.began
@@ -162,7 +162,7 @@ class _Lines(Progress):
         rate = self._per_second()
         if rate <= 0:
             return ""
-        return f"{rate:,.3g} {self.unit}s/s" if 1 <= rate < 1000 else _rate_in_words(rate, self.unit)
+        return f"{rate:,.3g} {_many(self.unit)}/s" if 1 <= rate < 1000 else _rate_in_words(rate, self.unit)
 
     def _left(self) -> str:
         rate = self._per_second()
@@ -218,7 +218,11 @@ def _figure(value: Any) -> str:
 
 
 def _rate_in_words(rate: float, unit: str) -> str:
-    return f"{rate:,.0f} {unit}s/s" if rate >= 1 else f"{1 / rate:,.3g} s/{unit}"
+    return f"{rate:,.0f} {_many(unit)}/s" if rate >= 1 else f"{1 / rate:,.3g} s/{unit}"
+
+
+def _many(unit: str) -> str:
+    return f"{unit}es" if unit.endswith(("ch", "s", "x")) else f"{unit}s"
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._base.devices import plain_array, to_numpy, to_tensor, without_autocast
+from .._base.progress import progress
 from .._base.turns import Turn
 from ..activations._sinks import norm_limits
 from ._losses import ORIGINAL, ReconstructionLoss
@@ -48,8 +49,6 @@ class Run(NamedTuple):
         self, reconstructors: Mapping[str, Reconstruct], mean_row: np.ndarray | None, verbose: bool
     ) -> ReconstructionLoss:
         """Every sum that is wanted."""
-        from tqdm import tqdm
-
         with torch.no_grad(), without_autocast(self._device):
             self._try(reconstructors)
             limit, n_replaced = self._norm_limit()
@@ -58,8 +57,10 @@ class Run(NamedTuple):
             sums = Sums((ORIGINAL, *arms), len(self.readings.plan.sequences))
             batches = self.readings.predicting(self.batch_size)
             total = self.readings.n_predicting(self.batch_size)
-            for batch in tqdm(batches, total=total, desc="losses", unit="batch", disable=not verbose):
-                self._measure(batch.on(self._device), arms, limit, sums)
+            with progress(total, "losses", "batch", shown=verbose) as bar:
+                for batch in batches:
+                    self._measure(batch.on(self._device), arms, limit, sums)
+                    bar.update()
         parts = (self.readings.n_tokens, n_replaced, sums.cross_entropy, sums.kl)
         return ReconstructionLoss(sums.names, *parts, self.hook_name)
 

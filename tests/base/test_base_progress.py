@@ -81,6 +81,14 @@ def test_totals_may_be_unknown_or_a_limit() -> None:
     assert stream.getvalue().splitlines()[-1].endswith("10 of at most 100 rows, 1 rows/s, at most 1:30 left")
 
 
+def test_units_are_counted_in_english() -> None:
+    for unit, many in (("batch", "2 of 2 batches"), ("pass", "2 of 2 passes"), ("row", "2 of 2 rows")):
+        stream = io.StringIO()
+        with progress(2, "work", unit, stream=stream) as bar:
+            bar.update(2)
+        assert f"work: {many}, " in stream.getvalue().splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.4, "0:00"), (7, "0:07"), (754, "12:34"), (3723, "1:02:03"), (90000, "25:00:00")]
 )

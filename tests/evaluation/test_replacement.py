@@ -87,4 +87,4 @@ def test_progress_is_shown_where_asked(model: Any, capsys: pytest.CaptureFixture
     reconstruction_loss(model, {"same": lambda rows: rows}, SENTENCES, 1)
     assert not capsys.readouterr().err
     reconstruction_loss(model, {"same": lambda rows: rows}, SENTENCES, 1, batch_size=4, verbose=True)
-    assert "2/2" in capsys.readouterr().err
+    assert "losses: 2 of 2 batches, " in capsys.readouterr().err

@@ -110,3 +110,4 @@ held_out = mfa.history_["held_out"]
 best = held_out.index(max(held_out))
 axes[1].plot(best + 1, held_out[best], "o")
 axes[0].set_ylabel("log-likelihood (nats per row)")
+plt.show()
