@@ -108,10 +108,11 @@ def as_text(table: pd.DataFrame, float_format: str) -> str:
 def verify(arguments: argparse.Namespace) -> None:
     """Compare a store or a mixture with the checksums it was written with."""
     from .activations import ActivationStore
+    from .activations._store_parts import has_store
     from .mixture import MFA
 
     folder: Path = arguments.folder
-    if (folder / "manifest.json").exists():
+    if has_store(folder):
         with reading(folder, "a folder of activations"):
             store = ActivationStore(folder)
             n_files = store.verify()

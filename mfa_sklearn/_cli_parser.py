@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _cli_atlas, _cli_describe, _cli_evaluate, _cli_export, _cli_plot, _cli_search
-from ._base.sites import SITES
+from . import __version__, _cli_atlas, _cli_describe, _cli_evaluate, _cli_export, _cli_extract, _cli_plot, _cli_search
 from ._cli_help import (
     DEVICE,
     LAYER,
@@ -77,61 +76,7 @@ def _add_demo(commands: Any) -> None:
 
 
 def _add_extract(commands: Any) -> None:
-    parser = _command(commands, "extract", "texts to activations on disk")
-    add = parser.add_argument
-    add(
-        "texts",
-        type=Path,
-        help="file of texts: .csv, .json or .jsonl with a column text and, if there are labels, label; or .txt, one "
-        "text a line",
-    )
-    add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
-    add(
-        "--model",
-        required=True,
-        help="the language model: its name, or a directory that holds it; tiny_lm is the embedded one",
-    )
-    add("--layer", type=int, nargs="+", required=True, metavar="L", help="one or more layers to read, counted from 0")
-    add(
-        "--site",
-        choices=tuple(SITES),
-        default="residual",
-        help="what to read: the residual stream after the layer or before it (residual_pre), the MLP's hidden units "
-        "(mlp) or its output (mlp_out), or the attention's output (attn_out)",
-    )
-    _add_choice_of_rows(parser)
-    add("--batch-size", type=int, default=32, metavar="N", help="texts per forward pass")
-    add("--max-length", type=int, metavar="N", help="cut texts at N tokens; by default at the model's context")
-    add("--device", default="auto", help=DEVICE)
-    _cli_evaluate.add_backend(parser)
-    _add_storing(parser)
-
-
-def _add_storing(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--dtype", choices=("float16", "float32"), default="float16", help="precision of the numbers on disk")
-    add(
-        "--shard-size",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="texts per part; an interrupted run keeps the parts that are whole",
-    )
-    add_force(parser, "a store of other texts or parameters", "--no-resume")
-
-
-def _add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--text-column", metavar="NAME", help="column of the texts, if it is not prompt, text or sentence")
-    add("--label-column", metavar="NAME", help="column of the labels, if it is not label or concept")
-    add_select(parser, "tokens that are rows")
-    add(
-        "--max-norm-ratio",
-        type=float,
-        metavar="RATIO",
-        help="leave out attention sinks: rows whose norm is more than RATIO times the median, such as 100; by default "
-        "no row is left out",
-    )
+    _cli_extract.add_arguments(_command(commands, "extract", "texts to activations on disk"))
 
 
 def _add_fit(commands: Any) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from ._cli_atlas import atlas
 from ._cli_describe import describe
 from ._cli_evaluate import evaluate
 from ._cli_export import export, factor_scores
+from ._cli_extract import extract
 from ._cli_files import as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
 from ._cli_parser import make_parser
 from ._cli_plot import plot
@@ -71,31 +70,6 @@ def _demo(arguments: argparse.Namespace) -> None:
     from ._demo import run_demo
 
     run_demo(arguments.output, quick=arguments.quick, overwrite=arguments.force)
-
-
-def _extract(arguments: argparse.Namespace) -> None:
-    from .activations import ActivationExtractor
-    from .datasets import read_texts
-
-    data = read_texts(arguments.texts, text_column=arguments.text_column, label_column=arguments.label_column)
-    warnings.filterwarnings("ignore", "labels hold ", UserWarning)  # which `read_texts` has said, of the file
-    extractor = ActivationExtractor(
-        model=arguments.model,
-        layer=arguments.layer,
-        site=arguments.site,
-        select=selection_of(arguments),
-        max_norm_ratio=arguments.max_norm_ratio,
-        batch_size=arguments.batch_size,
-        max_length=arguments.max_length,
-        device=arguments.device,
-        backend=arguments.backend,
-        verbose=sys.stderr.isatty(),
-    )
-    stored = {"dtype": arguments.dtype, "shard_size": arguments.shard_size, "resume": not arguments.force}
-    store = extractor.extract_to(arguments.output, data.texts, data.labels, **stored)
-    n_labels = 0 if data.labels is None else len(set(data.labels.tolist()) - {None})
-    labeled = f"with {plural(n_labels, 'label')}" if n_labels else "without labels"
-    say(f"{arguments.output}: activations of {plural(len(data.texts), 'text')} {labeled}: {store}")
 
 
 def _fit(arguments: argparse.Namespace) -> None:
@@ -195,7 +169,7 @@ def _steer(arguments: argparse.Namespace) -> None:
 
 _COMMANDS = {
     "demo": _demo,
-    "extract": _extract,
+    "extract": extract,
     "fit": _fit,
     "search": search,
     "describe": describe,

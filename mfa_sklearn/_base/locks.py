@@ -2,8 +2,9 @@
 
 The lock is a file in the folder, held by the operating system for as long as the process lives: what a killed process
 leaves is an unlocked file, which the next run takes over. The file says who holds it. Where locks of the system cannot
-be had, or the file is of another machine, what it says decides. Parts of a folder have locks of their own names, and
-one that is held for a moment only is waited for.
+be had, what it says decides. So it does of another machine, whose locks this one may not see: there, a holder is gone
+whose file has not been touched for some minutes, as every holder does again and again. Parts of a folder have locks of
+their own names, and one that is held for a moment only is waited for.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .files import write_error
-from .leftovers import LOCK_NAME, is_running
+from .leftovers import LOCK_NAME, is_running, temporary_name
 
 try:
     import fcntl
@@ -35,6 +36,9 @@ _HELD: dict[str, tuple[int, int, bool]] = {}
 # Seconds to wait for a lock that is held for a moment, and for the holder of one to say so.
 _MOMENT = 300.0
 _WORD = 2.0
+# How often a holder touches its file, and after how long another machine's is taken to be gone, by the file's clock.
+_BEAT = 30.0
+_GONE = 600.0
 
 
 @contextmanager
@@ -86,12 +90,35 @@ def _holding(folder: Path, name: str, brief: bool) -> Iterator[None]:
     try:
         if _HELD.get(key, ())[:2] != me:
             file = _waited_for(path, key, (*me, brief))
-        yield
+        with _beating(file):
+            yield
     finally:
         if file is not None:
             with _GUARD:
                 _HELD.pop(key, None)
                 _release(path, file)
+
+
+@contextmanager
+def _beating(file: BinaryIO | None) -> Iterator[None]:
+    """A thread touches a lock's file inside the block, so that other machines see that its holder lives."""
+    if file is None:
+        yield
+        return
+    over, descriptor = threading.Event(), file.fileno()
+
+    def beat() -> None:
+        while not over.wait(_BEAT):
+            with suppress(OSError, NotImplementedError):
+                os.utime(descriptor if os.utime in os.supports_fd else file.name)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _release(path: Path, file: BinaryIO) -> None:
@@ -147,7 +174,7 @@ def _take(path: Path, file: BinaryIO, brief: bool) -> bool:
             return False
     except FileNotFoundError:
         return False
-    if earlier and _may_live(earlier, safe):
+    if earlier and _may_live(path, earlier, safe):
         raise _HeldError(path, earlier)
     said = {"pid": os.getpid(), "since": _now()} | _machine() | ({"brief": True} if brief else {})
     try:
@@ -171,13 +198,25 @@ def _lock(path: Path, descriptor: int) -> bool:
     return True
 
 
-def _may_live(earlier: dict[str, Any], safe: bool) -> bool:
+def _may_live(path: Path, earlier: dict[str, Any], safe: bool) -> bool:
     """Whether the process that an earlier lock names may still be writing."""
     here = _machine()
     if here["host"] != earlier.get("host") and here["boot"] != earlier.get("boot"):
-        return True
+        return _silent_for(path) < _GONE
     pid = earlier.get("pid")
     return not safe and isinstance(pid, int) and here["boot"] == earlier.get("boot") and is_running(pid)
+
+
+def _silent_for(path: Path) -> float:
+    """Seconds since a file was touched, by the clock of its file system: those of two machines may differ."""
+    probe = path.with_name(temporary_name("probe"))
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - path.stat().st_mtime
+    except OSError as error:
+        raise write_error(path.parent, error) from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 class _HeldError(BlockingIOError):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mfa_sklearn._base import locks
-from mfa_sklearn._base.leftovers import LOCK_NAME
+from mfa_sklearn._base.leftovers import LOCK_NAME, is_passing, lock_name
 from mfa_sklearn._base.locks import locked
 
 HOLD = """
@@ -189,3 +189,71 @@ def test_a_folder_without_the_right_to_write_is_named(tmp_path: Path, monkeypatc
         with locked(tmp_path / "x"):
             pytest.fail("held")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("silent", "gone"), [(0, False), (300, False), (700, True)])
+def test_a_holder_on_another_machine_is_gone_when_it_no_longer_touches_its_file(
+    tmp_path: Path, silent: int, gone: bool
+) -> None:
+    lock = tmp_path / LOCK_NAME
+    lock.write_text(json.dumps(ELSEWHERE))
+    touched = lock.stat().st_mtime - silent
+    os.utime(lock, (touched, touched))
+    if gone:
+        with locked(tmp_path):
+            assert json.loads(lock.read_text())["pid"] == os.getpid()
+    else:
+        with pytest.raises(BlockingIOError, match="process 1 on another-machine, since 2026"), locked(tmp_path):
+            pytest.fail("two hold it")
+    assert os.listdir(tmp_path) == ([] if gone else [LOCK_NAME])
+
+
+def test_a_holder_touches_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_BEAT", 0.01)
+    touched = threading.Event()
+    monkeypatch.setattr(os, "utime", lambda *_: touched.set())
+    monkeypatch.setattr(os, "supports_fd", {os.utime})
+    with locked(tmp_path):
+        assert touched.wait(30)
+    assert not [thread for thread in threading.enumerate() if thread.name.endswith("(beat)")]  # as it calls itself
+
+
+def test_locks_of_other_names_are_held_side_by_side(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def other() -> None:
+        with locked(tmp_path), locked(tmp_path, lock_name("part-1-of-2")):
+            said.append("held")
+
+    with locked(tmp_path, lock_name("part-0-of-2")):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert os.listdir(tmp_path) == [lock_name("part-0-of-2")]
+    assert said == ["held"]
+    assert is_passing(lock_name("part-0-of-2"), lambda _: False) and not is_passing("part.lock", lambda _: False)
+
+
+def test_a_lock_that_is_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    order: list[str] = []
+    begun = threading.Event()
+
+    def other() -> None:
+        begun.set()
+        with locked(tmp_path):
+            order.append("second")
+
+    with locked(tmp_path, brief=True):
+        thread = threading.Thread(target=other)
+        thread.start()
+        begun.wait()
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_moment_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_MOMENT", 0.05)
+    (tmp_path / LOCK_NAME).write_text(json.dumps(ELSEWHERE | {"brief": True}))
+    with pytest.raises(BlockingIOError, match="if you know that it has ended, delete"), locked(tmp_path):
+        pytest.fail("two hold it")
