@@ -113,7 +113,7 @@ WRITTEN = {
     "guide/pictures.md": {"region.png", "ends.png", "map.png", "convergence.png", "density.png", "region.pdf"},
     "guide/saving.md": {"mixture", "pipeline.joblib"},
     "guide/steering.md": {"move.safetensors", "river.gguf", "inside.gguf"},
-    "guide/stores.md": {"activations", "streamed", "shared"},
+    "guide/stores.md": {"activations", "streamed", "shared", "table.npy", "copy", "written"},
     "guide/texts.md": {"pipeline.joblib"},
     "tutorials/interpretability.md": {"mixture", "regions.csv", "atlas.html"},
     "tutorials/scale.md": {"rows.npy", "more.npy", "activations", "mixture"},

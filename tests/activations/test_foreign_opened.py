@@ -164,7 +164,7 @@ WRONG_ARGUMENTS = [
     ({"facts": ["labels"]}, TypeError, "must say what each fact is called"),
     ({"facts": {"labels": 3}}, TypeError, "must be a name, or None"),
     ({"source": "gpt2"}, TypeError, "source='gpt2' must be a dict"),
-    ({"source": {"modle": "gpt2"}}, ValueError, "source has 'modle'"),
+    ({"source": {"name": "gpt2"}}, ValueError, "source has 'name'"),
     ({"source": {"site": "nowhere"}}, ValueError, "site='nowhere' is unknown"),
     ({"tokenizer": 3}, TypeError, "tokenizer=3 must be a tokenizer"),
     ({"texts": ["a"]}, ValueError, "there are 1 texts for 30 rows"),
