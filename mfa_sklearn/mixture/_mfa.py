@@ -298,8 +298,8 @@ class MFA(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numpy array, memory map, torch tensor, activation store, the path of its folder, or a list of these. NaN is a
-            value missing at random.
+            Numpy array, memory map, torch tensor, activation store, the path of its folder, or a list of these. NaN is
+            a value missing at random.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             How much each row counts, relative to the others: a weight of 2 as the row twice, of 0 as if it were not
