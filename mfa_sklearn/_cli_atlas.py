@@ -65,8 +65,11 @@ def _add_model(parser: argparse.ArgumentParser, device: str) -> None:
 def atlas(arguments: argparse.Namespace) -> None:
     """Write the atlas of a mixture, or of two side by side."""
     from .atlas import write_atlas
+    from .atlas._write_atlas import check_data_folder
 
     output = check_writable(arguments.output, (".html", ".htm"), overwrite=arguments.force)
+    if arguments.data is not None:
+        check_data_folder(arguments.data, arguments.force)
     mfa = read_mixture(arguments.mixture)
     rows = read_rows(arguments.activations, arguments.layer)
     steered = {} if arguments.model is None else {"model": _language_model(arguments, mfa)}

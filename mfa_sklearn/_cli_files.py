@@ -27,6 +27,14 @@ def output_file(arguments: argparse.Namespace, suffixes: Sequence[str]) -> Path 
     return check_writable(arguments.output, tuple(suffixes), overwrite=arguments.force)
 
 
+def check_mixture_folder(path: Path, force: bool) -> None:
+    """Refuse a folder that a mixture may not be written to, before anything is read."""
+    from .mixture._saving.folder import reserved
+
+    with reserved(path, force, n_bytes=1):
+        pass
+
+
 def mixture_folder(
     path: Path, force: bool, rows: Any, n_components: int, n_factors: int
 ) -> AbstractContextManager[Path]:

@@ -6,21 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import __version__, _cli_atlas, _cli_describe, _cli_evaluate, _cli_export, _cli_plot, _cli_search
+from . import __version__, _cli_atlas, _cli_describe, _cli_evaluate, _cli_export, _cli_fit, _cli_plot, _cli_search
 from ._base.sites import SITES
-from ._cli_help import (
-    DEVICE,
-    LAYER,
-    MIXTURE,
-    SEED,
-    TABLE,
-    Parser,
-    add_command,
-    add_fitted,
-    add_force,
-    add_rows,
-    number_or_auto,
-)
+from ._cli_help import DEVICE, LAYER, MIXTURE, TABLE, Parser, add_command, add_fitted, add_force
 from ._cli_select import add_select
 from ._cli_shell import PROGRAM
 
@@ -28,6 +16,7 @@ from ._cli_shell import PROGRAM
 EXAMPLES = {
     "demo": "demo --quick",
     "extract": "extract texts.csv --model gpt2 --layer 4 -o activations",
+    "kmeans": "kmeans activations -k 500 -o centers.safetensors",
     "fit": "fit activations -k 500 -q 10 -o mixture",
     "search": "search table.npy -k 2 3 4 5 -q 1 2 3 --criterion bic -o results.csv --mixture best",
     "describe": "describe mixture activations",
@@ -53,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     described = (_add_describe, _add_top_tokens, _add_concepts, _add_plot, _add_atlas, _add_evaluate, _add_steer)
-    for add in (_add_demo, _add_extract, _add_fit, _add_search, *described, _add_export, _add_verify):
+    for add in (_add_demo, _add_extract, _add_kmeans, _add_fit, _add_search, *described, _add_export, _add_verify):
         add(commands)
     return parser
 
@@ -134,52 +123,25 @@ def _add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_kmeans(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "kmeans",
+        "centers for a mixture to start from",
+        "\nUnder torchrun the processes share the rows out. `fit --init FILE` starts from the centers.",
+    )
+    _cli_fit.add_kmeans(parser)
+
+
 def _add_fit(commands: Any) -> None:
-    parser = _command(commands, "fit", "fit a mixture to activations, or to any table of numbers")
-    add = parser.add_argument
-    add_rows(parser, "data")
-    add("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the mixture")
-    add("-k", "--components", type=int, required=True, metavar="K", help="how many components the mixture has")
-    add("-q", "--factors", type=int, default=10, metavar="Q", help="how many factors each component has")
-    add("--layer", type=int, metavar="L", help=LAYER)
-    add(
-        "--noise",
-        choices=("shared", "component"),
-        default="shared",
-        help="one noise variance per feature for all components, or for each component its own",
+    parser = _command(
+        commands,
+        "fit",
+        "fit a mixture to activations, or to any table of numbers",
+        "\nUnder torchrun the processes share the rows out. An interrupted or killed fit goes on where it was, if the\n"
+        "same command is given again.",
     )
-    add(
-        "--noise-prior",
-        type=number_or_auto,
-        default="auto",
-        metavar="ROWS",
-        help="rows of the pooled noise that each component's own is mixed with; auto: read off the data, 0: none",
-    )
-    _add_solver(parser)
-    add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
-    add("--device", default="auto", help=DEVICE)
-    add("--verbose", action="store_true", help="say how the fit goes")
-    add_force(parser, "a mixture")
-
-
-def _add_solver(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--solver", choices=("em", "gradient"), default="em", help="EM in closed form, or gradients with Adam")
-    add(
-        "--init",
-        choices=("kmeans", "k-means++", "random_from_data", "random"),
-        default="kmeans",
-        help="how the components' first centers are found: by k-means, by its seeding alone, as rows drawn at random, "
-        "or at random",
-    )
-    add("--max-iter", type=int, default=100, metavar="N", help="iterations (em) or epochs (gradient) at most")
-    add(
-        "--tol",
-        type=number_or_auto,
-        default="auto",
-        help="stop when less than this is still to gain, in nats of log-likelihood per row; auto weighs gain against "
-        "cost",
-    )
+    _cli_fit.add_fit(parser)
 
 
 def _add_search(commands: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._base.words import plural
-from ._cli_files import as_text, give, mixture_folder, output_file, read_rows
+from ._cli_files import as_text, check_mixture_folder, give, mixture_folder, output_file, read_rows
 from ._cli_help import DEVICE, LAYER, SEED, TABLE, Parser, add_force, add_rows, number_or_auto
 from ._cli_shell import say
 
@@ -61,6 +61,8 @@ def search(arguments: argparse.Namespace) -> None:
     from .mixture import MFA, MFASearch
 
     output = output_file(arguments, (".csv",))
+    if arguments.mixture is not None:
+        check_mixture_folder(arguments.mixture, arguments.force)
     import_optional("pandas", "search")
     check_count("--folds", arguments.folds, 2)
     rows = read_rows(arguments.data, arguments.layer)

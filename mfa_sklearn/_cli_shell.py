@@ -19,6 +19,8 @@ from ._base.words import one_line, visible
 PROGRAM = "mfa-sklearn"
 MISTAKE = 2
 INTERRUPTED = 130
+# The attribute of errors that all processes of a group have heard of (`_base.group`, which loads torch).
+KNOWN_TO_GROUP = "known_to_group"
 READER_GONE = 141  # what a shell reports of a program that ended by SIGPIPE
 
 
@@ -66,6 +68,9 @@ def mistake(error: Exception) -> str | None:
     # Nothing but a diverging fit raises the last of these: numpy does so only when it is told to.
     if isinstance(error, ValueError | OSError | ImportError | FloatingPointError):
         return one_line(error) or type(error).__name__
+    # Another process of the group has failed, or is gone.
+    if type(error) is RuntimeError and getattr(error, KNOWN_TO_GROUP, False):
+        return one_line(error)
     return None
 
 

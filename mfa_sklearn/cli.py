@@ -19,7 +19,9 @@ from ._cli_atlas import atlas
 from ._cli_describe import describe
 from ._cli_evaluate import evaluate
 from ._cli_export import export, factor_scores
-from ._cli_files import as_text, give, mixture_folder, output_file, read_mixture, read_rows, verify
+from ._cli_files import as_text, give, output_file, read_mixture, read_rows, verify
+from ._cli_fit import fit, kmeans
+from ._cli_launch import Launch, quiet, wait_for_first
 from ._cli_parser import make_parser
 from ._cli_plot import plot
 from ._cli_search import search
@@ -44,8 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read when torch is loaded, later on. Threads that spin while they wait make a fit five times slower as soon as
     # anything else wants the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with lenient_output():
-        return run(lambda: _run_command(argv))
+    launch, status = Launch.told_by(os.environ), None
+    try:
+        with lenient_output(), quiet(launch):
+            status = run(lambda: _run_command(argv))
+    finally:
+        if status != 0:
+            wait_for_first(launch)
+    return status
 
 
 def _run_command(argv: Sequence[str] | None) -> None:
@@ -55,6 +63,7 @@ def _run_command(argv: Sequence[str] | None) -> None:
         _write_out_homes(arguments)
     except ValueError as error:
         parser.error(str(error))
+    Launch.of(os.environ).check(arguments.command)
     _COMMANDS[arguments.command](arguments)
 
 
@@ -96,35 +105,6 @@ def _extract(arguments: argparse.Namespace) -> None:
     n_labels = 0 if data.labels is None else len(set(data.labels.tolist()) - {None})
     labeled = f"with {plural(n_labels, 'label')}" if n_labels else "without labels"
     say(f"{arguments.output}: activations of {plural(len(data.texts), 'text')} {labeled}: {store}")
-
-
-def _fit(arguments: argparse.Namespace) -> None:
-    from .mixture import MFA
-
-    rows = read_rows(arguments.data, arguments.layer)
-    mfa = MFA(
-        n_components=arguments.components,
-        n_factors=arguments.factors,
-        noise=arguments.noise,
-        noise_prior=arguments.noise_prior,
-        solver=arguments.solver,
-        init=arguments.init,
-        max_iter=arguments.max_iter,
-        tol=arguments.tol,
-        random_state=arguments.random_state,
-        device=arguments.device,
-        verbose=int(arguments.verbose),
-    )
-    sizes = arguments.components, arguments.factors
-    with mixture_folder(arguments.output, arguments.force, rows, *sizes) as output:
-        mfa.fit(rows).save_pretrained(output)
-    say(
-        f"{output}: {plural(mfa.n_components_, 'component')} of {plural(mfa.n_factors_, 'factor')} on "
-        f"{plural(len(rows), 'row')}, a log-likelihood of {mfa.lower_bound_ - mfa.log_prior_:.3f} nats per row after "
-        f"{plural(mfa.n_iter_, 'iteration')}"
-    )
-    if mfa._interrupted:
-        raise KeyboardInterrupt(f"{output} holds the fit as far as it came; --force fits anew")
 
 
 def _top_tokens(arguments: argparse.Namespace) -> None:
@@ -196,7 +176,8 @@ def _steer(arguments: argparse.Namespace) -> None:
 _COMMANDS = {
     "demo": _demo,
     "extract": _extract,
-    "fit": _fit,
+    "kmeans": kmeans,
+    "fit": fit,
     "search": search,
     "describe": describe,
     "top-tokens": _top_tokens,

@@ -21,7 +21,9 @@ import torch.distributed as dist
 from sklearn.exceptions import ConvergenceWarning
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["torch", "torch.distributed", "mfa_sklearn", "mfa_sklearn.mixture", "group_cases"])
+_CONTEXT.set_forkserver_preload(
+    ["torch", "torch.distributed", "torch._dynamo", "mfa_sklearn", "mfa_sklearn.mixture", "group_cases"]
+)
 # Seconds that an exchange, and a whole world may take.
 EXCHANGE_LIMIT, LIMIT = 20, 100
 

@@ -313,3 +313,16 @@ def test_an_atlas_is_opened_and_searched(tmp_path: Path, monkeypatch: pytest.Mon
     (found,) = atlas_page.main([str(path), "--openings", "1"])
     assert len(found["opened"]) == 1 and len(found["searched"]) == 10
     assert min(found["opened"] + found["searched"]) > 0
+
+
+def test_what_a_distributed_iteration_sends_is_counted_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import distributed
+
+    from mfa_sklearn.mixture._em.statistics import zero_statistics
+
+    params = MFA(3, 2, random_state=0).fit(datasets.make_mfa(90, 7, 3, 2, random_state=0)[0])._params()
+    assert distributed.numbers_in_statistics(3, 7, 2) == sum(part.numel() for part in zero_statistics(params))
+    assert distributed.bytes_of_ring(2, 10) == 80 and distributed.bytes_of_ring(4, 12) == 144
+    parts = distributed.projection(1e8, 32_000, 4096, 10, 8, 1.0)
+    assert parts["products"] == pytest.approx(8 * distributed.projection(1e8, 32_000, 4096, 10, 64, 1.0)["products"])

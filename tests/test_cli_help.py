@@ -26,7 +26,7 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["extrat"], "; did you mean extract?"),
         (["Concept"], "; did you mean concepts?"),
         (["--versoin"], "; there is no option --versoin, did you mean --version?"),
-        (["fit", "x", "-o", "m", "--k", "3"], "required: -k/--components; there is no option --k, did you mean -k?"),
+        (["kmeans", "x", "-o", "m", "--k", "3"], "required: -k/--clusters; there is no option --k, did you mean -k?"),
         ([*FIT, "--laier", "3"], "--laier 3; there is no option --laier, did you mean --layer?"),
         ([*FIT, "--max_iter=3"], "there is no option --max_iter, did you mean --max-iter?"),
         ([*FIT, "-z"], "there is no option -z"),

@@ -13,6 +13,7 @@ from mfa_sklearn._cli_parser import EXAMPLES, make_parser
 COMMANDS = [
     "demo",
     "extract",
+    "kmeans",
     "fit",
     "search",
     "describe",

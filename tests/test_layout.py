@@ -21,6 +21,7 @@ SUBJECTS = {
     *("mixture/test_anchors.py", "mixture/test_conformity.py", "mixture/test_recovery.py"),
     "test_rows_of_any_form.py",
     *("mixture/test_robustness.py", "mixture/test_scales.py", "atlas/test_browser.py"),
+    *("mixture/test_distributed.py", "mixture/test_distributed_kmeans.py", "mixture/test_distributed_refusals.py"),
 }
 
 

@@ -34,18 +34,31 @@ START_TEMPERATURE = 20.0
 DECAY = {"shared": 0.85, "component": 0.8}
 
 
+class _Clock:
+    """A callback that notes when iterations end."""
+
+    def __init__(self, times: list[float]) -> None:
+        self.times = times
+
+    def setup(self, estimator: Any, context: Any) -> None: ...
+
+    def teardown(self, estimator: Any, context: Any) -> None: ...
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None: ...
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        if context.task_name == "iteration":
+            self.times.append(time.perf_counter())
+
+
 class TimedMFA(MFA):
-    """Notes when each iteration ended, in ``times_``; the estimator's report is the hook."""
+    """Notes when each iteration ended, in ``times_``."""
 
-    def _report(self, attempt: int, log_scale: float) -> Any:
-        report = super()._report(attempt, log_scale)
+    def fit(self, X: Any, y: object = None, sample_weight: Any = None) -> TimedMFA:
+        """Fit, with a callback that looks at the clock."""
         self.times_: list[float] = []
-
-        def timed(*what: Any) -> None:
-            self.times_.append(time.perf_counter())
-            report(*what)
-
-        return timed
+        self.set_callbacks(_Clock(self.times_))
+        return super().fit(X, y, sample_weight)
 
     def progress(self) -> dict[str, Any]:
         """How the fit went."""

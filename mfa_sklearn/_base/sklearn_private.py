@@ -9,7 +9,8 @@ the bound is raised: that this module imports, and that the tests of conformity 
 * `_check_sample_weight`: weights as all estimators take them.
 * `_safe_indexing`: rows of whatever container.
 * `_get_output_config`, `ADAPTERS_MANAGER`: whether frames are asked for, and frames where no `transform` gives them.
-* `_validate_params` of an estimator, `_format_results` of a search: methods, called by the functions below.
+* `_validate_params` and `_init_callback_context` of an estimator, `_format_results` of a search: methods, called by the
+  functions below; and `_skl_callbacks`, whether an estimator has callbacks.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "as_output",
+    "callback_context",
     "check_n_features",
     "check_sample_weight",
     "fit_context",
@@ -64,3 +66,10 @@ def format_results(search: Any, *results: Any) -> dict[str, Any]:
 def gives_frames(estimator: Any) -> bool:
     """Whether `set_output`, or the global configuration, asks for frames from `transform`."""
     return output_config("transform", estimator)["dense"] != "default"
+
+
+def callback_context(estimator: Any, max_subtasks: int | None) -> Any:
+    """The task of an estimator's fit, for its callbacks; None if it has none."""
+    if not hasattr(estimator, "_skl_callbacks"):
+        return None
+    return estimator._init_callback_context(max_subtasks=max_subtasks)

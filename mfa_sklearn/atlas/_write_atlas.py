@@ -115,7 +115,7 @@ def write_atlas(
     """
     check_flag("overwrite", overwrite)
     output = check_writable(as_path("path", path), (".html", ".htm"), overwrite=overwrite)
-    folder = None if data_folder is None else _checked_folder(as_path("data_folder", data_folder), overwrite)
+    folder = None if data_folder is None else check_data_folder(as_path("data_folder", data_folder), overwrite)
     for module in _NEEDED:
         import_optional(module, "write_atlas")
     told: dict[str, Any] = {"tokens": tokens, "labels": labels, "title": title, "names": names}
@@ -214,7 +214,7 @@ def _renamed(line: dict[str, Any], own: str) -> dict[str, Any]:
     return {own if name == "component" else name: value for name, value in line.items()}
 
 
-def _checked_folder(folder: Path, overwrite: bool) -> Path:
+def check_data_folder(folder: Path, overwrite: bool) -> Path:
     """`folder`, if the data of an atlas can be written there."""
     found = check_folder(folder, _HEAD, _is_atlas, overwrite=overwrite, ours=_is_ours, left=_is_part)
     if not found.is_dir():

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._base.annotated import AnnotatedArray, annotate, given_rows, row_fact
+from .._base.annotated import AnnotatedArray, annotate, given_rows
 from .._base.checks import warn_user
 from .._base.devices import resolve_device, to_numpy, to_tensor, working_dtype
 from .._base.frames import FramesKeepFacts, carried
@@ -22,11 +22,14 @@ from .._base.group import ALONE, AnyGroup
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
+from ._callbacks import Task
 from ._rows import Batches, Conditioner
 from ._shares import check_shares, group_for, least_rows, shared_source
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.pruning import best_pruning
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
+from ._start.watching import Watching
+from ._token_weights import token_weights
 from ._validation import RowWeights, check_rows, check_weights
 
 if TYPE_CHECKING:
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
 DEFAULT_CLUSTERS = 8
 
 
-class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class KMeansInitializer(
+    FramesKeepFacts, CallbackSupportMixin, OneToOneFeatureMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
     """k-means centers for a mixture to start from, found in a few passes over the rows.
 
     Minimizes, over centers c and labels l, ::
@@ -89,7 +94,8 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
     dtype : {"auto", "float32", "float64"}, default="auto"
         Working precision; "auto" is double for double input and single for narrower. Sums are double in any case.
     verbose : int, default=0
-        Whether to print the inertia after each stage.
+        Whether to show how it goes, on standard error: for each sample, and for all rows, how many rows were gone
+        through, the step and the inertia; a bar on a terminal, where tqdm is installed, else lines with the time.
 
     Attributes
     ----------
@@ -203,14 +209,15 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         ------
         ValueError
             If `X` holds NaN or infinity, has fewer rows than there are clusters, lacks token ids that `sampling` needs,
-            or has a row of zeros under the cosine metric.
+            or has a row of zeros under the cosine metric; if it is `distributed` and there is no process group, or its
+            processes differ in parameters, width or type of rows.
         """
         X, group = given_rows(X), group_for(self)
         warn_incomplete(X)
         with group.failing_together():
-            return self._fit(X, sample_weight, group)
+            return self._fit(X, y, sample_weight, group)
 
-    def _fit(self, X: Any, sample_weight: Any, group: AnyGroup) -> KMeansInitializer:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, group: AnyGroup) -> KMeansInitializer:
         rows = check_rows(self, X, reset=True, least_rows=least_rows(group))
         check_shares(self, rows, sample_weight, group)
         n_clusters = self._check_sizes(sum(group.numbers(rows.shape[0])))
@@ -222,10 +229,13 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
         conditioner = row_conditioner(rows, weights, device, rng, self.metric == "euclidean", group)
         batches = self._batches(rows, conditioner, weights, keep=True, group=group)
         unit = self._unit(conditioner) * weights.unit
-        found = k_means(batches, n_clusters, rng, self._plan(), self._report(unit, group))
+        task = Task.of(self, X, y, sample_weight, None).begin()
+        watching = Watching(bool(self.verbose) and group.first, unit, during=task.during)
+        found = k_means(batches, n_clusters, rng, self._plan(), watching)
         found = found._replace(centers=group.tell(found.centers))
         self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights), group)
         self.source_ = shared_source(X, group)
+        task.end(dict)
         return self
 
     def _all_labels(self, found: Clustering, rows: Any, conditioner: Conditioner, weights: RowWeights) -> np.ndarray:
@@ -370,14 +380,6 @@ class KMeansInitializer(FramesKeepFacts, OneToOneFeatureMixin, TransformerMixin,
                 ConvergenceWarning,
             )
 
-    def _report(self, unit: float, group: AnyGroup) -> Callable[[int, Clustering], None]:
-        def report(n_rows: int, found: Clustering) -> None:
-            if self.verbose and group.first:
-                inertia = found.inertia * unit
-                print(f"[KMeansInitializer] {n_rows} rows, {found.n_iter} steps: inertia {inertia:.6g}")
-
-        return report
-
     def _attach(self, X: Any, rows: Any) -> AnnotatedArray:
         """The rows in memory, with the facts that `X` carries and the centers."""
         facts = {**carried(X), "cluster_centers": self.cluster_centers_}
@@ -396,33 +398,3 @@ def _whole(X: Any, rows: Any) -> np.ndarray:
     if isinstance(rows, Tensor):
         return to_numpy(rows)
     return rows[:]
-
-
-def token_weights(X: Any, weights: np.ndarray, group: AnyGroup = ALONE) -> np.ndarray:
-    """Weights (n,) under which every token id of `X` has the same total; their own total is that of `weights`.
-
-    Totals are those over the rows of all processes of a group.
-    """
-    ids = row_fact(X, "token_ids")
-    if ids is None and not len(weights):
-        ids = np.empty(0, dtype=np.int64)
-    if ids is None:
-        raise ValueError(
-            "sampling='token_frequency' needs the token ids of the rows: pass the ActivationArray of an "
-            "ActivationExtractor, or use sampling='uniform'."
-        )
-    kinds, place = np.unique(ids, return_inverse=True)
-    totals = np.bincount(place, weights=weights, minlength=len(kinds))
-    if group.size > 1:
-        totals = _totals_of_all(kinds, totals, group)
-    share = np.divide(weights, totals[place], out=np.zeros(len(ids)), where=weights > 0)
-    sums = group.objects((float(weights.sum()), float(share.sum())))
-    return share * (sum(total for total, _ in sums) / sum(share for _, share in sums))
-
-
-def _totals_of_all(kinds: np.ndarray, totals: np.ndarray, group: AnyGroup) -> np.ndarray:
-    """Total weights of this process's kinds of tokens on all processes."""
-    parts = group.objects((kinds, totals))
-    everyones, place = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
-    summed = np.bincount(place, weights=np.concatenate([part[1] for part in parts]), minlength=len(everyones))
-    return summed[np.searchsorted(everyones, kinds)]

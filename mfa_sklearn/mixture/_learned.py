@@ -1,13 +1,11 @@
-"""What a fit says on its way, and what it leaves in the estimator. Part of the estimator `MFA`."""
+"""What a fit leaves in the estimator. Part of the estimator `MFA`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from .._base.devices import to_numpy
-from .._base.group import AnyGroup
-from ._fit.loop import FitResult, Step
+from ._checkpoint.state import Tried
 from ._fit.problem import Problem
 from ._fitted import FittedMixture
 from ._model.params import MFAParams
@@ -23,32 +21,27 @@ class LearnedAttributes(FittedMixture):
 
     noise_floor: float
     rotation: str | None
-    verbose: int
+    component_tokens_: dict[int, list[str]] | None
     _stream: Stream | None = None
 
-    def _report(self, attempt: int, log_scale: float, group: AnyGroup) -> Callable[[int, Step], None]:
-        """What prints a line every `verbose` iterations of a start, on the first process of a group."""
-
-        def report(n_iter: int, step: Step) -> None:
-            if self.verbose and group.first and n_iter % int(self.verbose) == 0:
-                bound = step.bound - log_scale
-                print(f"[MFA] start {attempt + 1}, iteration {n_iter}: {bound:.6f} nats per row {step.note}".rstrip())
-
-        return report
-
-    def _keep(self, result: FitResult, problem: Problem, source: Any) -> None:
-        log_scale = problem.log_scale
+    def _keep(self, tried: Tried, problem: Problem, source: Any) -> None:
+        result, log_scale = tried.result, problem.log_scale
         self._set_params_from(problem.conditioner.outward(result.params))
+        self.noise_prior_ = 0.0 if tried.prior is None else tried.prior.rows
         self.lower_bound_ = result.bound - log_scale
         self.log_prior_ = result.log_prior
         self.lower_bounds_ = [bound - log_scale for bound in result.bounds]
-        self.history_ = {"temperature": result.temperatures, "step": result.kinds}
+        self.history_ = {"temperature": list(result.temperatures), "step": list(result.kinds)}
+        if problem.held_out is not None:
+            self.history_["held_out"] = list(tried.held_out)
         self.n_iter_ = result.n_iter
         self.converged_ = result.converged
         self.n_reseeded_ = result.reseeded
         at_floor = to_numpy(result.params.noise_variance <= max(_HEYWOOD_SHARE, 1.000001 * self.noise_floor))
         self.heywood_ = at_floor[0] if self.noise == "shared" else at_floor
         self.source_ = source
+        self.n_samples_seen_ = problem.n_counted
+        self.component_tokens_ = None
         self._stream = Stream(problem.conditioner.outward(result.params), problem.weight)
 
     def _set_params_from(self, params: MFAParams) -> None:

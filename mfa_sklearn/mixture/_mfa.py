@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,26 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 
 from .._base.annotated import given_rows
-from .._base.group import AnyGroup
 from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import HasMethods, Interval, StrOptions, fit_context
 from ._codes import CodeMethods
 from ._conditional import ConditionalMethods
-from ._fit.loop import FitResult, run
-from ._fit.problem import pose
 from ._fit.progress import Progress
+from ._fitting import fit_mixture
 from ._mixture_html import DisplayMethods
 from ._partial_fit import PartialFitMethods
 from ._persistence import PersistenceMethods
-from ._shares import check_shares, group_for, least_rows, shared_source
-from ._shortcomings import warn_of
-from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import STRATEGIES, Draws
-from ._tokens import over_represented_tokens
-from ._validation import check_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -43,6 +38,7 @@ class MFA(
     PersistenceMethods,
     DisplayMethods,
     PartialFitMethods,
+    CallbackSupportMixin,
     DensityMixin,
     TransformerMixin,
     BaseEstimator,
@@ -124,10 +120,24 @@ class MFA(
         Share of rows held out under `early_stopping`.
     n_iter_no_change : int, default=10
         Epochs without progress after which the gradient solver stops; as many as `max_iter` to make them all.
+    held_out : float, default=None
+        Share of the rows (of weight above zero) that are not fitted on. Their mean log-likelihood is told after each
+        iteration: in ``history_["held_out"]``, to callbacks, and under `verbose`. It ends no fit.
+    held_out_by : {"row", "text"}, default="row"
+        Whether single rows are held out or whole texts, by the ``text_index`` that rows of an `ActivationExtractor`
+        carry. Rows of one text are alike, so that likelihoods of single rows look better than those of new texts.
+    checkpoint : path, default=None
+        Folder where `fit` keeps its state, made if it does not exist. A fit that ended early, even if it was killed,
+        goes on from there when the same fit is run again: with EM to the same bytes on the same machine, with gradients
+        to the same up to rounding. One that had ended goes straight to its end; `max_iter` may be raised. The folder
+        serves one fit: with other parameters or rows it is refused, and so are clones that share it, as those of a
+        search of scikit-learn's would (`MFASearch` gives each its own). Delete it when it is no longer needed.
+    checkpoint_interval : float, default=300
+        Seconds between two states, which are written after an iteration; 0 writes one after each.
     sparse_output : bool, default=True
         Whether `transform` gives a CSR matrix. For frames by `set_output` take False.
     warm_start : bool, default=False
-        Start `fit` from the parameters of the last one.
+        Start `fit` from the parameters of the last one. A `checkpoint` of a fit that ended there is then replaced.
     distributed : bool, default=False
         Whether `fit` and `partial_fit` go through the rows of all processes of the default group of
         `torch.distributed`, as torchrun starts them: each calls the method with its own rows, which may be none, and
@@ -135,12 +145,14 @@ class MFA(
         `random_state` is the one that counts, and only it reports and warns. What is asked of a fitted mixture is of
         the rows given.
     random_state : int, RandomState or None, default=None
+        Where a fit goes on from a `checkpoint`, the state kept there counts.
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA where there is one.
     dtype : {"auto", "float32", "float64"}, default="auto"
         Working precision; "auto" is double for double input and single for narrower.
     verbose : int, default=0
-        Every how many iterations to print progress; 0 is silent.
+        Whether to show how a fit goes, on standard error: what it works on, how much of it is done, rate, time left and
+        log-likelihood; a bar on a terminal, where tqdm is installed, else lines with the time.
 
     Attributes
     ----------
@@ -159,8 +171,10 @@ class MFA(
         Its history, before each iteration and at the end.
     history_ : dict of list
         What the iterations of the last `fit` were, an entry for each: "temperature", above one while `annealing`
-        flattens posteriors; and "step", what parameters the bound is of: "plain", where the iteration before led to;
-        "extrapolated" from there by `acceleration`; "moved" by `split_merge`; "dropped" where an extrapolation was.
+        flattens posteriors; "step", what parameters the bound is of: "plain", where the iteration before led to;
+        "extrapolated" from there by `acceleration`; "moved" by `split_merge`; "dropped" where an extrapolation was;
+        and where rows are held out "held_out", their mean log-likelihood under the parameters that the iteration led
+        to.
     n_iter_ : int
     converged_ : bool
     heywood_ : ndarray of bool, of the shape of `noise_variance_`
@@ -172,7 +186,8 @@ class MFA(
         What the rows were, if they came from an `ActivationExtractor`. Later methods warn of rows that are known to be
         of another model, layer, site, pooling or processing of the weights; tables of `interpret` refuse them.
     n_samples_seen_ : int
-        Rows fitted on; with `partial_fit`, of all batches; 0 for a mixture made from parameters.
+        Rows fitted on, without those held out by `held_out`; with `partial_fit`, of all batches; 0 for a mixture made
+        from parameters.
     component_tokens_ : dict of int to list of str, or None
         Of the ten heaviest components, the tokens that they have more often than the others: in a sample of 4,096 rows,
         if these carry tokens and no `partial_fit` has gone on since. For notebooks; `top_tokens` looks at all rows.
@@ -195,7 +210,6 @@ class MFA(
     """
 
     _progress: Progress | None = None
-    _interrupted = False  # whether the last fit was ended by the keyboard
     # scikit-learn's set_output wraps what the class itself defines.
     transform = CodeMethods.transform
 
@@ -221,6 +235,10 @@ class MFA(
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "held_out": [Interval(Real, 0, 1, closed="neither"), None],
+        "held_out_by": [StrOptions({"row", "text"})],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_interval": [Interval(Real, 0, None, closed="left")],
         "sparse_output": ["boolean"],
         "warm_start": ["boolean"],
         "distributed": ["boolean"],
@@ -254,6 +272,10 @@ class MFA(
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
+        held_out: float | None = None,
+        held_out_by: Literal["row", "text"] = "row",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_interval: float = 300.0,
         sparse_output: bool = True,
         warm_start: bool = False,
         distributed: bool = False,
@@ -283,6 +305,10 @@ class MFA(
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.held_out = held_out
+        self.held_out_by = held_out_by
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
         self.sparse_output = sparse_output
         self.warm_start = warm_start
         self.distributed = distributed
@@ -313,45 +339,28 @@ class MFA(
         ------
         ValueError
             If `X` holds infinity, has fewer rows than there are components, or no more features than factors; if
-            `noise_floor` is below what the working precision can tell from rounding.
+            `noise_floor` is below what the working precision can tell from rounding; if `checkpoint` holds the state of
+            another fit, or a damaged one; if it is `distributed` and there is no process group, or its processes differ
+            in parameters, width or type of rows.
+        OSError
+            If `checkpoint` cannot be written to; the last state that was kept whole stays.
+        KeyboardInterrupt
+            As raised; if iterations had begun, the estimator is then fitted as far as it came.
+
+        Notes
+        -----
+        `set_callbacks` takes scikit-learn's callbacks. Each iteration is a task, and its ``fitted_estimator`` has the
+        attributes of a fit that ended there, with ``lower_bounds_`` and ``history_`` up to it. A callback that returns
+        True ends the fit. `ScoringMonitor` scores only fits that are given a `y`, which may be anything.
         """
         X = given_rows(X)
         warn_incomplete(X)
-        return self._fit(X, sample_weight)
+        return self._fit(X, sample_weight, y=y)
 
     @isolated
-    def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None) -> MFA:
+    def _fit(self, X: Any, sample_weight: Any, draws: Draws | None = None, y: Any = None) -> MFA:
         """`fit` of parameters that are checked; `draws` are those of other fits to the same rows."""
-        group = group_for(self)
-        with group.failing_together():
-            return self._fit_in(group, X, sample_weight, draws)
-
-    def _fit_in(self, group: AnyGroup, X: Any, sample_weight: Any, draws: Draws | None) -> MFA:
-        goes_on = self.warm_start and hasattr(self, "weights_")
-        rows = check_rows(self, X, reset=True, least_rows=least_rows(group))
-        check_shares(self, rows, sample_weight, group, goes_on)
-        problem = pose(self, X, rows, sample_weight, draws, group)
-        best: FitResult | None = None
-        progress: Progress | None = None
-        for attempt in range(1 if goes_on else self.n_init):
-            params = previous_params(self, problem) if goes_on else starting_params(self, problem, attempt)
-            solver, monitor = solver_from(self, params, problem, fresh=not goes_on)
-            result = run(solver, monitor, self.max_iter, self._report(attempt, problem.log_scale, group))
-            if best is None or best.better(result) is result:
-                best, progress = result, Progress.of(self, solver, monitor, problem)
-            if result.interrupted:
-                break
-        assert best is not None and progress is not None
-        self._interrupted = result.interrupted
-        self.noise_prior_ = 0.0 if progress.prior[0] is None else progress.prior[0].rows
-        best = group.tell(best)
-        self._keep(best, problem, shared_source(X, group))
-        self._progress = progress.left_in(self)
-        self.n_samples_seen_ = problem.n_counted
-        self.component_tokens_ = over_represented_tokens(
-            self, X if hasattr(X, "shape") else rows, problem.counted, group
-        )
-        warn_of(self, best)
+        fit_mixture(self, X, sample_weight, draws, y)
         return self
 
     def fit_predict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ def column_moments(
     device: torch.device,
     places: np.ndarray | None = None,
     group: AnyGroup = ALONE,
+    tell: Callable[[int], Any] | None = None,
 ) -> ColumnMoments:
     """Moments of the columns' observed values, in double precision, in one pass over batches.
 
@@ -48,6 +50,8 @@ def column_moments(
         Ascending numbers of the rows that count, by default all; of the others only infinity is refused.
     group : Alone or Group
         Of the processes that have the other rows.
+    tell : callable, optional
+        Told how many more rows have been gone through.
 
     Raises
     ------
@@ -62,6 +66,8 @@ def column_moments(
         rows, w = _counted(read.double(), some, weights, places)
         if len(rows):
             found = _merged(found, _partial_moments(rows, w))
+        if tell is not None:
+            tell(some.stop - start)
     n_counted = n_rows if places is None else len(places)
     weight = torch.tensor(float(n_counted if weights is None else weights.sum()), dtype=torch.float64, device=device)
     found, (weight,) = _of_all(found, group), group.sum(weight)

@@ -13,6 +13,7 @@ from .._base.isolation import isolated
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import fit_context
 from ._fit.progress import Progress
+from ._fitting import fit_mixture
 from ._learned import LearnedAttributes
 from ._shares import check_shares, group_for, least_rows
 from ._stream import Stream
@@ -35,10 +36,6 @@ class PartialFitMethods(LearnedAttributes):
     component_tokens_: dict[int, list[str]] | None
     _progress: Progress | None = None
 
-    def _fit(self, X: Any, sample_weight: Any) -> Self:
-        """Fit to rows, with parameters that are checked."""
-        raise NotImplementedError
-
     @fit_context(prefer_skip_nested_validation=True)
     @isolated
     def partial_fit(
@@ -48,7 +45,8 @@ class PartialFitMethods(LearnedAttributes):
 
         The first batch starts the mixture and must hold at least as many rows as there are components. Later ones move
         running averages of the sufficient statistics (stepwise EM; Cappe & Moulines, J. R. Stat. Soc. B 71, 2009), or
-        take one epoch of gradient steps.
+        take one epoch of gradient steps. All rows of a batch are fitted on, whatever `held_out` says, and no
+        `checkpoint` is kept: between batches the estimator itself can be pickled.
 
         Parameters
         ----------
@@ -71,7 +69,8 @@ class PartialFitMethods(LearnedAttributes):
             warn_incomplete(X)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                return self._fit(X, sample_weight)
+                fit_mixture(self, X, sample_weight, stream=True)
+            return self
         group = group_for(self)
         with group.failing_together():
             return self._update(group, X, sample_weight)

@@ -281,7 +281,8 @@ def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any], list[
     arrays, plain, left_out = {}, {}, []
     learned = {name: value for name, value in vars(estimator).items() if LEARNED.fullmatch(name)}
     for name, value in {**estimator.get_params(deep=False), **learned}.items():
-        if name in learned and not is_known(name):
+        # Where a fit kept its state is a place on this machine.
+        if (name in learned and not is_known(name)) or (name == "checkpoint" and value is not None):
             left_out.append(name)
             continue
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":

@@ -19,9 +19,10 @@ from .._base.annotated import given_rows
 from .._base.checks import import_optional
 from .._base.origin import warn_incomplete
 from .._base.sklearn_private import BaseSearchCV, HasMethods, StrOptions, fit_context, format_results
+from ._callbacks import Task
 from ._codes import check_frame_holds
 from ._search_names import STRUCTURES, Complaint, Fit, code, messages, spoken_for, structure, warn_of
-from ._trial import CRITERIA, Trial, fit_checked, fit_group
+from ._trial import CRITERIA, Trial, fit_checked, fit_group, place_of
 from ._validation import check_rows, check_sizes, check_weights
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     Parameters
     ----------
     estimator : MFA
-        Gives all other parameters.
+        Gives all other parameters. Candidates keep their checkpoints in folders of their own in its `checkpoint`, so
+        that a search that was killed does not fit anew what it had fitted. Its callbacks are told of every fit, those
+        of the search only of the search.
     n_components, n_factors : sequence of int, or int
         Values to try.
     structures : sequence of str, "all" or None, default=None
@@ -171,6 +174,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
             )
         X = given_rows(X)
         warn_incomplete(X)
+        task = Task.of(self, X, y, sample_weight, 0).begin()
         rows = check_rows(clone(self.estimator), X, reset=True)
         X = X if hasattr(X, "shape") else rows
         candidates = self._candidates()
@@ -187,6 +191,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         warn_of(complaints, len(trials) + held_out, len(splits) * held_out, self.estimator.random_state)
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        task.end(dict)
         return self
 
     def _trials(
@@ -205,9 +210,11 @@ class MFASearch(TransformerMixin, BaseSearchCV):
     def _fit_best(self, X: Any, weights: np.ndarray | None) -> list[Complaint]:
         """Fit the best candidate to all rows; gives what that warned of."""
         complaints: list[Complaint] = []
-        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
+        best = self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_)
+        best.checkpoint = place_of(self.estimator, self.best_params_)
         with spoken_for(Fit(self.best_params_), self.estimator.random_state, complaints):
-            fit_checked(self.best_estimator_, X, weights)
+            fit_checked(best, X, weights)
+        best.checkpoint = self.estimator.checkpoint
         return complaints
 
     def _candidates(self) -> list[dict[str, Any]]:

@@ -13,9 +13,7 @@ from ._fit.loop import FitResult
 
 def warn_of(mfa: Any, result: FitResult) -> None:
     """Warn of a fit that was cut short, noise that vanished, and components without rows."""
-    if mfa._interrupted:
-        warn_user(f"interrupted after {result.n_iter} iterations; the fit so far is kept.")
-    elif not result.converged and mfa.tol != 0 and mfa.max_iter > 0:
+    if not (result.converged or result.stopped) and mfa.tol != 0 and mfa.max_iter > 0:
         warn_user(
             f"not converged after max_iter={mfa.max_iter} iterations; raise max_iter or tol, or set tol=0 to run "
             "a fixed number without this warning.",

@@ -89,7 +89,7 @@ class Stream:
         self, estimator: Any, batches: Batches, params: MFAParams, conditioner: Conditioner, weight: float
     ) -> tuple[MFAParams, float]:
         inner = conditioner.inward(params)
-        batch = expected_statistics(inner, batches)
+        batch = expected_statistics(inner, batches).summed(batches.group)
         kept = Statistics(*(to_tensor(a, batches.device) for a in self.average))
         about = conditioner.inward(_tensors(self.about, batches.device))
         kept = rebase(_in_units(kept, conditioner.scale), about, inner)

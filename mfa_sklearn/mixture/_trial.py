@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.callback import with_callbacks
 
 from .._base.annotated import given_rows, is_row_source
+from .._base.files import as_path
 from .._base.sklearn_private import safe_indexing, validate_params
-from ._search_names import Complaint, Fit, spoken_for
+from ._search_names import Complaint, Fit, code, spoken_for
 from ._start.start import Draws, given_centers
 
 CRITERIA = ("aic", "bic", "icl", "likelihood")
@@ -47,13 +50,14 @@ def fit_group(
     trials: list[Trial] = []
     for candidate, params in group:
         trial = clone(estimator).set_params(**params)
-        own_init = trial.init
+        own_init, own_place = trial.init, trial.checkpoint
+        trial.checkpoint = place_of(estimator, params, number)
         if fitted:
             trial.init = centers
         began = time.perf_counter()
         with spoken_for(Fit(params, number), seed, complaints):
             fit_checked(trial, *train, draws)
-            trial.init = own_init
+            trial.init, trial.checkpoint = own_init, own_place
             found = _score(trial, criterion, test, time.perf_counter() - began)
         trials.append(Trial(candidate, *found, complaints))
         complaints = []
@@ -62,10 +66,18 @@ def fit_group(
     return trials
 
 
+def place_of(estimator: Any, params: dict[str, Any], split: int | None = None) -> Path | None:
+    """Where a candidate keeps its checkpoint: a folder of its own in that of the estimator."""
+    if estimator.checkpoint is None:
+        return None
+    sizes = f"components{params['n_components']}-factors{params['n_factors']}-{code(estimator, params)}"
+    return as_path("checkpoint", estimator.checkpoint) / (sizes if split is None else f"{sizes}-split{split}")
+
+
 def fit_checked(estimator: Any, X: Any, weights: np.ndarray | None, draws: Draws | None = None) -> None:
     """Fit to rows that the search has looked at already."""
     validate_params(estimator)
-    estimator._fit(X, weights, draws)
+    with_callbacks(type(estimator)._fit)(estimator, X, weights, draws)
 
 
 def _score(estimator: Any, criterion: str, test: tuple[Any, Any], fit_time: float) -> tuple[dict, dict, Any]:

@@ -30,6 +30,15 @@ def sums(rank: int, size: int) -> Any:
     return [t.numpy() for t in (*found, *single)], group.bytes_sent
 
 
+def own_sums(rank: int, size: int) -> Any:
+    group_module._PIECE_NUMBERS = 12
+    group = Group(CPU)
+    rows = part_of(rank, 7)
+    own, none = group.sum_own(rows, rows[:, :0])
+    assert none.shape == (len(own), 0)
+    return group.own(7), own.numpy(), group.all_gather(own).numpy(), group.sum(rows)[0].numpy()
+
+
 def gathers(rank: int, size: int) -> Any:
     group = Group(CPU)
     rows = part_of(rank, 2 * rank)  # none on the first
@@ -39,6 +48,7 @@ def gathers(rank: int, size: int) -> Any:
 def tells(rank: int, size: int) -> Any:
     group = Group(CPU)
     rng = np.random.RandomState(rank)
+    assert group.tell(0.1 + rank) == 0.1 and np.isnan(group.tell(float("nan")))
     told = group.tell({"rows": part_of(rank), "name": f"rank {rank}", "flags": torch.tensor([True, False])})
     rng = group.tell(rng)
     drawn = group.decided(lambda: rng.randint(1000), rng)
@@ -96,7 +106,7 @@ FAILURES = {
 @pytest.fixture(scope="module", params=[2, 3])
 def found(request):
     failing = [(fails, (where,)) for where in FAILURES]
-    calls = [(sums, ()), (sums, ()), (gathers, ()), (tells, ()), (nested, ()), (warns, ()), *failing]
+    calls = [(sums, ()), (sums, ()), (gathers, ()), (tells, ()), (nested, ()), (warns, ()), *failing, (own_sums, ())]
     return request.param, world(request.param, *calls)
 
 
@@ -111,6 +121,13 @@ def test_sums_are_those_of_all_ranks_to_the_bit_alike_and_repeated(found) -> Non
         single, sum(part_of(r, dtype=torch.float32).double().numpy() for r in range(size)), rtol=1e-6
     )
     assert scalar == sum(range(size)) and empty.shape == (0, 3) and single.dtype == np.float32
+
+
+def test_parts_of_sums_are_those_of_the_sum_to_the_bit(found) -> None:
+    _, (*_, parts) = found
+    for own, part, gathered, total in parts:
+        np.testing.assert_array_equal(part, total[own])
+        np.testing.assert_array_equal(gathered, total)
 
 
 def test_bytes_are_those_of_a_ring_and_headers(found) -> None:
@@ -141,7 +158,7 @@ def test_the_first_decides_and_generators_stay_in_step(found) -> None:
 
 def test_an_error_on_one_rank_is_one_on_all(found) -> None:
     _, results = found
-    for failures, (where, (kind, message)) in zip(results[6:], FAILURES.items(), strict=True):
+    for failures, (where, (kind, message)) in zip(results[6:-1], FAILURES.items(), strict=True):
         assert all(isinstance(failure, Failure) for failure in failures), failures
         for rank, failure in enumerate(failures):
             own = where in ("before", "after") and rank == 1
@@ -177,6 +194,24 @@ def test_alone_nothing_is_copied() -> None:
     with ALONE.failing_together():
         assert ALONE.sum(rows)[0] is rows and ALONE.gather(rows) is ALONE.all_gather(rows) is rows
     assert ALONE.tell(rows) is rows and ALONE.decided(lambda: 3) == 3 and ALONE.numbers(4) == [4]
+    assert ALONE.own(3) == slice(0, 3) and ALONE.sum_own(rows)[0] is rows
     assert ALONE.objects("a") == ["a"] and ALONE.any(True) and ALONE.max(2.0) == 2.0
     ALONE.barrier()
     ALONE.check_alike({"width": 3})
+
+
+@pytest.mark.parametrize(
+    ("config", "device", "expected"),
+    [
+        ("cpu:gloo,cuda:gloo", "cuda", "cpu"),
+        ("cpu:gloo", "cpu", "cpu"),
+        ("cuda:nccl", "cuda:1", "cuda:1"),
+        ("cuda:nccl", "cpu", "cuda:3"),
+        ("cpu:gloo,cuda:nccl", "cuda:1", "cuda:1"),
+        ("cpu:gloo,cuda:nccl", "cpu", "cpu"),
+    ],
+)
+def test_tensors_are_sent_from_where_the_backend_wants_them(monkeypatch, config, device, expected) -> None:
+    monkeypatch.setattr(torch.distributed, "get_backend_config", lambda: config)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert group_module._wire(torch.device(device)) == torch.device(expected)

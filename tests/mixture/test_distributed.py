@@ -10,9 +10,13 @@ from group_cases import Failure, share, world
 
 from mfa_sklearn import MFA, KMeansInitializer
 from mfa_sklearn.datasets import make_mfa
+from mfa_sklearn.mixture._em import together
 
 X_MADE, Y_MADE = make_mfa(900, 8, 5, 2, random_state=0)
 X_MANY, _ = make_mfa(3000, 6, 90, 1, random_state=0)
+X_BLOBS = np.random.default_rng(3).permutation(np.random.default_rng(4).standard_normal((450, 4)))
+X_BLOBS += np.resize([0.0, 20.0, 30.0], len(X_BLOBS))[:, None]
+TWO_ON_ONE = np.outer([-0.5, 0.5, 25.0], np.ones(4))
 WEIGHTS = np.random.default_rng(1).uniform(0.2, 3.0, len(X_MADE)) * (np.arange(len(X_MADE)) % 7 != 0)
 CUTS = {2: [333], 3: [500, 500]}  # uneven, and an empty share
 
@@ -37,15 +41,28 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "initializer": ({"init": KMeansInitializer(random_state=1), "max_iter": 8, "tol": 0.0}, {}),
     "revival": ({"init": np.vstack([X_MADE[:4], 1e3 + X_MADE[4:5]]), "max_iter": 8, "tol": 0.0}, {}),
     "labels": ({"init": "labels", "max_iter": 8, "tol": 0.0, "n_components": None}, {"weighted": True}),
-    "truncated": ({"n_components": 90, "n_factors": 1, "noise_prior": 3.0, "dtype": "float64"}, {"many": True}),
-    "known prior": ({"max_iter": 12, "tol": 0.0, "split_merge": True}, {"many": True, "weighted": True}),
+    "truncated": ({"n_components": 90, "n_factors": 1, "noise_prior": 3.0, "max_iter": 20}, {"many": True}),
+    "moves": (
+        {
+            "n_components": 3,
+            "n_factors": 0,
+            "annealing": 1,
+            "split_merge": True,
+            "init": TWO_ON_ONE,
+        },
+        {"blobs": True},
+    ),
+    "known prior": ({"max_iter": 12, "tol": 0.0, "noise_prior": 5.0}, {"many": True, "weighted": True}),
+    "M-step shared out": ({"max_iter": 15}, {"weighted": True, "shared_from": 0}),
+    "shared noise, shared out": ({"noise": "shared", "max_iter": 15}, {"shared_from": 0}),
+    "no factors, shared out": ({"n_factors": 0, "max_iter": 15, "noise_form": "isotropic"}, {"shared_from": 0}),
     "gradient": ({"solver": "gradient", "max_iter": 3, "batch_size": 100}, {"weighted": True}),
     "stopping": ({"solver": "gradient", "max_iter": 4, "early_stopping": True, "batch_size": 64}, {}),
 }
 
 
 def rows_of(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    X = X_MANY if case.get("many") else X_MADE
+    X = X_MANY if case.get("many") else X_BLOBS if case.get("blobs") else X_MADE
     X = holed(X) if case.get("missing") else X
     return X, np.resize(WEIGHTS, len(X)) if case.get("weighted") else None
 
@@ -64,6 +81,7 @@ def fits(rank: int, size: int, name: str) -> Any:
     mine = share(X, rank, CUTS[size])
     if str(arguments.get("init")) == "labels":
         arguments = {**arguments, "init": share(Y_MADE, rank, CUTS[size])}
+    together._SHARED_FROM = case.get("shared_from", 2**19)
     mfa = quick(distributed=True, **arguments)
     labels = mfa.fit_predict(mine, sample_weight=None if weights is None else share(weights, rank, CUTS[size]))
     return summary(mfa, labels)
@@ -91,8 +109,8 @@ def assert_same(found: list[Any], expected: dict[str, Any], tol: float = 1e-8) -
 
 @pytest.fixture(scope="module", params=[2, 3])
 def distributed(request):
-    results = world(request.param, *[(fits, (name,)) for name in FITS])
-    return dict(zip(FITS, results, strict=True))
+    *results, again = world(request.param, *[(fits, (name,)) for name in FITS], (fits, ("truncated",)))
+    return dict(zip(FITS, results, strict=True)) | {"again": again}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -106,6 +124,12 @@ def test_a_fit_of_several_processes_is_that_of_one(distributed, name) -> None:
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_cases_do_what_they_are_for() -> None:
     assert alone("revival")["n_reseeded_"] > 0
-    assert "moved" in alone("truncated")["history_"]["step"]
+    assert "moved" in alone("moves")["history_"]["step"]
     assert max(alone("truncated")["history_"]["temperature"]) > 1
     assert "extrapolated" in alone("exact")["history_"]["step"]
+
+
+def test_a_fit_by_as_many_processes_repeats_to_the_bit(distributed) -> None:
+    for first, again in zip(distributed["truncated"], distributed["again"], strict=True):
+        for name in (*NUMBERS, "labels"):
+            np.testing.assert_array_equal(again[name], first[name], err_msg=name)

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from mfa_sklearn import MFA, KMeansInitializer, MFASearch
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn.datasets import make_mfa
+from mfa_sklearn.mixture._em.solver import EMSolver
 
 X, _ = make_mfa(300, 5, 3, 1, random_state=0)
 WORDS = np.array(["the", "cat", "sat"])[np.arange(len(X)) % 3]
@@ -113,10 +114,36 @@ def loses_a_rank(rank: int, size: int) -> Any:
     quick().fit(Fatal() if rank == 1 else X)
 
 
+def keeps(rank: int, size: int, folder: str | None) -> Any:
+    """A fit, and the same one interrupted on a process after some iterations and called again."""
+    mine, arguments = share(X, rank, [90]), {"max_iter": 9, "held_out": 0.2, "noise": "component"}
+    through = quick(**arguments).fit(mine)
+    kept = quick(checkpoint=folder, checkpoint_interval=0.0, **arguments)
+    step, steps = EMSolver.step, []
+
+    def interrupted(self: EMSolver) -> Any:
+        steps.append(rank)
+        if rank and len(steps) == 5:
+            raise KeyboardInterrupt
+        return step(self)
+
+    EMSolver.step = interrupted  # type: ignore[method-assign]
+    ended = ""
+    try:
+        kept.fit(mine)
+    except KeyboardInterrupt as error:
+        ended = f"{len(steps)} {error}"
+    EMSolver.step = step  # type: ignore[method-assign]
+    kept.fit(mine)
+    same = all(np.array_equal(getattr(kept, name), getattr(through, name)) for name in ("means_", "lower_bounds_"))
+    return through.lower_bounds_, through.history_["held_out"], ended, same
+
+
 @pytest.fixture(scope="module")
-def found():
+def found(tmp_path_factory):
     calls = [*[(refused, (what,)) for what in REFUSED], (streams, ()), (remembers, ())]
-    return dict(zip([*REFUSED, "streams", "remembers"], world(2, *calls), strict=True))
+    calls.append((keeps, (str(tmp_path_factory.mktemp("kept") / "checkpoint"),)))
+    return dict(zip([*REFUSED, "streams", "remembers", "keeps"], world(2, *calls), strict=True))
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -140,6 +167,17 @@ def test_streams_warm_starts_pipelines_and_tokens_are_those_of_one_process(found
                 np.testing.assert_allclose(value, wanted, rtol=1e-9, atol=1e-9)
             else:
                 assert value == (pytest.approx(wanted, rel=1e-9) if isinstance(wanted, list) else wanted)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_interrupt_on_one_process_ends_all_and_a_checkpoint_goes_on_to_the_same_bytes(found) -> None:
+    alone = quick(distributed=False, max_iter=9, held_out=0.2, noise="component").fit(X)
+    for rank, part in enumerate(found["keeps"]):
+        assert not isinstance(part, Failure), part
+        bounds, held_out, ended, same = part
+        np.testing.assert_allclose(bounds, alone.lower_bounds_, rtol=1e-10)
+        np.testing.assert_allclose(held_out, alone.history_["held_out"], rtol=1e-10)
+        assert ended == ("5 " if rank else "5 rank 1 failed: KeyboardInterrupt: ") and same
 
 
 def test_a_process_that_dies_ends_the_fits_of_the_others() -> None:

@@ -32,11 +32,10 @@ def two_on_one() -> tuple[np.ndarray, list[list[float]]]:
 
 
 @pytest.mark.parametrize("noise", ["shared", "component"])
-def test_a_component_that_shares_is_taken_where_one_should_be_two(noise, capsys):
+def test_a_component_that_shares_is_taken_where_one_should_be_two(noise):
     X, centers = two_on_one()
     arguments = {"init": np.array(centers), "noise": noise, "random_state": 0, "annealing": 1}
-    stuck, free = (MFA(3, 0, split_merge=flag, verbose=1, **arguments).fit(X) for flag in (False, True))
-    assert capsys.readouterr().out.count("after moves of 1 components") == 1
+    stuck, free = (MFA(3, 0, split_merge=flag, **arguments).fit(X) for flag in (False, True))
     assert sorted(np.round(free.means_[:, 0]).tolist()) == [0, 20, 30]
     assert sorted(np.round(stuck.means_[:, 0]).tolist()) != [0, 20, 30]
     assert free.lower_bound_ > stuck.lower_bound_ + 1

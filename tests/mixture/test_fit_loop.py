@@ -1,4 +1,4 @@
-"""The loop of steps: an interrupt keeps what was reached, and the better of two results."""
+"""The loop of steps: what ends it, and the better of two results."""
 
 from __future__ import annotations
 
@@ -6,27 +6,48 @@ import math
 
 import numpy as np
 import pytest
+from checkpoint_cases import stopping
 from mixture_cases import X_MADE, quick
 from mixture_oracles import STRUCTURES, random_params
 
 from mfa_sklearn import MFA
-from mfa_sklearn.mixture import _mfa as mfa_module
+from mfa_sklearn.mixture import _fitting as fitting
+from mfa_sklearn.mixture._em.solver import EMSolver
 from mfa_sklearn.mixture._fit.loop import FitResult
 
 
-def test_an_interrupt_keeps_the_fit_so_far(monkeypatch):
-    def interrupted(self, attempt, *_):
-        def report(n_iter, step):
-            if n_iter == 3:
-                raise KeyboardInterrupt
+def test_an_interrupt_keeps_the_fit_so_far_and_goes_on_up():
+    mfa = MFA(3, 2, max_iter=8, tol=0.0, random_state=0, n_init=5).set_callbacks(stopping(3, KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt, match="after 3 iterations is kept in the estimator"):
+        mfa.fit(X_MADE)
+    assert mfa.n_iter_ == 3 and not mfa.converged_
+    assert mfa.score(X_MADE) == pytest.approx(mfa.lower_bound_ - mfa.log_prior_)
 
-        return report
 
-    monkeypatch.setattr(MFA, "_report", interrupted)
-    with pytest.warns(UserWarning, match="interrupted after 3 iterations"):
-        mfa = quick(n_init=5)
-    assert mfa.n_iter_ == 3
-    assert np.isfinite(mfa.score(X_MADE))
+def test_an_interrupt_before_the_first_iteration_leaves_the_estimator_as_it_was(monkeypatch):
+    mfa = quick()
+    reached = mfa.means_.copy()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "starting_params", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mfa.fit(X_MADE[:100])
+    assert np.array_equal(mfa.means_, reached)
+
+
+def test_a_second_interrupt_ends_at_once(monkeypatch):
+    """The bound of what was reached takes a pass over the rows, which may be long."""
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EMSolver, "finish", interrupted)
+    mfa = MFA(3, 2, max_iter=8, random_state=0).set_callbacks(stopping(3, KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        mfa.fit(X_MADE)
+    assert not hasattr(mfa, "weights_")
 
 
 @pytest.mark.parametrize(
@@ -42,14 +63,14 @@ def test_the_better_result_is_one_with_a_number(first, second, best):
 
 
 def test_a_start_that_ends_in_nan_is_beaten_by_the_next(monkeypatch):
-    results, plain = [], mfa_module.run
+    results, plain = [], fitting.run
 
     def spoiled_at_first(*args):
         result = plain(*args)
         results.append(result._replace(bound=math.nan) if not results else result)
         return results[-1]
 
-    monkeypatch.setattr(mfa_module, "run", spoiled_at_first)
+    monkeypatch.setattr(fitting, "run", spoiled_at_first)
     mfa = quick(n_init=3)
     assert np.isfinite(mfa.lower_bound_)
     assert mfa.n_iter_ in {result.n_iter for result in results[1:]}

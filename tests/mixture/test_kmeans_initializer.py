@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfa_sklearn import MFA, ActivationArray, KMeansInitializer
 from mfa_sklearn._base.annotated import shared_fact
-from mfa_sklearn.mixture._kmeans_initializer import token_weights
+from mfa_sklearn.mixture._token_weights import token_weights
 
 # Conformity ---------------------------------------------------------------------------------------------------------
 
@@ -345,13 +345,17 @@ def test_opens_in_a_fresh_process(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(kmeans.labels_.tolist())
 
 
-def test_verbose_tells_what_each_stage_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_tells_of_each_stage_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     kmeans = KMeansInitializer(4, pool_size=100, random_state=0, verbose=1).fit(overlapping(500))
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["100", "200", "500"]
-    assert lines[-1].endswith(f"inertia {kmeans.inertia_:.6g}")
+    said = capsys.readouterr()
+    lines = [line.split(" ", 1)[1] for line in said.err.splitlines()]
+    assert said.out == "" and len(lines) == 6  # the first and the last of three stages
+    assert [line.partition(" rows: ")[0] for line in lines[::2]] == [f"k-means on {n}" for n in (100, 200, 500)]
+    assert lines[4] == "k-means on 500 rows: 0 of at most 2,000 rows"
+    assert lines[5].endswith(f"inertia {kmeans.inertia_:.6g}") and "step " in lines[5]
+    assert "seeds" not in lines[1] and lines[1].startswith("k-means on 100 rows: ")
     KMeansInitializer(4).fit(overlapping())
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.cuda

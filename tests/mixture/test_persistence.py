@@ -127,8 +127,15 @@ def test_parameters_that_are_no_plain_values(tmp_path, given, kept):
 
 
 def test_parameters_left_out_are_listed(tmp_path):
-    fitted(init=KMeans(2, n_init=1), random_state=np.random.RandomState(0)).save_pretrained(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["left_out"] == ["init", "random_state"]
+    """Those that JSON cannot hold, and a place on this machine."""
+    own = {
+        "init": KMeans(2, n_init=1),
+        "random_state": np.random.RandomState(0),
+        "checkpoint": str(tmp_path / "secret"),
+    }
+    fitted(**own).save_pretrained(tmp_path / "mix")
+    text = (tmp_path / "mix" / "config.json").read_text()
+    assert sorted(json.loads(text)["left_out"]) == ["checkpoint", "init", "random_state"] and "secret" not in text
 
 
 def test_device_is_that_of_the_reader(tmp_path):

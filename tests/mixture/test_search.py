@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 
@@ -20,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mfa_sklearn import MFA, MFASearch
 from mfa_sklearn._base.annotated import annotate
+from mfa_sklearn.mixture._em.solver import EMSolver
 
 WHOLE = [(np.arange(len(X)), np.arange(len(X)))]
 
@@ -305,3 +307,24 @@ def test_frames_are_given_where_frames_are_asked_for():
 def test_values_to_try_that_are_no_numbers(sizes):
     with pytest.raises(TypeError, match=r"n_components holds '.*', which is no number; give values to try"):
         MFASearch(small(), sizes).fit(X)
+
+
+def test_candidates_keep_checkpoints_of_their_own_and_are_not_fitted_again(tmp_path, monkeypatch):
+    """A search that was killed, here before its last fit, goes on with the candidates it has not fitted yet."""
+    arguments = {"n_components": [1, 2], "n_factors": [0, 1], "criterion": "likelihood", "cv": 2}
+    alone = MFASearch(small(max_iter=4, tol=0), **arguments).fit(X)
+    kept = MFASearch(small(max_iter=4, tol=0, checkpoint=tmp_path / "c"), **arguments).fit(X)
+    names = {f"components{K}-factors{q}-UCU{s}" for K in (1, 2) for q in (0, 1) for s in ("-split0", "-split1")}
+    assert {path.name for path in (tmp_path / "c").iterdir()} - names == {
+        "components{n_components}-factors{n_factors}-UCU".format(**kept.best_params_)
+    }
+    steps = []
+    step = EMSolver.step
+    monkeypatch.setattr(EMSolver, "step", lambda solver: steps.append(1) or step(solver))
+    shutil.rmtree(tmp_path / "c" / "components2-factors1-UCU-split1")
+    again = MFASearch(small(max_iter=4, tol=0, checkpoint=tmp_path / "c"), **arguments).fit(X)
+    assert len(steps) == 4
+    for search in (kept, again):
+        assert search.cv_results_["mean_test_score"].tolist() == alone.cv_results_["mean_test_score"].tolist()
+        np.testing.assert_array_equal(search.best_estimator_.means_, alone.best_estimator_.means_)
+        assert search.best_estimator_.checkpoint == tmp_path / "c"

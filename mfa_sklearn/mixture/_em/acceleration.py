@@ -13,6 +13,8 @@ mixture.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -60,6 +62,20 @@ class Anderson:
         self._residual: Tensor | None = None
         self._points: list[Tensor] = []
         self._residuals: list[Tensor] = []
+
+    def state(self) -> dict[str, Any]:
+        """What is remembered; no tensor of it is changed later."""
+        return {
+            "point": self._point,
+            "residual": self._residual,
+            "points": list(self._points),
+            "residuals": list(self._residuals),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Remember that."""
+        self._point, self._residual = state["point"], state["residual"]
+        self._points, self._residuals = list(state["points"]), list(state["residuals"])
 
     @property
     def extrapolates(self) -> bool:

@@ -31,7 +31,7 @@ _NOMINAL_RATE = {"cpu": 5e10, "cuda": 1e13}
 class PassResult(NamedTuple):
     """What a pass gives."""
 
-    statistics: Statistics
+    statistics: Statistics  # of this process's rows
     memory: Any  # what the next call is to be given; None where nothing is remembered
     looked: bool = True  # whether pairs were looked for that were not known
 
@@ -51,6 +51,18 @@ class Pass(Protocol):
     def log_likelihood(self, params: MFAParams, memory: Any = None) -> float:
         """The bound at temperature one, per row, without statistics."""
 
+    def state(self) -> Any:
+        """What later calls depend on beside their arguments, as plain values."""
+
+    def restore(self, state: Any) -> None:
+        """Go on as the pass would have whose state it was, and which was made alike."""
+
+    def packed(self, memory: Any) -> Any:
+        """What is remembered as a plain tuple of tensors and plain values, or None."""
+
+    def unpacked(self, packed: Any) -> Any:
+        """What is remembered from such a tuple."""
+
 
 class Parts:
     """Disjoint random parts of the rows, one after the other, and again.
@@ -64,14 +76,14 @@ class Parts:
     def __init__(self, n_rows: int, size: int, rng: np.random.RandomState) -> None:
         n_parts = max(1, n_rows // max(size, 1))
         self._parts = [np.sort(p) for p in np.array_split(rng.permutation(n_rows), n_parts)] if n_parts > 1 else []
-        self._turn = 0
+        self.turn = 0  # parts given so far
 
     def next(self) -> np.ndarray | None:
         """Ascending numbers of the next part's rows; None where it is all of them."""
         if not self._parts:
             return None
-        self._turn += 1
-        return self._parts[(self._turn - 1) % len(self._parts)]
+        self.turn += 1
+        return self._parts[(self.turn - 1) % len(self._parts)]
 
 
 def nominal_seconds(batches: Batches, n_compared: int, n_factors: int) -> float:
@@ -86,11 +98,11 @@ def nominal_seconds(batches: Batches, n_compared: int, n_factors: int) -> float:
 
 @torch.no_grad()
 def expected_statistics(params: MFAParams, batches: Batches, temperature: float = 1.0) -> Statistics:
-    """Exact statistics of all batches, summed, of all processes."""
+    """Exact statistics of all batches, summed; of this process's rows."""
     sums = SharpSums(prepare(params, batches.dtype))
     for _, X, weights in batches:
         sums.add(X, weights, temperature)
-    return sums.statistics().summed(batches.group)
+    return sums.statistics()
 
 
 class ExactPass:
@@ -120,8 +132,7 @@ class ExactPass:
         if temperature > self.soft_above:
             part = self._parts.next()
             own = None if part is None else self._batches.own(part)
-            found = soft_statistics(params, self._batches, own, temperature)
-            return PassResult(found.summed(self._batches.group), memory)
+            return PassResult(soft_statistics(params, self._batches, own, temperature), memory)
         return PassResult(expected_statistics(params, self._batches, temperature), memory)
 
     def after(self, memory: Any, move: Move) -> None:
@@ -131,3 +142,17 @@ class ExactPass:
     def log_likelihood(self, params: MFAParams, memory: Any = None) -> float:
         """Mean log density per row."""
         return mean_log_prob(prepare(params, self._batches.dtype), self._batches, self._batches.group)
+
+    def state(self) -> int:
+        """How many parts of the rows have had their turn."""
+        return self._parts.turn
+
+    def restore(self, state: int) -> None:
+        """Go on with the part after these."""
+        self._parts.turn = state
+
+    def packed(self, memory: None) -> None:
+        """Nothing is remembered."""
+
+    def unpacked(self, packed: None) -> None:
+        """Nothing is remembered."""

@@ -20,7 +20,7 @@ Shapes: n rows, K components, D features, q factors; in a block, G components wi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -60,6 +60,14 @@ class FixedPrior:
     def go_on(self, prior: NoisePrior | None, steps: int) -> None:
         """Take over the prior of an earlier fit to the same rows, and how far it had settled."""
         self.prior, self.steps = prior, steps
+
+    def state(self) -> tuple[Any, ...]:
+        """What `go_on` takes, the prior as a plain tuple."""
+        return None if self.prior is None else tuple(self.prior), self.steps
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        """Go on from such a state."""
+        self.go_on(None if state[0] is None else NoisePrior(*state[0]), state[1])
 
     def log_density(self, params: MFAParams) -> float:
         """Log density of the noise under the prior, summed over components and features."""

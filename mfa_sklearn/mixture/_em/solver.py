@@ -15,7 +15,7 @@ from .acceleration import Anderson, flatten, unflatten
 from .exact import Pass
 from .moves import Moves
 from .shrinkage import FixedPrior
-from .statistics import m_step
+from .together import Together
 
 # A component that holds less than half an average row is dead; in the first steps it is given half of a heavy one.
 _DEAD_ROWS = 0.5
@@ -24,6 +24,8 @@ _RESEED_UNTIL = 10
 _ROUNDS, _ROUNDS_AFTER_ANNEALING = 2, 1
 # What the temperature is multiplied by at each step.
 _DECAY = 0.5
+# Attributes of a solver, without their underscore, that change from step to step and are plain values.
+_PLAIN_STATE = ("temperature", "plain", "rounds", "moved", "last", "weight", "steps")
 
 
 class _Safe(NamedTuple):
@@ -102,20 +104,26 @@ class EMSolver:
         if value and self._safe is not None:
             self._fall_back(self._safe)
 
+    @property
+    def params(self) -> MFAParams:
+        """The parameters that stand; of an extrapolation the plain step that it may yet be dropped for."""
+        return self._params if self._safe is None else self._safe.params
+
     def step(self) -> Step:
         """One E-step over all batches and one M-step."""
         temperature, kind = self._temperature, self._kind()
-        statistics, self._memory, looked = self._pass(self._params, temperature, self._memory)
+        mine, self._memory, looked = self._pass(self._params, temperature, self._memory)
+        statistics = Together(mine, self._group, self._structure)
         self._weight = float(statistics.weight)
         if temperature == 1:
-            self.shrinkage.follow(self._params, lambda: statistics)
+            self.shrinkage.follow(self._params, statistics.whole)
         bound = self._group.tell(float(statistics.log_likelihood) / self._weight + self.log_prior(self._params))
         if self._safe is not None and not bound >= self._safe.bound:
             assert self._accelerator is not None
             self._accelerator.restart()
             best = self._fall_back(self._safe)
             return Step(best, False, "extrapolation dropped", kind="dropped")
-        params = m_step(self._params, statistics, self._structure, self._floor, self.shrinkage.prior)
+        params = statistics.m_step(self._params, self._floor, self.shrinkage.prior)
         self._steps += 1
         dead = statistics.mass < _DEAD_ROWS * self._row_weight
         revive = bool(dead.any()) and self._steps <= _RESEED_UNTIL
@@ -190,6 +198,40 @@ class EMSolver:
             self._fall_back(self._rested)
             bound = self._bound()
         return self._params, bound
+
+    def state(self) -> dict[str, Any]:
+        """What the next steps depend on; see `Solver`."""
+        return {
+            "params": tuple(self._params),
+            "memory": self._pass.packed(self._memory),
+            "pass": self._pass.state(),
+            "safe": self._packed(self._safe),
+            "rested": self._packed(self._rested),
+            "shrinkage": self.shrinkage.state(),
+            "accelerator": None if self._accelerator is None else self._accelerator.state(),
+            **{name: getattr(self, f"_{name}") for name in _PLAIN_STATE},
+            "reseeded": self.reseeded,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self._params, self._memory = MFAParams(*state["params"]), self._pass.unpacked(state["memory"])
+        self._pass.restore(state["pass"])
+        self._safe, self._rested = self._unpacked(state["safe"]), self._unpacked(state["rested"])
+        self.shrinkage.restore(state["shrinkage"])
+        if self._accelerator is not None:
+            self._accelerator.restore(state["accelerator"])
+        for name in _PLAIN_STATE:
+            setattr(self, f"_{name}", state[name])
+        self.reseeded = state["reseeded"]
+
+    def _packed(self, safe: _Safe | None) -> tuple[Any, ...] | None:
+        return None if safe is None else (safe.bound, tuple(safe.params), self._pass.packed(safe.memory))
+
+    def _unpacked(self, packed: tuple[Any, ...] | None) -> _Safe | None:
+        if packed is None:
+            return None
+        return _Safe(packed[0], MFAParams(*packed[1]), self._pass.unpacked(packed[2]))
 
     def _bound(self) -> float:
         return self._group.tell(self._pass.log_likelihood(self._params, self._memory) + self.log_prior(self._params))

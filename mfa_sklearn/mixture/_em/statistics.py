@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..._base.group import AnyGroup
+from ..._base.group import ALONE, AnyGroup
 from .._model.blocks import slices
 from .._model.params import MFAParams, Structure
 from .._model.prior import NoisePrior
@@ -71,6 +71,7 @@ def m_step(
     structure: Structure,
     floor: Tensor | float,
     prior: NoisePrior | None = None,
+    group: AnyGroup = ALONE,
 ) -> MFAParams:
     """Parameters that maximize the expected complete-data log-likelihood, and the prior of the noise.
 
@@ -85,11 +86,13 @@ def m_step(
         Smallest noise variance allowed.
     prior : NoisePrior, optional
         Of noise that each component has of its own; None for none.
+    group : Alone or Group
+        Of the processes that have the other components, where these are some of all; not for common loadings.
     """
     seen = statistics.mass > 1e-12 * statistics.weight
     mass = torch.where(seen, statistics.mass, 1.0)[:, None]
     step = _common_step if structure.common_loadings else _separate_step
-    means, loadings, noise = step(params, statistics, mass, seen, NoiseStep(structure, floor, prior))
+    means, loadings, noise = step(params, statistics, mass, seen, NoiseStep(structure, floor, prior, group))
     weights = statistics.mass.clamp(min=torch.finfo(torch.float64).tiny)
     return MFAParams((weights / weights.sum()).log(), means, loadings, noise)
 
@@ -100,14 +103,19 @@ class NoiseStep(NamedTuple):
     structure: Structure
     floor: Tensor | float
     prior: NoisePrior | None
+    group: AnyGroup = ALONE
 
     def noise(self, params: MFAParams, left: Tensor, mass: Tensor, seen: Tensor) -> Tensor:
         """Noise variances from sums of squares (K, D) of mass (K, 1), where anything was seen of a component (K,)."""
+        prior = self.prior
         if self.structure.shared_noise:
-            left, mass = left.sum(0, keepdim=True), (mass[:, 0] * seen).sum()[None, None]
-            noise = left / mass if self.prior is None else self.prior.mode(left, mass)
+            left, mass = self.group.sum(left.sum(0, keepdim=True), (mass[:, 0] * seen).sum()[None, None])
+            noise = left / mass if prior is None else prior.mode(left, mass)
         else:
-            noise = left / mass if self.prior is None else self.prior.mode(left, mass * seen[:, None])
+            if prior is not None and prior.pooled is None and self.group.size > 1:
+                total, rows = self.group.sum(left.sum(0), (mass[:, 0] * seen).sum())
+                prior = prior._replace(pooled=total / rows)
+            noise = left / mass if prior is None else prior.mode(left, mass * seen[:, None])
             noise = torch.where(seen[:, None], noise, params.noise_variance)
         if self.structure.isotropic_noise:
             noise = noise.mean(1, keepdim=True).expand_as(noise)

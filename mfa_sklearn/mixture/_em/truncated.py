@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -149,11 +149,27 @@ class TruncatedPass:
         )
         return mean_over_rows(parts, self._batches.group)
 
+    def state(self) -> int:
+        """That of the exact pass, whose parts are gone through while posteriors are soft."""
+        return self._exact.state()
+
+    def restore(self, state: int) -> None:
+        """Go on from there."""
+        self._exact.restore(state)
+
+    def packed(self, memory: Places | None) -> tuple[Any, ...] | None:
+        """What is remembered as a plain tuple."""
+        return None if memory is None else tuple(memory)
+
+    def unpacked(self, packed: tuple[Any, ...] | None) -> Places | None:
+        """What is remembered from such a tuple."""
+        return None if packed is None else Places(*packed)
+
     def _revisit(self, density: Density, places: Places, temperature: float) -> Statistics:
         sums = SharpSums(density)
         for place, X, weights in self._batches.chunks():
             sums.add_pairs(X, weights, *places.pairs(place), temperature)
-        return sums.statistics().summed(self._batches.group)
+        return sums.statistics()
 
     def _search(self, density: Density, memory: Places | None, temperature: float = 1.0) -> _All | _Near:
         if memory is None:
@@ -172,9 +188,8 @@ class TruncatedPass:
         # While posteriors still cool pairs are too many to be worth revisiting.
         revisits = 0 if temperature == 1 else _REVISITS
         home, rows, components = map(torch.cat, zip(*found, strict=True))
-        group = self._batches.group
-        neighbors = search.closeness.best(group)
-        return sums.statistics().summed(group), Places(home, rows, components, neighbors, revisits)
+        neighbors = search.closeness.best(self._batches.group)
+        return sums.statistics(), Places(home, rows, components, neighbors, revisits)
 
 
 class _All:

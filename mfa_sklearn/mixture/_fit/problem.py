@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,9 @@ from ..._base.mapped import read_rows
 from .._moments import ColumnMoments, column_moments
 from .._rows import Batches, Conditioner, conditioner_for, own_numbers, reach, too_far
 from .._start.start import Draws, Start, count_labels, given_centers, given_labels
+from .._start.watching import Watching
 from .._validation import RowWeights, check_noise_floor, check_sizes, check_weights, factor_counts
+from .held_out import HeldOut, split_off
 
 _NO_CENTERS = (
     "n_components=None takes as many components as there are centers, and no centers came with the rows: one component "
@@ -28,7 +31,10 @@ class Problem(NamedTuple):
     """Checked and conditioned input of a fit."""
 
     batches: Batches
-    validation: Batches | None  # rows held out
+    validation: Batches | None  # rows that say when to stop
+    held_out: HeldOut | None  # rows that only tell how good a fit is
+    weights: RowWeights  # of the rows that are not held out so
+    moments: ColumnMoments  # of these
     conditioner: Conditioner
     start: Start
     centers: np.ndarray | None  # (K, D), in the space of the data, where the start is given
@@ -36,11 +42,17 @@ class Problem(NamedTuple):
     stated: bool  # whether the user said themselves what the components are, by labels or centers
     rng: np.random.RandomState
     log_scale: float  # what the mean log density of the original rows is lower by
-    weight: float  # of all rows, as the user gave it
+    weight: float  # of these rows, as the user gave it
     missing: bool  # whether rows may miss values
     group: AnyGroup  # of the processes whose rows these are
-    n_counted: int  # rows of all processes that have a weight
-    counted: np.ndarray | None  # numbers of this process's rows that have one; None for all
+    n_counted: int  # rows of all processes that have a weight and are not held out
+
+
+class Known(NamedTuple):
+    """What is known before a problem is posed: of one that was posed before, what need not be found again."""
+
+    rng: np.random.RandomState  # in the state that the fit begins with, the same on all processes
+    centers: np.ndarray | None = None  # that a clusterer found for it
 
 
 def pose(
@@ -49,6 +61,9 @@ def pose(
     rows: Any,
     sample_weight: Any = None,
     draws: Draws | None = None,
+    known: Known | None = None,
+    tell: Callable[[int], Any] | None = None,
+    whole: bool = False,
     group: AnyGroup = ALONE,
 ) -> Problem:
     """The problem that an estimator's parameters and rows pose.
@@ -63,29 +78,44 @@ def pose(
     sample_weight : array-like (n,), optional
     draws : Draws, optional
         What starts on the same rows have drawn.
+    known : Known, optional
+        What need not be found again.
+    tell : callable, optional
+        Told how many more rows have been gone through for the moments of the columns.
+    whole : bool, default=False
+        Whether no rows are held out, whatever the estimator says.
     group : Alone or Group
         Of the processes that have the other rows.
     """
-    e, weights = estimator, check_weights(sample_weight, rows, group)
+    e, counted = estimator, check_weights(sample_weight, rows, group)
     device, dtype = _place(e, rows)
-    rng = group.tell(check_random_state(e.random_state))
+    rng = group.tell(check_random_state(e.random_state)) if known is None else known.rng
+    weights, held = (counted, None) if whole else split_off(e, X, rows, counted, rng, group)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
     check_sizes(sum(group.numbers(rows.shape[0])), rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
-    moments = _moments(rows, weights, device, group)
+    moments = _moments(rows, weights, device, tell, group)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     _check_extremes(rows, weights, moments, conditioner, e.noise_floor, dtype)
     labels = given_labels(e.init, rows.shape[0])
-    centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked, group)
+    centers = None if known is None else known.centers
+    if centers is None:
+        centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked, group)
     counts = group.numbers(weights.count(rows.shape[0]))
-    kept, held_out = _split(e, counts, rng, group)
+    kept, aside = _split(e, counts, rng, group)
     n_components = _n_components(asked or _going_on(e), labels, centers, group)
     ranks = _ranks(e, n_components, sum(counts if kept is None else group.numbers(len(kept))), rows.shape[1])
-    train, validation = _both_parts(e, rows, weights, conditioner, dtype, (kept, held_out), group)
+    parts = _Parts(e, rows, conditioner, dtype, group)
+    train = parts.batches(weights, kept)
     return Problem(
         batches=train,
-        validation=validation,
+        validation=None if aside is None else parts.batches(weights, aside),
+        held_out=None if held is None else HeldOut(parts.batches(held), conditioner),
+        weights=weights,
+        moments=moments,
         conditioner=conditioner,
-        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws),
+        start=Start(
+            train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws, _watching(e, group)
+        ),
         centers=centers,
         labels=labels if labels is None else labels[_all_or(weights.row_numbers(kept))],
         stated=not isinstance(e.init, str) and not hasattr(e.init, "fit"),
@@ -95,28 +125,28 @@ def pose(
         missing=moments.missing,
         group=group,
         n_counted=sum(counts),
-        counted=weights.places,
     )
 
 
-def _both_parts(
-    estimator: Any,
-    rows: Any,
-    weights: RowWeights,
-    conditioner: Conditioner,
-    dtype: torch.dtype,
-    parts: tuple[np.ndarray | None, np.ndarray | None],
-    group: AnyGroup,
-) -> tuple[Batches, Batches | None]:
-    """Rows to fit on, and those held out, if any."""
-    size, device = estimator.batch_size if estimator.solver == "em" else None, conditioner.center.device
+class _Parts(NamedTuple):
+    """Makes batches of parts of the rows."""
 
-    def batches(part: np.ndarray | None) -> Batches:
+    estimator: Any
+    rows: Any
+    conditioner: Conditioner
+    dtype: torch.dtype
+    group: AnyGroup
+
+    def batches(self, weights: RowWeights, part: np.ndarray | None = None) -> Batches:
+        """Of the rows that count by some weights, all or by number among them."""
+        size = self.estimator.batch_size if self.estimator.solver == "em" else None
+        where = self.dtype, self.conditioner.center.device
         numbers = weights.row_numbers(part)
-        return Batches(rows, conditioner, dtype, device, weights.at(part), size, True, numbers, group)
+        return Batches(self.rows, self.conditioner, *where, weights.at(part), size, True, numbers, self.group)
 
-    kept, held_out = parts
-    return batches(kept), None if held_out is None else batches(held_out)
+
+def _watching(estimator: Any, group: AnyGroup) -> Watching:
+    return Watching(bool(estimator.verbose) and group.first, what="MFA, k-means for the start")
 
 
 def _all_or(numbers: np.ndarray | None) -> slice | np.ndarray:
@@ -130,8 +160,10 @@ def _place(estimator: Any, rows: Any) -> tuple[torch.device, torch.dtype]:
     return device, dtype
 
 
-def _moments(rows: Any, weights: RowWeights, device: torch.device, group: AnyGroup) -> ColumnMoments:
-    moments = column_moments(rows, weights.values, device, weights.places, group)
+def _moments(
+    rows: Any, weights: RowWeights, device: torch.device, tell: Callable[[int], Any] | None, group: AnyGroup
+) -> ColumnMoments:
+    moments = column_moments(rows, weights.values, device, weights.places, group, tell)
     empty = (moments.observed == 0).nonzero()[:, 0].tolist()
     if empty:
         raise ValueError(f"Input X contains NaN in every row of columns {empty}; drop those columns.")

@@ -31,15 +31,10 @@ class Progress(NamedTuple):
     reached: bytes  # digest of the parameters that the fit left
 
     @classmethod
-    def of(cls, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> Progress:
-        """That of a fit that has just ended."""
+    def of(cls, estimator: Any, monitor: Monitor, plain: bool, prior: tuple[Any, int], problem: Problem) -> Progress:
+        """That of a fit that has just ended, and left this mixture in the estimator."""
         seen = _moments(problem), problem.batches.total_rows
-        prior = solver.shrinkage.prior, solver.shrinkage.steps
-        return cls(monitor, solver.plain, *seen, _asked(estimator, problem), prior, b"")
-
-    def left_in(self, estimator: Any) -> Progress:
-        """The same, of a fit whose parameters are now the estimator's."""
-        return self._replace(reached=_digest(estimator))
+        return cls(monitor, plain, *seen, _asked(estimator, problem), prior, mixture_digest(estimator))
 
     def hand_on(self, estimator: Any, solver: Solver, monitor: Monitor, problem: Problem) -> None:
         """Let another fit go on from here, if it is the same one and to the same rows, which all count for its bound.
@@ -48,7 +43,7 @@ class Progress(NamedTuple):
         """
         if problem.validation is not None or problem.batches.total_rows != self.n_rows:
             return
-        if _asked(estimator, problem) != self.asked or _digest(estimator) != self.reached:
+        if _asked(estimator, problem) != self.asked or mixture_digest(estimator) != self.reached:
             return
         moments = _moments(problem)
         if moments.shape != self.moments.shape or not np.allclose(moments, self.moments, rtol=_SAME, atol=0):
@@ -67,7 +62,8 @@ def _asked(estimator: Any, problem: Problem) -> tuple[Any, ...]:
     return e.solver, e._structure, e.noise_floor, e.noise_prior, e.learning_rate, e.batch_size, problem.batches.dtype
 
 
-def _digest(estimator: Any) -> bytes:
+def mixture_digest(estimator: Any) -> bytes:
+    """Of the parameters of a fitted estimator."""
     digest = hashlib.sha256()
     for part in estimator._params():
         digest.update(to_numpy(part).tobytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 # What is left to gain, in nats per row, where nothing else is asked for.
 DEFAULT_TOL = 1e-4
@@ -50,8 +50,29 @@ class Monitor(Protocol):
     def go_on(self, last: object) -> None:
         """Take over what the monitor of an earlier fit has seen, which this fit goes on from."""
 
+    def state(self) -> dict[str, Any]:
+        """What it has seen, as plain values."""
 
-class Extrapolation:
+    def restore(self, state: dict[str, Any]) -> None:
+        """Have seen that."""
+
+
+class _Seen:
+    """What a monitor has seen, by the names of attributes, in and out."""
+
+    _varying: tuple[str, ...] = ()
+
+    def state(self) -> dict[str, Any]:
+        """What it has seen, as plain values; lists are replaced and never added to."""
+        return {name: getattr(self, name) for name in self._varying}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Have seen that."""
+        for name in self._varying:
+            setattr(self, name, state[name])
+
+
+class Extrapolation(_Seen):
     """Stops when all the gain still to come, extrapolated from the last gains, is below `tol` per row.
 
     EM's gains shrink geometrically, so a small gain says little: at a rate of 0.99 a hundred times as much is still to
@@ -66,6 +87,8 @@ class Extrapolation:
         What the bounds are uncertain by, as a share of their size: gains that are no more than that on average say only
         that no more can be seen.
     """
+
+    _varying: tuple[str, ...] = ("final", "slow", "_last", "_gains", "_calm")
 
     def __init__(self, tol: float, rounding: float = LEAST_ROUNDING) -> None:
         self.tol, self._rounding = tol, rounding
@@ -140,8 +163,10 @@ def _limit(first: float, second: float, third: float) -> float:
     return third - later * later / (fall - later) if 0 < later < fall else -math.inf
 
 
-class Patience:
+class Patience(_Seen):
     """Stops when the bound has not risen by `tol` over its best for `n_iter_no_change` steps."""
+
+    _varying = ("_best", "_waited")
 
     def __init__(self, tol: float, n_iter_no_change: int) -> None:
         self.tol, self.n_iter_no_change = tol, n_iter_no_change
@@ -179,6 +204,8 @@ class Worthwhile(Extrapolation):
     tol, rounding : float
         As in `Extrapolation`.
     """
+
+    _varying = (*Extrapolation._varying, "_seen", "_poor")
 
     def __init__(
         self, seconds: float, n_features: int, tol: float = DEFAULT_TOL, rounding: float = LEAST_ROUNDING

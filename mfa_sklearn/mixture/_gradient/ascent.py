@@ -7,7 +7,7 @@ by a softplus above the floor. What components share is one tensor, expanded; it
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -128,6 +128,15 @@ class Ascent:
             )
         self._optimizer.step()
         return value, mass
+
+    def state(self) -> dict[str, Any]:
+        """That of the optimizer, and how the last gradient was found."""
+        return {"optimizer": self._optimizer.state_dict(), "sharp": self._sharp}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._sharp = state["sharp"]
 
     def _climb(self, X: Tensor, w: Tensor) -> Tensor:
         """The weighted sum of the log densities of all processes' rows; minus its gradient is left in the leaves."""

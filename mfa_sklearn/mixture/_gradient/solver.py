@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -82,7 +85,7 @@ class GradientSolver:
     def _follow(self) -> None:
         """Let the prior of the noise follow the parameters, in the first epochs."""
         params = self._current()
-        self.shrinkage.follow(params, lambda: expected_statistics(params, self._batches))
+        self.shrinkage.follow(params, lambda: expected_statistics(params, self._batches).summed(self._batches.group))
         self._ascent.penalty = self._penalty()
 
     def _penalty(self) -> Penalty | None:
@@ -100,14 +103,39 @@ class GradientSolver:
         params = params._replace(log_weights=params.log_weights.log_softmax(0))
         return MFAParams(*(t.detach().clone() for t in params))
 
+    @property
+    def params(self) -> MFAParams:
+        """The parameters reached, or the best on the validation rows."""
+        return self._current() if self._best is None else self._best[1]
+
     def rearrange(self, bound: float) -> bool:
         """Nowhere else to go."""
         return False
 
     def finish(self) -> tuple[MFAParams, float]:
         """The parameters (the best on the validation rows, if any) and their bound on the training rows."""
-        params = self._current() if self._best is None else self._best[1]
+        params = self.params
         return params, self._log_likelihood(params, self._batches) + self.log_prior(params)
+
+    def state(self) -> dict[str, Any]:
+        """What the next epochs depend on; copies, because steps change leaves and averages in place."""
+        return {
+            "leaves": tuple(leaf.detach().clone() for leaf in self._leaves),
+            "ascent": deepcopy(self._ascent.state()),
+            "best": None if self._best is None else (self._best[0], tuple(self._best[1])),
+            "shrinkage": self.shrinkage.state(),
+        }
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        for leaf, value in zip(self._leaves, state["leaves"], strict=True):
+            leaf.copy_(value)
+        self._ascent.restore(state["ascent"])
+        best = state["best"]
+        self._best = None if best is None else (best[0], MFAParams(*best[1]))
+        self.shrinkage.restore(state["shrinkage"])
+        self._ascent.penalty = self._penalty()
 
     @torch.no_grad()
     def _log_likelihood(self, params: MFAParams, batches: Batches) -> float:

@@ -41,11 +41,11 @@ def _are_names(value: Any) -> bool:
 
 
 def _is_history(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"temperature", "step"}:
+    if not isinstance(value, dict) or set(value) - {"held_out"} != {"temperature", "step"}:
         return False
-    temperatures, steps = value["temperature"], value["step"]
+    steps, numbers = value["step"], [entries for name, entries in value.items() if name != "step"]
     known = isinstance(steps, list) and all(step in KINDS for step in steps)
-    return known and _are_numbers(temperatures) and len(temperatures) == len(steps)
+    return known and all(_are_numbers(entries) and len(entries) == len(steps) for entries in numbers)
 
 
 def _are_tokens(value: Any) -> bool:
@@ -58,7 +58,10 @@ _OTHERS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "feature_names_in_": (_are_names, "different names"),
     "lower_bound_": (_is_number, "a number"),
     "lower_bounds_": (_are_numbers, "a list of numbers"),
-    "history_": (_is_history, "an object with a list of numbers, temperature, and one of words, step, of one length"),
+    "history_": (
+        _is_history,
+        "an object of lists of one length: of numbers temperature and perhaps held_out, of words step",
+    ),
     "noise_prior_": (lambda value: _is_number(value) and value >= 0, "a number that is not negative"),
     "log_prior_": (_is_number, "a number"),
     "n_iter_": (_is_count, "a whole number"),

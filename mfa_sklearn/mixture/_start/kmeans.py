@@ -11,7 +11,6 @@ sample doubles (Newling & Fleuret, "Nested mini-batch k-means", NIPS 2016).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 from .._rows import KEEP_BYTES, Batches, own_numbers
 from .pruning import Pruning, among_all, best_pruning
 from .samples import Rows, Sample, nested_samples
+from .watching import UNWATCHED, Stage, Watching
 
 POOL_ROWS = 20_000
 POOL_ROWS_PER_CLUSTER = 32
@@ -63,7 +63,7 @@ class Clustering(NamedTuple):
     n_iter: int
 
 
-def assign(data: Rows, centers: Tensor, pruning: Pruning | None = None) -> Assignment:
+def assign(data: Rows, centers: Tensor, pruning: Pruning | None = None, told: Stage = UNWATCHED) -> Assignment:
     """One pass over the rows of all processes: the nearest of `centers` (K, D), double, for each."""
     labels = torch.empty(data.n_rows, dtype=torch.int32, device=centers.device)
     distances = torch.empty(data.n_rows, dtype=torch.float64, device=centers.device)
@@ -87,13 +87,16 @@ def assign(data: Rows, centers: Tensor, pruning: Pruning | None = None) -> Assig
                 sums += some
                 some.zero_()
                 held = 0
+        told.rows(len(batch))
     sums += mass[:, None] * centers.to(data.dtype).double()
     inertia = distances.sum() if data.weights is None else data.weights @ distances
     sums, mass, inertia = data.group.sum(sums, mass, inertia)
     return Assignment(labels, distances, sums, mass, float(inertia))
 
 
-def lloyd(data: Rows, centers: Tensor, max_iter: int, tol: float, unit: bool = False) -> Clustering:
+def lloyd(
+    data: Rows, centers: Tensor, max_iter: int, tol: float, unit: bool = False, told: Stage = UNWATCHED
+) -> Clustering:
     """Lloyd's steps from `centers` (K, D), until one gains no more than `tol` of the inertia; labels fit the centers.
 
     An empty cluster takes over a row that is far from its center. `unit` scales centers to length one.
@@ -102,7 +105,8 @@ def lloyd(data: Rows, centers: Tensor, max_iter: int, tol: float, unit: bool = F
     inertia = np.inf
     last = max_iter + _EXTRA_PASSES
     for n_iter in range(last + 1):
-        found = assign(data, centers, pruning)
+        found = assign(data, centers, pruning, told)
+        told.step(n_iter, found.inertia)
         if pruning is not None:
             pruning.labels = found.labels
         empty = (found.mass == 0).nonzero()[:, 0]
@@ -150,7 +154,12 @@ def _far_rows(data: Rows, found: Assignment, centers: Tensor, count: int) -> np.
 
 
 def draw_seeds(
-    X: Tensor, n_clusters: int, weights: Tensor | None, rng: np.random.RandomState, projection: int | None
+    X: Tensor,
+    n_clusters: int,
+    weights: Tensor | None,
+    rng: np.random.RandomState,
+    projection: int | None,
+    told: Stage = UNWATCHED,
 ) -> Tensor:
     """Indices (K,) of rows of `X` (m, D), drawn by greedy k-means++ (Arthur & Vassilvitskii, SODA 2007).
 
@@ -177,6 +186,8 @@ def draw_seeds(
         best = (remaining @ w.to(remaining)).argmin()
         closest = remaining[best]
         seeds = torch.cat([seeds, trials[best, None]])
+        told.seeds(len(seeds))
+    told.seeds(None)
     return order[seeds]
 
 
@@ -201,13 +212,10 @@ def k_means(
     n_clusters: int,
     rng: np.random.RandomState,
     plan: Plan | None = None,
-    report: Callable[[int, Clustering], None] | None = None,
+    watching: Watching | None = None,
 ) -> Clustering:
-    """Centers of `batches`, in their space, and the labels of all rows. Rows must be finite.
-
-    `report` is told the number of rows and what was found after each stage.
-    """
-    plan = plan or Plan()
+    """Centers of `batches`, in their space, and the labels of all rows. Rows must be finite."""
+    plan, watching = plan or Plan(), watching or Watching()
     sizes = sample_sizes(batches, n_clusters, plan)
     whole = sizes[0] == batches.total_rows
     found: Clustering | None = None
@@ -219,35 +227,38 @@ def k_means(
         # Sampling error hides smaller gains; without passes over all rows the sample is all there is.
         hidden = 0.0 if whole or not plan.refine_iter else _SAMPLING_SHARE * n_clusters / sample.total_rows
         here = plan._replace(tol=max(plan.tol, hidden))
-        found = _best_start(sample, n_clusters, rng, here) if found is None else _steps(sample, found, here)
+        with watching.stage(sample.total_rows) as told:
+            if found is None:
+                found = _best_start(sample, n_clusters, rng, here, told)
+            else:
+                found = _steps(sample, found, here, told)
         n_iter += found.n_iter
-        if report is not None:
-            report(sample.total_rows, found)
     assert found is not None
     if not whole:
-        found = _steps(batches, found, plan._replace(max_iter=plan.refine_iter))
+        with watching.stage(batches.total_rows, plan.refine_iter + 1) as told:
+            found = _steps(batches, found, plan._replace(max_iter=plan.refine_iter), told)
         n_iter += found.n_iter
-        if report is not None:
-            report(batches.total_rows, found)
     return found._replace(n_iter=n_iter)
 
 
-def _steps(data: Rows, start: Clustering, plan: Plan) -> Clustering:
-    return lloyd(data, start.centers, plan.max_iter, plan.tol, plan.unit)
+def _steps(data: Rows, start: Clustering, plan: Plan, told: Stage) -> Clustering:
+    return lloyd(data, start.centers, plan.max_iter, plan.tol, plan.unit, told)
 
 
-def _best_start(sample: Sample, n_clusters: int, rng: np.random.RandomState, plan: Plan) -> Clustering:
+def _best_start(sample: Sample, n_clusters: int, rng: np.random.RandomState, plan: Plan, told: Stage) -> Clustering:
     """The clustering of least inertia among those from `n_init` drawings of seeds."""
     found: list[Clustering] = []
     for _ in range(plan.n_init):
-        centers = _seeds(sample, n_clusters, rng, plan.projection)
-        found.append(lloyd(sample, centers, plan.max_iter, plan.tol, plan.unit))
-    return min(found, key=lambda clustering: clustering.inertia)
+        centers = _seeds(sample, n_clusters, rng, plan.projection, told)
+        found.append(lloyd(sample, centers, plan.max_iter, plan.tol, plan.unit, told))
+    best = min(found, key=lambda clustering: clustering.inertia)
+    told.step(best.n_iter, best.inertia)
+    return best
 
 
-def _seeds(sample: Sample, n_clusters: int, rng: np.random.RandomState, projection: int | None) -> Tensor:
+def _seeds(sample: Sample, n_clusters: int, rng: np.random.RandomState, projection: int | None, told: Stage) -> Tensor:
     """Seeds (K, D), double, drawn by the first process from the sample of all."""
     group = sample.group
     X = group.gather(sample.X)
     weights = None if sample.weights is None else group.gather(sample.weights)
-    return group.decided(lambda: X[draw_seeds(X, n_clusters, weights, rng, projection)].double(), rng)
+    return group.decided(lambda: X[draw_seeds(X, n_clusters, weights, rng, projection, told)].double(), rng)

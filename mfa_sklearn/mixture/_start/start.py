@@ -23,6 +23,7 @@ from .._rows import Batches, Conditioner
 from .clusters import nearest_center, params_from_labels
 from .kmeans import Plan, k_means
 from .samples import Sample
+from .watching import Watching
 
 # One pass over all rows after the samples: EM moves the centers further than more of them would.
 _PLAN = Plan(refine_iter=1)
@@ -166,6 +167,13 @@ class Start:
         Whether the rows may miss values.
     draws : Draws, optional
         What starts on the same table have drawn.
+    watching : Watching, optional
+        What k-means is shown by.
+
+    Attributes
+    ----------
+    n_drawn : int
+        Draws made so far, those of the process among them that this one goes on from.
     """
 
     def __init__(
@@ -178,11 +186,12 @@ class Start:
         rng: np.random.RandomState,
         missing: bool = False,
         draws: Draws | None = None,
+        watching: Watching | None = None,
     ) -> None:
         self._batches, self._conditioner, self._rng = batches, conditioner, rng
         self._ranks, self._sizes = ranks, (len(ranks), max(ranks))
         self._structure, self._floor, self._missing = structure, floor, missing
-        self._draws, self._n_drawn = draws or Draws(), 0
+        self._draws, self.n_drawn, self._watching = draws or Draws(), 0, watching
 
     def from_labels(self, labels: np.ndarray) -> MFAParams:
         """Local principal components of labeled rows."""
@@ -214,10 +223,10 @@ class Start:
 
     def _key(self, strategy: str, rows: np.ndarray) -> Hashable:
         """What a draw depends on, beside the table and the generator's state when the fit began."""
-        self._n_drawn += 1
+        self.n_drawn += 1
         seen = b"" if self._sees_all(strategy) else rows.tobytes()
         # Isotropic noise has its rows in other units.
-        return strategy, self._n_drawn, self._sizes[0], self._structure.isotropic_noise, seen
+        return strategy, self.n_drawn, self._sizes[0], self._structure.isotropic_noise, seen
 
     def _sees_all(self, strategy: str) -> bool:
         """Whether a strategy goes through all rows there are, whichever the parameters are then taken from."""
@@ -226,7 +235,7 @@ class Start:
     def _draw_centers(self, strategy: str, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Centers (K, D) found on the rows numbered or on all, and the nearest (n,) of every row where known."""
         if self._sees_all(strategy):
-            found = k_means(self._batches, self._sizes[0], self._rng, _PLAN)
+            found = k_means(self._batches, self._sizes[0], self._rng, _PLAN, self._watching)
             return found.centers, found.labels
         draws = {"random": self._random, "random_from_data": self._random_rows, "k-means++": self._spread_rows}
         draw, sample = draws.get(strategy, self._filled_k_means), self._sample(rows)
@@ -253,7 +262,7 @@ class Start:
         X = torch.nan_to_num(sample.X)
         unit = Conditioner(*torch.stack([torch.zeros(X.shape[1]), torch.ones(X.shape[1])]).double())
         batches = Batches(X, unit, X.dtype, X.device, _numbers(sample.weights))
-        return k_means(batches, self._sizes[0], self._rng, _PLAN).centers.to(X)
+        return k_means(batches, self._sizes[0], self._rng, _PLAN, self._watching).centers.to(X)
 
     def _build(self, sample: Sample, labels: Tensor, means: Tensor | None) -> MFAParams:
         generator = torch.Generator(device="cpu").manual_seed(int(self._rng.randint(2**31 - 1)))

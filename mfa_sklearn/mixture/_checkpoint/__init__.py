@@ -1,0 +1,1 @@
+"""What a fit that was killed goes on from."""
