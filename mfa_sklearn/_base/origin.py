@@ -142,7 +142,9 @@ def warn_other_source(estimator: Any, X: Any) -> None:
 def warn_incomplete(X: Any) -> None:
     """Warn if rows are what an interrupted extraction left."""
     left = shared_fact(X, "incomplete")
-    if left:
+    if left and "writer" in left:
+        warn_user(f"these rows are not all, {left}. What is found now is of the part that is there.")
+    elif left:
         warn_user(
             f"these rows are of an interrupted extraction, {left}: the same call of extract_to goes on where it "
             "stopped. What is found now is of the part that is there."

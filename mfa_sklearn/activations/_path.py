@@ -11,9 +11,10 @@ from .._base.files import reading
 from ._activation_rows import ActivationRows
 from ._foreign.files import files_of
 from ._foreign.formats import FORMATS
-from ._foreign.opened import is_store, open_activations
+from ._foreign.opened import open_activations
 from ._foreign.rows import OpenedLayers
 from ._store import ActivationStore
+from ._store_parts import has_store
 
 _GIVE = (
     "give a folder that `extract` wrote (ActivationExtractor.extract_to), or a file or a folder of files that end in "
@@ -43,7 +44,7 @@ def rows_at(path: str | os.PathLike[str], layer: int | None = None) -> Activatio
         If there is nothing to read, or the layer is not there or not named.
     """
     path = Path(path)
-    if path.is_dir() and is_store(path):
+    if path.is_dir() and has_store(path):
         with reading(path, "a folder of activations"):
             store = ActivationStore(path)
         return store.open(layer)

@@ -17,7 +17,13 @@ from ._store_numbers import narrowed
 
 
 def write_shard(
-    path: Path, name: str, rows: LayerRows, layers: Sequence[int], texts: tuple[int, int], dtype: str
+    path: Path,
+    name: str,
+    rows: LayerRows,
+    layers: Sequence[int],
+    texts: tuple[int, int],
+    dtype: str,
+    counts_own_texts: bool = True,
 ) -> dict[str, Any]:
     """Write the files of a shard; its entry in the manifest.
 
@@ -28,18 +34,21 @@ def write_shard(
     name : str
         That the files' names begin with.
     rows : LayerRows
-        Whose ``text_index`` counts from 0.
+        Of extracted rows, ``text_index`` counts the texts of the shard.
     layers : list of int
     texts : (int, int)
         Number of the first text, and of the one behind the last.
     dtype : str
         Of the numbers on disk.
+    counts_own_texts : bool
+        Whether ``text_index`` counts from the first text of the shard; else it counts all texts, or is not there.
     """
     arrays = {
         f"layer-{layer}": narrowed(values, dtype, layer) for layer, values in zip(layers, rows.layers, strict=True)
     }
     facts = {fact: rows.facts[fact] for fact in FACTS if fact in rows.facts}
-    facts["text_index"] = facts["text_index"] + texts[0]
+    if counts_own_texts:
+        facts["text_index"] = facts["text_index"] + texts[0]
     for fact, values in facts.items():
         arrays[fact] = values if fact in ("labels", "roles", "text_index") else values.astype(np.int32)
     if "token_ids" in facts:
@@ -47,7 +56,7 @@ def write_shard(
         arrays |= {"vocabulary_ids": ids, "vocabulary": rows.facts["tokens"][first]}
     files = {f"{kind}.npy": _save(path / f"{name}.{kind}.npy", values) for kind, values in arrays.items()}
     files["texts.json"] = write_file(path / f"{name}.texts.json", json.dumps(list(rows.texts)).encode())
-    n_rows = len(facts["text_index"])
+    n_rows = len(rows.layers[0])
     return {"name": name, "rows": n_rows, "texts": list(texts), "facts": list(facts), "files": files}
 
 

@@ -125,6 +125,62 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         """The texts, read when first used."""
         return _Texts(self.directory, self.manifest["shards"])
 
+    @classmethod
+    def from_arrays(
+        cls,
+        directory: str | os.PathLike[str],
+        layers: Any,
+        *,
+        texts: Sequence[str] | None = None,
+        tokenizer: Any = None,
+        source: Mapping[str, Any] | None = None,
+        dtype: str | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        shard_rows: int | None = None,
+        **facts: Any,
+    ) -> ActivationStore:
+        """Write activations that you have as a store, piece by piece.
+
+        Parameters
+        ----------
+        directory : path
+            A folder that is new, empty, or holds a store.
+        layers : dict of int to rows, or rows
+            Of each layer an array, memory map or tensor of shape (n, d), anything else that is taken as rows (what
+            `open_activations` opens, say), or an iterator of such batches. Rows alone are of the layer that their
+            source says, or of one that is not known. Facts, texts and source that rows carry are kept.
+        texts, tokenizer, source, dtype, resume, overwrite, shard_rows
+            As of `ActivationWriter`. Going on (`resume`) skips the rows that are there.
+        **facts : array-like of length n
+            Facts per row, as of `ActivationWriter.append`.
+
+        Returns
+        -------
+        ActivationStore
+
+        Raises
+        ------
+        FileExistsError
+            If there is a store, or something else.
+        TypeError, ValueError
+            If rows of layers or facts do not fit together, or a fact is unknown.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from mfa_sklearn import ActivationStore
+        >>> X = np.eye(4, dtype=np.float32)
+        >>> ActivationStore.from_arrays(tempfile.mkdtemp(), {7: X, 9: -X}, token_ids=[3, 1, 3, 2])
+        ActivationStore(..., layers=[7, 9], rows=4)
+        """
+        from ._from_arrays import write_arrays
+
+        options = {"dtype": dtype, "resume": resume, "overwrite": overwrite, "shard_rows": shard_rows}
+        write_arrays(directory, layers, facts, texts, source, tokenizer=tokenizer, **options)
+        return cls(directory)
+
     def open(self, layer: int | None = None) -> StoredActivations:
         """The array of a layer, on disk; of the only one by default.
 
@@ -212,28 +268,30 @@ class StoredActivations(ActivationRows):
     @property
     def source(self) -> dict[str, Any]:
         """Where the activations come from: the store's source, for this layer."""
-        hooks = self.store.source["hooks"]
-        return self.store.source | {"layer": self.layer, "hooks": [hooks[self.store.layers.index(self.layer)]]}
+        source, place = self.store.source, self.store.layers.index(self.layer)
+        known = {"layer": self.layer} if source.get("layer") is not None else {}
+        return source | known | ({"hooks": [source["hooks"][place]]} if "hooks" in source else {})
 
     @property
-    def texts(self) -> Sequence[str]:
-        """The texts, indexed by ``text_index``."""
-        return self.store.texts
+    def texts(self) -> Sequence[str] | None:
+        """The texts, indexed by ``text_index``; None if there are none."""
+        return self.store.texts if len(self.store.texts) or "appended" not in self.store.manifest else None
 
     @property
     def shared(self) -> dict[str, Any]:
         """Facts about the array as a whole, as in `ActivationArray`."""
-        store = self.store
-        if store.complete:
-            return {"texts": self.texts, "source": self.source}
-        left = what_is_there(store.manifest, store.directory)
-        return {"texts": self.texts, "source": self.source, "incomplete": left}
+        store, texts, source = self.store, self.texts, self.source
+        found = ({} if texts is None else {"texts": texts}) | ({"source": source} if source else {})
+        left = {} if store.complete else {"incomplete": what_is_there(store.manifest, store.directory)}
+        return found | left
 
     @property
     def fact_names(self) -> tuple[str, ...]:
         """Names of the facts per row that there are."""
         held = next((tuple(shard["facts"]) for shard in self._shards if shard["rows"]), ())
-        return (*held, "tokens") if "token_ids" in held else held
+        names = self.store.manifest.get("appended", {"names": held})["names"]
+        decoded = ("tokens",) if "token_ids" in held else ()
+        return (*(name for name in held if name in names), *decoded)  # ids of token strings alone are made up
 
     def __repr__(self) -> str:
         return f"StoredActivations(layer={self.layer}, shape={self.shape}, dtype={self.dtype})"
@@ -264,7 +322,7 @@ class StoredActivations(ActivationRows):
             return load_tokens(directory, shard, self._shard_fact(shard, "token_ids", rows), vocabulary)
         fact = np.asarray(self._load(shard, name)[rows])
         if name == "text_index":
-            check_text_index(directory, shard, fact)
+            check_text_index(directory, self.store.manifest, shard, fact)
         if name == "roles":
             return fact
         return from_disk(fact) if name == "labels" else fact.astype(np.int64)

@@ -74,9 +74,9 @@ def load_tokens(directory: Path, shard: dict[str, Any], token_ids: np.ndarray, v
     return strings[places]
 
 
-def check_text_index(directory: Path, shard: dict[str, Any], found: np.ndarray) -> None:
-    """Refuse numbers of texts that are not the part's."""
-    start, stop = shard["texts"]
+def check_text_index(directory: Path, manifest: dict[str, Any], shard: dict[str, Any], found: np.ndarray) -> None:
+    """Refuse numbers of texts that are not the part's; those of rows that were appended may be any."""
+    start, stop = (0, manifest["n_texts"] or found.max(initial=0) + 1) if "appended" in manifest else shard["texts"]
     if len(found) and not start <= found.min() <= found.max() < stop:
         path = directory / f"{shard['name']}.text_index.npy"
         raise unreadable(path, ValueError(f"it names texts outside {start} to {stop - 1}, which are the part's"))

@@ -9,6 +9,8 @@
     width             columns; 0 before the first part is whole
     n_texts           of the whole run; null of a stream that has not been gone through
     shards            those that are whole, in the order of their texts
+    appended          of rows that a program handed over (`_writer.py`): the names of the facts that it gave; such rows
+                      may have no texts, which then are not counted, and know less of where they come from
     sha256            of all that
 
 and of each shard its name, the number of its rows, the range of its texts, its facts per row, and of each of its files
@@ -134,9 +136,15 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     """
     _check_entries(manifest, _MANIFEST)
     layers, hooks = manifest["layers"], manifest["source"].get("hooks")
+    if "appended" in manifest:
+        appended = manifest["appended"]
+        if not (isinstance(appended, dict) and _is_list_of(lambda n: isinstance(n, str))(appended.get("names"))):
+            raise ValueError(f"appended={shortened(appended)} must have the names of facts")
+        hooks = [""] * len(layers) if hooks is None else hooks
     if not (isinstance(hooks, list) and len(hooks) == len(layers) and all(isinstance(hook, str) for hook in hooks)):
         raise ValueError(f"hooks={shortened(hooks)} of its source must be {len(layers)} names, one per layer")
-    if manifest["n_texts"] is None and not all("given" in shard for shard in manifest["shards"]):
+    may_be_open = "appended" in manifest or manifest["n_texts"] is not None
+    if not may_be_open and not all("given" in shard for shard in manifest["shards"]):
         raise ValueError("n_texts=None must be a whole number: it is no stream of texts")
     if "part" in manifest:
         _check_part(manifest["part"])
@@ -157,10 +165,11 @@ def check_manifest(manifest: dict[str, Any]) -> None:
 def _check_shard(shard: Any, manifest: dict[str, Any], first: int) -> None:
     if not isinstance(shard, dict):
         raise ValueError(f"{shortened(shard)} must be an object")
-    _check_entries(shard, _PART)
+    _check_entries(shard, _PART | (_APPENDED if "appended" in manifest else {}))
     start, stop = shard["texts"]
     n_texts, has_gaps = manifest["n_texts"], "part" in manifest or "parts" in manifest
-    if start < first or (start > first and not has_gaps) or stop <= start or (n_texts is not None and stop > n_texts):
+    most, is_empty = stop if n_texts is None else n_texts, stop <= start and "appended" not in manifest
+    if start < first or (start > first and not has_gaps) or is_empty or not start <= stop <= most:
         raise ValueError(f"texts={[start, stop]} must go on at {first} and end by n_texts={n_texts}")
     if manifest["width"] == 0:
         raise ValueError("there are rows, but width=0")
@@ -230,6 +239,15 @@ _PART: dict[str, _Rule] = {
             _are_distinct(lambda name: isinstance(name, str) and name in FACTS)(value) and "text_index" in value
         ),
         f"of {list(FACTS)}, with 'text_index'",
+    ),
+}
+
+
+# Of rows that were appended, which need have no facts.
+_APPENDED: dict[str, _Rule] = {
+    "facts": (
+        lambda value: _is_list_of(lambda name: name in FACTS)(value) and len(set(value)) == len(value),
+        f"of {list(FACTS)}",
     ),
 }
 

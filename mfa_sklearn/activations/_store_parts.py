@@ -129,6 +129,9 @@ def _check_alike(directory: Path, found: dict[Part, dict[str, Any]]) -> None:
 
 def what_is_there(manifest: dict[str, Any], directory: Path) -> str:
     """What an unfinished store holds."""
+    if "appended" in manifest:
+        n_rows = sum(shard["rows"] for shard in manifest["shards"])
+        return f"{n_rows:,} rows of {str(directory)!r}, whose writer was interrupted: one with resume=True goes on"
     n_texts, there = manifest["n_texts"], sum(stop - start for start, stop in (s["texts"] for s in manifest["shards"]))
     whole = "" if n_texts is None else f" of {n_texts:,}"
     parts = f", {parts_told(manifest['parts'])}" if "parts" in manifest else ""

@@ -53,7 +53,7 @@ def files_of(path: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{str(path)!r} holds no activations ({_few(others) or 'no file'}): {_READ}")
     if others:
-        warn_user(f"{plural(len(others), 'entry')} of {str(path)!r} left out ({_few(others)}): {_READ}")
+        warn_user(f"{str(path)!r} holds {plural(len(others), 'thing')} besides, left out ({_few(others)}): {_READ}")
     return found
 
 

@@ -14,6 +14,7 @@ from ..._base.words import shortened
 from .._checks import check_texts
 from .._sites import check_layers, hook_name
 from .._store import ActivationStore, StoredActivations
+from .._store_parts import has_store
 from .chosen import Chosen, check_names, choose
 from .column import Columns
 from .files import files_of
@@ -98,7 +99,7 @@ def open_activations(
     ((6, 4), ['cat', 'cat'], ['blocks.4.hook_resid_post'])
     """
     path = as_path("path", path)
-    if path.is_dir() and is_store(path):
+    if path.is_dir() and has_store(path):
         given = {"activations": activations, "facts": facts, "layers": layers, "texts": texts, "source": source}
         _refuse(path, given | {"tokenizer": tokenizer})
         store = ActivationStore(path)
@@ -112,11 +113,6 @@ def open_activations(
     if None in chosen.layers:
         raise ValueError(f"{str(path)!r} names no layer, so layer={layer} is not known to be there: leave it out")
     return opened.open(layer)
-
-
-def is_store(path: Path) -> bool:
-    """Whether a folder is one that `extract_to` wrote."""
-    return (path / "manifest.json").exists() or any(path.glob("manifest.part-*.json"))
 
 
 def _refuse(path: Path, given: Mapping[str, Any]) -> None:

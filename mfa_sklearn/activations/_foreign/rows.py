@@ -32,10 +32,16 @@ class OpenedRows(ActivationRows):
     def __init__(
         self, values: Columns, facts: Mapping[str, Columns], shared: Mapping[str, Any], tokenizer: Any = None
     ) -> None:
-        self._values, self._facts, self._shared, self._tokenizer = values, dict(facts), dict(shared), tokenizer
+        self._values, self._shared, self._tokenizer = values, dict(shared), tokenizer
+        self._facts: dict[str, Any] = dict(facts)
         self._strings: dict[int, str] = {}
         first = values.columns[0]
         self._width, self._dtype = first.shape[1], first.dtype
+
+    def add(self, facts: Mapping[str, Any], texts: Sequence[str] | None) -> None:
+        """Facts of the rows that stand in no file, and the texts, if there are any."""
+        self._facts |= facts
+        self._shared |= {} if texts is None else {"texts": texts}
 
     @property
     def shape(self) -> tuple[int, int]:
