@@ -67,7 +67,7 @@ def column_moments(
         if len(rows):
             found = _merged(found, _partial_moments(rows, w))
         if tell is not None:
-            tell(some.stop - start)
+            tell(some.stop - some.start)
     n_counted = n_rows if places is None else len(places)
     weight = torch.tensor(float(n_counted if weights is None else weights.sum()), dtype=torch.float64, device=device)
     found, (weight,) = _of_all(found, group), group.sum(weight)
