@@ -108,12 +108,9 @@ def compare(name: str, arguments: argparse.Namespace, options: list[str]) -> boo
             found, seconds = run(name, Path(home) / "killed", options, after)
             kills, runs = kills + (found is None), runs + 1
             lasted.append(seconds)
+            print(f"{name}: run {runs} {'killed' if found is None else 'ended'} after {seconds:.2f} s", flush=True)
     same = "the same bytes" if found == alone else "OTHER BYTES"
-    print(
-        f"{name}: {same} after {kills} kills in {runs} runs; {whole:.1f} s alone, {sum(lasted):.1f} s in all, killed "
-        f"after {', '.join(f'{seconds:.2f}' for seconds in lasted[:-1])} s; digest {alone and alone[:16]}",
-        flush=True,
-    )
+    print(f"{name}: {same} after {kills} kills; {whole:.1f} s alone, {sum(lasted):.1f} s in {runs} runs", flush=True)
     return found == alone
 
 
