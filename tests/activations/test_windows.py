@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from activation_cases import LABELS
+from chat_cases import CHATS, chatty
 from lm_fixtures import SENTENCES, save_tiny_encoder
 from sklearn.base import clone
 
@@ -139,3 +140,13 @@ def test_pieces_with_rows_and_where_they_stand(models):
     assert contexts.lengths == [[4, 5]] and len(contexts.ids[0]) == 9
     which, where, order = contexts.taken([0])
     assert which.tolist() == [0, 0, 0] and where.tolist() == [1, 3, 6] and [p.row for p in order] == [1, 0]
+
+
+def test_chats_in_windows_keep_their_roles(tmp_path):
+    extractor = ActivationExtractor(chatty(tmp_path, "llama"), layer=1, device="cpu", backend="transformers")
+    whole = extractor.transform(CHATS)
+    parts = clone(extractor).set_params(max_length=12, stride=3).transform(CHATS)
+    for name in ("roles", "positions", "text_index", "tokens"):
+        assert parts.rows[name].tolist() == whole.rows[name].tolist()
+    user = clone(extractor).set_params(select=TokenSelection(roles="user")).transform(CHATS)
+    assert set(user.roles) == {"user"} and len(user) == (whole.roles == "user").sum()
