@@ -46,7 +46,7 @@ class TokenSequence:
 
     def part(self, start: int, stop: int) -> TokenSequence:
         """Tokens `start` to `stop`."""
-        return self.select(np.arange(len(self))[start:stop])
+        return TokenSequence(*(None if a is None else a[start:stop] for a in self._arrays()))  # type: ignore[arg-type]
 
     def select(self, index: np.ndarray) -> TokenSequence:
         """The tokens of an index."""
