@@ -35,19 +35,19 @@ def test_windows_are_those_of_the_tokenizer(models, encoder, kind, limit, overla
     theirs = model.tokenizer(
         TEXT, truncation=True, max_length=limit - led, stride=overlap, return_overflowing_tokens=True
     )["input_ids"]
-    assert [sequence.ids[w.index].tolist() for w in windows] == [
+    assert [sequence.ids[w.seen].tolist() for w in windows] == [
         [model.tokenizer.bos_token_id] * led + list(ids) for ids in theirs
     ]
     owned = list(chain.from_iterable(range(w.start, w.stop) for w in windows))
     assert owned == list(range(len(sequence)))
     for window in windows:
-        assert set(range(window.start, window.stop)) <= set(window.index.tolist())
+        assert set(range(window.start, window.stop)) <= set(window.seen.tolist())
 
 
 def test_windows_of_the_least_and_of_no_room(models, encoder):
     model = load_model(encoder, backend="transformers")
     (sequence,) = read_texts(model, ["abcdefgh"])
-    assert [len(w.index) for w in split(model, sequence, 3, 0)] == [3] * 8
+    assert [len(w.seen) for w in split(model, sequence, 3, 0)] == [3] * 8
     assert len(list(split(model, sequence, len(sequence), 0))) == 1
     with pytest.raises(
         ValueError, match=r"stride=4 leaves no room .* max_length=6, of which 2 are special: lower it be"
