@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,21 @@ def test_mistyped_options(options: list[str], says: str, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         make_parser().parse_args([*BASIC, *options])
     assert says in capsys.readouterr().err
+
+
+def test_windows_batches_and_streams(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*command, "--backend", "transformers", "--max-length", "10"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main([*command, "-o", str(tmp_path / "cut")]) == 0
+    cut = ActivationStore(tmp_path / "cut")
+    told = capsys.readouterr()
+    assert cut.n_cut_tokens > 0 and f"{cut.n_cut_tokens} tokens cut" in told.out and "(stride=0 reads" in told.err
+    for name, options in {"list": [], "stream": ["--stream"]}.items():
+        options += ["--stride", "2", "--batch-tokens", "30", "--pack"]
+        assert main([*command, *options, "-o", str(tmp_path / name)]) == 0
+    assert "tokens cut" not in capsys.readouterr().out
+    listed, streamed = (ActivationStore(tmp_path / name) for name in ("list", "stream"))
+    assert listed.n_rows == streamed.n_rows == cut.n_rows + cut.n_cut_tokens and not listed.n_cut_tokens
+    assert listed[0].text_index.tolist() == streamed[0].text_index.tolist()
+    assert tuple(streamed.texts) == tuple(SENTENCES) and streamed[0].labels is None

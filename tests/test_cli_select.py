@@ -20,6 +20,7 @@ from mfa_sklearn.activations._selection import NAMES, as_selection
         (["--select", "last", "first"], TokenSelection(strings=["last", "first"])),
         (["--select", "prompt", "--select-first", "2"], TokenSelection(phase="prompt", first=2)),
         (["--select", " the", "--select-last", "3"], TokenSelection(strings=" the", last=3)),
+        (["--select-roles", "user", "system"], TokenSelection(roles=["user", "system"])),
     ],
 )
 def test_words_are_the_short_forms_and_all_else_is_tokens(words: list[str], expected: TokenSelection) -> None:

@@ -46,7 +46,7 @@ class TokenSequence:
 
     def part(self, start: int, stop: int) -> TokenSequence:
         """Tokens `start` to `stop`."""
-        return self.select(np.arange(len(self))[start:stop])
+        return TokenSequence(*(None if a is None else a[start:stop] for a in self._arrays()))  # type: ignore[arg-type]
 
     def select(self, index: np.ndarray) -> TokenSequence:
         """The tokens of an index."""
@@ -132,8 +132,8 @@ def cut_to_length(
     limit = check_max_length(model, max_length)
     cut = [_truncated(sequence, limit) for sequence in sequences]
     if not quiet:
-        lengths = ([len(s) for s in some] for some in (sequences, cut))
-        count_cuts(*lengths, limit, context_length(model) or limit, remedy)
+        before, after = ([len(s) for s in some] for some in (sequences, cut))
+        count_cuts(before, after, limit, context_length(model) or limit, remedy)
     return cut
 
 

@@ -6,7 +6,7 @@ and so are the special tokens that begin and end every window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +19,13 @@ class Window(NamedTuple):
 
     Attributes
     ----------
-    index : ndarray of int of shape (T,)
+    seen : ndarray of int of shape (T,)
         Places in the sequence of the tokens that are read, ascending.
     start, stop : int
         Places whose rows are taken here, those in between included.
     """
 
-    index: np.ndarray
+    seen: np.ndarray
     start: int
     stop: int
 
@@ -109,8 +109,8 @@ def pieces_of(
             for window in windows[text]:
                 first, last = np.searchsorted(places, (window.start, window.stop))
                 if first < last:
-                    inside = np.searchsorted(window.index, places[first:last])
-                    found.append(Piece(sequence.ids[window.index], inside, text, row + int(first)))
+                    inside = np.searchsorted(window.seen, places[first:last])
+                    found.append(Piece(sequence.ids[window.seen], inside, text, row + int(first)))
         row += len(places)
     return found
 
@@ -138,7 +138,7 @@ class Contexts:
         """Of the pieces of each sequence."""
         return [[len(piece.ids) for piece in some] for some in self.pieces]
 
-    def taken(self, index: Sequence[int]) -> tuple[np.ndarray, np.ndarray, list[Piece]]:
+    def taken(self, index: Iterable[int]) -> tuple[np.ndarray, np.ndarray, list[Piece]]:
         """Rows and columns of a batch that are taken, in the order of the pieces, and these."""
         which, where, pieces = [], [], []
         for row, number in enumerate(index):

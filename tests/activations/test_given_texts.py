@@ -14,7 +14,7 @@ from tiny_stores import TEXTS, token_rows
 
 from mfa_sklearn import ActivationStore
 from mfa_sklearn.activations._checks import check_texts
-from mfa_sklearn.activations._given_texts import StreamedTexts, is_stream, paired
+from mfa_sklearn.activations._given_texts import StreamedTexts, is_stream, paired, without_rows
 from mfa_sklearn.activations._part import ALL, Part
 from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_writer import write_store
@@ -197,3 +197,25 @@ def test_labels_beside_a_stream() -> None:
 def test_what_is_a_stream() -> None:
     assert is_stream(iter(TEXTS)) and is_stream(text for text in TEXTS)
     assert not any(map(is_stream, (TEXTS, tuple(TEXTS), "a", np.array(TEXTS), 5, None)))
+
+
+ROWS = [{"text": text, "label": label, "n": i} for i, (text, label) in enumerate(PAIRS)]
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_rows_of_a_data_set_are_texts_with_labels(kind: Any, tmp_path: Path) -> None:
+    found = without_rows(kind(ROWS), None)
+    assert is_stream(found) and list(found) == PAIRS
+    store = write(tmp_path, without_rows(kind(ROWS), None))
+    assert list(store.texts) == TEXTS and set(store[7].labels) == set(LABELS)
+
+
+def test_what_is_no_rows_is_left_as_it_is() -> None:
+    chats = [[{"role": "user", "content": "Hello"}]]
+    for given in (TEXTS, chats, "text", {"text": TEXTS}, 3, []):
+        assert without_rows(given, None) is given
+    assert list(without_rows(iter(TEXTS), None)) == TEXTS
+    with pytest.raises(TypeError, match=r"labels of their own: .*datasets.stream_texts\(texts, label_column=\.\.\.\)"):
+        without_rows(ROWS, LABELS)
+    with pytest.raises(ValueError, match=r"no texts in its first 1 rows: they have \['body'\]"):
+        without_rows([{"body": "A."}], None)

@@ -14,7 +14,7 @@ from tiny_stores import token_rows, two_layers, written
 
 from mfa_sklearn import ActivationStore
 from mfa_sklearn._base.stored import OWN, own_digest
-from mfa_sklearn.activations._store_manifest import is_own, mark_of, shard_name
+from mfa_sklearn.activations._store_manifest import cut_in, is_own, mark_of, shard_name
 
 Damage = Callable[[dict[str, Any]], Any]
 
@@ -224,3 +224,14 @@ def test_names_of_a_stores_own_files() -> None:
     ):
         assert mark_of(name) is None and not is_own(name)
     assert is_own("manifest.json") and is_own("manifest.next.json")
+
+
+def test_what_was_cut_is_summed_up(folder: Path) -> None:
+    assert ActivationStore(folder).n_cut_tokens == 0 and "tokens cut" not in repr(ActivationStore(folder))
+    rewrite(folder, lambda manifest: manifest["shards"][0].update(cut=[2, 1234]))
+    store = ActivationStore(folder)
+    assert cut_in(store.manifest) == (2, 1234) and ", 1,234 tokens cut" in repr(store)
+    for wrong in ([1], [1, -2], "x"):
+        rewrite(folder, lambda manifest, wrong=wrong: manifest["shards"][0].update(cut=wrong))
+        with pytest.raises(ValueError, match=r"cut=.* must be two whole numbers"):
+            ActivationStore(folder)

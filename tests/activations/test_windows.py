@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from activation_cases import LABELS
+from chat_cases import CHATS, chatty
 from lm_fixtures import SENTENCES, save_tiny_encoder
 from sklearn.base import clone
 
@@ -34,19 +35,19 @@ def test_windows_are_those_of_the_tokenizer(models, encoder, kind, limit, overla
     theirs = model.tokenizer(
         TEXT, truncation=True, max_length=limit - led, stride=overlap, return_overflowing_tokens=True
     )["input_ids"]
-    assert [sequence.ids[w.index].tolist() for w in windows] == [
+    assert [sequence.ids[w.seen].tolist() for w in windows] == [
         [model.tokenizer.bos_token_id] * led + list(ids) for ids in theirs
     ]
     owned = list(chain.from_iterable(range(w.start, w.stop) for w in windows))
     assert owned == list(range(len(sequence)))
     for window in windows:
-        assert set(range(window.start, window.stop)) <= set(window.index.tolist())
+        assert set(range(window.start, window.stop)) <= set(window.seen.tolist())
 
 
 def test_windows_of_the_least_and_of_no_room(models, encoder):
     model = load_model(encoder, backend="transformers")
     (sequence,) = read_texts(model, ["abcdefgh"])
-    assert [len(w.index) for w in split(model, sequence, 3, 0)] == [3] * 8
+    assert [len(w.seen) for w in split(model, sequence, 3, 0)] == [3] * 8
     assert len(list(split(model, sequence, len(sequence), 0))) == 1
     with pytest.raises(
         ValueError, match=r"stride=4 leaves no room .* max_length=6, of which 2 are special: lower it be"
@@ -139,3 +140,13 @@ def test_pieces_with_rows_and_where_they_stand(models):
     assert contexts.lengths == [[4, 5]] and len(contexts.ids[0]) == 9
     which, where, order = contexts.taken([0])
     assert which.tolist() == [0, 0, 0] and where.tolist() == [1, 3, 6] and [p.row for p in order] == [1, 0]
+
+
+def test_chats_in_windows_keep_their_roles(tmp_path):
+    extractor = ActivationExtractor(chatty(tmp_path, "llama"), layer=1, device="cpu", backend="transformers")
+    whole = extractor.transform(CHATS)
+    parts = clone(extractor).set_params(max_length=12, stride=3).transform(CHATS)
+    for name in ("roles", "positions", "text_index", "tokens"):
+        assert parts.rows[name].tolist() == whole.rows[name].tolist()
+    user = clone(extractor).set_params(select=TokenSelection(roles="user")).transform(CHATS)
+    assert set(user.roles) == {"user"} and len(user) == (whole.roles == "user").sum()
