@@ -23,6 +23,7 @@ from ._fitting import fit_mixture
 from ._mixture_html import DisplayMethods
 from ._partial_fit import PartialFitMethods
 from ._persistence import PersistenceMethods
+from ._shares import failing_together
 from ._start.start import STRATEGIES, Draws
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ class MFA(
         self.dtype = dtype
         self.verbose = verbose
 
+    @failing_together
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None) -> MFA:
         """Fit the mixture.

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
 import torch.distributed as dist
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from .._base.annotated import given_rows, is_row_source, shared_fact
 from .._base.devices import plain_array, resolve_device
-from .._base.group import AnyGroup, group_of
+from .._base.group import ALONE, AnyGroup, group_of
 from .._base.row_views import share_of
+from ._fit.progress import mixture_digest
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 # Parameters that a process may have for itself: the first one's random state is what counts.
 _OWN = {"random_state", "device", "verbose"}
 
@@ -76,6 +82,43 @@ def group_for(estimator: Any) -> AnyGroup:
     return group_of(estimator.distributed, resolve_device(estimator.device))
 
 
+def failing_together(method: _Method) -> _Method:
+    """A method of an estimator that is fitted in a group: what it refuses on one process ends it on all.
+
+    That goes for what is looked at before the processes talk to each other, such as a path that is not there, or a
+    parameter that is out of range; the others would wait, or meet a later fit of this one.
+    """
+
+    @wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _group_before_checks(self).failing_together():
+            return method(self, *args, **kwargs)
+
+    return cast(_Method, run)
+
+
+def _group_before_checks(estimator: Any) -> AnyGroup:
+    """The group of an estimator whose parameters may be anything."""
+    if not isinstance(estimator.distributed, bool | np.bool_):
+        return ALONE
+    try:
+        return group_for(estimator)
+    except (ValueError, TypeError):
+        return group_of(bool(estimator.distributed), resolve_device("auto"))
+
+
+def told_random_state(estimator: Any, group: AnyGroup) -> np.random.RandomState:
+    """The first process's generator, on all in the same state.
+
+    The global one belongs to everyone: what others draw from it during a fit, such as a callback of one process, must
+    not part the processes. So in a group it only gives the seed of another one.
+    """
+    rng = check_random_state(estimator.random_state)
+    if group.size > 1 and estimator.random_state is None:
+        rng = np.random.RandomState(rng.randint(2**31 - 1))
+    return group.tell(rng)
+
+
 def least_rows(group: AnyGroup) -> int:
     """Rows that a process must bring: others of a group may have them."""
     return 1 if group.size == 1 else 0
@@ -111,8 +154,7 @@ def check_shares(estimator: Any, rows: Any, sample_weight: Any, group: AnyGroup,
     parameters = estimator.get_params(deep=True)
     shown = {name for name in parameters if name.rpartition("__")[2] not in _OWN}
     facts |= {f"parameter {name}": _comparable(parameters[name], name == "init") for name in sorted(shown)}
-    if goes_on:
-        facts["means_ of the last fit"] = _comparable(getattr(estimator, "means_", None))
+    facts["mixture of the last fit"] = f"digest {mixture_digest(estimator).hex()[:12]}" if goes_on else None
     group.check_alike(facts)
     if not sum(group.numbers(int(rows.shape[0]))):
         raise ValueError("no process of the group has any rows; give each its share of the table")
@@ -125,8 +167,14 @@ def shared_source(X: Any, group: AnyGroup) -> Any:
 
 def _comparable(value: Any, may_be_labels: bool = False) -> Any:
     """What may be compared with that of another process: of an array its digest, of labels of rows that they are."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, type | np.dtype):
+        return np.dtype(value).name
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
     if hasattr(value, "get_params"):
         return type(value).__name__
     if not hasattr(value, "__len__"):
