@@ -67,7 +67,7 @@ def share_rows(X: Any, rank: int | None = None, size: int | None = None) -> Any:
         )
     if (rank is None) != (size is None):
         raise ValueError(f"rank={rank} and size={size} go together: give both, or neither for those of the group")
-    if rank is None:
+    if rank is None or size is None:
         if not (dist.is_available() and dist.is_initialized()):
             raise ValueError(
                 "there is no process group of torch.distributed, so a process does not know which rows are its own: "
