@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TextIO
 
 from .words import visible
@@ -93,6 +93,11 @@ def progress(
     finally:
         with suppress(OSError, ValueError):
             bar.close()
+
+
+def hidden(total: int | None, initial: int) -> AbstractContextManager[Progress]:
+    """What counts and shows nothing."""
+    return nullcontext(Progress(total, initial))
 
 
 def terminal_shown(verbose: bool | None = None, stream: TextIO | None = None) -> bool:
