@@ -1,4 +1,4 @@
-"""What the processes of a group must have in common before they fit together."""
+"""Which rows are whose in a group of processes, and what these must have in common before they fit together."""
 
 from __future__ import annotations
 
@@ -9,16 +9,72 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from sklearn.utils import check_random_state
+from torch import Tensor
 
-from .._base.annotated import shared_fact
+from .._base.annotated import given_rows, is_row_source, shared_fact
 from .._base.devices import plain_array, resolve_device
 from .._base.group import ALONE, AnyGroup, group_of
+from .._base.row_views import share_of
 from ._fit.progress import mixture_digest
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 # Parameters that a process may have for itself: the first one's random state is what counts.
 _OWN = {"random_state", "device", "verbose"}
+
+
+def share_rows(X: Any, rank: int | None = None, size: int | None = None) -> Any:
+    """The rows of a table that are this process's, where several fit together.
+
+    Each process has one run of the rows, in the order of the ranks; their lengths differ by one at most, and are zero
+    where there are more processes than rows. So the rows of all processes are the table itself, and a fit with
+    ``distributed=True`` is that of one process to the table. Nothing is copied or read.
+
+    Parameters
+    ----------
+    X : array, tensor, memory map, activation store of one layer, path, or list of these
+        The whole table, the same in every process.
+    rank, size : int, optional
+        The number of this process, from 0, and how many there are; by default those of the default group of
+        `torch.distributed`.
+
+    Returns
+    -------
+    rows of shape (n, d)
+        Of an array or tensor a view. Anything else is read as its rows are needed, with their facts.
+
+    Raises
+    ------
+    TypeError
+        If `X` is a frame or anything else that is not read row by row.
+    ValueError
+        If there is no process group and no numbers are given, or they do not go together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfa_sklearn import share_rows
+    >>> X = np.arange(10).reshape(5, 2)
+    >>> [len(share_rows(X, rank, 3)) for rank in range(3)], share_rows(X, 2, 3).tolist()
+    ([1, 2, 2], [[6, 7], [8, 9]])
+    """
+    rows = given_rows(X)
+    if not (isinstance(rows, np.ndarray | Tensor) or is_row_source(rows)):
+        raise TypeError(
+            f"rows of {type(X).__name__} are not shared out: give an array (numpy.asarray(X)), a memory map, a tensor, "
+            "a store of one layer, or the path of one of these"
+        )
+    if (rank is None) != (size is None):
+        raise ValueError(f"rank={rank} and size={size} go together: give both, or neither for those of the group")
+    if rank is None or size is None:
+        if not (dist.is_available() and dist.is_initialized()):
+            raise ValueError(
+                "there is no process group of torch.distributed, so a process does not know which rows are its own: "
+                "call torch.distributed.init_process_group before, or give rank and size"
+            )
+        rank, size = dist.get_rank(), dist.get_world_size()
+    return share_of(rows, rank, size)
 
 
 def group_for(estimator: Any) -> AnyGroup:

@@ -220,7 +220,7 @@ def test_only_the_first_rank_warns(found) -> None:
 
 
 def test_a_rank_that_dies_ends_the_others() -> None:
-    (ended,) = world(3, (dies, ()), seconds=5)
+    (ended,) = world(3, (dies, ()))
     assert ended[2] is None
     assert all(f.kind == "RuntimeError" and "another process of the group has ended" in f.message for f in ended[:2])
 

@@ -248,7 +248,7 @@ def test_an_interrupt_on_one_process_ends_all_and_a_checkpoint_goes_on_to_the_sa
 
 
 def test_a_process_that_dies_ends_the_fits_of_the_others() -> None:
-    ((ended, nothing),) = world(2, (loses_a_rank, ()), seconds=10)
+    ((ended, nothing),) = world(2, (loses_a_rank, ()))
     assert nothing is None
     assert ended.kind == "RuntimeError" and "another process of the group has ended" in ended.message, ended
 
