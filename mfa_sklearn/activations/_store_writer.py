@@ -154,6 +154,8 @@ def _write_shards(
     with tqdm(total=total, initial=run.n_kept, desc="activations", unit="text", disable=not progress) as bar:
         for last in texts.shards(shard_size):
             _check_given(last, known)
+            if len(last.texts) < shard_size:  # it is the last, and none of it is written if that is too early
+                _check_end(last, known, manifest["n_texts"])
             if last.number in written or not run.part.takes(last.number):
                 continue
             _append(run, extract(last.texts, last.labels, last.start), last)
