@@ -116,7 +116,7 @@ WRITTEN = {
     "guide/stores.md": {"activations", "streamed", "shared", "table.npy", "copy", "written"},
     "guide/texts.md": {"pipeline.joblib"},
     "tutorials/interpretability.md": {"mixture", "regions.csv", "atlas.html"},
-    "tutorials/scale.md": {"rows.npy", "more.npy", "activations", "mixture"},
+    "tutorials/scale.md": {"rows.npy", "more.npy", "activations", "run", "mixture"},
     "tutorials/tables.md": {"wine-mixture"},
 }
 

@@ -23,6 +23,7 @@ from ._fitting import fit_mixture
 from ._mixture_html import DisplayMethods
 from ._partial_fit import PartialFitMethods
 from ._persistence import PersistenceMethods
+from ._shares import failing_together
 from ._start.start import STRATEGIES, Draws
 
 if TYPE_CHECKING:
@@ -140,10 +141,10 @@ class MFA(
         Start `fit` from the parameters of the last one. A `checkpoint` of a fit that ended there is then replaced.
     distributed : bool, default=False
         Whether `fit` and `partial_fit` go through the rows of all processes of the default group of
-        `torch.distributed`, as torchrun starts them: each calls the method with its own rows, which may be none, and
-        all end with the same mixture, that of a fit to all rows in the order of the ranks. The first rank's
-        `random_state` is the one that counts, and only it reports and warns. What is asked of a fitted mixture is of
-        the rows given.
+        `torch.distributed`, as torchrun starts them: each calls the method with its own rows (see `share_rows`), which
+        may be none, and all end with the same mixture, that of a fit to all rows in the order of the ranks. The first
+        rank's `random_state` is the one that counts, and only it reports and warns. What is asked of a fitted mixture
+        is of the rows given.
     random_state : int, RandomState or None, default=None
         Where a fit goes on from a `checkpoint`, the state kept there counts.
     device : str or torch.device, default="auto"
@@ -317,6 +318,7 @@ class MFA(
         self.dtype = dtype
         self.verbose = verbose
 
+    @failing_together
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None) -> MFA:
         """Fit the mixture.

@@ -127,7 +127,10 @@ def check_weights(sample_weight: Any, X: Any, group: AnyGroup = ALONE) -> RowWei
     weights = plain_array(sample_weight)
     if X.shape[0] or group.size == 1 or np.shape(weights) != (0,):
         like = np.broadcast_to(0.0, X.shape)
-        weights = check_sample_weight(weights, like, dtype=np.float64, ensure_non_negative=True)
+        # Whether all are zero is seen below: those of one process of a group may be.
+        weights = check_sample_weight(
+            weights, like, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=True
+        )
     largest = group.max(np.max(weights, initial=0.0))
     if not largest > 0:
         raise ValueError("sample_weight is zero for every row; at least one row needs a positive weight.")
