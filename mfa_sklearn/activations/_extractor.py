@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import Tags
 
+from .._base.checks import check_flag
 from ._array import ActivationArray
 from ._checks import check_labels, check_texts
 from ._cuts import told_once
@@ -296,6 +297,7 @@ class ActivationExtractor(ModelReader):
 
         share = as_part(part)
         check_store_options(shard_size, dtype)
+        check_flag("resume", resume)
         found = self._given(texts, labels)
         described = self._describe()
 

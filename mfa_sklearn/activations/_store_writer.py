@@ -156,7 +156,7 @@ def _write_shards(
     announce: Callable[[list[str]], None],
 ) -> None:
     """Extract a shard while the one before it is written, so that two are in memory at most."""
-    all_of_them = _Read(texts.shards(shard_size), known)
+    all_of_them = _Read(texts.shards(shard_size), known, shard_size, run.manifest["n_texts"])
     written = {shard_number(shard["name"]) for shard in run.manifest["shards"]}
     own = (some for some in all_of_them if some.number not in written and run.part.takes(some.number))
     with behind() as writer:
@@ -173,13 +173,17 @@ def _write_shards(
 class _Read:
     """The shards of given texts, compared with what is known of them; remembers the last."""
 
-    def __init__(self, shards: Iterator[ShardTexts], known: dict[int, str]) -> None:
-        self._shards, self._known = shards, known
+    def __init__(
+        self, shards: Iterator[ShardTexts], known: dict[int, str], shard_size: int, n_texts: int | None
+    ) -> None:
+        self._shards, self._known, self._shard_size, self._n_texts = shards, known, shard_size, n_texts
         self.last: ShardTexts | None = None
 
     def __iter__(self) -> Iterator[ShardTexts]:
         for some in self._shards:
             _check_given(some, self._known)
+            if len(some.texts) < self._shard_size:  # it is the last, and none of it is written if that is too early
+                _check_end(some, self._known, self._n_texts)
             self.last = some
             yield some
 

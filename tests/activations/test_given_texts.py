@@ -219,3 +219,10 @@ def test_what_is_no_rows_is_left_as_it_is() -> None:
         without_rows(ROWS, LABELS)
     with pytest.raises(ValueError, match=r"no texts in its first 1 rows: they have \['body'\]"):
         without_rows([{"body": "A."}], None)
+
+
+def test_of_a_stream_that_ends_too_early_for_another_part_nothing_is_written(tmp_path: Path) -> None:
+    write(tmp_path, TEXTS, Part(0, 2))
+    with pytest.raises(ValueError, match="ended after 6 texts"):
+        write(tmp_path, TEXTS[:6], Part(1, 2), extract=NEVER)
+    assert write(tmp_path, TEXTS, Part(1, 2)).complete
