@@ -24,8 +24,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     ["torch", "torch.distributed", "torch._dynamo", "mfa_sklearn", "mfa_sklearn.mixture", "group_cases"]
 )
-# Seconds that an exchange, and a whole world may take.
-EXCHANGE_LIMIT, LIMIT = 20, 100
+# Seconds that an exchange, and an answer may take: far more than they need, for machines that are busy with other work.
+EXCHANGE_LIMIT, LIMIT = 120, 300
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 

@@ -123,7 +123,7 @@ def test_help_in_a_terminal_without_unicode() -> None:
 
 
 def test_an_interrupt_from_the_terminal_ends_with_130() -> None:
-    work = "lambda: (print('on', flush=True), time.sleep(60))"
+    work = "lambda: (print('on', flush=True), time.sleep(600))"
     code = f"import time\nfrom mfa_sklearn._cli_shell import run\nexit(run({work}))"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -134,5 +134,5 @@ def test_an_interrupt_from_the_terminal_ends_with_130() -> None:
     )
     assert process.stdout is not None and process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130 and said == "mfa-sklearn: interrupted\n"

@@ -29,7 +29,7 @@ def concat(tables: Iterable[Any]) -> JoinedActivations:
 
     Returns
     -------
-    rows of shape (sum of n_i, d)
+    array-like of shape (sum of n_i, d)
         Taken wherever an array of activations is; ``rows[:]`` reads them all as an `ActivationArray`.
 
     Raises

@@ -65,7 +65,7 @@ def opened(browser: Any, files: dict[str, Path]) -> Iterator[Open]:
             else browser.new_context(**options)
         )
         page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))

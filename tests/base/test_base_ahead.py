@@ -41,7 +41,7 @@ def test_another_thread_reads_a_few_places_further_and_no_more() -> None:
     for place in read_ahead(read, range(20)):
         with reached:
             least = min(place + _N_AHEAD, 19)
-            assert reached.wait_for(lambda: max(began) >= least, timeout=10)  # noqa: B023 - called here
+            assert reached.wait_for(lambda: max(began) >= least, timeout=100)  # noqa: B023 - called here
             assert max(began) <= place + _N_AHEAD
     assert began == list(range(20)) and readers.isdisjoint({threading.get_ident()}) and len(readers) == 1
 

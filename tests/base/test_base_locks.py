@@ -214,7 +214,7 @@ def test_a_holder_touches_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "utime", lambda *_: touched.set())
     monkeypatch.setattr(os, "supports_fd", {os.utime})
     with locked(tmp_path):
-        assert touched.wait(30)
+        assert touched.wait(300)
     assert not [thread for thread in threading.enumerate() if thread.name.endswith("(beat)")]  # as it calls itself
 
 

@@ -47,7 +47,7 @@ def test_others_wait() -> None:
         thread.start()
         thread.join(timeout=0.05)
         order.append("first")
-    thread.join(timeout=10)
+    thread.join(timeout=100)
     assert order == ["first", "other"]
 
 

@@ -33,3 +33,39 @@ def test_a_linear_map_of_few_directions_is_solved():
         point = anderson.propose(point, rates * point)
     assert float(point.abs().max()) < 1e-6
     assert float((rates**5).min()) > 0.5  # plain steps are nowhere near
+
+
+def textbook(points: list[torch.Tensor], images: list[torch.Tensor], memory: int) -> torch.Tensor:
+    """Walker & Ni's formula from all points and images, by a solver of its own."""
+    residuals = [image - point for point, image in zip(points, images, strict=True)]
+    last = range(max(1, len(points) - memory), len(points))
+    moves = torch.stack([points[i] - points[i - 1] for i in last], 1)
+    changes = torch.stack([residuals[i] - residuals[i - 1] for i in last], 1)
+    gamma = torch.linalg.lstsq(changes, residuals[-1][:, None]).solution[:, 0]
+    return images[-1] - (moves + changes) @ gamma
+
+
+def test_proposals_are_the_textbooks_also_after_old_differences_have_gone():
+    generator = torch.Generator().manual_seed(1)
+    anderson, points, images = Anderson(40), [torch.ones(40, dtype=torch.float64)], []
+    for _ in range(14):
+        # No map of few rates, for which the least squares would have no one solution.
+        images.append(torch.randn(40, generator=generator, dtype=torch.float64))
+        proposed = anderson.propose(points[-1], images[-1])
+        if len(points) > 1:
+            assert torch.allclose(proposed, textbook(points, images, anderson.memory), atol=1e-7)
+        points.append(torch.randn(40, generator=generator, dtype=torch.float64))
+    assert anderson.memory == 10
+
+
+def test_what_is_restored_goes_on_to_the_last_digit():
+    generator = torch.Generator().manual_seed(2)
+    pairs = torch.randn(16, 2, 30, generator=generator, dtype=torch.float64)
+    whole, first, second = Anderson(30), Anderson(30), Anderson(30)
+    expected = [whole.propose(*pair) for pair in pairs]
+    for pair in pairs[:12]:
+        first.propose(*pair)
+    state = first.state()
+    first.propose(*pairs[0])  # which is not to reach the state
+    second.restore(state)
+    assert all(torch.equal(second.propose(*pair), found) for pair, found in zip(pairs[12:], expected[12:], strict=True))

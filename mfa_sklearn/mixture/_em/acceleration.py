@@ -50,7 +50,11 @@ _MEMORY_BYTES = 2**28
 
 
 class Anderson:
-    """The memory of the acceleration: differences of recent points and of their residuals."""
+    """The memory of the acceleration: differences of recent residuals and images, and products of the former.
+
+    Since ``dTheta + dF`` is the difference of two images, the points themselves need not be remembered. A step reads
+    both tables of differences once, and the products of residuals only as far as they are new.
+    """
 
     def __init__(self, size: int) -> None:
         self.memory = max(2, min(10, _MEMORY_BYTES // (16 * size)))
@@ -58,44 +62,57 @@ class Anderson:
 
     def restart(self) -> None:
         """Forget all but what comes next."""
-        self._point: Tensor | None = None
-        self._residual: Tensor | None = None
-        self._points: list[Tensor] = []
-        self._residuals: list[Tensor] = []
+        self._last: tuple[Tensor, Tensor] | None = None  # image and residual
+        self._images: Tensor | None = None  # (memory, size) differences, each in its place until a later one takes it
+        self._residuals: Tensor | None = None
+        self._gram: Tensor | None = None  # (memory, memory)  products of the residuals' differences
+        self._n = 0  # differences seen
 
     def state(self) -> dict[str, Any]:
         """What is remembered; no tensor of it is changed later."""
-        return {
-            "point": self._point,
-            "residual": self._residual,
-            "points": list(self._points),
-            "residuals": list(self._residuals),
-        }
+        tables = {"images": self._images, "residuals": self._residuals, "gram": self._gram}
+        image, residual = self._last or (None, None)
+        kept = {name: None if table is None else table.clone() for name, table in tables.items()}
+        return {"n": self._n, "image": image, "residual": residual, **kept}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remember that."""
-        self._point, self._residual = state["point"], state["residual"]
-        self._points, self._residuals = list(state["points"]), list(state["residuals"])
+        self._n, image, residual = state["n"], state["image"], state["residual"]
+        self._last = None if image is None or residual is None else (image, residual)
+        self._images, self._residuals, self._gram = (
+            None if state[name] is None else state[name].clone() for name in ("images", "residuals", "gram")
+        )
 
     @property
     def extrapolates(self) -> bool:
         """Whether the last proposal was more than the plain step."""
-        return bool(self._residuals)
+        return self._n > 0
 
     def propose(self, point: Tensor, image: Tensor) -> Tensor:
         """The next point, from the current one and its image under the map."""
         residual = image - point
-        if self._point is not None and self._residual is not None:
-            self._points = [*self._points, point - self._point][-self.memory :]
-            self._residuals = [*self._residuals, residual - self._residual][-self.memory :]
-        self._point, self._residual = point, residual
-        if not self._residuals:
+        last, self._last = self._last, (image, residual)
+        if last is None:
             return image
-        moves, changes = torch.stack(self._points, 1), torch.stack(self._residuals, 1)
-        gram = changes.T @ changes
+        images, changes, gram = self._remember(image, residual, last)
         # Nearly parallel differences would make gamma huge; a little damping keeps it to what the data support.
         damping = 1e-10 * gram.diagonal().max() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
         # The default driver differs in the last digit from call to call; this one exists on processors only.
-        system, right = (gram + damping).cpu(), (changes.T @ residual[:, None]).cpu()
+        system, right = (gram + damping).cpu(), (changes @ residual)[:, None].cpu()
         gamma = torch.linalg.lstsq(system, right, driver="gelsd").solution[:, 0].to(image.device)
-        return image - (moves + changes) @ gamma
+        return torch.addmv(image, images.T, gamma, alpha=-1)
+
+    def _remember(self, image: Tensor, residual: Tensor, last: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The differences of images and residuals, with the new one, and the products of the latter."""
+        if self._images is None or self._residuals is None or self._gram is None:
+            self._images, self._residuals = image.new_empty(2, self.memory, len(image))
+            self._gram = image.new_empty(self.memory, self.memory)
+        place = self._n % self.memory
+        self._n += 1
+        torch.sub(image, last[0], out=self._images[place])
+        torch.sub(residual, last[1], out=self._residuals[place])
+        held = slice(0, min(self._n, self.memory))
+        changes, gram = self._residuals[held], self._gram[held, held]
+        products = changes @ changes[place]
+        gram[place], gram[:, place] = products, products
+        return self._images[held], changes, gram
