@@ -22,6 +22,7 @@ _HOMES = {
     "ConvergenceDisplay": "mixture",
     "DensityDisplay": "mixture",
     "SearchDisplay": "mixture",
+    "share_rows": "mixture",
     "ActivationArray": "activations",
     "ActivationExtractor": "activations",
     "ActivationStore": "activations",

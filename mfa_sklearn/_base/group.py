@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 import pickle
-import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -26,7 +26,8 @@ from torch import Tensor
 
 from .alone import ALONE, Alone
 from .checks import gathered_warnings
-from .packing import as_bytes, as_tensor, packed, unpacked
+from .interrupts import interrupts_held
+from .packing import as_bytes, as_float, as_tensor, as_whole, packed, unpacked
 
 _T = TypeVar("_T")
 
@@ -162,8 +163,8 @@ class Group:
         Of a float all ranks bring their own, and it needs no more than a header.
         """
         if type(value) is float:
-            with self._exchange("tell", "float", _as_whole(cast(float, value))) as numbers:
-                return cast(_T, _as_float(numbers[0]))
+            with self._exchange("tell", "float", as_whole(cast(float, value))) as numbers:
+                return cast(_T, as_float(numbers[0]))
         message, tensors = packed(value) if self.first else (b"", [])
         with self._exchange("tell", None, len(message)) as lengths:
             told = self._broadcast(as_tensor(message) if self.first else torch.empty(lengths[0], dtype=torch.uint8))
@@ -244,23 +245,27 @@ class Group:
         ValueError, TypeError, RuntimeError
             What a rank failed with, by its name, on all others.
         """
-        try:
-            if self.first:
-                yield
-            else:
-                with gathered_warnings():
+        with _one_thread():
+            done = False
+            try:
+                with nullcontext() if self.first else gathered_warnings():
                     yield
-            self._meet("end", None, 0)
-        except BaseException as error:
-            # Where others wait inside an exchange no header would reach them; they see that this process ends.
-            if not (getattr(error, _KNOWN, False) or self._inside):
-                self._tell_failure(_known(error))
-            raise
+                with interrupts_held():
+                    self._meet("end", None, 0)
+                    done = True
+            except BaseException as error:
+                if self._inside:
+                    _known(error)  # others wait where no header would reach them; they see that this process ends
+                elif not (done or getattr(error, _KNOWN, False)):
+                    self._tell_failure(_known(error))
+                raise
 
     def _tell_failure(self, error: BaseException) -> None:
-        message = f"{type(error).__name__}\n{error}".encode()
+        kind = next((known.__name__ for known in type(error).__mro__ if known.__name__ in _KINDS), "")
+        message = f"{kind}\n{type(error).__name__}: {error}".encode()
         try:
-            self._meet("end", None, len(message), message)
+            with interrupts_held():
+                self._meet("end", None, len(message), message)
         except BaseException as known:
             if not getattr(known, _KNOWN, False):
                 raise
@@ -268,10 +273,11 @@ class Group:
     @contextmanager
     def _exchange(self, operation: str, shapes: Any, number: int = 0) -> Iterator[list[int]]:
         """All ranks at one exchange, with the whole number that each brings."""
-        numbers = self._meet(operation, shapes, number)
-        self._inside = True
-        yield numbers
-        self._inside = False
+        with interrupts_held():
+            numbers = self._meet(operation, shapes, number)
+            self._inside = True
+            yield numbers
+            self._inside = False
 
     def _meet(self, operation: str, shapes: Any, number: int, failure: bytes = b"") -> list[int]:
         if self._inside:
@@ -302,6 +308,23 @@ class Group:
 
 
 AnyGroup: TypeAlias = Alone | Group
+_turn = threading.RLock()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Refuse a second thread: exchanges of two would mix, each rank's in another order."""
+    if not _turn.acquire(blocking=False):
+        raise _known(
+            RuntimeError(
+                "another thread of this process is in a distributed fit, and two at a time would mix what they tell "
+                "the group: fit one after the other"
+            )
+        )
+    try:
+        yield
+    finally:
+        _turn.release()
 
 
 def group_of(distributed: bool, device: torch.device) -> AnyGroup:
@@ -336,7 +359,7 @@ def _failed(messages: list[bytes]) -> BaseException:
     """What the others raise where some ranks failed."""
     rank = next(r for r, message in enumerate(messages) if message)
     kind, _, said = messages[rank].decode().partition("\n")
-    return _known(_KINDS.get(kind, RuntimeError)(f"rank {rank} failed: {kind}: {said}"))
+    return _known(_KINDS.get(kind, RuntimeError)(f"rank {rank} failed: {said}"))
 
 
 def _parted(headers: list[list[int]]) -> BaseException:
@@ -355,15 +378,6 @@ def _parted(headers: list[list[int]]) -> BaseException:
 
 def _shapes(tensors: Any) -> list[tuple[tuple[int, ...], str]]:
     return [(tuple(t.shape), str(t.dtype)) for t in tensors]
-
-
-def _as_whole(value: float) -> int:
-    """The bits of a float as a whole number."""
-    return struct.unpack("<q", struct.pack("<d", value))[0]
-
-
-def _as_float(value: int) -> float:
-    return struct.unpack("<d", struct.pack("<q", value))[0]
 
 
 def _padded(rows: Tensor, n_rows: int) -> Tensor:

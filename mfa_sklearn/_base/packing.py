@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,16 @@ def as_tensor(message: bytes) -> Tensor:
 def as_bytes(numbers: Tensor) -> bytes:
     """The bytes again."""
     return numbers.cpu().numpy().tobytes()
+
+
+def as_whole(value: float) -> int:
+    """The bits of a float as a whole number."""
+    return struct.unpack("<q", struct.pack("<d", value))[0]
+
+
+def as_float(value: int) -> float:
+    """The float again."""
+    return struct.unpack("<d", struct.pack("<q", value))[0]
 
 
 class _Pickler(pickle.Pickler):

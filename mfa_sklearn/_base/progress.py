@@ -9,13 +9,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from .words import visible
 
 # Seconds between two lines.
 INTERVAL = 5.0
+_wanted: ContextVar[bool] = ContextVar("mfa_sklearn_progress_shown", default=False)
+# What writing fails with: a stream that is gone or closed, or one of a program's own that lacks `flush`.
+_UNSHOWN = (OSError, ValueError, AttributeError)
 
 
 class Progress:
@@ -91,8 +95,13 @@ def progress(
     try:
         yield bar
     finally:
-        with suppress(OSError, ValueError):
+        with suppress(*_UNSHOWN):
             bar.close()
+
+
+def hidden(total: int | None, initial: int) -> AbstractContextManager[Progress]:
+    """What counts and shows nothing."""
+    return nullcontext(Progress(total, initial))
 
 
 def terminal_shown(verbose: bool | None = None, stream: TextIO | None = None) -> bool:
@@ -101,13 +110,37 @@ def terminal_shown(verbose: bool | None = None, stream: TextIO | None = None) ->
     return bool(verbose) if verbose is not None else stream is not None and _is_terminal(stream)
 
 
+@contextmanager
+def showing(shown: bool) -> Iterator[None]:
+    """Inside the block, what takes no `verbose` of its own shows its progress, or does not: see `is_showing`.
+
+    Examples
+    --------
+    >>> with showing(True):
+    ...     print(is_showing())
+    True
+    >>> is_showing()
+    False
+    """
+    token = _wanted.set(shown)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def is_showing() -> bool:
+    """Whether functions without a `verbose` of their own are to show their progress: a command of the shell asks it."""
+    return _wanted.get()
+
+
 def _begun(stream: TextIO | None, *how: Any) -> Progress | None:
     """What shows progress on a stream; None where it cannot be written."""
     if stream is None:
         return None
     try:
         return _Bar(stream, *how) if _is_terminal(stream) and _has_tqdm() else _Lines(stream, *how)
-    except (OSError, ValueError):
+    except _UNSHOWN:
         return None
 
 
@@ -145,7 +178,7 @@ class _Lines(Progress):
         self.told_at = self.clock()
         parts = [self._amount(), self._rate(), self._left() if ending is None else ending, *_shown(self.figures)]
         line = f"{time.strftime('%H:%M:%S')} {self.what}: {', '.join(part for part in parts if part)}"
-        with suppress(OSError, ValueError):
+        with suppress(*_UNSHOWN):
             print(visible(line), file=self.stream, flush=True)
 
     def _amount(self) -> str:
@@ -191,7 +224,7 @@ class _Bar(Progress):
 
     def update(self, n: int = 1, **figures: Any) -> None:
         super().update(n)
-        with suppress(OSError, ValueError):
+        with suppress(*_UNSHOWN):
             if figures:
                 _keep(self.figures, figures)
                 self.bar.set_postfix_str(", ".join(_shown(self.figures)), refresh=not n)

@@ -7,6 +7,7 @@ from ._displays.search import SearchDisplay
 from ._kmeans_initializer import KMeansInitializer
 from ._mfa import MFA
 from ._search import MFASearch
+from ._shares import share_rows
 
 __all__ = [
     "MFA",
@@ -16,4 +17,5 @@ __all__ = [
     "KMeansInitializer",
     "MFASearch",
     "SearchDisplay",
+    "share_rows",
 ]

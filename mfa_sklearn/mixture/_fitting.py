@@ -7,8 +7,6 @@ import math
 from functools import partial
 from typing import Any
 
-from sklearn.utils import check_random_state
-
 from .._base.devices import to_numpy, to_tensor
 from .._base.group import AnyGroup
 from .._base.progress import progress
@@ -21,7 +19,7 @@ from ._fit.loop import Course, FitResult, run
 from ._fit.problem import Known, Problem, pose
 from ._fit.progress import Progress, mixture_digest
 from ._model.params import MFAParams
-from ._shares import check_shares, group_for, least_rows, shared_source
+from ._shares import check_shares, group_for, least_rows, shared_source, told_random_state
 from ._shortcomings import warn_of
 from ._solvers import previous_params, solver_from, starting_params
 from ._start.start import Draws
@@ -89,7 +87,7 @@ def goes_on(mfa: Any) -> bool:
 def _known(mfa: Any, checkpoint: Checkpoint, group: AnyGroup) -> Known:
     begun = checkpoint.begun
     if begun is None:
-        return Known(group.tell(check_random_state(mfa.random_state)))
+        return Known(told_random_state(mfa, group))
     centers = begun["centers"]
     return Known(generator_for(mfa.random_state, begun["rng_at_first"]), None if centers is None else to_numpy(centers))
 

@@ -10,7 +10,6 @@ import torch
 from sklearn.base import BaseEstimator, ClusterMixin, OneToOneFeatureMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from .._base.origin import warn_incomplete
 from .._base.sklearn_private import Interval, StrOptions, fit_context
 from ._callbacks import Task
 from ._rows import Batches, Conditioner
-from ._shares import check_shares, group_for, least_rows, shared_source
+from ._shares import check_shares, failing_together, group_for, least_rows, shared_source, told_random_state
 from ._start.kmeans import Assignment, Clustering, Plan, assign, k_means
 from ._start.pruning import best_pruning
 from ._start.samples import FiniteBatches, UnitBatches, check_all_finite, row_conditioner
@@ -185,6 +184,7 @@ class KMeansInitializer(
         self.dtype = dtype
         self.verbose = verbose
 
+    @failing_together
     @fit_context(prefer_skip_nested_validation=True)
     @isolated
     def fit(
@@ -225,7 +225,7 @@ class KMeansInitializer(
         if self.sampling == "token_frequency":
             by_token = check_weights(token_weights(X, weights.spread(rows.shape[0]), group), rows, group)
             weights = by_token._replace(unit=by_token.unit * weights.unit)
-        device, rng = resolve_device(self.device), group.tell(check_random_state(self.random_state))
+        device, rng = resolve_device(self.device), told_random_state(self, group)
         conditioner = row_conditioner(rows, weights, device, rng, self.metric == "euclidean", group)
         batches = self._batches(rows, conditioner, weights, keep=True, group=group)
         unit = self._unit(conditioner) * weights.unit

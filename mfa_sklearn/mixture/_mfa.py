@@ -23,6 +23,7 @@ from ._fitting import fit_mixture
 from ._mixture_html import DisplayMethods
 from ._partial_fit import PartialFitMethods
 from ._persistence import PersistenceMethods
+from ._shares import failing_together
 from ._start.start import STRATEGIES, Draws
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class MFA(
         Epochs without progress after which the gradient solver stops; as many as `max_iter` to make them all.
     held_out : float, default=None
         Share of the rows (of weight above zero) that are not fitted on. Their mean log-likelihood is told after each
-        iteration: in ``history_["held_out"]``, to callbacks, and under `verbose`. It ends no fit.
+        iteration: in ``history_["held_out"]``, to callbacks, and under `verbose`. It ends no fit. Which rows these are
+        is drawn by `random_state`: with `warm_start` give a number, so that they stay the same.
     held_out_by : {"row", "text"}, default="row"
         Whether single rows are held out or whole texts, by the ``text_index`` that rows of an `ActivationExtractor`
         carry. Rows of one text are alike, so that likelihoods of single rows look better than those of new texts.
@@ -140,10 +142,10 @@ class MFA(
         Start `fit` from the parameters of the last one. A `checkpoint` of a fit that ended there is then replaced.
     distributed : bool, default=False
         Whether `fit` and `partial_fit` go through the rows of all processes of the default group of
-        `torch.distributed`, as torchrun starts them: each calls the method with its own rows, which may be none, and
-        all end with the same mixture, that of a fit to all rows in the order of the ranks. The first rank's
-        `random_state` is the one that counts, and only it reports and warns. What is asked of a fitted mixture is of
-        the rows given.
+        `torch.distributed`, as torchrun starts them: each calls the method with its own rows (see `share_rows`), which
+        may be none, and all end with the same mixture, that of a fit to all rows in the order of the ranks. The first
+        rank's `random_state` is the one that counts, and only it reports and warns. What is asked of a fitted mixture
+        is of the rows given.
     random_state : int, RandomState or None, default=None
         Where a fit goes on from a `checkpoint`, the state kept there counts.
     device : str or torch.device, default="auto"
@@ -317,6 +319,7 @@ class MFA(
         self.dtype = dtype
         self.verbose = verbose
 
+    @failing_together
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | Tensor | RowSource, y: object = None, sample_weight: ArrayLike | None = None) -> MFA:
         """Fit the mixture.

@@ -15,7 +15,7 @@ from .._base.sklearn_private import fit_context
 from ._fit.progress import Progress
 from ._fitting import fit_mixture
 from ._learned import LearnedAttributes
-from ._shares import check_shares, group_for, least_rows
+from ._shares import check_shares, failing_together, group_for, least_rows
 from ._stream import Stream
 from ._validation import check_rows, check_weights
 
@@ -36,6 +36,7 @@ class PartialFitMethods(LearnedAttributes):
     component_tokens_: dict[int, list[str]] | None
     _progress: Progress | None = None
 
+    @failing_together
     @fit_context(prefer_skip_nested_validation=True)
     @isolated
     def partial_fit(
@@ -80,6 +81,7 @@ class PartialFitMethods(LearnedAttributes):
         self._stream = stream = self._stream or Stream(self._params())
         rows = check_rows(self, X, reset=False, least_rows=least_rows(group))
         check_shares(self, rows, sample_weight, group, goes_on=True)
+        group.check_alike({"batches that partial_fit remembers, and their rows": (stream.n_batches, stream.seen)})
         weights = check_weights(sample_weight, rows, group)
         params, bound = stream.update(self, rows, weights, group)
         self._set_params_from(params)

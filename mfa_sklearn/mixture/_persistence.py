@@ -280,7 +280,8 @@ def _split(estimator: Any) -> tuple[dict[str, np.ndarray], dict[str, Any], list[
     """Arrays of numbers, plain values, and the names of what is neither or not a mixture's."""
     arrays, plain, left_out = {}, {}, []
     learned = {name: value for name, value in vars(estimator).items() if LEARNED.fullmatch(name)}
-    for name, value in {**estimator.get_params(deep=False), **learned}.items():
+    # The processes that fitted it are no part of a mixture, and whoever opens it has others, or none.
+    for name, value in {**estimator.get_params(deep=False), "distributed": False, **learned}.items():
         # Where a fit kept its state is a place on this machine.
         if (name in learned and not is_known(name)) or (name == "checkpoint" and value is not None):
             left_out.append(name)

@@ -67,8 +67,11 @@ def previous_params(estimator: Any, problem: Problem) -> MFAParams:
 def solver_from(estimator: Any, params: MFAParams, problem: Problem, fresh: bool) -> tuple[Solver, Monitor]:
     """The solver, and what says when it has gone far enough; `fresh` parameters are a start, not the last fit's."""
     solver, monitor = (_gradient if estimator.solver == "gradient" else _em)(estimator, params, problem, fresh)
-    if not fresh and estimator._progress is not None:
-        estimator._progress.hand_on(estimator, solver, monitor, problem)
+    if not fresh:
+        # What was learned is the same on all processes of a group, but this may not have been kept on all.
+        progress = problem.group.tell(estimator._progress)
+        if progress is not None:
+            progress.hand_on(estimator, solver, monitor, problem)
     return solver, monitor
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,33 @@ def nested(rank: int, size: int) -> Any:
             raise TypeError("inner")
 
 
+def interrupted(rank: int, size: int) -> Any:
+    """A Ctrl-C on all ranks but the first, inside an exchange, and then on all."""
+    group, kinds = Group(CPU), []
+    for first in (1, 0):
+        try:
+            with group.failing_together():
+                for _ in range(3):
+                    with group._exchange("numbers", None):
+                        if rank >= first:
+                            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as error:
+            kinds.append(str(error))
+    return kinds, group.numbers(rank)
+
+
+def threads(rank: int, size: int) -> Any:
+    def other() -> str:
+        try:
+            with Group(CPU).failing_together():
+                return "let in"
+        except RuntimeError as error:
+            return str(error)
+
+    with Group(CPU).failing_together(), ThreadPoolExecutor(1) as pool:
+        return pool.submit(other).result()
+
+
 def warns(rank: int, size: int) -> Any:
     with Group(CPU).failing_together():
         if rank:
@@ -107,6 +136,7 @@ FAILURES = {
 def found(request):
     failing = [(fails, (where,)) for where in FAILURES]
     calls = [(sums, ()), (sums, ()), (gathers, ()), (tells, ()), (nested, ()), (warns, ()), *failing, (own_sums, ())]
+    calls[6:6] = [(interrupted, ()), (threads, ())]
     return request.param, world(request.param, *calls)
 
 
@@ -158,7 +188,7 @@ def test_the_first_decides_and_generators_stay_in_step(found) -> None:
 
 def test_an_error_on_one_rank_is_one_on_all(found) -> None:
     _, results = found
-    for failures, (where, (kind, message)) in zip(results[6:-1], FAILURES.items(), strict=True):
+    for failures, (where, (kind, message)) in zip(results[8:-1], FAILURES.items(), strict=True):
         assert all(isinstance(failure, Failure) for failure in failures), failures
         for rank, failure in enumerate(failures):
             own = where in ("before", "after") and rank == 1
@@ -170,6 +200,18 @@ def test_an_error_is_told_once_through_nested_blocks(found) -> None:
     _, results = found
     assert [f.kind for f in results[4]] == ["TypeError"] * len(results[4])
     assert results[4][0].message == "rank 1 failed: TypeError: inner"
+
+
+def test_an_interrupt_waits_for_the_end_of_an_exchange_and_ends_all_ranks(found) -> None:
+    size, results = found
+    for rank, (kinds, numbers) in enumerate(results[6]):
+        assert kinds == (["", ""] if rank else ["rank 1 failed: KeyboardInterrupt: ", ""])
+        assert numbers == list(range(size))
+
+
+def test_a_second_thread_is_refused(found) -> None:
+    _, results = found
+    assert all("another thread of this process" in said for said in results[7]), results[7]
 
 
 def test_only_the_first_rank_warns(found) -> None:

@@ -32,6 +32,7 @@ def holed(X: np.ndarray) -> np.ndarray:
 FITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "exact": ({"max_iter": 30}, {}),
     "weights": ({}, {"weighted": True}),
+    "no weight on one": ({"max_iter": 5, "tol": 0.0}, {"weighted": True, "without": 500}),
     "missing": ({"max_iter": 20, "tol": 0.0}, {"missing": True}),
     "shared": ({"noise": "shared", "noise_form": "isotropic", "init": "k-means++"}, {}),
     "annealed": ({"annealing": 8.0, "max_iter": 30}, {}),
@@ -64,7 +65,8 @@ FITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def rows_of(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
     X = X_MANY if case.get("many") else X_BLOBS if case.get("blobs") else X_MADE
     X = holed(X) if case.get("missing") else X
-    return X, np.resize(WEIGHTS, len(X)) if case.get("weighted") else None
+    weights = np.resize(WEIGHTS, len(X)) * (np.arange(len(X)) >= case.get("without", 0))
+    return X, weights if case.get("weighted") else None
 
 
 COUNTS = ("n_iter_", "n_reseeded_", "converged_", "n_samples_seen_", "history_")

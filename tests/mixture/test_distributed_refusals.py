@@ -50,12 +50,35 @@ def refused(rank: int, size: int, what: str) -> Any:
         mine = mine[:1]
     elif what == "foreign":
         arguments = {"init": KMeans(3)}
+    elif what == "parameter out of range":
+        arguments = {"n_factors": 1 - 2 * rank}
+    elif what == "device" and rank:
+        arguments = {"device": "cuda:99999"}
+    elif what == "path" and rank:
+        mine = "no/such/folder"
+    elif what in ("last fit", "last fit on one"):
+        rows = X + rank if what == "last fit" else X
+        last = quick(distributed=False, warm_start=True).fit(rows) if rank or what == "last fit" else quick()
+        return last.set_params(distributed=True, warm_start=True).fit(mine)
+    elif what == "stream":
+        learned = quick().partial_fit(mine).partial_fit(mine)
+        (MFA.from_params(*learned_of(learned), **learned.get_params()) if rank else learned).partial_fit(mine)
     if what == "negative" and not rank:
         weights = np.ones(len(mine))
     quick(**arguments).fit(mine, sample_weight=weights)
 
 
+def learned_of(mfa: MFA) -> tuple[np.ndarray, ...]:
+    return mfa.weights_, mfa.means_, mfa.loadings_, mfa.noise_variance_
+
+
 REFUSED = {
+    "parameter out of range": "InvalidParameterError: The 'n_factors' parameter of MFA must be",
+    "device": "device='cuda:99999'",
+    "path": "there is no 'no/such/folder'",
+    "last fit": "differ in the mixture of the last fit: 'digest .*' on rank 0, 'digest .*' on rank 1",
+    "last fit on one": "differ in the mixture of the last fit: None on rank 0, 'digest .*' on rank 1",
+    "stream": "differ in the batches that partial_fit remembers, and their rows: .1, 600.0. on rank 0, .0, 0.0.",
     "width": "differ in the number of columns: 5 on rank 0, 4 on rank 1",
     "type": "differ in the type of the rows: 'float64' on rank 0, 'float32' on rank 1",
     "parameter": "differ in the parameter n_factors: 1 on rank 0, 2 on rank 1",
@@ -67,6 +90,36 @@ REFUSED = {
     "few rows": "n_components=3 is more than n_samples=2",
     "foreign": "would be fitted to the rows of one process only",
 }
+
+
+def goes_on(rank: int, size: int) -> Any:
+    """Warm starts where one process knows how far the last fit had come, and the other does not."""
+    mine = share(X, rank, [150])
+    mfa = quick(warm_start=True, max_iter=40, tol="auto", n_components=np.int64(3) if rank else 3).fit(mine)
+    if rank:
+        mfa = MFA.from_params(*learned_of(mfa), **mfa.get_params())
+    return mfa.fit(mine).n_iter_, mfa.means_
+
+
+class Draws:
+    """A callback that takes numbers from the global generator."""
+
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing."""
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, *args: Any, **kwargs: Any) -> None:
+        """Draw."""
+        np.random.rand(3)
+
+
+def draws_anew(rank: int, size: int) -> Any:
+    """Two fits without a seed, one process with a callback."""
+    mfa = quick(random_state=None, init="random_from_data", solver="gradient", batch_size=64)
+    if not rank:
+        mfa.set_callbacks(Draws())
+    return [mfa.fit(share(X, rank, [150])).means_ for _ in range(2)]
 
 
 def streams(rank: int, size: int) -> Any:
@@ -142,18 +195,20 @@ def keeps(rank: int, size: int, folder: str | None) -> Any:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     calls = [*[(refused, (what,)) for what in REFUSED], (streams, ()), (remembers, ())]
+    calls += [(goes_on, ()), (draws_anew, ())]
     calls.append((keeps, (str(tmp_path_factory.mktemp("kept") / "checkpoint"),)))
-    return dict(zip([*REFUSED, "streams", "remembers", "keeps"], world(2, *calls), strict=True))
+    return dict(zip([*REFUSED, "streams", "remembers", "goes on", "draws", "keeps"], world(2, *calls), strict=True))
 
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_does_not_fit_together_is_refused_on_every_process(found, what) -> None:
     for failure in found[what]:
-        assert isinstance(failure, Failure) and failure.kind == "ValueError", failure
+        assert isinstance(failure, Failure), failure
+        assert failure.kind in ("ValueError", "InvalidParameterError"), failure
     with pytest.raises(ValueError, match=REFUSED[what]):
         raise ValueError(found[what][0].message)
     own = found[what][1].message.removeprefix("rank 0 failed: ValueError: ")
-    assert found[what][0].message.removeprefix("rank 1 failed: ValueError: ") == own
+    assert found[what][0].message.removeprefix(f"rank 1 failed: {found[what][1].kind}: ") == own
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -167,6 +222,18 @@ def test_streams_warm_starts_pipelines_and_tokens_are_those_of_one_process(found
                 np.testing.assert_allclose(value, wanted, rtol=1e-9, atol=1e-9)
             else:
                 assert value == (pytest.approx(wanted, rel=1e-9) if isinstance(wanted, list) else wanted)
+
+
+def test_a_warm_start_goes_on_as_the_first_process_knows(found) -> None:
+    (n_iter, means), other = found["goes on"]
+    assert n_iter <= 3 and other[0] == n_iter
+    np.testing.assert_array_equal(other[1], means)
+
+
+def test_what_others_draw_does_not_part_the_processes(found) -> None:
+    (first, second), other = found["draws"]
+    np.testing.assert_array_equal(other, [first, second])
+    assert not np.allclose(first, second)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -146,6 +146,12 @@ def test_device_is_that_of_the_reader(tmp_path):
     assert MFA.from_pretrained(tmp_path, device="cpu").device == "cpu"
 
 
+def test_the_group_that_fitted_it_is_no_part_of_a_mixture(tmp_path):
+    mfa = fitted()
+    mfa.set_params(distributed=True).save_pretrained(tmp_path)
+    assert MFA.from_pretrained(tmp_path).fit(X).distributed is False and mfa.distributed
+
+
 def test_loaded_mixture_goes_on_learning(tmp_path):
     fitted().save_pretrained(tmp_path)
     loaded = MFA.from_pretrained(tmp_path)
