@@ -165,7 +165,7 @@ STEER = ["steer", "{f}/mfa"]
         ([*FIT, "{f}/x", "-k", "2"], "it holds other things"),
         (["fit", "{f}/none", "-o", "{f}/new", "-k", "2"], "give a folder that `extract` wrote"),
         (["fit", "{f}/texts.csv", "-o", "{f}/new", "-k", "2"], "give a folder that `extract` wrote"),
-        (["fit", "{f}/model", "-o", "{f}/new", "-k", "2"], "no activation store at"),
+        (["fit", "{f}/model", "-o", "{f}/new", "-k", "2"], "model.safetensors' holds several tables"),
         ([*TOKENS, "--component", "3"], "component=3 is out of range"),
         ([*TOKENS, "--n-tokens", "0"], "n_tokens=0 must be at least 1"),
         ([*TOKENS, "-o", "{f}/t.txt"], "must end in .csv"),
