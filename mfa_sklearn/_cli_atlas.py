@@ -35,7 +35,6 @@ def add_options(parser: argparse.ArgumentParser, *, device: str) -> None:
     _add_amounts(parser)
     _add_model(parser, device)
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one page")
-    add("--verbose", action="store_true", help="say what is done")
 
 
 def _add_amounts(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +91,7 @@ def atlas(arguments: argparse.Namespace) -> None:
         n_points=arguments.n_points,
         random_state=arguments.random_state,
         overwrite=arguments.force,
-        verbose=arguments.verbose,
+        verbose=bool(arguments.verbose),
     )
     size = f"{plural(mfa.n_components_, 'region')} on {plural(len(rows), 'row')}"
     say(f"{output}: {size}, {output.stat().st_size / 1e6:.1f} MB")

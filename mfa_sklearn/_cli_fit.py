@@ -13,7 +13,7 @@ from ._base.home import home_path
 from ._base.progress import terminal_shown
 from ._base.words import plural
 from ._cli_files import check_mixture_folder, mixture_folder, read_mixture, read_rows
-from ._cli_help import DEVICE, LAYER, SEED, Parser, add_force, add_rows, number_or_auto
+from ._cli_help import DEVICE, LAYER, SEED, Parser, add_force, add_rows, add_verbose, number_or_auto
 from ._cli_launch import Launch, together
 from ._cli_shell import say
 
@@ -60,7 +60,7 @@ def add_fit(parser: Parser) -> None:
     add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
     add("--device", default="auto", help=DEVICE)
     _add_checkpoint(parser)
-    _add_verbose(parser)
+    add_verbose(parser)
     add_force(parser, "a mixture, and a checkpoint of another fit,")
 
 
@@ -126,16 +126,8 @@ def add_kmeans(parser: Parser) -> None:
     add("--refine-iter", type=int, default=3, metavar="N", help="passes over all rows at most, after those on samples")
     add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
     add("--device", default="auto", help=DEVICE)
-    _add_verbose(parser)
+    add_verbose(parser)
     add_force(parser, "a file")
-
-
-def _add_verbose(parser: Parser) -> None:
-    parser.add_argument(
-        "--verbose",
-        action=argparse.BooleanOptionalAction,
-        help="show how it goes, as lines with the time where there is no terminal; on one, a bar is shown by default",
-    )
 
 
 # ---------------------------------------------------------------- fit

@@ -92,6 +92,16 @@ def add_fitted(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mixture", type=Path, help=MIXTURE)
     add_rows(parser, "activations")
     parser.add_argument("--layer", type=int, metavar="L", help=LAYER)
+    add_verbose(parser)
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Whether to show the progress of work that may be long."""
+    parser.add_argument(
+        "--verbose",
+        action=argparse.BooleanOptionalAction,
+        help="show how it goes, as lines with the time where there is no terminal; on one, a bar is shown by default",
+    )
 
 
 def add_rows(parser: argparse.ArgumentParser, name: str, nargs: str = "+", what: str = "") -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._base.files import replacing
 from ._base.words import plural, visible
 from ._cli_files import PICTURES, output_file, read_mixture, read_rows, read_table
-from ._cli_help import LAYER, MIXTURE, SEED, Parser, add_command, add_fitted, add_force, add_rows
+from ._cli_help import LAYER, MIXTURE, SEED, Parser, add_command, add_fitted, add_force, add_rows, add_verbose
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def _add_map(parser: Parser) -> None:
     )
     add("--clusters", type=int, metavar="N", help="how many clusters; by default as many as stand apart")
     add("--max-labels", type=int, default=40, metavar="N", help="names written out at most")
+    add_verbose(parser)
     add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
 
 

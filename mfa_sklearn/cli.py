@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ._base.home import home_path
+from ._base.progress import showing, terminal_shown
 from ._base.words import visible
 from ._cli_atlas import atlas
 from ._cli_describe import describe
@@ -64,7 +65,8 @@ def _run_command(argv: Sequence[str] | None) -> None:
     except ValueError as error:
         parser.error(str(error))
     Launch.of(os.environ).check(arguments.command)
-    _COMMANDS[arguments.command](arguments)
+    with showing(terminal_shown(getattr(arguments, "verbose", False))):
+        _COMMANDS[arguments.command](arguments)
 
 
 def _write_out_homes(arguments: argparse.Namespace) -> None:

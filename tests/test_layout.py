@@ -15,7 +15,8 @@ TESTS = Path(__file__).parent
 # What is no module: the repository, and what the modules of a folder do together.
 SUBJECTS = {
     *("test_benchmarks.py", "test_docs.py", "test_examples.py", "test_imports.py", "test_layout.py"),
-    *("test_cli_stores.py", "activations/test_store_as_rows.py", "activations/test_store_runs.py"),
+    *("test_cli_stores.py", "test_cli_damaged_rows.py"),
+    *("activations/test_store_as_rows.py", "activations/test_store_runs.py"),
     *("activations/test_language_models_alike.py", "activations/test_extraction_threads.py"),
     *("steering/test_steering_threads.py", "steering/test_steering_plain_models.py"),
     *("mixture/test_anchors.py", "mixture/test_conformity.py", "mixture/test_recovery.py"),

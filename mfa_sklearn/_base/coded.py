@@ -1,4 +1,4 @@
-"""Strings and labels of many rows as the numbers of their distinct values, which take four bytes a row.
+"""Facts of many rows in four bytes each: strings and labels as the numbers of their distinct values.
 
 Tokens of five million rows are half a gigabyte as an array of strings, and more as objects; there are some ten thousand
 different ones. Tables that read their facts are gone through chunk by chunk, so that nothing else is in memory.
@@ -19,7 +19,7 @@ from .lazy_rows import LazyRows, read_facts
 _ROWS = 2**16
 # Facts that are strings, or may be.
 _NAMES = ("tokens", "labels", "roles")
-_read: WeakKeyDictionary[LazyRows, dict[str, Coded]] = WeakKeyDictionary()
+_read: WeakKeyDictionary[LazyRows, dict[str, Any]] = WeakKeyDictionary()
 
 
 class Coded:
@@ -89,6 +89,37 @@ def compact_fact(X: Any, name: str) -> np.ndarray | Coded | None:
     if name not in known:
         known[name] = _coded(X, name)
     return known[name]
+
+
+def short_fact(X: Any, name: str) -> np.ndarray | None:
+    """A fact per row that is a whole number, in four bytes where it is read and fits; None where there is none.
+
+    What is computed of them is to be computed in eight bytes.
+
+    Examples
+    --------
+    >>> from mfa_sklearn._base.annotated import AnnotatedArray
+    >>> from mfa_sklearn._base.row_views import RowRange
+    >>> X = RowRange(AnnotatedArray(np.eye(3), rows={"positions": [7, 8, 9]}), 1, 3)
+    >>> short_fact(X, "positions")
+    array([8, 9], dtype=int32)
+    """
+    if not isinstance(X, LazyRows) or name not in X.fact_names:
+        return row_fact(X, name)
+    known = _read.setdefault(X, {})
+    if name not in known:
+        known[name] = _short(X, name)
+    return known[name]
+
+
+def _short(X: LazyRows, name: str) -> np.ndarray:
+    found, fits = np.empty(len(X), dtype=np.int32), np.iinfo(np.int32)
+    for place in _chunks(len(X)):
+        some = read_facts(X, place, [name])[name]
+        if some.dtype.kind not in "iu" or (len(some) and (some.min() < fits.min or some.max() > fits.max)):
+            return X.rows[name]
+        found[place] = some
+    return found
 
 
 def _coded(X: LazyRows, name: str) -> Coded:

@@ -23,20 +23,24 @@ if TYPE_CHECKING:
 _SPAN_BYTES = 32 * 2**20
 
 
-def copy_rows(X: np.ndarray, index: slice | np.ndarray) -> np.ndarray:
+def copy_rows(X: np.ndarray, index: slice | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Rows of an array by a slice, or by row numbers from 0; of a memory map a copy, whose pages are let go of.
 
-    Row numbers may be in any order; ascending ones are read fastest.
+    Row numbers may be in any order; ascending ones are read fastest. They are written to `out`, if it is given.
     """
     mapping = shared_mapping(X)
     if mapping is None:
-        return np.asarray(X[index])
+        rows_there = np.asarray(X[index])
+        if out is None:
+            return rows_there
+        out[...] = rows_there
+        return out
     plain = np.asarray(X)
     start, stop, step = index.indices(len(plain)) if isinstance(index, slice) else (0, 0, 0)
     rows = slice(start, max(start, stop)) if step == 1 else np.arange(len(plain))[index]
     n_rows = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-    out = np.empty((n_rows, *plain.shape[1:]), dtype=plain.dtype)
-    at_once = max(1, _SPAN_BYTES // max(1, out[:1].nbytes))
+    out = np.empty((n_rows, *plain.shape[1:]), dtype=plain.dtype) if out is None else out
+    at_once = max(1, _SPAN_BYTES // max(1, plain[:1].nbytes))
     for place, some in _pieces(rows, at_once):
         out[place] = plain[some]
         _let_go(mapping, plain[some] if isinstance(some, slice) else plain[some.min() : some.max() + 1])
@@ -117,9 +121,8 @@ def read_in_turn(X: RowSource | Tensor, places: Sequence[slice | np.ndarray], de
         for place in places:
             yield read_rows(X, place, device)
         return
-    # That thread knows nothing of torch's modes, so it makes no tensors.
-    for values in read_ahead(lambda place: read_values(X, place), places):
-        yield as_tensor(values, device)
+    # That thread knows nothing of torch's modes, so it makes no tensors. No name here holds what was read.
+    yield from map(lambda values: as_tensor(values, device), read_ahead(lambda place: read_values(X, place), places))
 
 
 def is_on_disk(X: Any) -> bool:

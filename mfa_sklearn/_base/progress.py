@@ -9,13 +9,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from .words import visible
 
 # Seconds between two lines.
 INTERVAL = 5.0
+_wanted: ContextVar[bool] = ContextVar("mfa_sklearn_progress_shown", default=False)
 # What writing fails with: a stream that is gone or closed, or one of a program's own that lacks `flush`.
 _UNSHOWN = (OSError, ValueError, AttributeError)
 
@@ -97,10 +99,39 @@ def progress(
             bar.close()
 
 
+def hidden(total: int | None, initial: int) -> AbstractContextManager[Progress]:
+    """What counts and shows nothing."""
+    return nullcontext(Progress(total, initial))
+
+
 def terminal_shown(verbose: bool | None = None, stream: TextIO | None = None) -> bool:
     """Whether a command shows its progress: as `verbose` says; where it says nothing (None), on a terminal only."""
     stream = sys.stderr if stream is None else stream
     return bool(verbose) if verbose is not None else stream is not None and _is_terminal(stream)
+
+
+@contextmanager
+def showing(shown: bool) -> Iterator[None]:
+    """Inside the block, what takes no `verbose` of its own shows its progress, or does not: see `is_showing`.
+
+    Examples
+    --------
+    >>> with showing(True):
+    ...     print(is_showing())
+    True
+    >>> is_showing()
+    False
+    """
+    token = _wanted.set(shown)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def is_showing() -> bool:
+    """Whether functions without a `verbose` of their own are to show their progress: a command of the shell asks it."""
+    return _wanted.get()
 
 
 def _begun(stream: TextIO | None, *how: Any) -> Progress | None:

@@ -152,7 +152,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         ----------
         directory : path
             A folder that is new, empty, or holds a store.
-        layers : dict of int to rows, or rows
+        layers : dict of int to array-like, or array-like
             Of each layer an array, memory map or tensor of shape (n, d), anything else that is taken as rows (what
             `open_activations` opens, say), or an iterator of such batches. Rows alone are of the layer that their
             source says, or of one that is not known. Facts, texts and source that rows carry are kept.
@@ -307,8 +307,11 @@ class StoredActivations(ActivationRows):
         """Numbers of rows, without their facts, by a run of them or by their numbers from 0."""
         values = np.empty((count_of(index), self.shape[1]), dtype=self.dtype)
         for number, where, local in parts_of(self._offsets, index):
-            stored = copy_rows(self._load(self._shards[number], f"layer-{self.layer}"), local)
-            values[where] = widened(stored, self.store.manifest["dtype"])
+            stored = self._load(self._shards[number], f"layer-{self.layer}")
+            if isinstance(where, slice) and stored.dtype == values.dtype:
+                copy_rows(stored, local, values[where])
+            else:
+                values[where] = widened(copy_rows(stored, local), self.store.manifest["dtype"])
         return values
 
     def read_facts(self, index: Index, names: Collection[str]) -> dict[str, np.ndarray]:

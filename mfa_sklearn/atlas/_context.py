@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._base.annotated import row_fact, shared_fact
-from .._base.coded import Coded
+from .._base.annotated import shared_fact
+from .._base.coded import Coded, short_fact
 
 # Rows of a component that are looked through for some of different texts and tokens.
 _POOL = 200
@@ -42,9 +42,9 @@ class Texts:
 
     def __init__(self, activations: Any, tokens: np.ndarray | Coded | None, width: int) -> None:
         self._tokens, self._width = tokens, width
-        self.index = row_fact(activations, "text_index")
-        self._positions = row_fact(activations, "positions")
-        self._starts, self._ends = row_fact(activations, "starts"), row_fact(activations, "ends")
+        self.index = short_fact(activations, "text_index")
+        self._positions = short_fact(activations, "positions")
+        self._starts, self._ends = short_fact(activations, "starts"), short_fact(activations, "ends")
         self._texts = shared_fact(activations, "texts")
         self.are_rows = self._texts is not None and self.index is not None and self._one_row_each(activations)
         self._order: np.ndarray | None = None

@@ -12,9 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._base.annotated import given_rows, is_row_source, row_fact
+from .._base.annotated import given_rows, is_row_source
 from .._base.checks import check_component, import_optional
-from .._base.coded import Coded, compact_fact
+from .._base.coded import Coded, compact_fact, short_fact
 from .._base.labels import check_strings, is_missing, label_array, none_where_missing
 from .._base.origin import other_source, warn_incomplete
 from ..mixture._validation import check_rows
@@ -150,7 +150,7 @@ def numbered(
 def row_groups(activations: Any, groups: ArrayLike | None, caller: str) -> np.ndarray:
     """A number for the group of each row, (n,): as given, else its text, else its own."""
     if groups is None:
-        texts = row_fact(activations, "text_index")
+        texts = short_fact(activations, "text_index")
         return np.arange(len(activations)) if texts is None else np.asarray(texts)
     values = optional_fact(activations, "groups", groups)
     assert values is not None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from .._base.annotated import row_fact
+from .._base.coded import short_fact
 from ._leaderboard import Entries, rounded
 from ._scan import Chunk
+
+# Rows that are compared at once.
+_ROWS = 2**20
 
 
 class Occurrences:
@@ -23,7 +27,7 @@ class Occurrences:
     dense = False
 
     def __init__(self, activations: Any, n_rows: int) -> None:
-        self._texts = row_fact(activations, "text_index")
+        self._texts = short_fact(activations, "text_index")
         self._posterior, self._log_joint = np.empty(n_rows), np.empty(n_rows)
 
     def update(self, chunk: Chunk) -> None:
@@ -44,10 +48,13 @@ class Occurrences:
         n_most : int
         """
         n_types = int(types.max(initial=0)) + 1
-        keys, wanted = assigned * n_types + types, entries.components * n_types + types[entries.rows]
-        rows = np.flatnonzero(np.isin(keys, wanted))  # few of all: the tokens that are listed, in their components
-        order = rows[np.lexsort((-self._log_joint[rows], -rounded(self._posterior[rows]), keys[rows]))]
-        start, stop = (np.searchsorted(keys[order], wanted, side=side) for side in ("left", "right"))
+        wanted = entries.components * n_types + types[entries.rows]
+        # Few of all: the tokens that are listed, in their components.
+        rows = np.concatenate([np.zeros(0, dtype=int), *_rows_with(wanted, assigned, types, n_types)])
+        keys = assigned[rows] * n_types + types[rows]
+        best = np.lexsort((-self._log_joint[rows], -rounded(self._posterior[rows]), keys))
+        order, keys = rows[best], keys[best]
+        start, stop = (np.searchsorted(keys, wanted, side=side) for side in ("left", "right"))
         return [
             self._varied(np.r_[first, order[a:b]], n_most)
             for first, a, b in zip(entries.rows, start, stop, strict=True)
@@ -60,3 +67,10 @@ class Occurrences:
             return rows[:n_most]
         first = np.sort(np.unique(self._texts[rows], return_index=True)[1])
         return np.concatenate([rows[first], np.delete(rows, first)])[:n_most]
+
+
+def _rows_with(wanted: np.ndarray, assigned: np.ndarray, types: np.ndarray, n_types: int) -> Iterator[np.ndarray]:
+    """Rows whose ``component * n_types + type`` is wanted, block by block."""
+    for start in range(0, len(types), _ROWS):
+        some = slice(start, start + _ROWS)
+        yield start + np.flatnonzero(np.isin(assigned[some] * n_types + types[some], wanted))

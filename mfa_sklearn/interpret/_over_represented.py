@@ -11,7 +11,7 @@ from .._base.coded import Coded
 from ._association import log_likelihood_ratio
 from ._inputs import numbered, optional_fact
 from ._leaderboard import rounded
-from ._own_rows import bounds
+from ._own_rows import bounds, pair_counts
 from ._text import label_text, visible
 from ._top_tokens import distinct_tokens, stopped_rows
 
@@ -72,15 +72,13 @@ class OverRepresented:
 
     def __init__(self, items: Items, components: np.ndarray, n_components: int) -> None:
         self._items, self._components, self._n_components = items, components, n_components
-        self._keys, self._total, self._size = self._counted(np.arange(len(components)))
+        self._keys, self._total, self._size = self._counted()
 
-    def _counted(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _counted(self, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Which items of which components the rows hold, how often, and how many rows each component has."""
-        rows = rows[self._items.codes[rows] >= 0]
-        keys, count = np.unique(
-            self._components[rows] * len(self._items.names) + self._items.codes[rows], return_counts=True
-        )
-        return keys, count, np.bincount(self._components[rows], minlength=self._n_components)
+        n_items = len(self._items.names)
+        keys, count = pair_counts(self._components, self._items.codes, n_items, rows)
+        return keys, count, np.bincount(keys // n_items, count, self._n_components).astype(np.int64)
 
     def among(self, rows: np.ndarray, n_most: int) -> list[np.ndarray]:
         """Up to `n_most` items of each component that these rows over-represent, the most surprising first.

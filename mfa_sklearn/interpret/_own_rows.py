@@ -13,6 +13,9 @@ import numpy as np
 
 from ._scan import Chunk
 
+# Rows whose pairs are counted at once.
+_ROWS = 2**20
+
 
 class OwnRows:
     """Accumulates each row's most probable component, its responsibility and its log density there.
@@ -83,10 +86,47 @@ def ranked_rows(
     among : ndarray of bool of shape (n,), optional
         Which rows may be taken; by default all.
     """
-    rows = np.arange(len(components)) if among is None else np.flatnonzero(among)
-    order = rows[np.lexsort((values[rows], components[rows]))]
+    if among is None or among.all():  # without copies as long as the table
+        order = np.lexsort((values, components))
+    else:
+        rows = np.flatnonzero(among)
+        order = rows[np.lexsort((values[rows], components[rows]))]
     start, stop = bounds(components[order], n_components)
     return [order[a : min(b, a + n_most)] for a, b in zip(start, stop, strict=True)]
+
+
+def pair_counts(
+    components: np.ndarray, codes: np.ndarray, n_codes: int, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of a component and of what its rows hold, and how many rows are of each, (P,) and (P,) int64.
+
+    They are gone through in blocks, so that nothing as long as the table is made.
+
+    Parameters
+    ----------
+    components : ndarray of int of shape (n,)
+    codes : ndarray of int of shape (n,)
+        What each row holds, less than `n_codes`; rows of -1 hold nothing and are left out.
+    n_codes : int
+    rows : ndarray of int, optional
+        Which rows to count; by default all.
+
+    Returns
+    -------
+    pairs : ndarray of int64
+        ``component * n_codes + code``, ascending.
+    counts : ndarray of int64
+    """
+    n_rows = len(components) if rows is None else len(rows)
+    found = [np.zeros((2, 0), dtype=np.int64)]
+    for start in range(0, n_rows, _ROWS):
+        some = slice(start, start + _ROWS) if rows is None else rows[start : start + _ROWS]
+        owners, held = components[some], codes[some]
+        known = held >= 0
+        found.append(np.stack(np.unique(owners[known] * np.int64(n_codes) + held[known], return_counts=True)))
+    pairs, counts = np.concatenate(found, axis=1)
+    distinct, place = np.unique(pairs, return_inverse=True)
+    return distinct, np.bincount(place, counts, len(distinct)).astype(np.int64)
 
 
 def bounds(components: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:

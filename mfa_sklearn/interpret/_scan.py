@@ -15,6 +15,7 @@ import numpy as np
 
 from .._base.annotated import AnnotatedArray
 from .._base.lazy_rows import Index, LazyRows
+from .._base.progress import is_showing, progress
 
 if TYPE_CHECKING:
     from ..mixture import MFA
@@ -108,11 +109,14 @@ class Accumulator(Protocol):
 def scan(mfa: MFA, activations: Any, *accumulators: Accumulator) -> None:
     """Show all rows to all accumulators in one pass.
 
-    What is known of the rows has been looked at before, so that the mixture is given their numbers alone.
+    What is known of the rows has been looked at before, so that the mixture is given their numbers alone. Commands of
+    the shell show how far it has come.
     """
-    for chunk in _chunks(mfa, without_facts(activations), any(a.dense for a in accumulators)):
-        for accumulator in accumulators:
-            accumulator.update(chunk)
+    with progress(len(activations), "posteriors", "row", shown=is_showing()) as bar:
+        for chunk in _chunks(mfa, without_facts(activations), any(a.dense for a in accumulators)):
+            for accumulator in accumulators:
+                accumulator.update(chunk)
+            bar.update(chunk.rows.stop - chunk.rows.start)
 
 
 def without_facts(X: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._base.annotated import row_fact, shared_fact
-from .._base.coded import Coded
+from .._base.annotated import shared_fact
+from .._base.coded import Coded, short_fact
 from .._base.words import visible
 
 _ELLIPSIS = "…"
@@ -38,11 +38,12 @@ class Contexts:
     """
 
     def __init__(self, activations: Any, tokens: np.ndarray | Coded, width: int) -> None:
-        self._tokens, self._width = tokens, width
-        self._text_index = row_fact(activations, "text_index")
-        self._starts, self._ends = row_fact(activations, "starts"), row_fact(activations, "ends")
+        self._activations, self._tokens, self._width = activations, tokens, width
+        # Read here, so that a damaged file is told before rows are gone through.
+        self._text_index, self._starts, self._ends = (
+            short_fact(activations, name) for name in ("text_index", "starts", "ends")
+        )
         self._texts = shared_fact(activations, "texts")
-        self._positions = row_fact(activations, "positions")
         self._order: np.ndarray | None = None
 
     @property
@@ -79,6 +80,7 @@ class Contexts:
     def _arrange(self) -> None:
         """Find the order of rows by text and position, and where each row stands in it."""
         assert self._text_index is not None
+        self._positions = short_fact(self._activations, "positions")
         positions = np.arange(len(self._tokens)) if self._positions is None else self._positions
         self._order = np.lexsort((positions, self._text_index))
         self._places = np.argsort(self._order)

@@ -16,6 +16,7 @@ from ._association import log_likelihood_ratio
 from ._inputs import as_rows, check_mixture, numbered, required_fact, selected_components
 from ._leaderboard import Entries, Leaderboard
 from ._occurrences import Occurrences
+from ._own_rows import pair_counts
 from ._scan import Assignments, Chunk, DenseChunk, scan
 from ._text import Contexts, visible
 
@@ -271,7 +272,7 @@ class TokenRanking:
     def _counts(self, assigned: np.ndarray, entries: Entries) -> np.ndarray:
         """How many rows of each entry's token are assigned to its component."""
         n_types = int(self._types.max()) + 1
-        keys, counts = np.unique(assigned * n_types + self._types, return_counts=True)
+        keys, counts = pair_counts(assigned, self._types, n_types)
         wanted = entries.components * n_types + self._types[entries.rows]
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(keys[place] == wanted, counts[place], 0)

@@ -160,8 +160,9 @@ class Batches:
         """Rows of one place after the other, and their weights; those on disk are read ahead."""
         from_disk = self._kept is None and is_on_disk(self._X)
         found: Any = read_in_turn(self._X, [*map(self._there, places)], self.device) if from_disk else repeat(None)
-        for place, rows in zip(places, found, strict=False):
-            yield place, self.read(place, rows), self.weights_of(place)
+        for place in places:
+            # No name, nor a tuple of `zip`, holds what was read while the batch is worked on.
+            yield place, self.read(place, next(found)), self.weights_of(place)
 
     @property
     def mean_weight(self) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from mfa_sklearn._base import coded
 from mfa_sklearn._base.annotated import AnnotatedArray
-from mfa_sklearn._base.coded import Coded, compact_fact
+from mfa_sklearn._base.coded import Coded, compact_fact, short_fact
 from mfa_sklearn._base.lazy_rows import Index
 from mfa_sklearn._base.row_views import RowRange
 
@@ -83,3 +83,17 @@ def test_labels_that_are_numbers(labels: np.ndarray) -> None:
     found = compact_fact(Stored(labels=labels), "labels")
     assert found is not None and found.dtype == labels.dtype
     np.testing.assert_array_equal(np.asarray(found), labels)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "itemsize"),
+    [(IDS, 4), (IDS - 10, 4), (IDS + 2**31, 8), (IDS.astype(np.uint64) + 2**40, 8), (IDS / 2, 8)],
+)
+def test_whole_numbers_are_as_short_as_they_may_be(numbers: np.ndarray, itemsize: int) -> None:
+    stored = Stored(positions=numbers)
+    found = short_fact(stored, "positions")
+    assert found is not None and found.itemsize == itemsize
+    np.testing.assert_array_equal(found, numbers)
+    assert short_fact(stored, "positions") is found and short_fact(stored, "starts") is None
+    array = AnnotatedArray(np.zeros((N_ROWS, 2)), rows={"positions": numbers})
+    assert short_fact(array, "positions") is array.rows["positions"]

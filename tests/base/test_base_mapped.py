@@ -71,6 +71,12 @@ def test_copies_are_what_plain_indexing_gives(kind, dtype, tmp_path, released):
     assert bool(released) == bool(len(found))
     # and the map reads as before
     np.testing.assert_array_equal(X, plain)
+    room = np.zeros((len(found) + 2, WIDTH), dtype=dtype)
+    for table in (X, plain):
+        room[:] = -1
+        assert copy_rows(table, INDICES[kind], room[1:-1]).base is room
+        np.testing.assert_array_equal(room[1:-1], found)
+        assert (room[[0, -1]] == -1).all()
 
 
 VIEWS = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mfa_sklearn._base import progress as module
-from mfa_sklearn._base.progress import Progress, progress, terminal_shown
+from mfa_sklearn._base.progress import Progress, is_showing, progress, showing, terminal_shown
 
 
 class Clock:
@@ -188,3 +188,14 @@ def test_figures_of_strangers_reach_no_terminal_unescaped() -> None:
 def test_commands_show_bars_on_terminals_and_lines_where_they_are_asked_for() -> None:
     assert [terminal_shown(verbose, Terminal()) for verbose in (None, True, False)] == [True, True, False]
     assert [terminal_shown(verbose, io.StringIO()) for verbose in (None, True, False)] == [False, True, False]
+
+
+def test_what_has_no_verbose_of_its_own_shows_what_the_innermost_block_says() -> None:
+    assert not is_showing()
+    with showing(True):
+        assert is_showing()
+        with pytest.raises(ValueError, match="within"), showing(False):
+            assert not is_showing()
+            raise ValueError("within")
+        assert is_showing()
+    assert not is_showing()

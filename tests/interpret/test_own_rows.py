@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from interpret_fixtures import annotated, mixture, scores_by_loop
 
 from mfa_sklearn import MFA, datasets
-from mfa_sklearn.interpret._own_rows import OwnRows, bounds, ranked_rows, tuples
+from mfa_sklearn.interpret import _own_rows
+from mfa_sklearn.interpret._own_rows import OwnRows, bounds, pair_counts, ranked_rows, tuples
 from mfa_sklearn.interpret._scan import scan
 
 
@@ -57,3 +60,32 @@ def test_ranks_ties_and_rows_that_may_not_be_taken() -> None:
     assert tuples(ranked_rows(components, values, 3, 2, among)) == [(4,), (3, 0), ()]
     start, stop = bounds(np.array([0, 0, 2]), 3)
     assert start.tolist() == [0, 2, 2] and stop.tolist() == [2, 2, 3]
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+@pytest.mark.parametrize("chosen", [False, True])
+@pytest.mark.parametrize("n_rows", [0, 1, 50])
+def test_pairs_are_counted_whatever_the_blocks(
+    block: int, chosen: bool, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_own_rows, "_ROWS", block)
+    rng = np.random.default_rng(0)
+    components, codes = rng.integers(0, 4, n_rows), rng.integers(-1, 5, n_rows).astype(np.int32)
+    rows = rng.permutation(n_rows)[: n_rows // 2] if chosen else None
+    pairs, counts = pair_counts(components, codes, 5, rows)
+    some = range(n_rows) if rows is None else rows.tolist()
+    expected = Counter((int(components[i]), int(codes[i])) for i in some if codes[i] >= 0)
+    assert dict(zip(zip(*np.divmod(pairs, 5), strict=True), counts.tolist(), strict=True)) == expected
+    assert (np.diff(pairs) > 0).all() and pairs.dtype == counts.dtype == np.int64
+
+
+def test_pairs_of_many_codes_do_not_overflow() -> None:
+    pairs, counts = pair_counts(np.array([70_000, 70_000], np.int64), np.array([3, 3], np.int32), 60_000)
+    assert pairs.tolist() == [70_000 * 60_000 + 3] and counts.tolist() == [2]
+
+
+def test_all_rows_may_be_taken_by_name_or_by_default() -> None:
+    rng = np.random.default_rng(0)
+    components, values = rng.integers(0, 3, 40), rng.integers(0, 4, 40).astype(float)
+    by_default, named = (ranked_rows(components, values, 3, 9, among) for among in (None, np.ones(40, dtype=bool)))
+    assert tuples(by_default) == tuples(named)
