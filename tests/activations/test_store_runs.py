@@ -83,7 +83,12 @@ import sys, time
 from pathlib import Path
 from tiny_stores import TEXTS, token_rows
 from mfa_sklearn.activations._store_writer import write_store
+def is_written(number):
+    name = f'"shard-{number:05d}{"b" if sys.argv[3] == "anew" else ""}"'
+    return any(name in path.read_text() for path in Path(sys.argv[1]).glob("[!.]*.json"))
 def extract(texts, labels, first):
+    while first and not is_written(first // 7 - 1):  # which goes on behind this
+        time.sleep(0.01)
     print(first, flush=True)
     sys.stdin.readline()
     return token_rows(texts, labels, first)
