@@ -397,7 +397,7 @@ def test_a_folder_of_another_program_is_told_as_such(tmp_path: Path) -> None:
     for refuse in (lambda: write(tmp_path), lambda: check_place(tmp_path)):
         with pytest.raises(FileExistsError, match="holds other things"):
             refuse()
-    assert names(tmp_path) == ["manifest.json"]
+    assert names(tmp_path) == {"manifest.json"}
 
 
 def test_a_place_is_checked_before_there_are_texts(tmp_path: Path) -> None:
