@@ -304,8 +304,10 @@ def test_the_guide_names_all_that_a_mixture_has_and_takes(shown_in_the_guide: se
 
 
 def commands(text: str) -> list[list[str]]:
-    """The arguments of every command of this library in a page's blocks for a shell."""
-    found = re.findall(r"^(?:    )?(?:mfa-sklearn|python -m mfa_sklearn) ([a-z][^#\n]*)", text, re.MULTILINE)
+    """The arguments of every command of this library in a page's blocks for a shell, also under torchrun."""
+    starts = r"mfa-sklearn|python -m mfa_sklearn|(?:srun )?torchrun [^`\n]*-m mfa_sklearn"
+    whole = re.sub(r" *\\\n *", " ", text)
+    found = re.findall(rf"^(?:    )?(?:{starts}) ([a-z][^#\n]*)", whole, re.MULTILINE)
     return [shlex.split(line) for line in found]
 
 

@@ -9,7 +9,8 @@ random one; as soon as a file is being written; as soon as one has been written 
 anything was written, which is in the k-means of the start. Where several processes work together, one of them is killed
 in turn with all of them. Ends with exit status 1 where bytes differ.
 
-* "fit", "truncated", "gradient": `MFA(checkpoint=...)`, all learned attributes are compared, the gradient's to rounding.
+* "fit", "truncated", "gradient": `MFA(checkpoint=...)`, all learned attributes, those of the gradient
+  to rounding.
 * "shell": the command `fit`, files of the mixture; "group": the same by two processes under torchrun.
 * "extract", "stream", "parts": the command `extract`, from a list of texts, from a stream, and by two processes side by
   side, which are compared with what a single one left.
@@ -83,7 +84,7 @@ def learned(home: Path) -> dict[str, Any]:
 
 def of_shell(home: Path, arguments: argparse.Namespace) -> list[list[str]]:
     """`mfa-sklearn fit`, by one process or several."""
-    asked = [f"--{name}={getattr(arguments, name)}" for name in ("components", "factors", "max-iter", "random-state")]
+    asked = [*arguments.sizes, f"--random-state={arguments.seed}"]
     places = [str(arguments.rows), f"--output={home / 'mixture'}", f"--checkpoint={home / 'checkpoint'}"]
     start = [sys.executable]
     if arguments.name == "group":
@@ -255,10 +256,9 @@ def prepare(home: Path, arguments: argparse.Namespace) -> None:
         (home / "rows.npy").symlink_to(arguments.rows.absolute())
     arguments.rows = home / "rows.npy"
     (home / "texts.txt").write_text("\n".join(texts[::20] * arguments.texts), encoding="utf-8")
-    setattr(arguments, "random-state", arguments.seed)
-    setattr(arguments, "max-iter", arguments.max_iter)
-    names = ("components", "factors", "max-iter", "seed", "rows")
-    arguments.options = [f"--{name}={getattr(arguments, name)}" for name in names]
+    sizes = [f"--{name}={getattr(arguments, name)}" for name in ("components", "factors")]
+    arguments.sizes = [*sizes, f"--max-iter={arguments.max_iter}"]
+    arguments.options = [*arguments.sizes, f"--seed={arguments.seed}", f"--rows={arguments.rows}"]
 
 
 def main() -> int:

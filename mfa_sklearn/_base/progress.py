@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
@@ -18,6 +18,8 @@ from .words import visible
 # Seconds between two lines.
 INTERVAL = 5.0
 _wanted: ContextVar[bool] = ContextVar("mfa_sklearn_progress_shown", default=False)
+# What writing fails with: a stream that is gone or closed, or one of a program's own that lacks `flush`.
+_UNSHOWN = (OSError, ValueError, AttributeError)
 
 
 class Progress:
@@ -93,8 +95,13 @@ def progress(
     try:
         yield bar
     finally:
-        with suppress(OSError, ValueError):
+        with suppress(*_UNSHOWN):
             bar.close()
+
+
+def hidden(total: int | None, initial: int) -> AbstractContextManager[Progress]:
+    """What counts and shows nothing."""
+    return nullcontext(Progress(total, initial))
 
 
 def terminal_shown(verbose: bool | None = None, stream: TextIO | None = None) -> bool:
@@ -133,7 +140,7 @@ def _begun(stream: TextIO | None, *how: Any) -> Progress | None:
         return None
     try:
         return _Bar(stream, *how) if _is_terminal(stream) and _has_tqdm() else _Lines(stream, *how)
-    except (OSError, ValueError):
+    except _UNSHOWN:
         return None
 
 
@@ -171,7 +178,7 @@ class _Lines(Progress):
         self.told_at = self.clock()
         parts = [self._amount(), self._rate(), self._left() if ending is None else ending, *_shown(self.figures)]
         line = f"{time.strftime('%H:%M:%S')} {self.what}: {', '.join(part for part in parts if part)}"
-        with suppress(OSError, ValueError):
+        with suppress(*_UNSHOWN):
             print(visible(line), file=self.stream, flush=True)
 
     def _amount(self) -> str:
@@ -217,7 +224,7 @@ class _Bar(Progress):
 
     def update(self, n: int = 1, **figures: Any) -> None:
         super().update(n)
-        with suppress(OSError, ValueError):
+        with suppress(*_UNSHOWN):
             if figures:
                 _keep(self.figures, figures)
                 self.bar.set_postfix_str(", ".join(_shown(self.figures)), refresh=not n)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 
 from .._base.annotated import AnnotatedArray
 from .._base.labels import label_array, to_disk
@@ -50,6 +51,8 @@ def as_table(values: Any, name: str) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    if issparse(values):
+        raise TypeError(f"{name} must be a table of all numbers, got {type(values).__name__}: give its toarray()")
     array = np.asarray(values)
     if array.ndim != 2 or not array.shape[1]:
         raise ValueError(f"{name} must be a table of two dimensions, rows by features; got shape {array.shape}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._base.checks import warn_user
+from .._base.progress import Progress, progress
 from .._base.turns import running
 from ._forward import Batch, check_width, run_batches
 from ._packing import check_keeps_apart, pack
@@ -15,7 +16,8 @@ from ._row_plan import LayerRows, RowPlan, pooled_later, rows_of
 from ._selection import TokenSelection
 from ._sinks import norm_limits, row_norms, without_sinks
 from ._sites import check_hook
-from ._tokenize import check_max_length, cut_to_length, read_checked
+from ._store_reading import StoreReading
+from ._tokenize import TokenSequence, check_max_length, cut_to_length, read_checked
 from ._windows import Contexts, pieces_of, split
 
 _STEERED = (
@@ -44,7 +46,12 @@ class Extraction(NamedTuple):
     batch_tokens: int | None = None
 
     def rows(
-        self, texts: list[str], labels: Any = None, first: int = 0, limits: list[float] | None = None
+        self,
+        texts: list[str],
+        labels: Any = None,
+        first: int = 0,
+        limits: list[float] | None = None,
+        reading: StoreReading | None = None,
     ) -> LayerRows:
         """Activations of texts, layer by layer.
 
@@ -56,8 +63,10 @@ class Extraction(NamedTuple):
             Number of the first text, for messages.
         limits : list of float, optional
             Of texts that are a part of a call, `limits` of all of its texts; a part may have no rows.
+        reading : StoreReading, optional
+            What such parts share.
         """
-        layers, facts, lost = self._read(texts, first, allow_none=limits is not None)
+        layers, facts, lost = self._read(texts, first, allow_none=limits is not None, reading=reading)
         if self.max_norm_ratio is not None:
             allowed = limits if limits else self._limits_of(layers, facts["text_index"], len(texts))
             layers, facts = without_sinks(layers, facts, allowed)
@@ -87,7 +96,12 @@ class Extraction(NamedTuple):
         return norm_limits(norms_of, n_texts, self.max_norm_ratio)
 
     def _read(
-        self, texts: list[str], first: int, allow_none: bool, quiet: bool = False
+        self,
+        texts: list[str],
+        first: int,
+        allow_none: bool,
+        quiet: bool = False,
+        reading: StoreReading | None = None,
     ) -> tuple[list[np.ndarray], dict[str, np.ndarray], tuple[int, int]]:
         """Rows of every layer, attention sinks included, what is known of them, and how much was cut."""
         model = self.model
@@ -98,16 +112,21 @@ class Extraction(NamedTuple):
             check_max_length(model, self.max_length)
             for hook in self.source["hooks"]:
                 check_hook(model, hook)
-            plan, lost = self._plan(texts, first, quiet)
+            found = None if reading is None else reading.taken(texts)
+            plan, lost = self._plan(texts, first, quiet, found)
             plan.check(first, self.pooling, allow_none)
             # Sinks are told from the median over all rows, so pooling has to wait for it.
             pooling = self.pooling if self.max_norm_ratio is None else None
-            return self._run(plan, pooling), plan.row_facts(model.tokenizer, pooling), lost
+            facts = plan.row_facts(model.tokenizer, pooling)
+            with nullcontext() if reading is None else reading.meanwhile(model, self.prepend_bos):
+                return self._run(plan, pooling, reading), facts, lost
 
-    def _plan(self, texts: list[str], first: int, quiet: bool) -> tuple[RowPlan, tuple[int, int]]:
+    def _plan(
+        self, texts: list[str], first: int, quiet: bool, found: list[TokenSequence] | None
+    ) -> tuple[RowPlan, tuple[int, int]]:
         """What is read of the texts, and how many of them are cut, and by how many tokens."""
         model = self.model
-        whole = read_checked(model, texts, self.prepend_bos, first, quiet)
+        whole = read_checked(model, texts, self.prepend_bos, first, quiet, found)
         if self.stride is None:
             sequences, windows = cut_to_length(model, whole, self.max_length, quiet, _REMEDY), None
         else:
@@ -116,32 +135,33 @@ class Extraction(NamedTuple):
         lost = [len(before) - len(after) for before, after in zip(whole, sequences, strict=True)]
         return RowPlan.of(model.tokenizer, sequences, self.select, windows), (sum(map(bool, lost)), sum(lost))
 
-    def _run(self, plan: RowPlan, pooling: str | None) -> list[np.ndarray]:
+    def _run(self, plan: RowPlan, pooling: str | None, reading: StoreReading | None) -> list[np.ndarray]:
         """The rows of every hook point, in the order of the texts."""
-        from tqdm import tqdm
-
         hooks, contexts = self.source["hooks"], self._contexts(plan, pooling)
+        ids = contexts.ids
         running = run_batches(
-            self.model,
-            contexts.ids,
-            hooks,
-            self.batch_size,
-            self.batch_tokens,
-            contexts.lengths if self.pack else None,
+            self.model, ids, hooks, self.batch_size, self.batch_tokens, contexts.lengths if self.pack else None
         )
-        bar = tqdm(total=len(contexts.pieces), desc="activations", unit="text", disable=not self.progress)
+        n_tokens = np.array([len(some) for some in ids])
         shape = (len(plan.positions) if pooling else int(plan.offsets[-1]), self.width)
         layers = [(np.zeros if pooling == "mean" else np.empty)(shape, dtype=self.dtype) for _ in hooks]
-        with bar, closing(running) as batches:  # closed, so that hooks are off even while an error is looked at
+        # Closed, so that hooks are off even while an error is looked at.
+        with self._bar(int(n_tokens.sum()), reading) as bar, closing(running) as batches:
             for batch in batches:
                 for value, hook in zip(batch.values, hooks, strict=True):
                     check_width(value, self.width, hook)
                 self._take(batch, contexts, layers, pooling)
-                bar.update(len(batch.index))
+                bar.update(int(n_tokens[batch.index].sum()))
         if pooling == "mean":
             counts = np.diff(plan.offsets)[:, None].astype(self.dtype)
             layers = [np.divide(layer, counts, out=layer) for layer in layers]
         return layers
+
+    def _bar(self, n_tokens: int, reading: StoreReading | None) -> AbstractContextManager[Progress]:
+        """What counts the tokens that the model reads."""
+        if reading is not None:
+            return nullcontext(reading.tokens)
+        return progress(n_tokens, "activations", "token", shown=self.progress)
 
     def _contexts(self, plan: RowPlan, pooling: str | None) -> Contexts:
         """What the model reads: texts or their windows, packed where that is asked for."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import Tags
 
+from .._base.checks import check_flag
 from ._array import ActivationArray
 from ._checks import check_labels, check_texts
 from ._cuts import told_once
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from ._store import ActivationStore
+    from ._store_reading import StoreReading
 
 
 class ActivationExtractor(ModelReader):
@@ -256,7 +258,8 @@ class ActivationExtractor(ModelReader):
         labels : array-like of length n_texts, or iterable beside a stream, optional
             Strings or numbers, of which some may be missing, as for `fit_transform`.
         shard_size : int, default=1000
-            Texts per shard. One is held in memory, and an interrupted run starts again at the shard it was in.
+            Texts per shard. Two are held in memory, one that is read and one that is written meanwhile. An interrupted
+            run starts again at the shard it was in. A stream is read a shard ahead.
         dtype : {"float16", "float32", "bfloat16"}, default="float16"
             Of the numbers on disk. Those in bfloat16 are read as float32.
         part : {"auto", None} or (int, int), default="auto"
@@ -289,19 +292,21 @@ class ActivationExtractor(ModelReader):
         KeyboardInterrupt
             Where it is interrupted; the message says how many texts are kept.
         """
+        from ._store_reading import StoreReading
         from ._store_writer import check_store_options, write_store
 
         share = as_part(part)
         check_store_options(shard_size, dtype)
+        check_flag("resume", resume)
         found = self._given(texts, labels)
         described = self._describe()
 
-        record = recorded(as_selection(self.select), self._tokenizer)
+        record, reading = recorded(as_selection(self.select), self._tokenizer), StoreReading(self.verbose)
         # At the first part: for a store that is complete nothing is loaded or run.
         limits = cache(lambda: self._extraction(described, progress=False).limits(found.sample))
 
         def extract(some: list[str], their: Any, first: int) -> LayerRows:
-            return self._extract(described, some, their, first, limits())
+            return self._extract(described, some, their, first, limits(), reading)
 
         return write_store(
             directory,
@@ -313,7 +318,8 @@ class ActivationExtractor(ModelReader):
             dtype=dtype,
             select=record,
             resume=resume,
-            progress=self.verbose,
+            bar=reading.bar,
+            announce=reading.announce,
             least_bytes=self._least_rows(min(int(shard_size), found.n_texts or 0))
             * described[1]
             * disk_dtype(dtype).itemsize,
@@ -372,7 +378,8 @@ class ActivationExtractor(ModelReader):
         labels: np.ndarray | None = None,
         first: int = 0,
         limits: list[float] | None = None,
+        reading: StoreReading | None = None,
     ) -> LayerRows:
-        """Activations of checked texts, layer by layer; `limits` are given for a part of a call."""
+        """Activations of checked texts, layer by layer; `limits` and `reading` are given for a part of a call."""
         extraction = self._extraction(described, progress=self.verbose and limits is None)
-        return extraction.rows(texts, labels, first, limits)
+        return extraction.rows(texts, labels, first, limits, reading)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from .._base.annotated import given_rows
 from .._base.labels import label_array
@@ -39,7 +41,11 @@ def write_arrays(
         given = check_facts(given, len(first))
         _check_alike(tables)
         shared = facts_of(first, "shared")
-        texts = shared.get("texts") if texts is None else texts
+        indexed = "text_index" in (*given, *fact_names(first))
+        if texts is not None and not indexed:
+            given["text_index"] = _one_each(texts, len(first))
+        elif texts is None and indexed:
+            texts = shared.get("texts")
         source = dict(shared.get("source") or {}) if source is None else dict(source)
         options["dtype"] = options["dtype"] or disk_type(first)
     elif "labels" in given:
@@ -50,6 +56,16 @@ def write_arrays(
             writer.append(batch[None] if None in tables else batch, **of_batch)
 
 
+def _one_each(texts: Sequence[str], n_rows: int) -> np.ndarray:
+    """Which text each row is of, where nothing says it: there must be one for each."""
+    if len(texts) != n_rows:
+        raise ValueError(
+            f"there are {len(texts):,} texts for {n_rows:,} rows, and no fact text_index that says which text each "
+            "row is of: give it, or a text per row"
+        )
+    return np.arange(n_rows)
+
+
 def _rows(rows: Any, layer: int | None) -> Any:
     """A table, or an iterator of batches."""
     found = given_rows(rows) if not isinstance(rows, Iterator) else rows
@@ -58,7 +74,7 @@ def _rows(rows: Any, layer: int | None) -> Any:
     if hasattr(found, "columns") and hasattr(found, "to_numpy"):
         found = found.to_numpy()
     if hasattr(found, "shape"):
-        if len(found.shape) != 2:
+        if len(found.shape) != 2 or issparse(found):
             as_table(found, "the rows" if layer is None else f"layer {layer}")
         return found
     if not hasattr(found, "__iter__"):
@@ -91,7 +107,10 @@ def _batches(
         yield from _of_tables(tables, given, n_skipped)
         return
     start = 0
-    for batches in zip(*tables.values(), strict=True):
+    for batches in zip_longest(*tables.values()):
+        for layer, rows in zip(tables, batches, strict=True):
+            if rows is None:
+                raise ValueError(f"the batches of layer {layer} end before those of others: give equally many of each")
         n_rows, skip = len(batches[0]), max(0, n_skipped - start)
         facts = {name: fact[start + skip : start + n_rows] for name, fact in given.items()}
         start += n_rows

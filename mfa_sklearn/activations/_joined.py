@@ -29,7 +29,7 @@ def concat(tables: Iterable[Any]) -> JoinedActivations:
 
     Returns
     -------
-    rows of shape (sum of n_i, d)
+    array-like of shape (sum of n_i, d)
         Taken wherever an array of activations is; ``rows[:]`` reads them all as an `ActivationArray`.
 
     Raises
@@ -61,6 +61,6 @@ def concat(tables: Iterable[Any]) -> JoinedActivations:
     found = []
     for number, table in enumerate(tables):
         rows = given_rows(table)
-        is_table = is_row_source(rows) or facts_of(rows, "rows")
+        is_table = is_row_source(rows) or facts_of(rows, "rows") or facts_of(rows, "shared")
         found.append(rows if is_table else as_table(rows, f"table {number}"))
     return JoinedActivations(found)

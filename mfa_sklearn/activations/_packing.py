@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._base.words import shortened
+from ._batches import is_out_of_memory
+
 # How far a row beside others may be from the same row alone, relative to its length: rounding, by bits of the numbers.
 _ROUNDING = {16: 0.05, 32: 1e-3, 64: 1e-6}
 # Tokens of a text that the comparison takes.
@@ -109,7 +112,15 @@ def check_keeps_apart(
         return
     first, second = (text[:_COMPARED] for text in texts)
     lengths = [len(first), len(second)]
-    together = rows([np.concatenate([first, second])], [lengths])[0].double()
+    try:
+        together = rows([np.concatenate([first, second])], [lengths])[0].double()
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise ValueError(
+            "pack=True is refused: this architecture takes no mask and positions that keep texts in one context apart "
+            f"({type(error).__name__}: {shortened(str(error), 100)}): give pack=False"
+        ) from error
     alone = [rows([text], [[len(text)]])[0].double() for text in (first, second)]
     for found, expected in zip(together.split(lengths), alone, strict=True):
         difference = float(((found - expected).norm(dim=1) / expected.norm(dim=1).clamp(min=1e-30)).max())

@@ -152,7 +152,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
         ----------
         directory : path
             A folder that is new, empty, or holds a store.
-        layers : dict of int to rows, or rows
+        layers : dict of int to array-like, or array-like
             Of each layer an array, memory map or tensor of shape (n, d), anything else that is taken as rows (what
             `open_activations` opens, say), or an iterator of such batches. Rows alone are of the layer that their
             source says, or of one that is not known. Facts, texts and source that rows carry are kept.

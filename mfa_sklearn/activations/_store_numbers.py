@@ -47,16 +47,34 @@ def narrowed(values: np.ndarray, name: str, layer: int) -> np.ndarray:
     ValueError
         If one is beyond what the type holds.
     """
-    largest = max(values.max(initial=0), -values.min(initial=0))
-    if largest > _LARGEST[name]:
-        wider = "use dtype='bfloat16' or 'float32'" if name == "float16" else "no type on disk holds them"
-        raise ValueError(
-            f"layer {layer} has activations of {largest:.3g}, beyond {name}'s {_LARGEST[name]:.5g}: "
-            f"{wider} (and another directory, or resume=False, if parts are written already)"
-        )
+    found = too_large(values, name, layer)
+    if found:
+        raise ValueError(f"{found} (and another directory, or resume=False, if parts are written already)")
     if name == "bfloat16":
         return _bfloat16(values)
     return _float16(values) if name == "float16" and values.dtype == np.float32 else values.astype(name, copy=False)
+
+
+def too_large(values: np.ndarray, name: str, layer: int) -> str:
+    """What is wrong with numbers (n, d) that a type on disk does not hold, and the remedy; empty if it holds them.
+
+    Those that are missing, NaN, do not hide others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> too_large(np.array([[np.nan, 7e4]]), "float16", 3)
+    "layer 3 has activations of 7e+04, beyond float16's 65504: use dtype='bfloat16' or 'float32'"
+    """
+    highest, lowest = values.max(initial=0), values.min(initial=0)
+    if np.isnan(highest):
+        highest, lowest = (both.reduce(values, axis=None, initial=0) for both in (np.fmax, np.fmin))
+    largest = float(max(highest, -lowest))
+    if largest <= _LARGEST[name]:
+        return ""
+    is_wider = name == "float16" and np.isfinite(largest)
+    wider = "use dtype='bfloat16' or 'float32'" if is_wider else "no type on disk holds them"
+    return f"layer {layer} has activations of {largest:.3g}, beyond {name}'s {_LARGEST[name]:.5g}: {wider}"
 
 
 def widened(stored: np.ndarray, name: str) -> np.ndarray:

@@ -115,7 +115,9 @@ def start(path: Path, new: dict[str, Any], resume: bool, part: Part, shard_size:
         check_folder(path, MANIFEST, ours=is_own, left=lambda name: is_own(name) and name.startswith(first))
     siblings = {p: m for p, m in parts.items() if m["key"] == new["key"] and p.total == part.total}
     if resume:
-        same = next((run for run in found.values() if run.manifest["key"] == new["key"]), None)
+        # Of appended rows, the key does not say that a whole store is the one to be written.
+        runs = reversed(found.values()) if "appended" in new else found.values()
+        same = next((run for run in runs if run.manifest["key"] == new["key"]), None)
         if same is not None and (part.is_all or _is_whole(same.manifest)):
             same.check()
             return same

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from .._base.behind import behind, with_next
 from .._base.checks import check_choice, check_count
 from .._base.files import probe
 from .._base.home import home_path
 from .._base.locks import locked
+from .._base.progress import Progress, hidden
 from ._given_texts import ListedTexts, ShardTexts, StreamedTexts
 from ._load_options import numbers_source
 from ._part import ALL, Part
@@ -39,7 +41,8 @@ def write_store(
     dtype: str = "float16",
     select: dict[str, Any] | None = None,
     resume: bool = True,
-    progress: bool = False,
+    bar: Callable[[int | None, int], AbstractContextManager[Progress]] = hidden,
+    announce: Callable[[list[str]], None] = lambda _: None,
     least_bytes: int = 0,
     part: Part = ALL,
 ) -> ActivationStore:
@@ -63,7 +66,10 @@ def write_store(
     select : dict, optional
         The selection of tokens, for the manifest.
     resume : bool
-    progress : bool
+    bar : callable
+        From the number of all texts (None if that is not known) and of those that are there to what counts them.
+    announce : callable
+        Told, before the texts of a shard are extracted, which texts come after them: none after the last.
     least_bytes : int
         That the first shard will need; there must be room for it before anything is extracted.
     part : Part
@@ -91,7 +97,9 @@ def write_store(
         return ActivationStore(path)
     new = _new_manifest(key, source, given.n_texts, dtype, select)
     with _begun(path, new, resume, part, shard_size, least_bytes) as (run, known):
-        _write_shards(run, extract, given, shard_size, progress, known)
+        total = _n_own(given.n_texts, shard_size, run.part)
+        with bar(total, run.n_kept) as counted:
+            _write_shards(run, extract, given, shard_size, counted, known, announce)
     return ActivationStore(path)
 
 
@@ -143,31 +151,55 @@ def _write_shards(
     extract: Callable[..., LayerRows],
     texts: ListedTexts | StreamedTexts,
     shard_size: int,
-    progress: bool,
+    bar: Progress,
     known: dict[int, str],
+    announce: Callable[[list[str]], None],
 ) -> None:
-    from tqdm import tqdm
+    """Extract a shard while the one before it is written, so that two are in memory at most."""
+    all_of_them = _Read(texts.shards(shard_size), known, shard_size, run.manifest["n_texts"])
+    written = {shard_number(shard["name"]) for shard in run.manifest["shards"]}
+    own = (some for some in all_of_them if some.number not in written and run.part.takes(some.number))
+    with behind() as writer:
+        for some, following in with_next(own):
+            announce([] if following is None else following.texts)
+            rows = extract(some.texts, some.labels, some.start)
+            bar.update(writer.wait() or 0)
+            writer.do(_append, run, rows, some)
+            del rows  # the writer's alone: it is to be gone once it is written
+        bar.update(writer.wait() or 0)
+    _end(run, all_of_them.last, known)
 
-    manifest, last = run.manifest, None
-    written = {shard_number(shard["name"]) for shard in manifest["shards"]}
-    total = _n_own(texts.n_texts, shard_size, run.part)
-    with tqdm(total=total, initial=run.n_kept, desc="activations", unit="text", disable=not progress) as bar:
-        for last in texts.shards(shard_size):
-            _check_given(last, known)
-            if last.number in written or not run.part.takes(last.number):
-                continue
-            _append(run, extract(last.texts, last.labels, last.start), last)
-            bar.update(len(last.texts))
-    _end(run, last, known)
+
+class _Read:
+    """The shards of given texts, compared with what is known of them; remembers the last."""
+
+    def __init__(
+        self, shards: Iterator[ShardTexts], known: dict[int, str], shard_size: int, n_texts: int | None
+    ) -> None:
+        self._shards, self._known, self._shard_size, self._n_texts = shards, known, shard_size, n_texts
+        self.last: ShardTexts | None = None
+
+    def __iter__(self) -> Iterator[ShardTexts]:
+        for some in self._shards:
+            _check_given(some, self._known)
+            if len(some.texts) < self._shard_size:  # it is the last, and none of it is written if that is too early
+                _check_end(some, self._known, self._n_texts)
+            self.last = some
+            yield some
 
 
-def _append(run: Run, rows: LayerRows, texts: ShardTexts) -> None:
-    """Write a shard, and say so in the manifest."""
+def _append(run: Run, rows: LayerRows, texts: ShardTexts) -> int:
+    """Write a shard, and say so in the manifest; how many texts it has."""
     manifest, name = run.manifest, shard_name(texts.number, run.mark)
     shard = write_shard(run.path, name, rows, manifest["layers"], (texts.start, texts.stop), manifest["dtype"])
     manifest["width"] = int(rows.layers[0].shape[1])
     manifest["shards"].append(shard if texts.given is None else shard | {"given": texts.given})
-    run.save()
+    try:
+        run.save()
+    except OSError:
+        manifest["shards"].pop()  # so that it is not told to be kept
+        raise
+    return len(texts.texts)
 
 
 def _end(run: Run, last: ShardTexts | None, known: dict[int, str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -114,10 +115,15 @@ def tokenize(
 
 
 def read_checked(
-    model: Any, texts: Sequence[str], prepend_bos: bool | None = None, first: int = 0, quiet: bool = False
+    model: Any,
+    texts: Sequence[str],
+    prepend_bos: bool | None = None,
+    first: int = 0,
+    quiet: bool = False,
+    found: list[TokenSequence] | None = None,
 ) -> list[TokenSequence]:
-    """The sequences of `read_texts`, with the errors and warnings of `tokenize`; of any length."""
-    sequences = read_texts(model, texts, prepend_bos)
+    """The sequences of `read_texts`, or those `found` already, with the errors and warnings of `tokenize`."""
+    sequences = read_texts(model, texts, prepend_bos) if found is None else found
     _check_content(model.tokenizer, sequences, texts, first)
     _check_vocabulary(model, sequences, texts, first)
     if not quiet:
@@ -226,12 +232,17 @@ def _encode(tokenizer: Any, texts: Sequence[str]) -> list[TokenSequence]:
         return_special_tokens_mask=True,
         return_offsets_mapping=True,
     )
-    sequences = []
-    for row in zip(found["input_ids"], found["special_tokens_mask"], found["offset_mapping"], strict=True):
-        ids, special, spans = (np.array(fact, dtype=np.int64) for fact in row)
-        spans = spans.reshape(-1, 2)
-        sequences.append(TokenSequence(ids, special.astype(bool), spans[:, 0], spans[:, 1]))
-    return sequences
+    lengths = [len(ids) for ids in found["input_ids"]]
+    n = sum(lengths)
+    # Arrays of all texts at once: numpy goes through nested lists slowly.
+    ids = np.fromiter(chain.from_iterable(found["input_ids"]), np.int64, n)
+    special = np.fromiter(chain.from_iterable(found["special_tokens_mask"]), bool, n)
+    spans = chain.from_iterable(chain.from_iterable(found["offset_mapping"]))
+    facts = (ids, special, *np.fromiter(spans, np.int64, 2 * n).reshape(-1, 2).T.copy())
+    ends = np.cumsum(lengths)
+    return [
+        TokenSequence(*(fact[start:stop] for fact in facts)) for start, stop in zip(ends - lengths, ends, strict=True)
+    ]
 
 
 def _encode_slowly(tokenizer: Any, text: str) -> TokenSequence:

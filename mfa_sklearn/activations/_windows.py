@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._base.words import plural
 from ._tokenize import TokenSequence, is_encoder
 
 
@@ -64,6 +65,8 @@ def split(model: Any, sequence: TokenSequence, limit: int, overlap: int) -> Iter
         return
     lead, tail = _around(model, sequence)
     room = limit - lead - tail
+    if room < 1:
+        raise ValueError(f"max_length={limit} leaves no room beside {plural(lead + tail, 'special token')}: raise it")
     if room <= overlap:
         raise ValueError(
             f"stride={overlap} leaves no room for other tokens in windows of max_length={limit}, of which "

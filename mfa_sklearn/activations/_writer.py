@@ -18,6 +18,7 @@ from .._base.files import as_path, probe
 from .._base.labels import to_disk
 from .._base.lazy_rows import in_order
 from .._base.locks import locked
+from .._base.words import shortened
 from ._appended import Vocabulary, check_fact_names, check_facts, check_layers_of, disk_type, facts_carried
 from ._checks import check_texts
 from ._foreign.source import check_source, check_tokenizer
@@ -25,10 +26,9 @@ from ._part import ALL
 from ._row_plan import LayerRows
 from ._shard_files import write_shard
 from ._sites import check_layers, hook_name
-from ._store import ActivationStore
-from ._store_files import load_array
+from ._store_files import load_array, load_texts
 from ._store_manifest import FORMAT, MANIFEST, VERSION, shard_name
-from ._store_numbers import DTYPES
+from ._store_numbers import DTYPES, too_large
 from ._store_run import Run, finish, start
 
 # Bytes of a layer's rows that are gathered before a shard is written.
@@ -159,21 +159,31 @@ class ActivationWriter:
         found = check_facts(given, len(layers[0]))
         more = [] if texts is None else check_texts(texts)
         self._check_fit(layers[0], found, len(self._texts) + len(more))
+        kind = self._dtype or disk_type(batch)
+        for problem in filter(None, (too_large(rows, kind, k) for k, rows in zip(self.layers, layers, strict=True))):
+            raise ValueError(problem)
         found = self._vocabulary.add(found)
         manifest = self._run.manifest
         manifest["width"] = int(layers[0].shape[1])
-        manifest["dtype"] = self._dtype = self._dtype or disk_type(batch)
+        manifest["dtype"] = self._dtype = kind
         self._names = self._names or tuple(sorted(given))
         manifest["appended"]["names"] = list(self._names)
         self._texts += more
         self._waiting.append((layers, found))
         self.n_rows += len(layers[0])
-        at_once = self._shard_rows or max(1, _SHARD_BYTES // (4 * manifest["width"]))
-        while self._n_waiting >= at_once:
-            self._write(at_once)
-        if self._waiting:  # what waits must not change when the caller fills the same array again
-            layers, found = self._waiting[-1]
-            self._waiting[-1] = [rows.copy() for rows in layers], {name: fact.copy() for name, fact in found.items()}
+        self._write_whole_shards()
+
+    def _write_whole_shards(self) -> None:
+        """Write what waits, but for the rows that fill no shard."""
+        assert self._run is not None
+        at_once = self._shard_rows or max(1, _SHARD_BYTES // (4 * self._run.manifest["width"]))
+        try:
+            while self._n_waiting >= at_once:
+                self._write(at_once)
+        finally:
+            if self._waiting:  # what waits must not change when the caller fills the same array again
+                layers, facts = self._waiting[-1]
+                self._waiting[-1] = [rows.copy() for rows in layers], {name: f.copy() for name, f in facts.items()}
 
     @property
     def _n_waiting(self) -> int:
@@ -185,23 +195,31 @@ class ActivationWriter:
         run, self._run = self._run, None
         assert run is not None
         with self._held:
-            if error is None:
-                self._end(run)
+            if error is not None:
+                self._keep(run, error)
                 return
-            with suppress(Exception):
-                self._write(self._n_waiting, run)
-            n_kept = sum(shard["rows"] for shard in run.manifest["shards"])
-            if not n_kept:
+            try:
+                self._end(run)
+            except BaseException as failed:
+                self._keep(run, failed)
+                raise
+
+    def _keep(self, run: Run, error: BaseException) -> None:
+        """Write what waits, if that can be done, and add to an error what is kept; of nothing, leave nothing."""
+        with suppress(Exception):
+            self._write(self._n_waiting, run)
+        n_kept = sum(shard["rows"] for shard in run.manifest["shards"])
+        if not n_kept:
+            with suppress(OSError):
                 run.discard()
-            error.add_note(
-                f"{n_kept:,} rows are kept in {str(self.directory)!r}"
-                + ("; a writer with resume=True goes on with them" if n_kept else "")
-            )
+        error.add_note(
+            f"{n_kept:,} rows are kept in {str(self.directory)!r}"
+            + ("; a writer with resume=True goes on with them" if n_kept else "")
+        )
 
     def _end(self, run: Run) -> None:
         """Write what waits, and say that it is all."""
         if not self.n_rows:
-            run.discard()
             raise ValueError(f"no rows were appended, so there is no store in {str(self.directory)!r}")
         self._write(self._n_waiting, run)
         run.manifest["n_texts"] = len(self._texts)
@@ -237,8 +255,14 @@ class ActivationWriter:
         self._dtype, self._names = manifest["dtype"], tuple(manifest["appended"]["names"])
         self.n_rows = sum(shard["rows"] for shard in manifest["shards"])
         self._n_texts = manifest["shards"][-1]["texts"][1]
-        if len(self._texts) < self._n_texts:
-            self._texts = [*ActivationStore(self.directory).texts]
+        stored = [text for shard in manifest["shards"] for text in load_texts(self.directory, shard)]
+        for number, (text, here) in enumerate(zip(stored, self._texts, strict=False)):
+            if text != here:
+                raise ValueError(
+                    f"texts[{number}] is {shortened(here)}, and the store in {str(self.directory)!r} has "
+                    f"{shortened(text)} there: give the texts that its writer was given"
+                )
+        self._texts = max(self._texts, stored, key=len)
         for shard in manifest["shards"]:
             if "token_ids" in shard["facts"]:
                 both = (load_array(self.directory, manifest, shard, kind) for kind in ("vocabulary_ids", "vocabulary"))
@@ -255,6 +279,10 @@ class ActivationWriter:
             raise ValueError(
                 f"the facts of these rows are {list(names)}, and of those before {list(self._names)}: {odd}"
             )
+        if n_texts and "text_index" not in facts:
+            raise ValueError(
+                f"there are {n_texts:,} texts, and no fact text_index that says which text each row is of: give it"
+            )
         if "text_index" in facts and n_texts and len(rows) and facts["text_index"].max() >= n_texts:
             raise ValueError(f"text_index goes to {facts['text_index'].max()}, and there are {n_texts:,} texts so far")
 
@@ -262,7 +290,7 @@ class ActivationWriter:
         """Write the first rows that wait as a shard, with the texts that came with them."""
         run = run or self._run
         assert run is not None
-        layers, facts = self._taken(n_rows)
+        layers, facts, rest = self._taken(n_rows)
         if not len(layers[0]):
             return
         manifest, texts = run.manifest, (self._n_texts, len(self._texts))
@@ -272,19 +300,19 @@ class ActivationWriter:
         name = shard_name(len(manifest["shards"]), run.mark)
         shard = write_shard(run.path, name, rows, self.layers, texts, manifest["dtype"], counts_own_texts=False)
         manifest["shards"].append(shard)
-        self._n_texts = texts[1]
+        self._n_texts, self._waiting = texts[1], rest
         run.save()
 
-    def _taken(self, n_rows: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-        """The first `n_rows` rows that wait, which wait no longer."""
+    def _taken(self, n_rows: int) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[Any]]:
+        """The first `n_rows` rows that wait, their facts, and what waits behind them."""
         if not self._waiting:
-            return [np.zeros((0, 1))], {}
+            return [np.zeros((0, 1))], {}, []
         whole = [_joined([layers[i] for layers, _ in self._waiting]) for i in range(len(self.layers))]
         names = self._waiting[0][1]
         facts = {n: _joined([facts[n] for _, facts in self._waiting]) for n in names}
         rest = ([values[n_rows:] for values in whole], {name: fact[n_rows:] for name, fact in facts.items()})
-        self._waiting = [rest] if len(rest[0][0]) else []
-        return [values[:n_rows] for values in whole], {name: fact[:n_rows] for name, fact in facts.items()}
+        waiting = [rest] if len(rest[0][0]) else []
+        return [values[:n_rows] for values in whole], {name: fact[:n_rows] for name, fact in facts.items()}, waiting
 
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:

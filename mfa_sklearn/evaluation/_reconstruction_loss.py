@@ -85,7 +85,7 @@ def reconstruction_loss(
         By default the one that a candidate was fitted on, if it knows (`source_`).
     site : {"residual", "residual_pre", "mlp", "mlp_out", "attn_out"}, optional
         By default likewise, else "residual".
-    mean : array-like of shape (D,) or (n_rows, D), optional
+    mean : array-like of shape (D,) or (n, D), optional
         The mean row, or rows to take it of, such as those the candidates were fitted on. By default that of the rows of
         `texts`, read in a pass of its own. It is one row for all candidates, so that their shares can be compared.
     select : TokenSelection or a short form of one, optional

@@ -90,7 +90,7 @@ class ConditionalMixture:
 
         Returns
         -------
-        X : ndarray of shape (n_rows, n_samples, D_u)
+        X : ndarray of shape (n, n_samples, D_u)
         """
         n_samples = check_count("n_samples", n_samples)
         rng = check_random_state(random_state)

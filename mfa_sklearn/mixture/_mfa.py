@@ -123,7 +123,8 @@ class MFA(
         Epochs without progress after which the gradient solver stops; as many as `max_iter` to make them all.
     held_out : float, default=None
         Share of the rows (of weight above zero) that are not fitted on. Their mean log-likelihood is told after each
-        iteration: in ``history_["held_out"]``, to callbacks, and under `verbose`. It ends no fit.
+        iteration: in ``history_["held_out"]``, to callbacks, and under `verbose`. It ends no fit. Which rows these are
+        is drawn by `random_state`: with `warm_start` give a number, so that they stay the same.
     held_out_by : {"row", "text"}, default="row"
         Whether single rows are held out or whole texts, by the ``text_index`` that rows of an `ActivationExtractor`
         carry. Rows of one text are alike, so that likelihoods of single rows look better than those of new texts.

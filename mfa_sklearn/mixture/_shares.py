@@ -41,7 +41,7 @@ def share_rows(X: Any, rank: int | None = None, size: int | None = None) -> Any:
 
     Returns
     -------
-    rows of shape (n, d)
+    array-like of shape (n, d)
         Of an array or tensor a view. Anything else is read as its rows are needed, with their facts.
 
     Raises

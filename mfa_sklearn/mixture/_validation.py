@@ -182,12 +182,16 @@ def factor_counts(n_factors: Any, n_components: int) -> tuple[int, ...]:
     return counts
 
 
-def check_sizes(n_rows: int, n_features: int, n_components: int, n_factors: int) -> None:
-    """Refuse more components than rows, and factors that do not reduce the dimension."""
+def check_sizes(n_rows: int, n_features: int, n_components: int, n_factors: int, held_out: str = "") -> None:
+    """Refuse more components than rows, and factors that do not reduce the dimension.
+
+    `held_out` is what holds other rows out.
+    """
     if n_components > n_rows:
+        others = f" that {held_out} does not hold out" if held_out else ""
         raise ValueError(
-            f"n_components={n_components} is more than n_samples={n_rows} of positive weight; give more rows or ask "
-            "for fewer components."
+            f"n_components={n_components} is more than n_samples={n_rows} of positive weight{others}; give more rows "
+            f"or ask for fewer components{' or a smaller share' if others else ''}."
         )
     if n_factors >= n_features:
         raise ValueError(

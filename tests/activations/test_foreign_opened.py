@@ -291,3 +291,18 @@ def test_a_store_is_one_of_them(tmp_path):
     assert open_activations(tmp_path / "two", 2).layer == 2
     with pytest.raises(ValueError, match="is a store, which knows its layers: leave layers="):
         open_activations(tmp_path / "two", layers=[1])
+
+
+def test_torch_files_that_hold_no_table_are_refused_when_opened(tmp_path):
+    torch.save(torch.eye(3).to_sparse(), tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"x.pt' .* is torch.sparse_coo, .* save its to_dense"):
+        open_activations(tmp_path)
+    torch.save({"nested": {"x": torch.eye(3)}}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"holds no rows, .* nothing that is read"):
+        open_activations(tmp_path)
+
+
+def test_a_fact_that_is_named_must_be_there(tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(3))
+    with pytest.raises(ValueError, match=r"no file has 'class' in its name, as facts\['labels'\] says"):
+        open_activations(tmp_path, facts={"labels": "class"})

@@ -42,13 +42,13 @@ def test_lists_of_no_fixed_length(tmp_path):
     assert rows[:3].labels.tolist() == [None, "x", None]
     uneven = [*VALUES.tolist()[:20], [1.0, 2.0], *VALUES.tolist()[21:]]
     pq.write_table(pa.table({"embedding": uneven}), tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match=r"x.parquet' cannot be read .*lists of other lengths than 5"):
+    with pytest.raises(ValueError, match=r"x.parquet', 'embedding' has 147 numbers in 30 rows"):
         open_activations(tmp_path)[:]
 
 
 def test_rows_without_numbers_are_told(tmp_path):
     pq.write_table(pa.table({"embedding": [[1.0, 2.0], None, [3.0, 4.0]]}), tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match=r"x.parquet' .*'embedding' has rows without numbers"):
+    with pytest.raises(ValueError, match=r"x.parquet', 'embedding' has 5 numbers in 3 rows"):
         open_activations(tmp_path)[:]
 
 
@@ -57,3 +57,36 @@ def test_without_pyarrow_it_is_told_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(ImportError, match=r"needs pyarrow: pip install 'mfa-sklearn\[parquet\]'"):
         open_activations(tmp_path)
+
+
+def test_features_are_read_by_their_names_whatever_their_order(tmp_path):
+    write_parquet(tmp_path / "a.parquet", VALUES, features=True)
+    table = pq.read_table(tmp_path / "a.parquet")
+    pq.write_table(table.select(table.column_names[::-1]), tmp_path / "b.parquet")
+    np.testing.assert_array_equal(open_activations(tmp_path)[:], np.concatenate([VALUES, VALUES]))
+    pq.write_table(table.rename_columns([f"g{name}" for name in table.column_names]), tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match=r"b.parquet' and .*a.parquet' have other columns of numbers"):
+        open_activations(tmp_path)
+
+
+@pytest.mark.parametrize("odd", [[None], [[1.0, 2.0]]])
+def test_rows_of_unequal_length_are_told_when_a_file_is_opened(tmp_path, odd):
+    pq.write_table(pa.table({"x": [[1.0, 2.0, 3.0]] * 4 + odd}), tmp_path / "x.parquet", row_group_size=3)
+    with pytest.raises(ValueError, match=r"x.parquet', 'x' has . numbers in 2 rows from row 3 on"):
+        open_activations(tmp_path)
+
+
+def test_lengths_that_even_out_are_told_when_they_are_read(tmp_path):
+    pq.write_table(pa.table({"x": [[1.0, 2.0]] * 4 + [[1.0], [1.0, 2.0, 3.0]]}), tmp_path / "x.parquet")
+    rows = open_activations(tmp_path)
+    with pytest.raises(ValueError, match="no list of 2 numbers in row 4"):
+        rows[:]
+
+
+def test_facts_that_are_missing_or_cannot_be_read(tmp_path):
+    pq.write_table(pa.table({"x": [[1.0, 2.0]] * 2, "token_id": [3, None]}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match="'token_id' has rows without a number"):
+        open_activations(tmp_path)
+    pq.write_table(pa.table({"x": [[1.0, 2.0]] * 2, "label": [{"a": 1}] * 2}), tmp_path / "x.parquet")
+    with pytest.warns(UserWarning, match="'label' is left out: it holds struct"):
+        assert open_activations(tmp_path)[:].labels is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from foreign_cases import FACTS, N_ROWS, VALUES, shards
+from scipy.sparse import csr_matrix
 
 from mfa_sklearn import ActivationArray, ActivationStore, concat, open_activations
 from mfa_sklearn.activations import _from_arrays
@@ -111,5 +112,24 @@ def test_facts_for_more_rows_than_came(tmp_path):
         ActivationStore.from_arrays(tmp_path / "st", batches(VALUES[:14]), labels=LABELS)
     with pytest.raises(ValueError, match=r"labels have shape \(2,\) for 7 rows"):
         ActivationStore.from_arrays(tmp_path / "st", batches(VALUES), labels=LABELS[:9], overwrite=True)
-    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter|layers .* batches"):
+    with pytest.raises(ValueError, match=r"batches of layer 2 end before"):
         ActivationStore.from_arrays(tmp_path / "st", {1: batches(VALUES), 2: batches(VALUES[:7])}, overwrite=True)
+
+
+def test_texts_without_an_index_are_one_per_row(tmp_path):
+    store = ActivationStore.from_arrays(tmp_path / "st", np.eye(3), texts=["a", "b", "c"])
+    assert store[0][1:].text_index.tolist() == [1, 2] and list(store.texts) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="2 texts for 3 rows, and no fact text_index"):
+        ActivationStore.from_arrays(tmp_path / "other", np.eye(3), texts=["a", "b"])
+
+
+def test_what_is_no_table_of_all_numbers_or_ends_early(tmp_path):
+    with pytest.raises(TypeError, match=r"csr_matrix: give its toarray\(\)"):
+        ActivationStore.from_arrays(tmp_path / "a", csr_matrix(np.eye(3)))
+    with pytest.raises(ValueError, match="batches of layer 2 end before"):
+        ActivationStore.from_arrays(tmp_path / "b", {1: iter([np.eye(3), np.eye(3)]), 2: iter([np.eye(3)])})
+
+
+def test_half_precision_is_widened_quietly(tmp_path):
+    store = ActivationStore.from_arrays(tmp_path / "st", np.eye(3, dtype=np.float16), dtype="float32")
+    np.testing.assert_array_equal(store[0][:], np.eye(3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from tiny_stores import token_rows, two_layers, written
 
 from mfa_sklearn import MFA, ActivationArray, concat, top_tokens
@@ -48,3 +49,15 @@ def test_what_does_not_go_together(tmp_path):
     for wrong in (np.eye(3), "x.npy", {1: np.eye(3)}, 3):
         with pytest.raises(TypeError, match="tables must be a list of tables, got"):
             concat(wrong)
+
+
+def test_arrays_that_know_no_more_than_where_they_come_from_are_compared():
+    first, second = (ActivationArray(np.eye(2), shared={"source": {"model": name}}) for name in ("gpt2", "pythia"))
+    assert concat([first, first]).source == {"model": "gpt2"}
+    with pytest.raises(ValueError, match="differ in model"):
+        concat([first, second])
+
+
+def test_a_sparse_table_is_refused():
+    with pytest.raises(TypeError, match="table 0 must be a table of all numbers"):
+        concat([csr_matrix(np.eye(2))])

@@ -75,3 +75,13 @@ def test_contexts_hold_everything_once_and_are_nearly_full():
     totals = [sum(lengths[n] for n in some) for some in contexts]
     assert max(totals) <= 64 and len(contexts) <= 1.05 * sum(lengths) / 64 + 1
     assert _packing.pack([], 8) == []
+
+
+def test_architectures_that_take_no_mask_of_their_own_are_refused(tmp_path, monkeypatch):
+    def refused(model, lengths):
+        raise ValueError("too many values to unpack")
+
+    monkeypatch.setattr(_forward, "beside_each_other", refused)
+    extractor = ActivationExtractor(save_tiny_model(tmp_path, "llama"), 1, pack=True, device="cpu")
+    with pytest.raises(ValueError, match=r"pack=True is refused: .* takes no mask .*too many values.* give pack=False"):
+        extractor.transform(SENTENCES)

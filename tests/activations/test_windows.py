@@ -150,3 +150,9 @@ def test_chats_in_windows_keep_their_roles(tmp_path):
         assert parts.rows[name].tolist() == whole.rows[name].tolist()
     user = clone(extractor).set_params(select=TokenSelection(roles="user")).transform(CHATS)
     assert set(user.roles) == {"user"} and len(user) == (whole.roles == "user").sum()
+
+
+def test_windows_that_hold_special_tokens_alone(tmp_path):
+    extractor = ActivationExtractor(save_tiny_encoder(tmp_path, "bert"), 1, max_length=2, stride=0, device="cpu")
+    with pytest.raises(ValueError, match="max_length=2 leaves no room beside 2 special tokens: raise it"):
+        extractor.transform(SENTENCES)

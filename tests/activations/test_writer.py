@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mfa_sklearn import MFA, ActivationArray, ActivationStore, ActivationWriter, top_tokens
+from mfa_sklearn.activations import _writer as writer_module
 
 ROWS = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 TOKENS = np.array([f" t{number % 6}" for number in range(20)])
@@ -299,3 +300,62 @@ def test_one_writer_at_a_time(tmp_path):
 
         with ThreadPoolExecutor(1) as pool, pytest.raises(BlockingIOError):
             pool.submit(ActivationWriter(tmp_path / "st", overwrite=True).__enter__).result()
+
+
+def counted(start, stop):
+    """Rows that say their number."""
+    return np.repeat(np.arange(start, stop, dtype=np.float32)[:, None], 3, axis=1)
+
+
+def test_a_shard_that_could_not_be_written_leaves_no_gap(tmp_path, monkeypatch):
+    write, calls = writer_module.write_shard, []
+
+    def full_disk_once(*args, **options):
+        calls.append(args)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return write(*args, **options)
+
+    monkeypatch.setattr(writer_module, "write_shard", full_disk_once)
+    with pytest.raises(OSError, match="No space") as error, ActivationWriter(tmp_path, shard_rows=4) as writer:
+        writer.append(counted(0, 10))
+    assert "10 rows are kept" in error.value.__notes__[0]
+    np.testing.assert_array_equal(np.asarray(ActivationStore(tmp_path)[0]), counted(0, 10))
+
+
+def test_numbers_too_large_are_refused_with_their_batch_and_the_rest_is_kept(tmp_path):
+    with pytest.raises(ValueError, match="beyond float16"), ActivationWriter(tmp_path, dtype="float16") as writer:
+        writer.append(counted(0, 3))
+        writer.append(np.array([[np.nan, 7e4, 0]]))
+    with ActivationWriter(tmp_path, resume=True) as writer:
+        assert writer.n_rows == 3
+        writer.append(counted(3, 4))
+    np.testing.assert_array_equal(ActivationStore(tmp_path)[0][:], counted(0, 4))
+
+
+def test_what_is_to_replace_a_store_is_gone_on_with(tmp_path):
+    ActivationStore.from_arrays(tmp_path, counted(0, 5))
+    with pytest.raises(RuntimeError, match="mine"), ActivationWriter(tmp_path, overwrite=True) as writer:
+        writer.append(counted(10, 12))
+        raise RuntimeError("mine")
+    np.testing.assert_array_equal(ActivationStore(tmp_path)[0][:], counted(0, 5))
+    with ActivationWriter(tmp_path, resume=True) as writer:
+        assert writer.n_rows == 2
+        writer.append(counted(12, 13))
+    np.testing.assert_array_equal(ActivationStore(tmp_path)[0][:], counted(10, 13))
+
+
+def test_other_texts_are_not_gone_on_with(tmp_path):
+    with pytest.raises(RuntimeError), ActivationWriter(tmp_path, texts=["a", "b"]) as writer:
+        writer.append(counted(0, 2), text_index=[0, 1])
+        raise RuntimeError
+    with pytest.raises(ValueError, match=r"texts\[1\] is 'z', .* has 'b'"):
+        ActivationWriter(tmp_path, texts=["a", "z", "c"], resume=True).__enter__()
+    with ActivationWriter(tmp_path, texts=["a", "b", "c"], resume=True) as writer:
+        writer.append(counted(2, 3), text_index=[2])
+    assert list(ActivationStore(tmp_path).texts) == ["a", "b", "c"]
+
+
+def test_texts_need_to_be_told_whose_they_are(tmp_path):
+    with pytest.raises(ValueError, match="2 texts, and no fact text_index"), ActivationWriter(tmp_path) as writer:
+        writer.append(counted(0, 2), texts=["a", "b"])

@@ -141,13 +141,20 @@ class Broken(io.StringIO):
         raise BrokenPipeError
 
 
+class Plain:
+    """A stream of a program's own, with no more than a method."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 class BrokenTerminal(Broken):
     def isatty(self) -> bool:
         return True
 
 
-@pytest.mark.parametrize("stream", [Broken(), BrokenTerminal(), io.StringIO()])
-def test_what_cannot_be_shown_ends_nothing(stream: io.StringIO) -> None:
+@pytest.mark.parametrize("stream", [Broken(), BrokenTerminal(), io.StringIO(), Plain()])
+def test_what_cannot_be_shown_ends_nothing(stream: Any) -> None:
     if type(stream) is io.StringIO:
         stream.close()
     with progress(2, "rows", "row", stream=stream) as bar:

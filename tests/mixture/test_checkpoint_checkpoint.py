@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoint_cases import copies, learned, settings, stopped, stopping
+from checkpoint_cases import Listener, copies, learned, settings, stopped, stopping
 from mixture_cases import X_MADE, centers_near
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -184,3 +184,12 @@ def test_the_room_asked_for_is_that_of_two_states(tmp_path: Path, arguments: dic
     (state,) = (tmp_path / "c").glob("state-*.pt")
     # And of generators' states, which small fits have to find room for as well.
     assert 2 * state.stat().st_size < module._largest(mfa, X) + 40_000
+
+
+def test_a_relative_folder_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    mfa = MFA(**settings(), checkpoint="c", checkpoint_interval=0.0)
+    mfa.set_callbacks(Listener(lambda count: monkeypatch.chdir(elsewhere))).fit(X_MADE)
+    assert (tmp_path / "c" / files.NAME).is_file() and not any(elsewhere.iterdir())

@@ -93,7 +93,7 @@ def test_beside_early_stopping_and_in_a_saved_mixture(tmp_path: Path) -> None:
         (ROWS[:5], {"held_out": 0.5, "held_out_by": "text"}, "held_out=0.5 of 1 text leaves"),
         (X_MADE, {"held_out": 0.5, "held_out_by": "text"}, "needs rows that know the text they are of"),
         (X_MADE, {"held_out": 1.0}, "'held_out' parameter"),
-        (X_MADE[:4], {"held_out": 0.5}, "n_components=3 is more than n_samples=2"),
+        (X_MADE[:4], {"held_out": 0.5}, "n_samples=2 of positive weight that held_out=0.5 does not hold out"),
     ],
 )
 def test_what_cannot_be_held_out_is_told(X: Any, arguments: dict[str, Any], words: str) -> None:

@@ -15,7 +15,7 @@ from .parquet import ParquetColumn, ParquetFeatures
 
 # What kinds of numbers or strings a fact may be of; a label may be any.
 _KINDS = {"token_ids": "iu", "text_index": "iu", "positions": "iu", "starts": "iu", "ends": "iu"} | dict.fromkeys(
-    ("tokens", "roles", "texts"), "OUS"
+    ("tokens", "roles", "texts"), "OU"
 )
 
 
@@ -55,9 +55,13 @@ def choose(
             site = site_called(column.name)
             if site:
                 found.sites[layer] = site
+    for fact, name in facts.items():
+        if name is not None and fact not in found.facts:
+            raise ValueError(f"no file has {name!r} in its name, as facts[{fact!r}] says: correct it")
     if not found.layers:
         raise ValueError(
-            f"{str(files[0].parent)!r} holds facts of rows and no rows, that is no table of two dimensions"
+            f"{str(files[0].parent)!r} holds no rows, that is no table of two dimensions: it has "
+            f"{shortened(sorted(found.facts)) if found.facts else 'nothing that is read'}"
         )
     _check_fit(found)
     return found
@@ -97,6 +101,8 @@ def _check_fact(fact: str, column: Column) -> None:
     if kinds and column.dtype.kind not in kinds:
         what = "whole numbers" if kinds == "iu" else "strings"
         raise ValueError(f"{column.told} holds {column.dtype}, and {fact} are {what}")
+    if kinds == "iu" and column.has_nulls():
+        raise ValueError(f"{column.told} has rows without a number, and {fact} are one per row: fill them in")
 
 
 def _activations_of(
@@ -142,6 +148,7 @@ def _tables(path: Path, columns: list[Column], wanted: str | Sequence[str] | Non
     for column in tables:
         if column.dtype.kind not in "fiu" or 0 in column.shape[1:]:
             raise ValueError(f"{column.told} holds {column.dtype} of shape {column.shape}: rows must be of numbers")
+        column.check()
     return tables
 
 
@@ -178,6 +185,8 @@ def _check_fit(found: Chosen) -> None:
                 raise ValueError(
                     f"{column.told} holds {column.dtype}, and {columns[0].told} {columns[0].dtype}: convert one of them"
                 )
+            if isinstance(column, ParquetFeatures) and isinstance(columns[0], ParquetFeatures):
+                column.like(columns[0])
         _check_lengths(columns, first, f"layer {layer}")
     for fact, columns in found.facts.items():
         _check_lengths(columns, first, fact)

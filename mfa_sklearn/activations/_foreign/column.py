@@ -37,6 +37,13 @@ class Column(ABC):
         """What it is called in errors."""
         return f"{str(self.path)!r}" + (f", {self.name!r}" if self.name else "")
 
+    def check(self) -> None:  # noqa: B027 - most heads say no more than the shape
+        """Refuse a table that its file's head shows to be none."""
+
+    def has_nulls(self) -> bool:
+        """Whether the file's head says that entries are missing."""
+        return False
+
     def read(self, index: Index, layer: int | None = None) -> np.ndarray:
         """Entries of rows, which are given as in `LazyRows.read_values`; of a table of several layers those of one."""
         with reading(self.path, "what it was when it was opened"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -87,15 +88,20 @@ def _torch_tensors(path: Path) -> dict[str, Any]:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except UnpicklingError as error:
+        raise ValueError("it holds other objects than tensors, which are not unpickled: save tensors alone") from error
     except RuntimeError as error:
         if "mmap can only be used" not in str(error):
             raise
         raise ValueError("it is of torch's format before 1.6, which cannot be mapped: save it again") from error
-    if isinstance(content, torch.Tensor):
-        return {"": content}
+    content = {"": content} if isinstance(content, torch.Tensor) else content
     if not isinstance(content, dict):
         raise ValueError(f"it holds a {type(content).__name__}: save one tensor, or a dict of tensors by their names")
-    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    found = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    for tensor in found.values():
+        if tensor.layout != torch.strided:
+            raise ValueError(f"a tensor of it is {tensor.layout}, not a table of all numbers: save its to_dense()")
+    return found
 
 
 # By the suffix of a file's name: what it is, and how its columns are found.

@@ -69,7 +69,7 @@ def open_activations(
 
     Returns
     -------
-    rows of shape (n, d), or a mapping of layers to such rows
+    array-like of shape (n, d), or a mapping of layers to such
         Rows are read like those of a store, ``rows[100:200]``, and taken wherever an array of activations is; of
         several layers, take one, as ``opened[7]``.
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..._base.checks import import_optional
+from ..._base.checks import import_optional, warn_user
 from ..._base.lazy_rows import Index, in_order, parts_of
+from ..._base.words import shortened
 from .column import Column
+from .names import fact_called
 
 
 class ParquetColumn(Column):
@@ -23,6 +25,24 @@ class ParquetColumn(Column):
         super().__init__(path, name, shape, dtype)
         self._groups = groups
         self._last: tuple[int, np.ndarray] | None = None
+
+    def check(self) -> None:
+        """Refuse lists of unequal lengths, and rows without one, as far as the file's footer tells."""
+        if len(self.shape) == 1:
+            return
+        for number, counts in enumerate(_counts(self.path, self.name)):
+            n_rows = int(self._groups[number + 1] - self._groups[number])
+            if counts.num_values != n_rows * self.shape[1]:
+                raise ValueError(
+                    f"{self.told} has {counts.num_values:,} numbers in {n_rows:,} rows from row "
+                    f"{int(self._groups[number]):,} on, and {self.shape[1]:,} in the first: rows must be equally long, "
+                    "and none be missing"
+                )
+
+    def has_nulls(self) -> bool:
+        """Whether entries are missing, as far as the file's footer tells."""
+        known = [counts.statistics for counts in _counts(self.path, self.name) if counts.is_stats_set]
+        return any(found.has_null_count and found.null_count for found in known)
 
     def _read(self, index: Index, layer: int | None) -> np.ndarray:
         parts = list(parts_of(self._groups, index))
@@ -40,15 +60,13 @@ class ParquetColumn(Column):
     def _decoded(self, number: int) -> np.ndarray:
         with _opened(self.path) as file:
             values = file.read_row_group(number, columns=[self.name]).column(0).combine_chunks()
-        first = f"row {int(self._groups[number])}"
         if len(self.shape) == 1:
             return np.asarray(values.to_pylist(), dtype=object) if values.null_count else values.to_numpy(False)
-        if values.null_count:
-            raise ValueError(f"{self.name!r} has rows without numbers, in the group that begins at {first}")
-        flat = values.flatten()
-        if len(flat) != len(values) * self.shape[1]:
-            raise ValueError(f"{self.name!r} has lists of other lengths than {self.shape[1]}, from {first} on")
-        return flat.to_numpy(zero_copy_only=False).reshape(-1, self.shape[1]).astype(self.dtype, copy=False)
+        odd = np.asarray(values.value_lengths().fill_null(-1)) != self.shape[1]
+        if odd.any():
+            row = int(self._groups[number]) + int(np.argmax(odd))
+            raise ValueError(f"{self.name!r} has no list of {self.shape[1]:,} numbers in row {row:,}")
+        return values.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.shape[1]).astype(self.dtype, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_last": None}
@@ -63,6 +81,26 @@ class ParquetFeatures(ParquetColumn):
         told = f"{names[0]} to {names[-1]}"
         super().__init__(first.path, told, (len(first), len(columns)), kind, first._groups)
         self._names = names
+
+    def check(self) -> None:
+        """Nothing: a number that is missing is NaN."""
+
+    def like(self, first: ParquetFeatures) -> ParquetFeatures:
+        """The same features in the order of another file's, whatever the order of the columns in this one.
+
+        Raises
+        ------
+        ValueError
+            If they are others.
+        """
+        odd = sorted({*self._names} ^ {*first._names})
+        if odd:
+            raise ValueError(
+                f"{str(self.path)!r} and {str(first.path)!r} have other columns of numbers ({shortened(odd, 100)}): "
+                "name those that are features by activations="
+            )
+        self._names = list(first._names)
+        return self
 
     def _decoded(self, number: int) -> np.ndarray:
         with _opened(self.path) as file:
@@ -82,7 +120,19 @@ def parquet_columns(path: Path) -> list[Column]:
             shape_and_type = _shape_and_type(file, field, meta.num_rows)
             if shape_and_type is not None:
                 found.append(ParquetColumn(path, field.name, *shape_and_type, groups))
+            elif meta.num_rows and fact_called(field.name, True):
+                warn_user(f"{str(path)!r}, {field.name!r} is left out: it holds {field.type}, not numbers or strings")
     return found
+
+
+def _counts(path: Path, name: str) -> list[Any]:
+    """What the footer says of a column, row group by row group."""
+    with _opened(path) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+    return [
+        column for column in columns if column.path_in_schema == name or column.path_in_schema.startswith(name + ".")
+    ]
 
 
 def _shape_and_type(file: Any, field: Any, n_rows: int) -> tuple[tuple[int, ...], np.dtype] | None:
@@ -93,7 +143,7 @@ def _shape_and_type(file: Any, field: Any, n_rows: int) -> tuple[tuple[int, ...]
         return None if inner is None else ((n_rows, kind.list_size), inner)
     if types.is_list(kind) or types.is_large_list(kind):
         inner = _numpy_type(kind.value_type)
-        if inner is None or not n_rows:
+        if inner is None or inner.kind == "O" or not n_rows:
             return None
         first = next(file.iter_batches(1, row_groups=[0], columns=[field.name])).column(0)[0].as_py()
         return (n_rows, len(first or ())), inner

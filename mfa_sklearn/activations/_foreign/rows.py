@@ -77,6 +77,8 @@ class OpenedRows(ActivationRows):
             return self._decoded(self._facts["token_ids"].read(index))
         fact = self._facts[name].read(index)
         if name in _WHOLE_NUMBERS:
+            if fact.dtype == object:  # of which some are missing
+                raise ValueError(f"{self._facts[name].columns[0].told} and what follows have rows without {name}")
             return fact.astype(np.int64)
         if name == "labels":
             return none_where_missing(fact)

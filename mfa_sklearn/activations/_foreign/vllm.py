@@ -59,7 +59,7 @@ def import_vllm(
 
     Returns
     -------
-    rows of shape (n, d), or a mapping of layers to such rows
+    array-like of shape (n, d), or a mapping of layers to such
         As `open_activations` gives them.
 
     Raises

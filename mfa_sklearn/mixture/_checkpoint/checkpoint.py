@@ -164,7 +164,8 @@ def checkpoint_of(
     if estimator.checkpoint is None or not asked:
         yield Checkpoint()
         return
-    folder = as_path("checkpoint", estimator.checkpoint)
+    # Absolute: during the fit a callback may go to another folder.
+    folder = as_path("checkpoint", estimator.checkpoint).absolute()
     n_bytes = sum(group.numbers(_largest(estimator, rows)))
     with _reserved(folder, n_bytes) if group.first else nullcontext():
         group.barrier()  # before the first has looked at the folder, nobody writes there

@@ -191,7 +191,11 @@ def _check_extremes(
 def _ranks(estimator: Any, n_components: int, n_rows: int, n_features: int) -> tuple[int, ...]:
     """Factors of each component, if the rows that are fitted on can carry them."""
     ranks = factor_counts(estimator.n_factors, n_components)
-    check_sizes(n_rows, n_features, n_components, max(ranks))
+    e = estimator
+    validated = e.solver == "gradient" and e.early_stopping
+    shares = {"held_out": e.held_out, "validation_fraction": e.validation_fraction if validated else None}
+    held_out = " and ".join(f"{name}={share}" for name, share in shares.items() if share is not None)
+    check_sizes(n_rows, n_features, n_components, max(ranks), held_out)
     if estimator._structure.common_loadings and len(set(ranks)) > 1:
         raise ValueError(
             f"loading_type='common' needs one n_factors for all components, got n_factors={estimator.n_factors!r}"
