@@ -162,8 +162,10 @@ def load_option(text: str) -> tuple[str, Any]:
 def extract(arguments: argparse.Namespace) -> None:
     """Write the activations of a file of texts."""
     from .activations import ActivationExtractor
+    from .activations._store_run import check_place
     from .datasets import read_texts, stream_texts
 
+    check_place(arguments.output)
     columns = {"text_column": arguments.text_column, "label_column": arguments.label_column}
     if arguments.stream:
         given: tuple[Any, ...] = (stream_texts(arguments.texts, **columns),)

@@ -244,12 +244,15 @@ def _fit(mfa: MFA, rows: Any, arguments: argparse.Namespace, group: AnyGroup) ->
     try:
         try:
             mfa.fit(rows)
-        except UnusableCheckpointError as error:
-            if group.size > 1:  # the others hear of it as an error of the first's, and end
-                raise
-            if not arguments.force:
+        except ValueError as error:
+            unusable = isinstance(error, UnusableCheckpointError)
+            if unusable and not arguments.force:
                 raise ValueError(f"{error}; --force deletes it") from error
-            discard(_checkpoint(arguments))
+            if not (arguments.force and group.any(unusable)):  # what is wrong on one process is an error on all
+                raise
+            if group.first:
+                discard(_checkpoint(arguments))
+            group.barrier()
             mfa.fit(rows)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_what_is_kept(mfa, arguments.output, group)) from error

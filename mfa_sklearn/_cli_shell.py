@@ -37,7 +37,7 @@ def run(work: Callable[[], None]) -> int:
         0; 2 for an error that a person can mend; 130 after an interrupt; 141 if the reader of the output is gone.
     """
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _each_once()
         try:
             work()
             if sys.stdout is not None:
@@ -106,10 +106,18 @@ def _complain(message: str) -> None:
     print(f"{PROGRAM}: {one_line(message)}", file=sys.stderr)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    # Only what this library and scikit-learn say about the data; deprecations inside other packages are not the user's.
-    if not issubclass(category, DeprecationWarning | FutureWarning):
-        _complain(f"warning: {message}")
+def _each_once() -> Callable[..., None]:
+    """What shows warnings, each once: Python forgets which it has shown whenever anything changes their filters."""
+    told: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        # Only what this library and scikit-learn say about the data; deprecations inside other packages are not the
+        # user's.
+        if not issubclass(category, DeprecationWarning | FutureWarning) and str(message) not in told:
+            told.add(str(message))
+            _complain(f"warning: {message}")
+
+    return show
 
 
 def _close_if_stuck(stream: TextIO | None) -> None:

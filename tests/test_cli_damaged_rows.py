@@ -123,7 +123,7 @@ def test_damaged_rows_are_refused_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["rows"]
 
 
-@pytest.mark.filterwarnings("always:these rows are of an interrupted extraction")
+@pytest.mark.filterwarnings("default:these rows are of an interrupted extraction")
 @pytest.mark.parametrize("command", ["kmeans", "describe", "top-tokens", "concepts", "plot factors"])
 def test_an_unfinished_store_is_read_with_a_warning_that_comes_first(
     mfa: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]

@@ -95,7 +95,7 @@ import os, sys
 from mfa_sklearn.cli import main
 table, folder = sys.argv[1:]
 fit = ["fit", table, "-k", "3", "-q", "1", "-o", folder]
-assert [main([*command, "--device", "cpu"]) for command in (fit, fit)] == [0, 2]
+assert [main([*command, "--device", "cpu"]) for command in (fit, [*fit, "--force"], fit)] == [2, 0, 2]
 """
 
 
@@ -103,6 +103,7 @@ def test_two_processes_fit_what_one_does_and_one_of_them_writes_and_tells(tmp_pa
     centers = np.array([[0.0, 0, 0], [9, 0, 0], [0, 9, 0]])
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", centers[rng.integers(0, 3, 301)] + rng.normal(size=(301, 3)))
+    MFA(2, random_state=0, max_iter=1, tol=0, checkpoint=tmp_path / "two.checkpoint").fit(rng.normal(size=(9, 3)))
     (tmp_path / "script.py").write_text(SCRIPT)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
@@ -115,7 +116,8 @@ def test_two_processes_fit_what_one_does_and_one_of_them_writes_and_tells(tmp_pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1 and "3 components of 1 factor on 301 rows" in done.stdout
     told = [line for line in done.stderr.splitlines() if line.startswith("mfa-sklearn: ")]
-    assert len(told) == 1 and "holds an earlier result" in told[0] and "--force" in told[0]
+    assert len(told) == 2 and "holds another fit" in told[0] and told[0].endswith("--force deletes it")
+    assert "holds an earlier result" in told[1] and "--force" in told[1]
     assert main(["fit", str(tmp_path / "x.npy"), "-k", "3", "-q", "1", "-o", str(tmp_path / "one")]) == 0
     assert not list(tmp_path.glob("*.checkpoint"))
     one, two = (MFA.from_pretrained(tmp_path / name) for name in ("one", "two"))

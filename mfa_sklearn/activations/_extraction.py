@@ -143,6 +143,7 @@ class Extraction(NamedTuple):
             self.model, ids, hooks, self.batch_size, self.batch_tokens, contexts.lengths if self.pack else None
         )
         n_tokens = np.array([len(some) for some in ids])
+        buffers: list[Any] = []
         shape = (len(plan.positions) if pooling else int(plan.offsets[-1]), self.width)
         layers = [(np.zeros if pooling == "mean" else np.empty)(shape, dtype=self.dtype) for _ in hooks]
         # Closed, so that hooks are off even while an error is looked at.
@@ -150,7 +151,7 @@ class Extraction(NamedTuple):
             for batch in batches:
                 for value, hook in zip(batch.values, hooks, strict=True):
                     check_width(value, self.width, hook)
-                self._take(batch, contexts, layers, pooling)
+                self._take(batch, contexts, layers, pooling, buffers)
                 bar.update(int(n_tokens[batch.index].sum()))
         if pooling == "mean":
             counts = np.diff(plan.offsets)[:, None].astype(self.dtype)
@@ -180,13 +181,16 @@ class Extraction(NamedTuple):
             check_keeps_apart(self.model, [piece.ids for piece in shared[:2]], max(lengths), rows)
         return contexts
 
-    def _take(self, batch: Batch, contexts: Contexts, layers: list[np.ndarray], pooling: str | None) -> None:
+    def _take(
+        self, batch: Batch, contexts: Contexts, layers: list[np.ndarray], pooling: str | None, buffers: list[Any]
+    ) -> None:
         """Put the rows of a batch where they belong."""
         which, where, pieces = contexts.taken(batch.index)
         counts = [len(piece.places) for piece in pieces]
         groups = np.repeat(np.arange(len(pieces)), counts) if pooling == "mean" else None
         ends = np.arange(1, len(pieces) + 1) if pooling else np.cumsum(counts)
-        for layer, rows in zip(layers, rows_of(batch.values, which, where, self.dtype, groups), strict=True):
+        taken = rows_of(batch.values, which, where, self.dtype, groups, buffers)
+        for layer, rows in zip(layers, taken, strict=True):
             for piece, start, stop in zip(pieces, [0, *ends[:-1]], ends, strict=True):
                 if pooling == "mean":
                     layer[piece.text] += rows[start]

@@ -105,7 +105,12 @@ def nothing_selected(select: Any, n_texts: int, sequences: Sequence[TokenSequenc
 
 
 def rows_of(
-    values: Sequence[Any], which: np.ndarray, where: np.ndarray, dtype: Any, groups: np.ndarray | None = None
+    values: Sequence[Any],
+    which: np.ndarray,
+    where: np.ndarray,
+    dtype: Any,
+    groups: np.ndarray | None = None,
+    buffers: list[Any] | None = None,
 ) -> Iterator[np.ndarray]:
     """Rows of a padded batch, per hook point, as numpy.
 
@@ -119,6 +124,9 @@ def rows_of(
         Of the rows.
     groups : ndarray of int of shape (n,), optional
         0 to G - 1: rows of a group are summed up, which gives (G, d).
+    buffers : list, optional
+        Empty at first; memory that later calls use again, so what is yielded holds until the next is asked for. Fresh
+        memory for each batch may cost more than the copy.
     """
     import torch
 
@@ -126,12 +134,26 @@ def rows_of(
     for value in values:
         device = value.device  # layers may lie on several
         index = index.to(device)
-        rows = value.flatten(0, 1).index_select(0, index).to(torch.float64 if dtype == np.float64 else torch.float32)
+        rows = _selected(value.flatten(0, 1), index, buffers)
+        rows = rows.to(torch.float64 if dtype == np.float64 else torch.float32)
         _check_finite(rows, value.dtype)
         if groups is not None:
             sums = torch.zeros((int(groups.max()) + 1, rows.shape[1]), dtype=rows.dtype, device=device)
             rows = sums.index_add_(0, torch.from_numpy(groups).to(device), rows)
         yield rows.cpu().numpy()
+
+
+def _selected(value: Any, index: Any, buffers: list[Any] | None) -> Any:
+    """Rows of a tensor, (n, d); where there are `buffers`, in the one that is there, grown where it is too small."""
+    import torch
+
+    if buffers is None or value.device.type != "cpu":
+        return value.index_select(0, index)
+    kept = buffers.pop() if buffers else None
+    if kept is None or kept.dtype != value.dtype or kept.shape[1] != value.shape[1] or len(kept) < len(index):
+        kept = value.new_empty((len(index), value.shape[1]))
+    buffers.append(kept)
+    return torch.index_select(value, 0, index, out=kept[: len(index)])
 
 
 def pooled_later(

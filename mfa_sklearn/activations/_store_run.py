@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._base.files import check_folder
+from .._base.files import check_folder, probe
 from .._base.leftovers import clear_leftovers, lock_name
 from .._base.locks import locked
-from .._base.stored import with_digest
+from .._base.stored import parse_json, with_digest
 from ._part import ALL, Part
 from ._row_plan import nothing_selected
 from ._shard_files import write_file
 from ._store_files import check_layer
 from ._store_manifest import (
+    FORMAT,
     MANIFEST,
     MARKS,
     NEXT,
@@ -72,6 +73,43 @@ def part_lock(path: Path, part: Part) -> Iterator[None]:
         yield
 
 
+def check_place(path: Path) -> None:
+    """Refuse, before work is spent, a place where no store can be written, whatever texts it is to be of.
+
+    Raises
+    ------
+    ValueError
+        If it is a file.
+    OSError
+        If it is a folder that holds other things, or cannot be made or written to.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{str(path)!r} is a file: give a directory")
+    check_others(path)
+    if not (path / MANIFEST).exists() and not part_manifests(path):
+        _check_empty(path)
+    probe(next(folder for folder in (path, *path.absolute().parents) if folder.is_dir()))
+
+
+def check_others(path: Path) -> None:
+    """Refuse a folder whose manifest is another program's; one that is damaged is told of where it is read."""
+    try:
+        manifest = parse_json((path / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise FileExistsError(
+            f"cannot write to {str(path)!r}: it holds other things ({MANIFEST!r} is not the manifest of an activation "
+            "store), name a new or an empty folder"
+        )
+
+
+def _check_empty(path: Path) -> None:
+    """Refuse a folder with anything but what a run leaves that was killed in its first shard."""
+    first = f"{shard_name(0)}."
+    check_folder(path, MANIFEST, ours=is_own, left=lambda name: is_own(name) and name.startswith(first))
+
+
 def is_finished(path: Path, key: str) -> bool:
     """Whether the store is there already; what killed runs left is cleared, if one may write there."""
     if not (path / MANIFEST).exists() or not _is_whole(manifest := read_manifest(path)) or manifest["key"] != key:
@@ -111,8 +149,7 @@ def start(path: Path, new: dict[str, Any], resume: bool, part: Part, shard_size:
     found = {name: run for name in (MANIFEST, NEXT) if (run := _open_run(path, name)) is not None}
     parts = part_manifests(path)
     if MANIFEST not in found and not parts:
-        first = f"{shard_name(0)}."  # of a run that was killed in it
-        check_folder(path, MANIFEST, ours=is_own, left=lambda name: is_own(name) and name.startswith(first))
+        _check_empty(path)
     siblings = {p: m for p, m in parts.items() if m["key"] == new["key"] and p.total == part.total}
     if resume:
         # Of appended rows, the key does not say that a whole store is the one to be written.

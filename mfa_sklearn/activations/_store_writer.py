@@ -26,7 +26,7 @@ from ._store import ActivationStore
 from ._store_manifest import FORMAT, VERSION, read_manifest, shard_name, shard_number
 from ._store_numbers import DTYPES
 from ._store_parts import part_manifests
-from ._store_run import Run, finish, is_finished, part_lock, start, telling_what_is_kept
+from ._store_run import Run, check_others, finish, is_finished, part_lock, start, telling_what_is_kept
 
 
 def write_store(
@@ -92,6 +92,7 @@ def write_store(
     key = given.key({**settings, **numbers_source(source), "shard_size": shard_size, "dtype": dtype})
     if path.exists() and not path.is_dir():
         raise ValueError(f"{str(path)!r} is a file: give a directory")
+    check_others(path)
     if resume and is_finished(path, key):
         _compare(given, shard_size, read_manifest(path))
         return ActivationStore(path)

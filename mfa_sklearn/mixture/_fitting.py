@@ -57,6 +57,7 @@ def fit_mixture(
 def _fit_in(group: AnyGroup, mfa: Any, X: Any, sample_weight: Any, draws: Draws | None, y: Any, stream: bool) -> None:
     rows = check_rows(mfa, X, reset=True, least_rows=least_rows(group))
     check_shares(mfa, rows, sample_weight, group, goes_on(mfa))
+    source = shared_source(X, group)
     start, shown = mixture_digest(mfa).hex() if goes_on(mfa) else None, bool(mfa.verbose) and group.first
     with checkpoint_of(mfa, X, rows, sample_weight, start, group, asked=not stream) as checkpoint:
         known = _known(mfa, checkpoint, group)
@@ -65,7 +66,7 @@ def _fit_in(group: AnyGroup, mfa: Any, X: Any, sample_weight: Any, draws: Draws 
             problem = pose(mfa, X, rows, sample_weight, draws, known, bar.update, stream, group)
         checkpoint.check_rows(problem.moments)
         tasks = Tasks(mfa, X, y, sample_weight, 1 if goes_on(mfa) else mfa.n_init, mfa.max_iter)
-        fitting = Fitting(mfa, shared_source(X, group), problem, checkpoint, tasks, at_first)
+        fitting = Fitting(mfa, source, problem, checkpoint, tasks, at_first)
         best = fitting.best()
         best = best._replace(result=group.tell(best.result))
         mfa._keep(best, problem, fitting.source)

@@ -207,10 +207,9 @@ class KMeansInitializer(
 
         Raises
         ------
-        ValueError
+        ValueError, RuntimeError
             If `X` holds NaN or infinity, has fewer rows than there are clusters, lacks token ids that `sampling` needs,
-            or has a row of zeros under the cosine metric; if it is `distributed` and there is no process group, or its
-            processes differ in parameters, width or type of rows.
+            or has a row of zeros under the cosine metric; if it is `distributed`, as `MFA.fit`.
         """
         X, group = given_rows(X), group_for(self)
         warn_incomplete(X)
@@ -220,6 +219,7 @@ class KMeansInitializer(
     def _fit(self, X: Any, y: Any, sample_weight: Any, group: AnyGroup) -> KMeansInitializer:
         rows = check_rows(self, X, reset=True, least_rows=least_rows(group))
         check_shares(self, rows, sample_weight, group)
+        source = shared_source(X, group)
         n_clusters = self._check_sizes(sum(group.numbers(rows.shape[0])))
         weights = check_weights(sample_weight, rows, group)
         if self.sampling == "token_frequency":
@@ -234,7 +234,7 @@ class KMeansInitializer(
         found = k_means(batches, n_clusters, rng, self._plan(), watching)
         found = found._replace(centers=group.tell(found.centers))
         self._keep(found, conditioner, unit, self._all_labels(found, rows, conditioner, weights), group)
-        self.source_ = shared_source(X, group)
+        self.source_ = source
         task.end(dict)
         return self
 

@@ -344,11 +344,17 @@ class MFA(
             If `X` holds infinity, has fewer rows than there are components, or no more features than factors; if
             `noise_floor` is below what the working precision can tell from rounding; if `checkpoint` holds the state of
             another fit, or a damaged one; if it is `distributed` and there is no process group, or its processes differ
-            in parameters, width or type of rows.
+            in parameters, or in width, type or source of rows. What is refused on one process is an error on all.
+        RuntimeError
+            If another process of a `distributed` fit has ended or goes another way, or another thread of this one is in
+            such a fit.
+        FloatingPointError
+            If a gradient step leads to a likelihood that is no number.
         OSError
             If `checkpoint` cannot be written to; the last state that was kept whole stays.
         KeyboardInterrupt
-            As raised; if iterations had begun, the estimator is then fitted as far as it came.
+            As raised; if iterations had begun, the estimator is then fitted as far as it came. One on any process of a
+            `distributed` fit ends all, and nothing is learned; the last state in `checkpoint` stays.
 
         Notes
         -----

@@ -59,6 +59,12 @@ class PartialFitMethods(LearnedAttributes):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As `fit`; and if `n_components` was changed since the first batch, or processes of a group do not go on from
+            the same stream.
         """
         X = given_rows(X)
         if hasattr(self, "weights_") and self.n_components not in (None, len(self.weights_)):

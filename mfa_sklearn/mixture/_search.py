@@ -145,6 +145,7 @@ class MFASearch(TransformerMixin, BaseSearchCV):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Rows of a store are read into memory where `cv` splits them, those of one split at a time.
         y : ignored
             Handed to the splitter.
         sample_weight : array-like of shape (n_samples,), optional

@@ -16,6 +16,7 @@ from torch import Tensor
 from .._base.annotated import given_rows, is_row_source, shared_fact
 from .._base.devices import plain_array, resolve_device
 from .._base.group import ALONE, AnyGroup, group_of
+from .._base.origin import differences, told
 from .._base.row_views import share_of
 from ._fit.progress import mixture_digest
 
@@ -161,8 +162,24 @@ def check_shares(estimator: Any, rows: Any, sample_weight: Any, group: AnyGroup,
 
 
 def shared_source(X: Any, group: AnyGroup) -> Any:
-    """What the rows of a group were, from the first process that has any that say it."""
-    return next((source for source in group.objects(shared_fact(X, "source")) if source is not None), None)
+    """What the rows of a group were, from the first process that has any that say it.
+
+    Raises
+    ------
+    ValueError
+        If those of another are known to be of something else.
+    """
+    sources = group.objects(shared_fact(X, "source"))
+    first = next((rank for rank, source in enumerate(sources) if source is not None), 0)
+    for rank, source in enumerate(sources):
+        found = differences(sources[first], source)
+        if found:
+            raise ValueError(
+                f"the rows of rank {first} are of {told(sources[first])}, those of rank {rank} of {told(source)}: they "
+                f"differ in {' and '.join(difference.fact for difference in found)}. Give all processes rows of one "
+                "place (numpy.asarray(X) has no source, if that is meant)"
+            )
+    return sources[first]
 
 
 def _comparable(value: Any, may_be_labels: bool = False) -> Any:

@@ -92,13 +92,19 @@ def test_a_whole_store_is_given_to_any_part(tmp_path: Path) -> None:
 
 
 RUN = """
-import sys
+import sys, time
+from pathlib import Path
 from tiny_stores import TEXTS, token_rows
 from mfa_sklearn.activations._part import Part
 from mfa_sklearn.activations._store_writer import write_store
 number, total, waits = map(int, sys.argv[2:])
+def is_written(shard):
+    manifest = Path(sys.argv[1]) / f"manifest.part-{number}-of-{total}.json"
+    return manifest.exists() and f'"shard-{shard:05d}"' in manifest.read_text()
 def extract(texts, labels, first):
     if waits:
+        while first // 4 >= total and not is_written(first // 4 - total):  # which goes on behind this
+            time.sleep(0.01)
         print(first, flush=True)
         sys.stdin.readline()
     return token_rows(texts, labels, first)

@@ -21,6 +21,7 @@ from mfa_sklearn import MFA, ActivationStore, KMeansInitializer
 from mfa_sklearn._base import files
 from mfa_sklearn._base.leftovers import LOCK_NAME
 from mfa_sklearn.activations._row_plan import LayerRows
+from mfa_sklearn.activations._store_run import check_place
 from mfa_sklearn.activations._store_writer import write_store
 
 SOURCE = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
@@ -83,7 +84,12 @@ import sys, time
 from pathlib import Path
 from tiny_stores import TEXTS, token_rows
 from mfa_sklearn.activations._store_writer import write_store
+def is_written(number):
+    name = f'"shard-{number:05d}{"b" if sys.argv[3] == "anew" else ""}"'
+    return any(name in path.read_text() for path in Path(sys.argv[1]).glob("[!.]*.json"))
 def extract(texts, labels, first):
+    while first and not is_written(first // 7 - 1):  # which goes on behind this
+        time.sleep(0.01)
     print(first, flush=True)
     sys.stdin.readline()
     return token_rows(texts, labels, first)
@@ -384,3 +390,23 @@ def test_the_manifest_says_what_it_holds(tmp_path: Path) -> None:
     for shard in manifest["shards"]:
         for name, entry in shard["files"].items():
             assert (tmp_path / f"{shard['name']}.{name}").stat().st_size == entry["bytes"]
+
+
+def test_a_folder_of_another_program_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"name": "a web app"}')
+    for refuse in (lambda: write(tmp_path), lambda: check_place(tmp_path)):
+        with pytest.raises(FileExistsError, match="holds other things"):
+            refuse()
+    assert names(tmp_path) == {"manifest.json"}
+
+
+def test_a_place_is_checked_before_there_are_texts(tmp_path: Path) -> None:
+    check_place(tmp_path / "new" / "folder")
+    assert not names(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds other things"):
+        check_place(tmp_path)
+    with pytest.raises(ValueError, match="is a file"):
+        check_place(tmp_path / "notes.txt")
+    write(tmp_path / "store")
+    check_place(tmp_path / "store")

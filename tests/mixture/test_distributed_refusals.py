@@ -60,6 +60,8 @@ def refused(rank: int, size: int, what: str) -> Any:
         rows = X + rank if what == "last fit" else X
         last = quick(distributed=False, warm_start=True).fit(rows) if rank or what == "last fit" else quick()
         return last.set_params(distributed=True, warm_start=True).fit(mine)
+    elif what == "source":
+        mine = AnnotatedArray(mine, shared={"source": {"model": "gpt2", "layer": 4 + rank}})
     elif what == "stream":
         learned = quick().partial_fit(mine).partial_fit(mine)
         (MFA.from_params(*learned_of(learned), **learned.get_params()) if rank else learned).partial_fit(mine)
@@ -78,6 +80,7 @@ REFUSED = {
     "path": "there is no 'no/such/folder'",
     "last fit": "differ in the mixture of the last fit: 'digest .*' on rank 0, 'digest .*' on rank 1",
     "last fit on one": "differ in the mixture of the last fit: None on rank 0, 'digest .*' on rank 1",
+    "source": "rows of rank 0 are of layer 4, of model 'gpt2', those of rank 1 of layer 5, .* differ in layer",
     "stream": "differ in the batches that partial_fit remembers, and their rows: .1, 600.0. on rank 0, .0, 0.0.",
     "width": "differ in the number of columns: 5 on rank 0, 4 on rank 1",
     "type": "differ in the type of the rows: 'float64' on rank 0, 'float32' on rank 1",
