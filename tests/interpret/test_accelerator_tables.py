@@ -79,7 +79,7 @@ CASES: dict[str, Case] = {
 }
 # What other cases give, and what tests of the mixture hold.
 GIVEN = {"ComponentDistances", "ComponentMap", "Projection"}
-OF_THE_MIXTURE = {"MFA", "KMeansInitializer", "MFASearch", "ConditionalMixture", "SearchDisplay"}
+OF_THE_MIXTURE = {"MFA", "KMeansInitializer", "MFASearch", "ConditionalMixture", "SearchDisplay", "share_rows"}
 
 
 def test_every_table_and_picture_has_a_case() -> None:
