@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -43,6 +44,14 @@ def _seeded() -> None:
     """Each test starts from the same state of the global generators, whatever ran before it."""
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _figures_closed() -> Iterator[None]:
+    """What a test draws is gone after it; matplotlib warns of the twenty-first figure that is left open."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(params=["pretend", pytest.param("cuda", marks=pytest.mark.cuda)])
