@@ -64,7 +64,8 @@ def _parse(text: str, path: Path, line: int = 0) -> Any:
             f"{path}: {where} has the key {shortened(str(error))} twice: rename one or join them."
         ) from error
     except ValueError as error:  # a number of thousands of digits
-        raise ValueError(f"{path} cannot be read{f' in line {line}' if line else ''}: {error}.") from error
+        where = f", line {line}" if line else ""
+        raise ValueError(f"{str(path)!r} cannot be read as a JSON file{where}: {error}.") from error
     except RecursionError as error:
         raise ValueError(f"{path} nests lists or objects too deeply to be texts.") from error
 

@@ -114,5 +114,5 @@ def test_rows_whose_names_are_those_of_columns_can_be_read_in_two_ways(tmp_path:
 def test_a_number_of_thousands_of_digits_is_told_with_its_line(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"text": "a"}\n{"text": "b", "n": %s}\n' % ("9" * 5000))
-    with pytest.raises(ValueError, match=r"x.jsonl cannot be read in line 2: Exceeds the limit"):
+    with pytest.raises(ValueError, match=r"x.jsonl' cannot be read as a JSON file, line 2: Exceeds the limit"):
         list(jsonl_rows(path))
