@@ -109,8 +109,9 @@ class Anderson:
             self._gram = image.new_empty(self.memory, self.memory)
         place = self._n % self.memory
         self._n += 1
-        torch.sub(image, last[0], out=self._images[place])
         torch.sub(residual, last[1], out=self._residuals[place])
+        # The difference of the points and of the residuals, in this order: equal fits are then equal to more digits.
+        torch.add((image - residual) - (last[0] - last[1]), self._residuals[place], out=self._images[place])
         held = slice(0, min(self._n, self.memory))
         changes, gram = self._residuals[held], self._gram[held, held]
         products = changes @ changes[place]
