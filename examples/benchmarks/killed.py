@@ -96,7 +96,7 @@ def of_extraction(home: Path, arguments: argparse.Namespace) -> list[list[str]]:
     """`mfa-sklearn extract`, by one process or by two that each do a part."""
     texts, output = arguments.rows.with_name("texts.txt"), home / "store"
     command = [sys.executable, __file__, "fit", "--shell", "extract", str(texts), f"--output={output}"]
-    command += ["--model=tiny_lm", "--layer=1", "--batch-size=8", "--shard-size=500", "--device=cpu"]
+    command += ["--model=tiny_lm", "--layer=1", "--batch-size=8", "--shard-size=50", "--device=cpu"]
     if arguments.name == "stream":
         command.append("--stream")
     return [[*command, f"--part={i}/2"] for i in range(2)] if arguments.name == "parts" else [command]
@@ -129,9 +129,10 @@ WORK = {
 def seen(folder: Path) -> tuple[bool, frozenset[tuple[str, int]]]:
     """Whether anything is being written in a folder, and the files that are there whole, by their times."""
     with suppress(OSError):
-        entries = [entry for entry in os.scandir(folder) if not entry.name.endswith(".lock")]
+        # Shards of a store and states of a fit: what describes them is there from the beginning.
+        entries = [entry for entry in os.scandir(folder) if "shard-" in entry.name or "state-" in entry.name]
         whole = {(entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.name[0] != "."}
-        return any(entry.name[0] == "." and "probe" not in entry.name for entry in entries), frozenset(whole)
+        return any(entry.name[0] == "." for entry in entries), frozenset(whole)
     return False, frozenset()
 
 
@@ -150,12 +151,10 @@ def moment(name: str, folder: Path, processes: list[subprocess.Popen[str]], seco
     if name == "start":
         time.sleep(seconds)
         return
-    if name == "random":
-        wait_for(lambda: bool(seen(folder)[1]), processes)
-        time.sleep(seconds)
-        return
     before = seen(folder)[1]
     wait_for(lambda: seen(folder)[0] if name == "writing" else bool(seen(folder)[1] - before), processes)
+    if name == "random":
+        time.sleep(seconds)
 
 
 def family(pid: int) -> Iterator[int]:

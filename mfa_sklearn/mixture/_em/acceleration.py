@@ -50,10 +50,10 @@ _MEMORY_BYTES = 2**28
 
 
 class Anderson:
-    """The memory of the acceleration: differences of recent residuals and images, and products of the former.
+    """The memory of the acceleration: differences of recent residuals and images.
 
-    Since ``dTheta + dF`` is the difference of two images, the points themselves need not be remembered. A step reads
-    both tables of differences once, and the products of residuals only as far as they are new.
+    Since ``dTheta + dF`` is the difference of two images, the points themselves need not be remembered. Differences
+    stay in their place in two tables, so that nothing is copied to multiply them.
     """
 
     def __init__(self, size: int) -> None:
@@ -65,12 +65,11 @@ class Anderson:
         self._last: tuple[Tensor, Tensor] | None = None  # image and residual
         self._images: Tensor | None = None  # (memory, size) differences, each in its place until a later one takes it
         self._residuals: Tensor | None = None
-        self._gram: Tensor | None = None  # (memory, memory)  products of the residuals' differences
         self._n = 0  # differences seen
 
     def state(self) -> dict[str, Any]:
         """What is remembered; no tensor of it is changed later."""
-        tables = {"images": self._images, "residuals": self._residuals, "gram": self._gram}
+        tables = {"images": self._images, "residuals": self._residuals}
         image, residual = self._last or (None, None)
         kept = {name: None if table is None else table.clone() for name, table in tables.items()}
         return {"n": self._n, "image": image, "residual": residual, **kept}
@@ -79,8 +78,8 @@ class Anderson:
         """Remember that."""
         self._n, image, residual = state["n"], state["image"], state["residual"]
         self._last = None if image is None or residual is None else (image, residual)
-        self._images, self._residuals, self._gram = (
-            None if state[name] is None else state[name].clone() for name in ("images", "residuals", "gram")
+        self._images, self._residuals = (
+            None if state[name] is None else state[name].clone() for name in ("images", "residuals")
         )
 
     @property
@@ -104,16 +103,15 @@ class Anderson:
 
     def _remember(self, image: Tensor, residual: Tensor, last: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """The differences of images and residuals, with the new one, and the products of the latter."""
-        if self._images is None or self._residuals is None or self._gram is None:
+        if self._images is None or self._residuals is None:
             self._images, self._residuals = image.new_empty(2, self.memory, len(image))
-            self._gram = image.new_empty(self.memory, self.memory)
         place = self._n % self.memory
         self._n += 1
         torch.sub(residual, last[1], out=self._residuals[place])
         # The difference of the points and of the residuals, in this order: equal fits are then equal to more digits.
         torch.add((image - residual) - (last[0] - last[1]), self._residuals[place], out=self._images[place])
         held = slice(0, min(self._n, self.memory))
-        changes, gram = self._residuals[held], self._gram[held, held]
-        products = changes @ changes[place]
-        gram[place], gram[:, place] = products, products
-        return self._images[held], changes, gram
+        changes = self._residuals[held]
+        # All products anew and in one go: put together from those of several steps they are no Gram matrix to the last
+        # digits, which nearly parallel differences depend on.
+        return self._images[held], changes, changes @ changes.T
