@@ -15,6 +15,7 @@ from ..._base.devices import resolve_device
 from ..._base.files import as_path, probe
 from ..._base.group import AnyGroup
 from ..._base.locks import locked
+from .._em.acceleration import Anderson
 from .._moments import ColumnMoments
 from . import folder as files
 from .identity import check_moments, check_same, identity, moments_state
@@ -22,9 +23,8 @@ from .identity import check_moments, check_same, identity, moments_state
 # Vectors as long as the parameters that a state may hold, beside those of the acceleration: where the fit stands, where
 # it began, where it falls back to, and the best of earlier starts; or two averages of Adam's.
 _VECTORS = 6
-# Bytes that the acceleration may hold, differences of twice so many vectors among them (see `Anderson`), and bytes that
-# are remembered of each row.
-_MEMORY_BYTES, _MEMORY, _ROW_BYTES = 2**28, 10, 16
+# Bytes that are remembered of each row.
+_ROW_BYTES = 16
 
 
 class Checkpoint:
@@ -191,6 +191,6 @@ def _largest(estimator: Any, rows: Any) -> int:
     n_rows, D = rows.shape
     # Of sizes that cannot be, the fit itself has more to say than that there is no room.
     K, q = min(estimator.n_components or 1, n_rows), min(int(np.max(estimator.n_factors, initial=0)), D)
-    vector = 8 * K * (1 + D * (q + 2))
-    remembered = max(min(2 * _MEMORY * vector, _MEMORY_BYTES), 4 * vector) if estimator.solver == "em" else 0
-    return 2 * (_VECTORS * vector + remembered + _ROW_BYTES * n_rows)
+    size = K * (1 + D * (q + 2))
+    n_vectors = _VECTORS + (Anderson(size).n_vectors if estimator.solver == "em" else 0)
+    return 2 * (8 * size * n_vectors + _ROW_BYTES * n_rows)

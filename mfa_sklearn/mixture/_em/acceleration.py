@@ -53,26 +53,36 @@ class Anderson:
     """The memory of the acceleration: differences of recent residuals and images.
 
     Since ``dTheta + dF`` is the difference of two images, the points themselves need not be remembered. Differences
-    stay in their place in two tables, so that nothing is copied to multiply them.
+    stay in their place in two tables, so that nothing is copied to multiply them. The tables have a place more than is
+    remembered: a new difference takes the one that nobody needs, and a state told before stays what it was.
     """
 
     def __init__(self, size: int) -> None:
         self.memory = max(2, min(10, _MEMORY_BYTES // (16 * size)))
         self.restart()
 
+    @property
+    def n_vectors(self) -> int:
+        """How many vectors as long as a point it holds at most."""
+        return 2 * (self.memory + 1) + 2
+
     def restart(self) -> None:
         """Forget all but what comes next."""
         self._last: tuple[Tensor, Tensor] | None = None  # image and residual
-        self._images: Tensor | None = None  # (memory, size) differences, each in its place until a later one takes it
+        self._images: Tensor | None = None  # (memory + 1, size)
         self._residuals: Tensor | None = None
         self._n = 0  # differences seen
 
     def state(self) -> dict[str, Any]:
-        """What is remembered; no tensor of it is changed later."""
-        tables = {"images": self._images, "residuals": self._residuals}
+        """What is remembered; it stays as it is until the next proposal but one."""
         image, residual = self._last or (None, None)
-        kept = {name: None if table is None else table.clone() for name, table in tables.items()}
-        return {"n": self._n, "image": image, "residual": residual, **kept}
+        return {
+            "n": self._n,
+            "image": image,
+            "residual": residual,
+            "images": self._images,
+            "residuals": self._residuals,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Remember that."""
@@ -93,25 +103,27 @@ class Anderson:
         last, self._last = self._last, (image, residual)
         if last is None:
             return image
-        images, changes, gram = self._remember(image, residual, last)
+        images, changes, held = self._remember(image, residual, last)
+        # All products anew and in one go: put together from those of several steps they are no Gram matrix to the last
+        # digits, which nearly parallel differences depend on.
+        gram = (changes @ changes.T)[held][:, held]
         # Nearly parallel differences would make gamma huge; a little damping keeps it to what the data support.
         damping = 1e-10 * gram.diagonal().max() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
         # The default driver differs in the last digit from call to call; this one exists on processors only.
-        system, right = (gram + damping).cpu(), (changes @ residual)[:, None].cpu()
-        gamma = torch.linalg.lstsq(system, right, driver="gelsd").solution[:, 0].to(image.device)
+        system, right = (gram + damping).cpu(), (changes @ residual)[held, None].cpu()
+        gamma = image.new_zeros(len(changes))
+        gamma[held] = torch.linalg.lstsq(system, right, driver="gelsd").solution[:, 0].to(image.device)
         return torch.addmv(image, images.T, gamma, alpha=-1)
 
     def _remember(self, image: Tensor, residual: Tensor, last: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """The differences of images and residuals, with the new one, and the products of the latter."""
+        """The tables of differences with the new one, as far as they are filled, and the places that count (m,)."""
         if self._images is None or self._residuals is None:
-            self._images, self._residuals = image.new_empty(2, self.memory, len(image))
-        place = self._n % self.memory
+            self._images, self._residuals = image.new_empty(2, self.memory + 1, len(image))
+        place = self._n % (self.memory + 1)
         self._n += 1
         torch.sub(residual, last[1], out=self._residuals[place])
         # The difference of the points and of the residuals, in this order: equal fits are then equal to more digits.
         torch.add((image - residual) - (last[0] - last[1]), self._residuals[place], out=self._images[place])
-        held = slice(0, min(self._n, self.memory))
-        changes = self._residuals[held]
-        # All products anew and in one go: put together from those of several steps they are no Gram matrix to the last
-        # digits, which nearly parallel differences depend on.
-        return self._images[held], changes, changes @ changes.T
+        filled = min(self._n, self.memory + 1)
+        newest = torch.arange(max(0, self._n - self.memory), self._n, device=image.device)
+        return self._images[:filled], self._residuals[:filled], newest.remainder(self.memory + 1).sort().values
