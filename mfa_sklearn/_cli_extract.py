@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 from . import _cli_evaluate
+from ._base.progress import terminal_shown
 from ._base.sites import SITES
 from ._base.words import plural
-from ._cli_help import DEVICE, add_force
+from ._cli_help import DEVICE, add_force, add_verbose
 from ._cli_select import add_select, selection_of
 from ._cli_shell import say
 
@@ -117,6 +117,7 @@ def _add_storing(parser: argparse.ArgumentParser) -> None:
         help="do part I of N, counted from 0, of a store that N processes write together; auto is what torchrun or a "
         "SLURM job array says, and all where there is neither; all is all in any case",
     )
+    add_verbose(parser)
     add_force(parser, "a store of other texts or parameters", "--no-resume")
 
 
@@ -177,7 +178,7 @@ def extract(arguments: argparse.Namespace) -> None:
     extractor = ActivationExtractor(
         select=selection_of(arguments),
         load_options=dict(arguments.load_option) or None,
-        verbose=sys.stderr.isatty(),
+        verbose=terminal_shown(arguments.verbose),
         **{name: getattr(arguments, name) for name in _PARAMETERS},
     )
     stored = {name: getattr(arguments, name) for name in ("dtype", "shard_size", "part")}

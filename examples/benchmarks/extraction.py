@@ -1,6 +1,6 @@
 """What extraction costs besides the model: tokens per second of `extract_to` beside the bare forward pass.
 
-    python examples/benchmarks/extraction.py              # the embedded model and a GPT-2: several minutes
+    python examples/benchmarks/extraction.py              # three models: several minutes
     python examples/benchmarks/extraction.py --quick      # a few texts: a minute or two
 
 The texts are paragraphs of docstrings of installed packages. The bare forward pass runs the same model, as the same
@@ -12,8 +12,9 @@ The two run in turn, each first in every other pair, after a pair that warms up.
 the seconds of the bare pass to those of the extraction: in wall time, which is what a user waits, and in processor
 time of the process, all its threads together, which other work on the machine changes less. Tokens per second are of
 medians, too. Extraction makes tokens and writes in threads beside the model's, so its wall time needs a processor more
-than `--threads`. GPT-2 is the small one (12 layers of width 768) with random weights, which take as long as trained
-ones, and a tokenizer of 20,000 tokens trained on the texts.
+than `--threads`. The encoder is the pretrained one of `examples/real_encoder.py`. GPT-2 is the small one (12 layers of
+width 768) with random weights, which take as long as trained ones, and a tokenizer of 20,000 tokens trained on the
+texts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import sys
 import tempfile
 import time
 import warnings
@@ -37,9 +39,12 @@ from mfa_sklearn._base.turns import running
 from mfa_sklearn.activations._forward import run_batches
 from mfa_sklearn.activations._tokenize import tokenize
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from real_encoder import MODEL as ENCODER
+
 BACKENDS = ("transformer_lens", "transformers")
 PACKAGES = ("sklearn", "scipy", "numpy", "pandas")
-LAYERS = {"tiny": 1, "gpt2": 5}
+LAYERS = {"tiny": 1, "encoder": 3, "gpt2": 5}
 
 
 def paragraphs(n_texts: int, least: int = 80) -> list[str]:
@@ -132,7 +137,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--models", nargs="+", default=list(LAYERS), choices=list(LAYERS))
     add("--backends", nargs="+", default=BACKENDS, choices=BACKENDS)
-    add("--texts", type=int, help="3,000 by default, 600 with --quick; GPT-2 gets a tenth")
+    add("--texts", type=int, help="3,000 by default, 600 with --quick; the larger models get a tenth")
     add("--batch-size", type=int, default=32)
     add("--batch-tokens", type=int)
     add("--shard-size", type=int, help="a third of the texts of each model by default")
@@ -150,12 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     asked = parsed(arguments)
     torch.set_num_threads(asked.threads)
     texts, lines = paragraphs(asked.texts), []
-    size = asked.shard_size
+    size, places = asked.shard_size, {"tiny": datasets.tiny_lm, "encoder": lambda: ENCODER}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that texts are cut, in both alike
         for name in asked.models:
             some = texts if name == "tiny" else texts[: len(texts) // 10]
-            directory = datasets.tiny_lm() if name == "tiny" else save_gpt2(Path(folder), texts)
+            directory = places[name]() if name in places else save_gpt2(Path(folder), texts)
             for backend in asked.backends:
                 asked.shard_size = size or -(-len(some) // 3)
                 pair = Pair(directory, LAYERS[name], backend, some, asked)

@@ -118,7 +118,8 @@ class Anderson:
     def _remember(self, image: Tensor, residual: Tensor, last: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """The tables of differences with the new one, as far as they are filled, and the places that count (m,)."""
         if self._images is None or self._residuals is None:
-            self._images, self._residuals = image.new_empty(2, self.memory + 1, len(image))
+            # Two tensors, as restored ones are: where numbers lie decides the last digits of their products.
+            self._images, self._residuals = (image.new_empty(self.memory + 1, len(image)) for _ in range(2))
         place = self._n % (self.memory + 1)
         self._n += 1
         torch.sub(residual, last[1], out=self._residuals[place])

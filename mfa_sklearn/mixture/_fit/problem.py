@@ -41,11 +41,19 @@ class Problem(NamedTuple):
     labels: np.ndarray | None  # (n,), likewise, of this process's rows
     stated: bool  # whether the user said themselves what the components are, by labels or centers
     rng: np.random.RandomState
-    log_scale: float  # what the mean log density of the original rows is lower by
     weight: float  # of these rows, as the user gave it
-    missing: bool  # whether rows may miss values
     group: AnyGroup  # of the processes whose rows these are
     n_counted: int  # rows of all processes that have a weight and are not held out
+
+    @property
+    def log_scale(self) -> float:
+        """What the mean log density of the original rows is lower by."""
+        return float(self.moments.observed @ self.conditioner.scale.log())
+
+    @property
+    def missing(self) -> bool:
+        """Whether rows may miss values."""
+        return self.moments.missing
 
 
 class Known(NamedTuple):
@@ -96,16 +104,13 @@ def pose(
     moments = _moments(rows, weights, device, tell, group)
     conditioner = conditioner_for(moments.mean, moments.variance, e.noise_form == "isotropic")
     _check_extremes(rows, weights, moments, conditioner, e.noise_floor, dtype)
-    labels = given_labels(e.init, rows.shape[0])
-    centers = None if known is None else known.centers
-    if centers is None:
-        centers = given_centers(e.init, X if hasattr(X, "shape") else rows, asked, group)
+    labels, centers = given_labels(e.init, rows.shape[0]), _centers(e, X, rows, asked, known, group)
     counts = group.numbers(weights.count(rows.shape[0]))
     kept, aside = _split(e, counts, rng, group)
     n_components = _n_components(asked or _going_on(e), labels, centers, group)
     ranks = _ranks(e, n_components, sum(counts if kept is None else group.numbers(len(kept))), rows.shape[1])
     parts = _Parts(e, rows, conditioner, dtype, group)
-    train = parts.batches(weights, kept)
+    train, watching = parts.batches(weights, kept), _watching(e, group)
     return Problem(
         batches=train,
         validation=None if aside is None else parts.batches(weights, aside),
@@ -113,16 +118,12 @@ def pose(
         weights=weights,
         moments=moments,
         conditioner=conditioner,
-        start=Start(
-            train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws, _watching(e, group)
-        ),
+        start=Start(train, conditioner, ranks, e._structure, e.noise_floor, rng, moments.missing, draws, watching),
         centers=centers,
         labels=labels if labels is None else labels[_all_or(weights.row_numbers(kept))],
         stated=not isinstance(e.init, str) and not hasattr(e.init, "fit"),
         rng=rng,
-        log_scale=float(moments.observed @ conditioner.scale.log()),
         weight=weights.total(rows.shape[0], group),
-        missing=moments.missing,
         group=group,
         n_counted=sum(counts),
     )
@@ -143,6 +144,15 @@ class _Parts(NamedTuple):
         where = self.dtype, self.conditioner.center.device
         numbers = weights.row_numbers(part)
         return Batches(self.rows, self.conditioner, *where, weights.at(part), size, True, numbers, self.group)
+
+
+def _centers(
+    estimator: Any, X: Any, rows: Any, asked: int | None, known: Known | None, group: AnyGroup
+) -> np.ndarray | None:
+    """Where the start is given by centers: those that are known, or what the estimator's `init` brings."""
+    if known is not None and known.centers is not None:
+        return known.centers
+    return given_centers(estimator.init, X if hasattr(X, "shape") else rows, asked, group)
 
 
 def _watching(estimator: Any, group: AnyGroup) -> Watching:
