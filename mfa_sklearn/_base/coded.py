@@ -83,12 +83,7 @@ def compact_fact(X: Any, name: str) -> np.ndarray | Coded | None:
 
     Tokens of rows that know their token ids are told apart by these.
     """
-    if name not in _NAMES or not isinstance(X, LazyRows) or name not in X.fact_names:
-        return row_fact(X, name)
-    known = _read.setdefault(X, {})
-    if name not in known:
-        known[name] = _coded(X, name)
-    return known[name]
+    return _kept(X, name, _coded) if name in _NAMES else row_fact(X, name)
 
 
 def short_fact(X: Any, name: str) -> np.ndarray | None:
@@ -104,11 +99,16 @@ def short_fact(X: Any, name: str) -> np.ndarray | None:
     >>> short_fact(X, "positions")
     array([8, 9], dtype=int32)
     """
+    return _kept(X, name, _short)
+
+
+def _kept(X: Any, name: str, make: Callable[[LazyRows, str], Any]) -> Any:
+    """What is made of a fact once for each table that reads its facts; of other tables the fact as it is."""
     if not isinstance(X, LazyRows) or name not in X.fact_names:
         return row_fact(X, name)
     known = _read.setdefault(X, {})
     if name not in known:
-        known[name] = _short(X, name)
+        known[name] = make(X, name)
     return known[name]
 
 
