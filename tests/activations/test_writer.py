@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from mfa_sklearn import MFA, ActivationArray, ActivationStore, ActivationWriter, top_tokens
+from mfa_sklearn import (
+    MFA,
+    ActivationArray,
+    ActivationExtractor,
+    ActivationStore,
+    ActivationWriter,
+    datasets,
+    top_tokens,
+)
 from mfa_sklearn.activations import _writer as writer_module
 
 ROWS = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
@@ -359,3 +367,14 @@ def test_other_texts_are_not_gone_on_with(tmp_path):
 def test_texts_need_to_be_told_whose_they_are(tmp_path):
     with pytest.raises(ValueError, match="2 texts, and no fact text_index"), ActivationWriter(tmp_path) as writer:
         writer.append(counted(0, 2), texts=["a", "b"])
+
+
+def test_the_source_of_an_extractor_is_one_that_a_writer_takes(tmp_path):
+    extractor = ActivationExtractor(
+        datasets.tiny_lm(), [1, 2], prepend_bos=True, load_options={"use_safetensors": True}
+    )
+    source = extractor.fit(["A cat sleeps."]).source_
+    with ActivationWriter(tmp_path / "st", [1, 2], source=source) as writer:
+        writer.append({1: ROWS, 2: ROWS})
+    found = ActivationStore(tmp_path / "st")[2].source
+    assert found == source | {"layer": 2, "hooks": ["blocks.2.hook_resid_post"]}

@@ -11,7 +11,10 @@ from ..._base.words import shortened
 from .._sites import check_layers, check_site
 
 # What a source may say; as the extractor writes it.
-NAMES = ("model", "revision", "layer", "site", "hooks", "processing", "pooling", "dtype", "d_model")
+NAMES = (
+    *("model", "revision", "layer", "site", "hooks", "processing", "pooling", "dtype", "d_model"),
+    *("prepend_bos", "load_options"),
+)
 
 
 def check_source(source: Any) -> dict[str, Any] | None:
@@ -28,7 +31,7 @@ def check_source(source: Any) -> dict[str, Any] | None:
         raise TypeError(f"source={shortened(source)} must be a dict, as {{'model': 'gpt2', 'layer': 4}}")
     for name in source:
         if name not in NAMES:
-            raise ValueError(f"source has {name!r}, which is not compared: give any of {list(NAMES)}")
+            raise ValueError(f"source has {name!r}, which no source says: give any of {list(NAMES)}")
     found = dict(source)
     if found.get("site") is not None:
         check_site(found["site"])
