@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._base.annotated import has_row_fact
 from ._base.files import check_writable
 from ._base.home import home_path
 from ._base.progress import terminal_shown
@@ -213,6 +212,8 @@ def _start(arguments: argparse.Namespace) -> str | KMeansInitializer | MFA:
 
 
 def _held_out(arguments: argparse.Namespace, rows: Any) -> dict[str, Any]:
+    from ._base.annotated import has_row_fact
+
     return {"held_out": arguments.held_out, "held_out_by": "text" if has_row_fact(rows, "text_index") else "row"}
 
 
