@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,9 @@ from scipy.sparse import issparse
 from .._base.annotated import AnnotatedArray
 from .._base.labels import label_array, to_disk
 from .._base.words import shortened
-from ._store_manifest import FACTS
+from ._activation_rows import NAMES
 from ._tokenize import token_strings
 
-# Facts per row that may be handed over: those that are kept, and token strings.
-NAMES = (*FACTS, "tokens")
 _WHOLE_NUMBERS = ("token_ids", "text_index", "positions", "starts", "ends")
 _LARGEST = {"text_index": np.iinfo(np.int64).max}
 
@@ -79,8 +78,8 @@ def check_fact_names(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in facts:
         if name not in NAMES:
-            close = next((known for known in NAMES if known.rstrip("s") == str(name).rstrip("s")), None)
-            hint = f" (did you mean {close!r}?)" if close else ""
+            close = get_close_matches(str(name), NAMES, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise TypeError(f"{name!r} is no fact of rows{hint}: there are {list(NAMES)}")
     return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -130,6 +129,8 @@ def _whole_numbers(name: str, entries: np.ndarray) -> np.ndarray:
 
 
 def _strings(name: str, entries: np.ndarray) -> np.ndarray:
+    if entries.dtype.kind == "U":
+        return entries
     wrong = [entry for entry in entries.tolist() if not isinstance(entry, str)]
     if wrong:
         raise TypeError(f"{name} must be strings, got {shortened(wrong[0])}")
