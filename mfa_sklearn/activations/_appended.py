@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
-from .._base.annotated import AnnotatedArray
 from .._base.labels import label_array, to_disk
+from .._base.lazy_rows import facts_of
 from .._base.words import shortened
 from ._activation_rows import NAMES
 from ._tokenize import token_strings
@@ -87,9 +87,8 @@ def check_fact_names(facts: Mapping[str, Any]) -> dict[str, Any]:
 def facts_carried(batch: Any) -> dict[str, Any]:
     """Facts that rows carry themselves, as an `ActivationArray` does."""
     first = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
-    if not isinstance(first, AnnotatedArray):
-        return {}
-    return {name: fact for name, fact in first.rows.items() if name in NAMES}
+    found = facts_of(first, "rows")
+    return {name: found[name] for name in found if name in NAMES}
 
 
 def check_facts(facts: Mapping[str, Any], n_rows: int) -> dict[str, np.ndarray]:

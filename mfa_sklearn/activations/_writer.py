@@ -30,7 +30,7 @@ from ._store_files import load_array, load_texts
 from ._store_manifest import check_manifest, new_manifest, rows_in, shard_name
 from ._store_numbers import DTYPES, too_large
 from ._store_parts import has_store
-from ._store_run import Run, finish, start
+from ._store_run import Run, check_others, finish, start
 
 # Bytes of a layer's rows that are gathered before a shard is written.
 _SHARD_BYTES = 64 * 2**20
@@ -41,7 +41,8 @@ class ActivationWriter:
 
     It is a context manager. The store is whole when its block ends well. Of a block that ends with an error, or is
     interrupted, the rows that came so far are kept: such a store can be read, says that it is not whole, and a
-    writer with ``resume=True`` goes on with it, after its `n_rows` rows. One writer at a time writes to a folder.
+    writer with ``resume=True`` goes on with it, after its `n_rows` rows and `n_texts` texts. One writer at a time
+    writes to a folder.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ class ActivationWriter:
     ----------
     n_rows : int
         Rows that were appended so far, by earlier writers too.
+    n_texts : int
+        Texts that were given so far, to earlier writers too.
 
     Raises
     ------
@@ -122,7 +125,7 @@ class ActivationWriter:
         self._names: tuple[str, ...] | None = None
         self._label_kind = ""
         self._waiting: list[tuple[list[np.ndarray], dict[str, np.ndarray]]] = []
-        self._n_texts = 0
+        self._n_written_texts = 0
         self._run: Run | None = None
         self._held: ExitStack | None = None
         check_manifest(self._manifest())
@@ -139,13 +142,17 @@ class ActivationWriter:
             self._held = stack.pop_all()
         return self
 
+    @property
+    def n_texts(self) -> int:
+        return len(self._texts)
+
     def append(self, batch: Any, *, texts: Sequence[str] | None = None, **facts: Any) -> None:
         """Add rows.
 
         Parameters
         ----------
         batch : array or tensor of shape (n, d), or a dict of one per layer
-            Of an `ActivationArray`, the facts that it carries are kept, unless they are given.
+            Facts that rows carry, as an `ActivationArray` does, are kept, unless they are given.
         texts : list of str, optional
             Texts that follow those of earlier batches.
         **facts : array-like of length n
@@ -165,7 +172,7 @@ class ActivationWriter:
         given = check_fact_names(facts_carried(batch) | facts)
         found = check_facts(given, len(layers[0]))
         more = [] if texts is None else check_texts(texts)
-        self._check_fit(run, layers[0], found, len(self._texts) + len(more))
+        self._check_fit(run, layers[0], found, self.n_texts + len(more))
         kind = self._dtype or disk_type(batch)
         for problem in filter(None, (too_large(rows, kind, k) for k, rows in zip(self.layers, layers, strict=True))):
             raise ValueError(problem)
@@ -224,7 +231,7 @@ class ActivationWriter:
         if not self.n_rows:
             raise ValueError(f"no rows were appended, so there is no store in {str(self.directory)!r}")
         self._write_rest(run)
-        run.manifest["n_texts"] = len(self._texts)
+        run.manifest["n_texts"] = self.n_texts
         run.save()
         finish(run)
 
@@ -245,7 +252,7 @@ class ActivationWriter:
             raise ValueError(f"the store in {str(self.directory)!r} is in {manifest['dtype']}, not {self._dtype}")
         self._dtype, self._names = manifest["dtype"], tuple(manifest["appended"]["names"])
         self.n_rows = rows_in(manifest)
-        self._n_texts = manifest["shards"][-1]["texts"][1]
+        self._n_written_texts = manifest["shards"][-1]["texts"][1]
         stored = [text for shard in manifest["shards"] for text in load_texts(self.directory, shard)]
         for number, (text, here) in enumerate(zip(stored, self._texts, strict=False)):
             if text != here:
@@ -284,12 +291,12 @@ class ActivationWriter:
     def _write_rest(self, run: Run) -> None:
         """Write the rows that wait, and the texts that came after the last row."""
         n_waiting = self.n_rows - rows_in(run.manifest)
-        if n_waiting or (self.n_rows and self._n_texts < len(self._texts)):
+        if n_waiting or (self.n_rows and self._n_written_texts < self.n_texts):
             self._write(run, n_waiting)
 
     def _write(self, run: Run, n_rows: int) -> None:
         """Write the first rows that wait as a shard, with the texts that came with them."""
-        manifest, texts = run.manifest, (self._n_texts, len(self._texts))
+        manifest, texts = run.manifest, (self._n_written_texts, self.n_texts)
         layers, facts, rest = self._taken(n_rows, manifest["width"])
         if "labels" in facts:
             facts["labels"] = to_disk(facts["labels"])
@@ -297,7 +304,7 @@ class ActivationWriter:
         name = shard_name(len(manifest["shards"]), run.mark)
         shard = write_shard(run.path, name, rows, self.layers, texts, manifest["dtype"], counts_own_texts=False)
         run.add(shard)
-        self._n_texts, self._waiting = texts[1], rest
+        self._n_written_texts, self._waiting = texts[1], rest
 
     def _taken(self, n_rows: int, width: int) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[Any]]:
         """The first `n_rows` rows that wait, their facts, and what waits behind them."""
@@ -329,6 +336,7 @@ def check_folder_of(path: Path, resume: bool, overwrite: bool) -> None:
         raise ValueError("resume=True goes on with what is there, and overwrite=True replaces it: choose one")
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{str(path)!r} is a file: give a directory")
+    check_others(path)
     if has_store(path) and not (resume or overwrite):
         raise FileExistsError(
             f"{str(path)!r} holds a store: name another folder, or overwrite=True to replace it (resume=True to go on, "

@@ -133,6 +133,9 @@ def test_facts_that_rows_carry_are_kept(tmp_path):
         writer.append(X, positions=IDS + 1)
     rows = ActivationStore(tmp_path / "st").open()
     assert rows[:].tokens.tolist() == TOKENS.tolist() and rows[:].positions.tolist() == (IDS + 1).tolist()
+    with ActivationWriter(tmp_path / "again") as writer:
+        writer.append(rows)
+    assert ActivationStore(tmp_path / "again").open()[:].tokens.tolist() == TOKENS.tolist()
 
 
 # ---------------------------------------------------------------- what is wrong
@@ -228,6 +231,9 @@ def test_nothing_is_overwritten_unless_told(tmp_path):
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds other things"):
         whole(tmp_path / "other", overwrite=True)
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="holds other things"):
+        whole(tmp_path / "other")
     assert_whole(ActivationStore(tmp_path / "st"))
     with ActivationWriter(tmp_path / "st", overwrite=True) as writer:
         writer.append(ROWS[:2])
@@ -329,6 +335,19 @@ def test_a_writer_that_was_killed_leaves_whole_shards(tmp_path):
     with ActivationWriter(tmp_path / "st", 4, source=SOURCE, resume=True, shard_rows=5) as again:
         filled(again, start=again.n_rows)
     assert_whole(ActivationStore(tmp_path / "st"))
+
+
+def test_after_a_kill_texts_go_on_after_those_that_are_there(tmp_path):
+    texts = [f"text {number}" for number in range(6)]
+    writer = ActivationWriter(tmp_path, shard_rows=5).__enter__()
+    for number in range(4):
+        writer.append(ROWS[3 * number : 3 * number + 3], text_index=[number] * 3, texts=[texts[number]])
+    writer._held.close()
+    with ActivationWriter(tmp_path, shard_rows=5, resume=True) as again:
+        assert (again.n_rows, again.n_texts) == (10, 4)
+        again.append(ROWS[10:18], text_index=np.arange(10, 18) // 3, texts=texts[again.n_texts :])
+    rows = ActivationStore(tmp_path).open()
+    assert rows.texts == texts and rows.text_index.tolist() == (np.arange(18) // 3).tolist()
 
 
 def test_an_interrupted_store_is_replaced_or_another(tmp_path):
