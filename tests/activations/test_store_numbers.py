@@ -34,6 +34,14 @@ def test_rounding_is_to_nearest_ties_to_even() -> None:
     np.testing.assert_array_equal(found, np.float32([1, 1 + 2 * step, 1, 1 + step]))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_numbers_that_may_not_be_written_to_are_narrowed(dtype: str) -> None:
+    values = np.float32([[1, -2.5], [0, 3]])
+    values.flags.writeable = False
+    for some in (values, values[:, ::-1], values.astype(np.float64)):
+        np.testing.assert_array_equal(widened(narrowed(some, dtype, 0), dtype), some)
+
+
 @pytest.mark.parametrize(
     ("dtype", "value", "match"),
     [
