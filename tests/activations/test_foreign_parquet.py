@@ -76,6 +76,21 @@ def test_rows_of_unequal_length_are_told_when_a_file_is_opened(tmp_path, odd):
         open_activations(tmp_path)
 
 
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("columns", [{"a": [1, None, 3], "b": [1, 2, 3]}, {"x": [[1, 2], [3, None], [5, 6]]}])
+def test_whole_numbers_that_are_missing_are_told(tmp_path, columns, statistics):
+    table, path = pa.table(columns), tmp_path / "x.parquet"
+    pq.write_table(table, path, write_statistics=statistics)
+    with pytest.raises(ValueError, match=r"x.parquet'.*has rows without a number, and whole numbers have no NaN"):
+        open_activations(path, activations=list(columns))[:]
+    if statistics:
+        with pytest.raises(ValueError, match=r"x.parquet'.*has rows without a number"):
+            open_activations(path, activations=list(columns))
+    kind = pa.float32() if "a" in columns else pa.list_(pa.float32())
+    pq.write_table(pa.table({name: table[name].cast(kind) for name in columns}), path)
+    assert np.isnan(open_activations(path, activations=list(columns))[:]).sum() == 1
+
+
 def test_lengths_that_even_out_are_told_when_they_are_read(tmp_path):
     pq.write_table(pa.table({"x": [[1.0, 2.0]] * 4 + [[1.0], [1.0, 2.0, 3.0]]}), tmp_path / "x.parquet")
     rows = open_activations(tmp_path)
