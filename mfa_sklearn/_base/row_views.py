@@ -24,6 +24,7 @@ from .lazy_rows import (
     read_facts,
     read_values,
 )
+from .lazy_texts import LazyTexts
 from .origin import differences, told
 
 
@@ -194,34 +195,23 @@ class Concatenated(LazyRows):
         return np.concatenate([[0], np.cumsum([len(found) for found in distinct])]).astype(np.int64)[which]
 
 
-class JoinedTexts(Sequence[str]):
+class JoinedTexts(LazyTexts):
     """Several collections of texts, one after the other; each is read when a text of it is asked for."""
 
     def __init__(self, parts: Sequence[Sequence[str]]) -> None:
         self._parts = tuple(parts)
         self._offsets = np.concatenate([[0], np.cumsum([len(part) for part in self._parts])]).astype(np.int64)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[number] for number in range(*index.indices(len(self))))
-        number = range(len(self))[index]
-        part = int(np.searchsorted(self._offsets, number, side="right")) - 1
-        return self._parts[part][number - int(self._offsets[part])]
+    def read(self, numbers: range) -> list[str]:
+        there = np.array(numbers, dtype=np.int64)
+        parts = np.searchsorted(self._offsets, there, side="right") - 1
+        return [self._parts[part][i] for part, i in zip(parts, (there - self._offsets[parts]).tolist(), strict=True)]
 
     def __iter__(self) -> Iterator[str]:
         return (text for part in self._parts for text in part)
 
     def __len__(self) -> int:
         return int(self._offsets[-1])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and not isinstance(other, str) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
-    def __reduce__(self) -> Any:
-        return tuple, (tuple(self),)
 
 
 def share_of(X: Any, rank: int, size: int) -> Any:

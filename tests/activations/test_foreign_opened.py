@@ -188,8 +188,11 @@ def test_rows_with_a_text_each(tmp_path):
     assert (rows.texts[3], rows.texts[-1], rows.texts[4:6], len(rows.texts)) == (
         ("text 3", "text 29", ("text 4", "text 5"), N_ROWS)
     )
-    assert list(rows.texts) == texts
+    assert list(rows.texts) == texts and rows.texts == texts
     assert rows[2:4].labels.tolist() == ["x", None]
+    pickled = pickle.dumps(rows[2:4])
+    (tmp_path / "x.parquet").unlink()
+    assert pickle.loads(pickled).texts == tuple(texts)
 
 
 def test_texts_that_are_given(tmp_path):

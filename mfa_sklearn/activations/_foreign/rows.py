@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..._base.labels import none_where_missing
-from ..._base.lazy_rows import Index
+from ..._base.lazy_rows import Index, as_run
+from ..._base.lazy_texts import LazyTexts
 from .._activation_rows import ActivationRows
 from .._tokenize import token_strings
 from .column import Columns
 
+# Texts that are in memory at once where all are gone through.
+_TEXTS = 4096
 _WHOLE_NUMBERS = ("token_ids", "text_index", "positions", "starts", "ends")
 
 
@@ -142,19 +145,15 @@ class OpenedLayers(Mapping[int, OpenedRows]):
         return f"OpenedLayers({self._told}, layers={list(self._layers)}, rows={len(rows)})"
 
 
-class RowTexts(Sequence[str]):
+class RowTexts(LazyTexts):
     """The texts of rows that are one text each, read when one is asked for."""
 
     def __init__(self, column: Columns) -> None:
         self._column = column
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            run = slice(start, max(start, stop)) if step == 1 else np.arange(start, stop, step)
-            return tuple(_texts(self._column.read(run)))
-        number = range(len(self))[index]
-        return _texts(self._column.read(slice(number, number + 1)))[0]
+    def read(self, numbers: range) -> list[str]:
+        found = self._column.read(as_run(np.array(numbers, dtype=np.int64)))
+        return ["" if text is None else str(text) for text in found.tolist()]
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _TEXTS):
@@ -162,14 +161,6 @@ class RowTexts(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._column)
-
-
-# Texts that are in memory at once where all are gone through.
-_TEXTS = 4096
-
-
-def _texts(read: np.ndarray) -> list[str]:
-    return ["" if text is None else str(text) for text in read.tolist()]
 
 
 class RowNumbers:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..._base.files import as_path
+from ..._base.lazy_texts import LazyTexts
 from ..._base.words import shortened
 from .._checks import check_texts
 from .._sites import check_layers
 from .chosen import Chosen
-from .column import Column, Columns, LayerOf
+from .column import Column, LayerOf
 from .files import files_of
 from .formats import columns_of
 from .opened import opened_layers
@@ -148,20 +149,15 @@ def _texts(
     return found
 
 
-class DecodedTexts(Sequence[str]):
+class DecodedTexts(LazyTexts):
     """The texts of requests, decoded from their tokens when they are asked for."""
 
     def __init__(self, tokenizer: Any, tokens: Sequence[Column]) -> None:
         self._tokenizer, self._tokens = tokenizer, tuple(tokens)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[number] for number in range(*index.indices(len(self))))
-        ids = Columns([self._tokens[index]])
-        return str(self._tokenizer.decode(ids.read(slice(0, len(ids))).tolist()))
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[number] for number in range(len(self)))
+    def read(self, numbers: range) -> list[str]:
+        found = (self._tokens[number] for number in numbers)
+        return [str(self._tokenizer.decode(tokens.read(slice(0, len(tokens))).tolist())) for tokens in found]
 
     def __len__(self) -> int:
         return len(self._tokens)
