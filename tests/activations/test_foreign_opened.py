@@ -248,6 +248,16 @@ def test_facts_of_fewer_files_are_told(tmp_path):
         open_activations(tmp_path / "acts")
 
 
+def test_numbers_that_cannot_be_computed_with_are_named(tmp_path):
+    np.save(tmp_path / "x.npy", VALUES.astype(complex))
+    with pytest.raises(ValueError, match=r"x.npy' holds complex128 of shape .*: rows must be of numbers"):
+        open_activations(tmp_path)
+    if np.dtype(np.longdouble).itemsize > 8:
+        np.save(tmp_path / "x.npy", VALUES.astype(np.longdouble))
+        with pytest.raises(ValueError, match=r"x.npy' holds float\d+ of shape .*: rows must be of numbers"):
+            open_activations(tmp_path)
+
+
 WRONG_FACTS = [
     ({"labels": np.zeros((N_ROWS, 2))}, None),
     ({"token_ids": np.zeros(N_ROWS)}, r"'token_ids' holds float64, and token_ids are whole numbers"),

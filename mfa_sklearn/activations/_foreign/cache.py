@@ -101,7 +101,7 @@ def _layers(cache: Any, layer: Any, site: str) -> list[int]:
     names = list(cache.keys()) if hasattr(cache, "keys") else None
     if names is None:
         raise TypeError(f"cache must be an ActivationCache or a dict, got {type(cache).__name__}")
-    there = sorted({layer_called(name) or 0 for name in names if site_called(name) == site})
+    there = sorted({layer_called(name) or 0 for name in map(str, names) if site_called(name) == site})
     if layer is None:
         if not there:
             raise ValueError(f"the cache has no activations of site {site!r}: there are {shortened(names, 200)}")

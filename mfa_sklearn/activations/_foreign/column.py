@@ -11,6 +11,7 @@ import numpy as np
 
 from ..._base.files import reading
 from ..._base.lazy_rows import Index, in_order, parts_of, read_values
+from ..._base.words import shortened
 
 
 class Column(ABC):
@@ -76,6 +77,14 @@ class LayerOf(Column):
 
     def _read(self, index: Index, layer: int | None) -> np.ndarray:
         return self._column.read(index, self._place)
+
+
+def layers_of(column: Column, numbers: Sequence[int] | None) -> list[tuple[int, Column]]:
+    """The layers of a table of several, called by `numbers`, or 0, 1, ..."""
+    numbers = range(column.shape[1]) if numbers is None else numbers
+    if len(numbers) != column.shape[1]:
+        raise ValueError(f"{column.told} has {column.shape[1]} layers, and layers={shortened(list(numbers))}")
+    return [(int(number), LayerOf(column, place)) for place, number in enumerate(numbers)]
 
 
 class Columns:

@@ -171,15 +171,12 @@ def _source_of(source: dict[str, Any] | None, layer: int | None, site: str | Non
     """Where a layer's rows come from, as far as is known."""
     found = dict(source or {})
     if layer is not None:
-        if found.get("layer") not in (None, layer, [layer]) and not _is_one_of(layer, found["layer"]):
-            raise ValueError(f"source says layer {found['layer']}, and the files layer {layer}: correct one of them")
+        said = found.get("layer")
+        if said is not None and layer not in np.atleast_1d(said):
+            raise ValueError(f"source says layer {said}, and the files layer {layer}: correct one of them")
         found["layer"] = layer
     if site is not None:
         found.setdefault("site", site)
     if found.get("site") and isinstance(found.get("layer"), int):
         found.setdefault("hooks", [hook_name(found["site"], found["layer"])])
     return found
-
-
-def _is_one_of(layer: int, layers: Any) -> bool:
-    return isinstance(layers, list | tuple | np.ndarray) and layer in layers

@@ -38,8 +38,6 @@ class OpenedRows(ActivationRows):
         self._values, self._shared, self._tokenizer = values, dict(shared), tokenizer
         self._facts: dict[str, Any] = dict(facts)
         self._strings: dict[int, str] = {}
-        first = values.columns[0]
-        self._width, self._dtype = first.shape[1], first.dtype
 
     def add(self, facts: Mapping[str, Any], texts: Sequence[str] | None) -> None:
         """Facts of the rows that stand in no file, and the texts, if there are any."""
@@ -49,12 +47,12 @@ class OpenedRows(ActivationRows):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self._values), self._width
+        return len(self._values), self._values.columns[0].shape[1]
 
     @property
     def dtype(self) -> np.dtype:
         """Of what is read; numbers in bfloat16 are read as float32."""
-        return self._dtype
+        return self._values.columns[0].dtype
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -196,6 +194,6 @@ class PlaceInFile:
 
     def read(self, index: Index) -> np.ndarray:
         """As `Columns.read`."""
-        rows = np.arange(index.start, index.stop) if isinstance(index, slice) else index
+        rows = RowNumbers(len(self)).read(index)
         numbers = np.searchsorted(self._offsets, rows, side="right") - 1
         return rows - self._offsets[numbers] if self._within else numbers

@@ -15,7 +15,7 @@ from ..._base.words import shortened
 from .._checks import check_texts
 from .._sites import check_layers
 from .chosen import Chosen
-from .column import Column, LayerOf
+from .column import Column, layers_of
 from .files import files_of
 from .formats import columns_of
 from .opened import opened_layers
@@ -123,18 +123,15 @@ def _request(path: Path) -> tuple[Column, Column]:
 
 def _layers_of(requests: Sequence[tuple[Column, Column]], numbers: Sequence[int] | None) -> Chosen:
     first = requests[0][0]
-    numbers = range(first.shape[1]) if numbers is None else numbers
-    if len(numbers) != first.shape[1]:
-        raise ValueError(f"{first.told} has {first.shape[1]} layers, and layers={shortened(list(numbers))}")
+    layers: dict[int | None, list[Column]] = {number: [] for number, _ in layers_of(first, numbers)}
     for states, _ in requests:
         if states.shape[1:] != first.shape[1:] or states.dtype != first.dtype:
             raise ValueError(
                 f"{states.told} holds {states.dtype} of (layers, width) {states.shape[1:]}, and {first.told} "
                 f"{first.dtype} of {first.shape[1:]}: import them apart"
             )
-    layers: dict[int | None, list[Column]] = {
-        int(number): [LayerOf(states, place) for states, _ in requests] for place, number in enumerate(numbers)
-    }
+        for number, column in layers_of(states, numbers):
+            layers[number].append(column)
     return Chosen(layers, {"token_ids": [tokens for _, tokens in requests]})
 
 
