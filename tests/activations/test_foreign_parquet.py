@@ -26,6 +26,18 @@ def test_only_row_groups_that_are_asked_for_are_decoded(tmp_path, monkeypatch):
     assert decoded == [1, 2, 7] or decoded == [1, 2, 2, 7]
 
 
+def test_of_many_files_one_row_group_is_kept(tmp_path):
+    for number in range(5):
+        write_parquet(tmp_path / f"{number}.parquet", VALUES + number, group=10, label=["a", "b"] * 15)
+    rows = open_activations(tmp_path)
+    read = [rows[start : start + 7] for start in range(0, len(rows), 7)]
+    np.testing.assert_array_equal(np.concatenate(read), np.concatenate([VALUES + number for number in range(5)]))
+    for columns in (rows._values.columns, rows._facts["labels"].columns):
+        assert [column._last is None for column in columns] == [True] * 4 + [False]
+    rows[[0, 140, 40]]
+    assert [column._last is None for column in rows._values.columns] == [True] * 4 + [False]
+
+
 def test_features_are_the_columns_of_floating_point_numbers(tmp_path):
     write_parquet(tmp_path / "x.parquet", VALUES, features=True, id=range(N_ROWS), label=["a", "b"] * 15)
     rows = open_activations(tmp_path)

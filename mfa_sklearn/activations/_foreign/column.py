@@ -45,6 +45,9 @@ class Column(ABC):
         """Whether the file's head says that entries are missing."""
         return False
 
+    def let_go(self) -> None:  # noqa: B027 - most keep nothing
+        """Keep nothing of what was read."""
+
     def read(self, index: Index, layer: int | None = None) -> np.ndarray:
         """Entries of rows, which are given as in `LazyRows.read_values`; of a table of several layers those of one."""
         with reading(self.path, "what it was when it was opened"):
@@ -88,10 +91,10 @@ def layers_of(column: Column, numbers: Sequence[int] | None) -> list[tuple[int, 
 
 
 class Columns:
-    """Columns of several files, one after the other."""
+    """Columns of several files, one after the other; only the one that was read last may keep what it read."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self.columns = tuple(columns)
+        self.columns, self._last = tuple(columns), 0
         self._offsets = np.concatenate([[0], np.cumsum([len(column) for column in columns])]).astype(np.int64)
 
     def __len__(self) -> int:
@@ -100,5 +103,10 @@ class Columns:
     def read(self, index: Index) -> np.ndarray:
         """Entries of rows, which are given as in `LazyRows.read_values`."""
         parts = list(parts_of(self._offsets, index)) or [(0, slice(0, 0), slice(0, 0))]
-        pieces = [self.columns[number].read(local) for number, _, local in parts]
+        pieces = []
+        for number, _, local in parts:
+            if number != self._last:
+                self.columns[self._last].let_go()
+                self._last = number
+            pieces.append(self.columns[number].read(local))
         return in_order(pieces, [where for _, where, _ in parts])

@@ -91,6 +91,9 @@ class ParquetColumn(Column):
             raise ValueError(f"{self.name!r} has {_NO_NAN}")
         return values.to_numpy(zero_copy_only=False).astype(self.dtype, copy=False)
 
+    def let_go(self) -> None:
+        self._last = None
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_last": None}
 
