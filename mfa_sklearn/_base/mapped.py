@@ -1,4 +1,4 @@
-"""Rows of memory maps, read without keeping their pages.
+"""Rows of any table as plain numbers; those of memory maps are read without keeping their pages.
 
 The pages of a mapped file that were touched count as resident memory, so that going through a map once makes the
 process as large as the file. They are let go of after each piece that is copied; the page cache still has them.
