@@ -82,7 +82,8 @@ class Coded:
 def compact_fact(X: Any, name: str) -> np.ndarray | Coded | None:
     """A fact per row; of a table that reads its facts, strings and labels as codes. None where it has none.
 
-    Tokens of rows that know their token ids are told apart by these.
+    Tokens of rows that know their token ids are told apart by these. As codes, labels that are missing are None, in
+    whatever form they are missing.
     """
     return _kept(X, name, _coded) if name in _NAMES else row_fact(X, name)
 
