@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 
+from .._base.devices import plain_array
 from .._base.labels import label_array, to_disk
 from .._base.lazy_rows import facts_of
 from .._base.words import shortened
@@ -47,9 +48,7 @@ def check_layers_of(batch: Any, layers: Sequence[int]) -> list[np.ndarray]:
 
 def as_table(values: Any, name: str) -> np.ndarray:
     """Rows (n, d) as a plain array of floating-point numbers; those in bfloat16 in single precision."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    values = plain_array(values)
     if issparse(values):
         raise TypeError(f"{name} must be a table of all numbers, got {type(values).__name__}: give its toarray()")
     array = np.asarray(values)
@@ -101,7 +100,7 @@ def check_facts(facts: Mapping[str, Any], n_rows: int) -> dict[str, np.ndarray]:
     """
     found = {}
     for name, fact in facts.items():
-        entries = label_array(fact) if name == "labels" else np.asarray(_plain(fact))
+        entries = label_array(fact) if name == "labels" else np.asarray(plain_array(fact))
         if entries.ndim != 1 or len(entries) != n_rows:
             raise ValueError(f"{name} have shape {entries.shape} for {n_rows} rows: give one entry per row")
         if name in _WHOLE_NUMBERS:
@@ -112,10 +111,6 @@ def check_facts(facts: Mapping[str, Any], n_rows: int) -> dict[str, np.ndarray]:
             to_disk(entries)  # which refuses what no file can hold
         found[name] = entries
     return found
-
-
-def _plain(fact: Any) -> Any:
-    return fact.detach().cpu().numpy() if isinstance(fact, torch.Tensor) else fact
 
 
 def _whole_numbers(name: str, entries: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .._base.mapped import as_tensor
+from .._base.devices import to_tensor
 
 DTYPES = ("float16", "float32", "bfloat16")
 # The largest number of each; beyond it is infinity.
@@ -52,10 +52,10 @@ def narrowed(values: np.ndarray, name: str, layer: int) -> np.ndarray:
     if found:
         raise ValueError(f"{found} (and another directory, or resume=False, if parts are written already)")
     if name == "bfloat16":
-        single = as_tensor(values.astype(np.float32, copy=False), torch.device("cpu"))
+        single = to_tensor(np.ascontiguousarray(values, dtype=np.float32))
         return single.to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
     if name == "float16" and values.dtype == np.float32:  # torch is several times as fast as numpy, to the same bits
-        return as_tensor(values, torch.device("cpu")).half().numpy()
+        return to_tensor(np.ascontiguousarray(values)).half().numpy()
     return values.astype(name, copy=False)
 
 

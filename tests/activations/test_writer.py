@@ -107,6 +107,7 @@ def test_texts_are_counted_over_batches(tmp_path):
         (torch.from_numpy(ROWS).to(torch.bfloat16), "bfloat16", np.float32),
         (torch.from_numpy(ROWS), "float32", np.float32),
         (np.arange(80).reshape(20, 4), "float32", np.float32),
+        (np.ma.masked_array(ROWS, ROWS > 1), "float32", np.float32),
     ],
 )
 def test_numbers_keep_their_type(values, kept, read, tmp_path):
@@ -114,7 +115,7 @@ def test_numbers_keep_their_type(values, kept, read, tmp_path):
         writer.append(values)
     store = ActivationStore(tmp_path / "st")
     assert store.manifest["dtype"] == kept and store.dtype == read
-    expected = values.float().numpy() if isinstance(values, torch.Tensor) else values.astype(read)
+    expected = values.float().numpy() if isinstance(values, torch.Tensor) else np.ma.filled(values.astype(read), np.nan)
     np.testing.assert_array_equal(np.asarray(store), expected)
 
 
