@@ -214,7 +214,7 @@ class Group:
 
     def max(self, value: float) -> float:
         """The largest of the ranks' numbers."""
-        return max(self.objects(float(value)))
+        return max(map(as_float, self.numbers(as_whole(float(value)))))
 
     def barrier(self) -> None:
         """Wait for all ranks."""
