@@ -199,17 +199,14 @@ class Batches:
         """Of ascending numbers in the table of all processes those of this one's rows, counted from its first."""
         return rows if self.group.size == 1 else own_numbers(rows, self.first_row, self.n_rows)
 
-    def drawn(self, rows: np.ndarray) -> Tensor:
-        """Rows of this process by number; not to be written to, they may be the ones that are kept."""
-        return self.read(slice(0, self.n_rows) if len(rows) == self.n_rows else rows)
-
     def sampled(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """The rows that `draw` gave the numbers of, and their weights, on the first process; none on the others.
 
         Not to be written to, they may be the ones that are kept.
         """
         own = self.own(rows)
-        X, weights = self.drawn(own), self.weights_of(own)
+        X = self.read(slice(0, self.n_rows) if len(own) == self.n_rows else own)
+        weights = self.weights_of(own)
         return self.group.gather(X), None if weights is None else self.group.gather(weights)
 
     def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[Minibatch]:
