@@ -43,17 +43,18 @@ def two_layers(texts: list[str], labels: Any, first: int) -> LayerRows:
     return LayerRows(found.layers * 2, found.facts, found.texts, found.source)
 
 
-def stopped_at(
-    start: int, error: BaseException, rows: Callable[..., LayerRows] = token_rows
-) -> Callable[..., LayerRows]:
-    """Rows of texts, and an error where a part begins at this one."""
+def stopped_at(start: int | None, error: BaseException) -> Callable[..., LayerRows]:
+    """`token_rows`, but an error for the part that begins with this text, or for any."""
 
     def extract(texts: list[str], labels: Any, first: int) -> LayerRows:
-        if first == start:
+        if start in (None, first):
             raise error
-        return rows(texts, labels, first)
+        return token_rows(texts, labels, first)
 
     return extract
+
+
+NEVER = stopped_at(None, RuntimeError("extracted again"))
 
 
 def content(path: Path) -> dict[str, bytes]:
