@@ -20,7 +20,7 @@ from .._base.checks import check_choice, import_optional
 from .._base.devices import model_dtype, model_dtype_name, resolve_device
 from .._base.home import home_path
 from .._base.portable import EMBEDDED, is_digest, model_name, model_path
-from .._base.words import one_line
+from .._base.words import is_out_of_memory, one_line
 from ._load_options import check_load_options, recorded_options
 from ._model_config import check_causal_or_encoder
 
@@ -337,10 +337,10 @@ def _explained(model: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         yield
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             raise
         name = os.fspath(model)
         said = str(error).strip().split("\n")[0] if isinstance(error, OSError | ValueError | KeyError) else ""
