@@ -231,6 +231,7 @@ def _encode(tokenizer: Any, texts: Sequence[str]) -> list[TokenSequence]:
         return_token_type_ids=False,
         return_special_tokens_mask=True,
         return_offsets_mapping=True,
+        verbose=False,  # of texts that are longer than the model reads: what is cut of them is told elsewhere
     )
     lengths = [len(ids) for ids in found["input_ids"]]
     n = sum(lengths)
