@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import LABELS, NEVER, SOURCE, TEXTS, content, stopped_at, token_rows
 
 from mfa_sklearn import ActivationStore
 from mfa_sklearn.activations._checks import check_texts
@@ -19,8 +19,6 @@ from mfa_sklearn.activations._part import ALL, Part
 from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_writer import write_store
 
-SOURCE = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-LABELS = ["river", "farm"] * 15
 PAIRS = list(zip(TEXTS, LABELS, strict=True))
 
 
@@ -38,22 +36,6 @@ def labeled_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
 def write(path: Path, entries: Iterable[Any], part: Part = ALL, extract: Any = labeled_rows, **options: Any) -> Any:
     texts = StreamedTexts(iter(entries), check)
     return write_store(path, extract, {}, SOURCE, texts, shard_size=4, part=part, **options)
-
-
-def stopped_at(start: int, error: BaseException) -> Callable[..., LayerRows]:
-    def extract(texts: list[str], labels: Any, first: int) -> LayerRows:
-        if first == start:
-            raise error
-        return labeled_rows(texts, labels, first)
-
-    return extract
-
-
-NEVER = stopped_at(0, RuntimeError("extracted again"))
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 @pytest.mark.parametrize("n_texts", [30, 28, 3])

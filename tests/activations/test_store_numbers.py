@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import SOURCE, TEXTS, token_rows
 
 from mfa_sklearn import ActivationStore
 from mfa_sklearn.activations._row_plan import LayerRows
@@ -60,8 +60,7 @@ def test_a_store_of_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
         wide.append(rows.layers[0])
         return rows
 
-    source = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-    store = write_store(tmp_path, extract, {}, source, TEXTS, shard_size=7, dtype="bfloat16")
+    store = write_store(tmp_path, extract, {}, SOURCE, TEXTS, shard_size=7, dtype="bfloat16")
     assert np.load(tmp_path / "shard-00000.layer-7.npy").dtype == np.uint16 and store.verify()
     expected = torch.from_numpy(np.concatenate(wide)).to(torch.bfloat16).float().numpy()
     rows = ActivationStore(tmp_path)[7]

@@ -143,7 +143,7 @@ WRONG = [
     ({"token_ids": TOKENS}, TypeError, "token_ids must be whole numbers, got <U3"),
     ({"token_ids": IDS - 1}, ValueError, "token_ids go from -1 to 4"),
     ({"positions": IDS + 0.5}, TypeError, "positions must be whole numbers, got float64"),
-    ({"labels": [{}] * 20}, (TypeError, ValueError), "label"),
+    ({"labels": [{}] * 20}, ValueError, "labels have shape"),
     ({"labels": np.zeros((20, 2))}, ValueError, r"labels have shape \(20, 2\)"),
     ({"text_index": IDS, "texts": ["a", "b"]}, ValueError, "text_index goes to 5, and there are 2 texts so far"),
     ({"token_ids": IDS * 0, "tokens": TOKENS}, ValueError, "token id 0 stands for ' t0' and for ' t1'"),
