@@ -160,8 +160,8 @@ def test_pieces_with_rows_and_where_they_stand(models):
     assert [(p.places.tolist(), p.text, p.row) for p in pieces] == [([2], 0, 0), ([1, 3], 0, 1)]
     contexts = Contexts(pieces, [[1, 0]])
     assert contexts.lengths == [[4, 5]] and len(contexts.ids[0]) == 9
-    which, where, order = contexts.taken([0])
-    assert which.tolist() == [0, 0, 0] and where.tolist() == [1, 3, 6] and [p.row for p in order] == [1, 0]
+    places, order = contexts.taken([0, 0], 9)
+    assert places.tolist() == [1, 3, 6, 10, 12, 15] and [p.row for p in order] == [1, 0, 1, 0]
 
 
 def test_chats_in_windows_keep_their_roles(tmp_path):
