@@ -57,12 +57,10 @@ def split(model: Any, sequence: TokenSequence, limit: int, overlap: int) -> Iter
     Raises
     ------
     ValueError
-        If no room is left for tokens that are new.
+        If no room would be left for tokens that are new, also where the first window holds all: the first text of
+        many is to say so, and not the first long one.
     """
     n = len(sequence)
-    if n <= limit:
-        yield Window(np.arange(n), 0, n)
-        return
     lead, tail = _around(model, sequence)
     room = limit - lead - tail
     if room < 1:
@@ -72,6 +70,9 @@ def split(model: Any, sequence: TokenSequence, limit: int, overlap: int) -> Iter
             f"stride={overlap} leaves no room for other tokens in windows of max_length={limit}, of which "
             f"{lead + tail} are special: lower it below {room}, or raise max_length"
         )
+    if n <= limit:
+        yield Window(np.arange(n), 0, n)
+        return
     last, start = n - tail, 0
     for begin in range(lead, last - overlap, room - overlap):
         end = min(begin + room, last)
@@ -85,9 +86,10 @@ def _around(model: Any, sequence: TokenSequence) -> tuple[int, int]:
 
     What a chat template writes around messages is of the chat, not of every part of it.
     """
-    own = np.flatnonzero(~sequence.special)
     if is_encoder(model):
-        return int(own[0]), len(sequence) - 1 - int(own[-1])
+        own = np.flatnonzero(~sequence.special)
+        # Of characters that a tokenizer leaves out there are special tokens alone.
+        return (int(own[0]), len(sequence) - 1 - int(own[-1])) if len(own) else (0, 0)
     return int(sequence.special[0] and sequence.ids[0] == model.tokenizer.bos_token_id), 0
 
 

@@ -174,6 +174,20 @@ def test_chats_in_windows_keep_their_roles(tmp_path):
     assert set(user.roles) == {"user"} and len(user) == (whole.roles == "user").sum()
 
 
+def test_a_stride_without_room_is_refused_at_the_first_text_and_not_at_the_first_long_one(models, tmp_path):
+    for folder in (models["gpt2"], save_tiny_encoder(tmp_path, "bert")):
+        extractor = ActivationExtractor(folder, 1, max_length=6, stride=6, device="cpu")
+        with pytest.raises(ValueError, match="stride=6 leaves no room for other tokens in windows of max_length=6"):
+            extractor.extract_to(tmp_path / "store", ["a", SENTENCES[0] * 9], shard_size=1)
+
+
+def test_a_text_of_which_a_tokenizer_keeps_nothing(encoder):
+    model = load_model(encoder, backend="transformers")
+    (sequence,) = read_texts(model, ["a"])
+    nothing = sequence.select(np.flatnonzero(sequence.special))
+    assert [len(window.seen) for window in split(model, nothing, 6, 1)] == [2]
+
+
 def test_windows_that_hold_special_tokens_alone(tmp_path):
     extractor = ActivationExtractor(save_tiny_encoder(tmp_path, "bert"), 1, max_length=2, stride=0, device="cpu")
     with pytest.raises(ValueError, match="max_length=2 leaves no room beside 2 special tokens: raise it"):
