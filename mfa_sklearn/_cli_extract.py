@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ._base.progress import terminal_shown
 from ._base.sites import SITES
 from ._base.words import plural
 from ._cli_help import DEVICE, add_force, add_verbose
+from ._cli_launch import Launch
 from ._cli_select import add_select, selection_of
 from ._cli_shell import say
 
@@ -183,7 +185,8 @@ def extract(arguments: argparse.Namespace) -> None:
     )
     stored = {name: getattr(arguments, name) for name in ("dtype", "shard_size", "part")}
     store = extractor.extract_to(arguments.output, *given, resume=not arguments.force, **stored)
-    say(f"{arguments.output}: activations{told}: {store}")
+    going_on = Launch.of(os.environ).size > 1 and not store.complete
+    say(f"{arguments.output}: activations{told}: {store}{'; the other processes may still be at theirs' * going_on}")
 
 
 # Of the extractor, with the names of their options.

@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     launch, status = Launch.told_by(os.environ), None
     try:
-        with lenient_output(), quiet(launch):
+        with lenient_output(), quiet(launch) as unheard:
             status = run(lambda: _run_command(argv))
     finally:
         if status != 0:
-            wait_for_first(launch)
+            wait_for_first(launch, unheard)
     return status
 
 
