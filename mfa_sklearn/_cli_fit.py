@@ -72,6 +72,7 @@ def _add_checkpoint(parser: Parser) -> None:
         metavar="SHARE",
         help="do not fit this share of the texts, or of the rows of a table without texts, and say how likely they are",
     )
+    add = parser.add_mutually_exclusive_group().add_argument
     add(
         "--checkpoint",
         type=Path,
@@ -159,11 +160,16 @@ def _check_places(arguments: argparse.Namespace) -> None:
     check_mixture_folder(arguments.output, arguments.force)
     folder = _checkpoint(arguments)
     if folder is not None:
+        if folder.resolve().is_relative_to(arguments.output.resolve()):
+            raise ValueError(
+                f"--checkpoint {str(folder)!r} is inside the output, which holds a mixture and nothing else: name a "
+                "folder beside it, or leave it out for one"
+            )
         with suppress(UnusableCheckpointError):  # which the fit tells, or `--force` replaces
             check_place(folder)
 
 
-def _checkpoint(arguments: argparse.Namespace) -> Any:
+def _checkpoint(arguments: argparse.Namespace) -> Path | None:
     """The folder that the fit goes on from if it is ended: the one named, or one beside the output."""
     if arguments.no_checkpoint:
         return None
@@ -178,7 +184,7 @@ def _estimator(arguments: argparse.Namespace, group: AnyGroup) -> MFA:
     start = _start(arguments)
     names = ("noise", "noise_prior", "solver", "max_iter", "tol", "random_state", "device")
     settings: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-    settings["verbose"] = int(group.first and terminal_shown(arguments.verbose))
+    settings["verbose"] = int(terminal_shown(arguments.verbose))
     settings |= {"checkpoint": _checkpoint(arguments), "distributed": group.size > 1}
     if isinstance(start, MFA):
         sizes = {"n_components": start.n_components_, "n_factors": start.n_factors_}
@@ -251,8 +257,8 @@ def _fit(mfa: MFA, rows: Any, arguments: argparse.Namespace, group: AnyGroup) ->
                 raise ValueError(f"{error}; --force deletes it") from error
             if not (arguments.force and group.any(unusable)):  # what is wrong on one process is an error on all
                 raise
-            if group.first:
-                discard(_checkpoint(arguments))
+            if group.first and mfa.checkpoint is not None:
+                discard(Path(mfa.checkpoint))
             group.barrier()
             mfa.fit(rows)
     except KeyboardInterrupt as error:
@@ -302,9 +308,8 @@ def kmeans(arguments: argparse.Namespace) -> None:
         rows = read_rows(arguments.data, arguments.layer)
         names = ("metric", "sampling", "pool_size", "refine_iter", "random_state", "device")
         settings: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-        settings["distributed"] = group.size > 1
-        shown = group.first and terminal_shown(arguments.verbose)
-        found = KMeansInitializer(arguments.clusters, **settings, verbose=int(shown)).fit(_own(rows, group))
+        settings |= {"distributed": group.size > 1, "verbose": int(terminal_shown(arguments.verbose))}
+        found = KMeansInitializer(arguments.clusters, **settings).fit(_own(rows, group))
         if group.first:
             write_centers(output, found)
     size = f"{plural(len(found.cluster_centers_), 'center')} of {plural(found.n_features_in_, 'feature')}"

@@ -32,15 +32,8 @@ class Parser(argparse.ArgumentParser):
     """A parser that says what a mistyped option or command may have meant."""
 
     def __init__(self, **options: Any) -> None:
-        self._names: list[str] = []
         self._given: list[str] = []
         super().__init__(formatter_class=_Help, **options)
-
-    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """As `argparse` does it; the option's names are remembered."""
-        action = super().add_argument(*names, **options)
-        self._names += action.option_strings
-        return action
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As `argparse` does it, but what a command does not know is refused by the command, which can give advice."""
@@ -62,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         for argument in self._given:
             if not self._is_known(argument):
                 name = argument.partition("=")[0]
-                close = _closest(name, self._names)
+                close = _closest(name, list(self._option_string_actions))
                 return f"; there is no option {name}" + (f", did you mean {close}?" if close else "")
         return ""
 
@@ -70,8 +63,8 @@ class Parser(argparse.ArgumentParser):
         """Whether an argument is an option's name or the beginning of one, or no option at all."""
         name = argument.partition("=")[0]
         if argument.startswith("--"):
-            return len(argument) == 2 or any(known.startswith(name) for known in self._names)
-        return not re.match(r"-[^\W\d]", argument) or argument[:2] in self._names
+            return len(argument) == 2 or any(known.startswith(name) for known in self._option_string_actions)
+        return not re.match(r"-[^\W\d]", argument) or argument[:2] in self._option_string_actions
 
 
 def _closest(name: str, names: Sequence[str]) -> str | None:
