@@ -9,11 +9,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from . import _cli_evaluate
 from ._base.progress import terminal_shown
 from ._base.sites import SITES
 from ._base.words import plural
-from ._cli_help import DEVICE, add_force, add_verbose
+from ._cli_help import DEVICE, add_backend, add_force, add_verbose
 from ._cli_launch import Launch
 from ._cli_select import add_select, selection_of
 from ._cli_shell import say
@@ -71,7 +70,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "(mlp) or its output (mlp_out), or the attention's output (attn_out)",
     )
     add("--device", default="auto", help=DEVICE)
-    _cli_evaluate.add_backend(parser)
+    add_backend(parser)
     add(
         "--load-option",
         type=load_option,

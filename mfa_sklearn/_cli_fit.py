@@ -13,7 +13,7 @@ from ._base.home import home_path
 from ._base.progress import terminal_shown
 from ._base.words import plural
 from ._cli_files import check_mixture_folder, mixture_folder, read_mixture, read_rows
-from ._cli_help import DEVICE, LAYER, SEED, Parser, add_force, add_rows, add_verbose, number_or_auto
+from ._cli_help import DEVICE, SEED, Parser, add_force, add_rows, add_verbose, number_or_auto
 from ._cli_launch import Launch, together
 from ._cli_shell import say
 
@@ -42,7 +42,6 @@ def add_fit(parser: Parser) -> None:
         metavar="Q",
         help=f"how many factors each component has; by default {_FACTORS}, with a mixture for --init as it has them",
     )
-    add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--noise",
         choices=("shared", "component"),
@@ -110,7 +109,6 @@ def add_kmeans(parser: Parser) -> None:
     add_rows(parser, "data")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help=f"file for the centers: {CENTERS}")
     add("-k", "--clusters", type=int, required=True, metavar="K", help="how many centers to find")
-    add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--metric",
         choices=("euclidean", "cosine"),

@@ -15,7 +15,6 @@ from ._cli_shell import PROGRAM
 
 DEVICE = "where to compute: auto (a GPU where there is one), cpu, cuda, ..."
 MIXTURE = "folder of the mixture that `fit`, or `save_pretrained`, wrote"
-LAYER = "which layer of the folder, if it holds several"
 TABLE = "write the table to this .csv file instead of printing it"
 SEED = "seed of all random draws: one seed, one result"
 
@@ -84,7 +83,6 @@ def add_fitted(parser: argparse.ArgumentParser) -> None:
     """A mixture and rows, the arguments of every command that says what the one makes of the other."""
     parser.add_argument("mixture", type=Path, help=MIXTURE)
     add_rows(parser, "activations")
-    parser.add_argument("--layer", type=int, metavar="L", help=LAYER)
     add_verbose(parser)
 
 
@@ -97,10 +95,21 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that loads a language model."""
+    parser.add_argument(
+        "--backend",
+        choices=("transformer_lens", "transformers"),
+        default="transformer_lens",
+        help="what loads the language model; transformers gives the same rows without TransformerLens",
+    )
+
+
 def add_rows(parser: argparse.ArgumentParser, name: str, nargs: str = "+", what: str = "") -> None:
-    """An argument for rows; several folders or files are read one after the other."""
+    """An argument for rows, and their layer; several folders or files are read one after the other."""
     where = "folder that `extract` wrote, or a table of numbers in a .npy file; several are read one after the other"
     parser.add_argument(name, type=Path, nargs=nargs, help=what + where)
+    parser.add_argument("--layer", type=int, metavar="L", help="which layer of the folder, if it holds several")
 
 
 def add_force(parser: argparse.ArgumentParser, what: str, *names: str) -> None:
