@@ -8,7 +8,7 @@ from typing import Any
 
 from ._base.files import check_writable
 from ._base.words import plural
-from ._cli_files import read_mixture, read_rows
+from ._cli_files import read_language_model, read_mixture, read_rows
 from ._cli_help import DEVICE, add_backend
 from ._cli_shell import say
 
@@ -71,7 +71,10 @@ def atlas(arguments: argparse.Namespace) -> None:
         check_data_folder(arguments.data, arguments.force)
     mfa = read_mixture(arguments.mixture)
     rows = read_rows(arguments.activations, arguments.layer)
-    steered = {} if arguments.model is None else {"model": _language_model(arguments, mfa)}
+    steered: dict[str, Any] = {}
+    if arguments.model is not None:
+        missing = "it was fitted on: give --model a name"
+        steered["model"] = read_language_model(arguments, mfa.source_, arguments.mixture, missing)
     if arguments.prompt:
         steered["prompts"] = arguments.prompt
     write_atlas(
@@ -110,16 +113,3 @@ def _second(arguments: argparse.Namespace) -> dict[str, Any]:
         folder = arguments.against[1] if len(arguments.against) == 2 else arguments.activations
         found["against_activations"] = read_rows(folder, arguments.against_layer)
     return found
-
-
-def _language_model(arguments: argparse.Namespace, mfa: Any) -> Any:
-    """The model to steer."""
-    from .activations import load_model
-    from .activations._language_model import model_of
-
-    source = mfa.source_ or {}
-    if not (arguments.model or source.get("model")):
-        raise ValueError(f"{arguments.mixture} does not say which language model it was fitted on: give --model a name")
-    name = model_of(source, arguments.model or None, near=(arguments.mixture, arguments.mixture.parent))
-    dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
-    return load_model(name, arguments.device, dtype, processing, backend=arguments.backend)

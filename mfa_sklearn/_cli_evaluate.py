@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._base.files import check_writable, replacing
 from ._base.home import home_path
 from ._base.words import plural
-from ._cli_files import PICTURES, as_text, give, output_file, read_mixture, read_rows
+from ._cli_files import PICTURES, as_text, give, output_file, read_language_model, read_mixture, read_rows
 from ._cli_help import DEVICE, SEED, TABLE, add_backend, add_rows
 from ._cli_shell import say
 
@@ -135,16 +135,9 @@ def _target(arguments: argparse.Namespace) -> Any:
 def _language_model(arguments: argparse.Namespace, rows: Any) -> Any:
     """The language model that the rows are of."""
     from ._base.annotated import shared_fact
-    from .activations import load_model
-    from .activations._language_model import model_of
 
-    folder: Path = arguments.activations[0]
-    source = shared_fact(rows, "source") or {}
-    if not (arguments.model or source.get("model")):
-        raise ValueError(f"{folder} does not say which language model it is of: leave --losses out")
-    name = model_of(source, arguments.model, near=(folder, folder.parent))
-    dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
-    return load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
+    missing = "it is of: leave --losses out"
+    return read_language_model(arguments, shared_fact(rows, "source"), arguments.activations[0], missing)
 
 
 def in_columns(table: pd.DataFrame) -> str:
