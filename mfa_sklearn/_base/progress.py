@@ -161,7 +161,6 @@ class _Lines(Progress):
         self.stream, self.what, self.unit, self.at_most, self.clock = stream, what, unit, at_most, clock
         self.initial, self.began = initial, clock()
         self.figures: dict[str, Any] = {}
-        self.told = -1  # what the last line said was done
         self._tell()
 
     def update(self, n: int = 1, **figures: Any) -> None:
@@ -195,7 +194,9 @@ class _Lines(Progress):
         rate = self._per_second()
         if rate <= 0:
             return ""
-        return f"{rate:,.3g} {_many(self.unit)}/s" if 1 <= rate < 1000 else _rate_in_words(rate, self.unit)
+        if rate < 1:
+            return f"{1 / rate:,.3g} s/{self.unit}"
+        return f"{rate:{',.3g' if rate < 1000 else ',.0f'}} {_many(self.unit)}/s"
 
     def _left(self) -> str:
         rate = self._per_second()
@@ -248,10 +249,6 @@ def _figure(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return f"{value:,}" if isinstance(value, int) else visible(value)
-
-
-def _rate_in_words(rate: float, unit: str) -> str:
-    return f"{rate:,.0f} {_many(unit)}/s" if rate >= 1 else f"{1 / rate:,.3g} s/{unit}"
 
 
 def _many(unit: str) -> str:
