@@ -6,6 +6,7 @@ seconds, besides the first, which says what begins, and the last. What cannot be
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -139,7 +140,7 @@ def _begun(stream: TextIO | None, *how: Any) -> Progress | None:
     if stream is None:
         return None
     try:
-        return _Bar(stream, *how) if _is_terminal(stream) and _has_tqdm() else _Lines(stream, *how)
+        return (_Bar if _is_terminal(stream) and _has_size(stream) and _has_tqdm() else _Lines)(stream, *how)
     except _UNSHOWN:
         return None
 
@@ -267,6 +268,14 @@ def _is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except (AttributeError, ValueError):  # no file, or a closed one
         return False
+
+
+def _has_size(stream: TextIO) -> bool:
+    """Whether a terminal does not say that it has no columns or lines, as some containers' do: a bar would be empty."""
+    try:
+        return min(os.get_terminal_size(stream.fileno())) > 0
+    except _UNSHOWN:
+        return True
 
 
 def _has_tqdm() -> bool:
