@@ -20,6 +20,7 @@ from scipy import sparse
 from .checks import unmasked
 from .frames import carried
 from .labels import label_array
+from .lazy_texts import LazyTexts
 from .paths import opened
 
 if TYPE_CHECKING:
@@ -226,7 +227,8 @@ class AnnotatedArray(np.ndarray):
 
     def __reduce__(self) -> Any:
         reduced: Any = super().__reduce__()
-        return reduced[0], reduced[1], (reduced[2], self._rows, self._shared)
+        shared = {name: tuple(fact) if isinstance(fact, LazyTexts) else fact for name, fact in self._shared.items()}
+        return reduced[0], reduced[1], (reduced[2], self._rows, shared)
 
     def __setstate__(self, state: Any) -> None:
         numbers, self._rows, self._shared = state

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .annotated import row_fact
+from .labels import is_missing
 from .lazy_rows import LazyRows, read_facts
 
 # Rows whose fact is in memory as it is, at once.
@@ -81,7 +82,8 @@ class Coded:
 def compact_fact(X: Any, name: str) -> np.ndarray | Coded | None:
     """A fact per row; of a table that reads its facts, strings and labels as codes. None where it has none.
 
-    Tokens of rows that know their token ids are told apart by these.
+    Tokens of rows that know their token ids are told apart by these. As codes, labels that are missing are None, in
+    whatever form they are missing.
     """
     return _kept(X, name, _coded) if name in _NAMES else row_fact(X, name)
 
@@ -124,7 +126,7 @@ def _short(X: LazyRows, name: str) -> np.ndarray:
 
 def _coded(X: LazyRows, name: str) -> Coded:
     by_id = name == "tokens" and "token_ids" in X.fact_names
-    numbering = _Numbering(len(X))
+    numbering = _Numbering(len(X), is_missing if name == "labels" else _is_none)
     for place in _chunks(len(X)):
         key = "token_ids" if by_id else name
         keys = read_facts(X, place, [key])[key]
@@ -143,10 +145,12 @@ class _Numbering:
     ----------
     n_rows : int
         Of all chunks.
+    is_none : callable
+        Whether a key says that a row has no value.
     """
 
-    def __init__(self, n_rows: int) -> None:
-        self._codes = np.empty(n_rows, dtype=np.int32)
+    def __init__(self, n_rows: int, is_none: Callable[[Any], bool]) -> None:
+        self._codes, self._is_none = np.empty(n_rows, dtype=np.int32), is_none
         self._numbers: dict[Any, int] = {}
         self._values: list[np.ndarray] = []
         self._filled = 0
@@ -157,19 +161,21 @@ class _Numbering:
         Parameters
         ----------
         keys : ndarray
-            What tells the rows' values apart; None for a row without one.
+            What tells the rows' values apart.
         read : callable, optional
             Gives the values of rows by their ascending numbers in the chunk; by default the keys themselves.
         """
         distinct, first, inverse = _distinct(keys)
         n_before = len(self._numbers)
-        known = np.array([self._numbers.setdefault(key, len(self._numbers)) for key in distinct], dtype=np.int32)
+        known = np.array([self._number(key) for key in distinct], dtype=np.int32)
         rows = first[known >= n_before]
         if len(rows):
             self._values.append(keys[rows] if read is None else read(rows))
-        table = np.append(known, np.int32(-1))
-        self._codes[self._filled : self._filled + len(keys)] = table[inverse]
+        self._codes[self._filled : self._filled + len(keys)] = known[inverse]
         self._filled += len(keys)
+
+    def _number(self, key: Any) -> int:
+        return -1 if self._is_none(key) else self._numbers.setdefault(key, len(self._numbers))
 
     def coded(self) -> Coded:
         """All of them."""
@@ -178,14 +184,16 @@ class _Numbering:
         return Coded(self._codes, np.concatenate(parts) if parts else np.zeros(0, dtype=object))
 
 
+def _is_none(key: Any) -> bool:
+    return key is None
+
+
 def _distinct(keys: np.ndarray) -> tuple[list[Any], np.ndarray, np.ndarray]:
-    """Distinct keys as they first come, the rows (m,) where they do, and each row's key (n,), -1 for None."""
+    """Distinct keys as they first come, the rows (m,) where they do, and each row's key (n,)."""
     if keys.dtype == object:
         numbers: dict[Any, int] = {}
-        inverse = np.array([-1 if key is None else numbers.setdefault(key, len(numbers)) for key in keys], dtype=int)
-        first = np.full(len(numbers), len(keys))
-        np.minimum.at(first, inverse[inverse >= 0], np.flatnonzero(inverse >= 0))
-        return list(numbers), first, inverse
+        inverse = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=int)
+        return list(numbers), np.unique(inverse, return_index=True)[1], inverse
     values, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)

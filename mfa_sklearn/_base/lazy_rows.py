@@ -204,7 +204,8 @@ def parts_of(offsets: np.ndarray, index: Index) -> Iterator[tuple[int, Index, In
         As in `LazyRows.read_values`.
     """
     if isinstance(index, slice):
-        for number, (first, last) in enumerate(pairwise(offsets.tolist())):
+        low, high = int(np.searchsorted(offsets, index.start, "right")) - 1, int(np.searchsorted(offsets, index.stop))
+        for number, (first, last) in enumerate(pairwise(offsets[low : high + 1].tolist()), low):
             start, stop = max(first, index.start), min(last, index.stop)
             if start < stop:
                 yield number, slice(start - index.start, stop - index.start), slice(start - first, stop - first)

@@ -1,4 +1,4 @@
-"""Rows of memory maps, read without keeping their pages.
+"""Rows of any table as plain numbers; those of memory maps are read without keeping their pages.
 
 The pages of a mapped file that were touched count as resident memory, so that going through a map once makes the
 process as large as the file. They are let go of after each piece that is copied; the page cache still has them.
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .ahead import read_ahead
+from .devices import to_numpy, to_tensor
 
 if TYPE_CHECKING:
     from .annotated import RowSource
@@ -28,14 +29,12 @@ def copy_rows(X: np.ndarray, index: slice | np.ndarray, out: np.ndarray | None =
 
     Row numbers may be in any order; ascending ones are read fastest. They are written to `out`, if it is given.
     """
-    mapping = shared_mapping(X)
+    mapping, plain = shared_mapping(X), np.asarray(X)
     if mapping is None:
-        rows_there = np.asarray(X[index])
         if out is None:
-            return rows_there
-        out[...] = rows_there
+            return plain[index]
+        out[...] = plain[index]
         return out
-    plain = np.asarray(X)
     start, stop, step = index.indices(len(plain)) if isinstance(index, slice) else (0, 0, 0)
     rows = slice(start, max(start, stop)) if step == 1 else np.arange(len(plain))[index]
     n_rows = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
@@ -91,7 +90,7 @@ def read_rows(X: RowSource | Tensor, index: slice | np.ndarray, device: torch.de
     if isinstance(X, Tensor):
         rows = X.detach()[torch.as_tensor(index) if isinstance(index, np.ndarray) else index]
         return rows.to(device)
-    return as_tensor(read_values(X, index), device)
+    return _as_tensor(read_values(X, index), device)
 
 
 def read_values(X: RowSource | Tensor, index: slice | np.ndarray) -> np.ndarray:
@@ -100,8 +99,7 @@ def read_values(X: RowSource | Tensor, index: slice | np.ndarray) -> np.ndarray:
     Of a memory map it is a copy, whose pages are let go of; numbers in bfloat16 become float32.
     """
     if isinstance(X, Tensor):
-        rows = X.detach()[index if isinstance(index, slice) else torch.from_numpy(index).to(X.device)]
-        return (rows.float() if rows.dtype == torch.bfloat16 else rows).cpu().numpy()
+        return to_numpy(X.detach()[index if isinstance(index, slice) else torch.from_numpy(index).to(X.device)])
     if isinstance(X, np.ndarray):
         return copy_rows(X, index)
     if isinstance(index, slice):
@@ -122,7 +120,7 @@ def read_in_turn(X: RowSource | Tensor, places: Sequence[slice | np.ndarray], de
             yield read_rows(X, place, device)
         return
     # That thread knows nothing of torch's modes, so it makes no tensors. No name here holds what was read.
-    yield from map(lambda values: as_tensor(values, device), read_ahead(lambda place: read_values(X, place), places))
+    yield from map(lambda values: _as_tensor(values, device), read_ahead(lambda place: read_values(X, place), places))
 
 
 def is_on_disk(X: Any) -> bool:
@@ -130,7 +128,6 @@ def is_on_disk(X: Any) -> bool:
     return shared_mapping(X) is not None or hasattr(type(X), "read_values")
 
 
-def as_tensor(values: np.ndarray, device: torch.device) -> Tensor:
-    """Numbers as a tensor, which owns them."""
-    own = values if values.flags.writeable and values.flags.c_contiguous else values.copy()
-    return torch.from_numpy(own).to(device)
+def _as_tensor(values: np.ndarray, device: torch.device) -> Tensor:
+    """Numbers as a tensor, which shares their memory where it can."""
+    return to_tensor(np.ascontiguousarray(values), device)

@@ -142,7 +142,7 @@ def warn_other_source(estimator: Any, X: Any) -> None:
 def warn_incomplete(X: Any) -> None:
     """Warn if rows are what an interrupted extraction left."""
     left = shared_fact(X, "incomplete")
-    if left and "writer" in left:
+    if left and "whose writer was interrupted" in left:
         warn_user(f"these rows are not all, {left}. What is found now is of the part that is there.")
     elif left:
         warn_user(

@@ -24,6 +24,7 @@ from .lazy_rows import (
     read_facts,
     read_values,
 )
+from .lazy_texts import LazyTexts
 from .origin import differences, told
 
 
@@ -101,7 +102,8 @@ class Concatenated(LazyRows):
     Raises
     ------
     ValueError
-        If there is no table, they have different numbers of columns, or come from different places.
+        If there is no table, they have different numbers of columns or hold other things than numbers, or come from
+        different places.
 
     Warns
     -----
@@ -123,14 +125,16 @@ class Concatenated(LazyRows):
         self.tables = tuple(tables)
         if not self.tables:
             raise ValueError("there is no table: give at least one")
-        widths = [int(table.shape[1]) for table in self.tables]
-        for number, width in enumerate(widths):
+        widths, kinds = [int(table.shape[1]) for table in self.tables], [*map(dtype_of, self.tables)]
+        for number, (width, kind) in enumerate(zip(widths, kinds, strict=True)):
             if width != widths[0]:
                 raise ValueError(f"table {number} has {width:,} columns and table 0 has {widths[0]:,}: give equal ones")
+            if kind.kind not in "biuf":
+                raise ValueError(f"table {number} holds {kind}: make numbers of it, as by astype(float)")
         self._offsets = np.concatenate([[0], np.cumsum([len(table) for table in self.tables])]).astype(np.int64)
-        self._dtype = np.result_type(*map(dtype_of, self.tables))
+        self._dtype = np.result_type(*kinds)
         _check_sources([facts_of(table, "shared").get("source") for table in self.tables])
-        self._names = _common_names([fact_names(table) for table in self.tables])
+        self._names = _common_names(self.tables)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -194,34 +198,23 @@ class Concatenated(LazyRows):
         return np.concatenate([[0], np.cumsum([len(found) for found in distinct])]).astype(np.int64)[which]
 
 
-class JoinedTexts(Sequence[str]):
+class JoinedTexts(LazyTexts):
     """Several collections of texts, one after the other; each is read when a text of it is asked for."""
 
     def __init__(self, parts: Sequence[Sequence[str]]) -> None:
         self._parts = tuple(parts)
         self._offsets = np.concatenate([[0], np.cumsum([len(part) for part in self._parts])]).astype(np.int64)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[number] for number in range(*index.indices(len(self))))
-        number = range(len(self))[index]
-        part = int(np.searchsorted(self._offsets, number, side="right")) - 1
-        return self._parts[part][number - int(self._offsets[part])]
+    def read(self, numbers: range) -> list[str]:
+        there = np.array(numbers, dtype=np.int64)
+        parts = np.searchsorted(self._offsets, there, side="right") - 1
+        return [self._parts[part][i] for part, i in zip(parts, (there - self._offsets[parts]).tolist(), strict=True)]
 
     def __iter__(self) -> Iterator[str]:
         return (text for part in self._parts for text in part)
 
     def __len__(self) -> int:
         return int(self._offsets[-1])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and not isinstance(other, str) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
-    def __reduce__(self) -> Any:
-        return tuple, (tuple(self),)
 
 
 def share_of(X: Any, rank: int, size: int) -> Any:
@@ -248,13 +241,14 @@ def share_of(X: Any, rank: int, size: int) -> Any:
 # ---------------------------------------------------------------- what tables have in common
 
 
-def _common_names(names: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Facts that all tables have, and labels if any has; the others are told."""
-    every = list(dict.fromkeys(name for of_one in names for name in of_one))
-    kept = [name for name in every if name == "labels" or all(name in of_one for of_one in names)]
+def _common_names(tables: Sequence[Any]) -> tuple[str, ...]:
+    """Facts that all tables with rows have, and labels if any has; the others are told."""
+    names = {number: fact_names(table) for number, table in enumerate(tables) if len(table)}
+    every = list(dict.fromkeys(name for of_one in names.values() for name in of_one))
+    kept = [name for name in every if name == "labels" or all(name in of_one for of_one in names.values())]
     for name in every:
         if name not in kept:
-            without = next(number for number, of_one in enumerate(names) if name not in of_one)
+            without = next(number for number, of_one in names.items() if name not in of_one)
             warn_user(f"{name} are left out: table {without} has none. Give it some, or leave them out of the others.")
     return tuple(kept)
 
@@ -292,5 +286,6 @@ def _n_texts(table: Any) -> int:
     texts = facts_of(table, "shared").get("texts")
     if texts is not None:
         return len(texts)
-    found = read_facts(table, slice(0, len(table)), ["text_index"])["text_index"]
-    return int(found.max()) + 1 if len(found) else 0
+    if not len(table):
+        return 0
+    return int(read_facts(table, slice(0, len(table)), ["text_index"])["text_index"].max()) + 1

@@ -19,6 +19,7 @@ import numpy as np
 from .._base.files import as_path
 from .._base.labels import from_disk
 from .._base.lazy_rows import Index, count_of, in_order, parts_of
+from .._base.lazy_texts import LazyTexts
 from .._base.mapped import copy_rows
 from ._activation_rows import ActivationRows
 from ._array import ActivationArray
@@ -341,7 +342,7 @@ class StoredActivations(ActivationRows):
         return load_array(self.store.directory, self.store.manifest, shard, name)
 
 
-class _Texts(Sequence[str]):
+class _Texts(LazyTexts):
     """Texts of all parts, read at first use, so that walking over numbers does not read them."""
 
     def __init__(self, directory: Path, shards: list[dict[str, Any]]) -> None:
@@ -356,17 +357,11 @@ class _Texts(Sequence[str]):
             found += load_texts(self._directory, shard)
         return tuple(found)
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._all[index]
+    def read(self, numbers: range) -> list[str]:
+        return [self._all[number] for number in numbers]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
 
     def __len__(self) -> int:
         return self._shards[-1]["texts"][1] if self._shards else 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(self._all)
-
-    def __reduce__(self) -> Any:
-        return tuple, (self._all,)

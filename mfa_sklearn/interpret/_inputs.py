@@ -79,10 +79,8 @@ def optional_fact(activations: Any, name: str, given: ArrayLike | Coded | None =
         raise ValueError(
             f"{name} must hold one entry per row: got shape {values.shape} for {len(activations)} rows of activations"
         )
-    if isinstance(values, Coded):
-        return values
     if name == "labels":
-        return none_where_missing(values)
+        return values if isinstance(values, Coded) else none_where_missing(values)
     _check_known(name, fact, values)
     return values
 
@@ -92,12 +90,14 @@ def any_known(labels: np.ndarray | Coded) -> bool:
     return len(labels.values) > 0 if isinstance(labels, Coded) else any(label is not None for label in labels)
 
 
-def _check_known(name: str, fact: Any, values: np.ndarray) -> None:
+def _check_known(name: str, fact: Any, values: np.ndarray | Coded) -> None:
     """Refuse entries that are masked, None or NaN, which would be shown as if they were something."""
     if isinstance(fact, np.ma.MaskedArray):
         unknown = np.ma.getmaskarray(fact)
     elif values.dtype.kind == "O":
-        unknown = np.array([is_missing(value) and not isinstance(value, str | bytes) for value in values], dtype=bool)
+        among = values.values if isinstance(values, Coded) else values
+        unknown = np.array([is_missing(value) and not isinstance(value, str | bytes) for value in among], dtype=bool)
+        unknown = np.append(unknown, True)[values.codes] if isinstance(values, Coded) else unknown
     else:
         return
     if unknown.any():

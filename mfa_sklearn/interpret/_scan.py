@@ -7,15 +7,16 @@ component) pairs that matter are evaluated in full, normalized and handed on, un
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .._base.annotated import AnnotatedArray
-from .._base.lazy_rows import Index, LazyRows
+from .._base.lazy_rows import LazyRows
 from .._base.progress import is_showing, progress
+from .._base.row_views import RowRange
 
 if TYPE_CHECKING:
     from ..mixture import MFA
@@ -123,31 +124,14 @@ def without_facts(X: Any) -> Any:
     """A table's numbers alone, of which there is nothing to compare or to warn of."""
     if isinstance(X, AnnotatedArray):
         return np.asarray(X)
-    return _Numbers(X) if isinstance(X, LazyRows) else X
+    return _Numbers(X, 0, len(X)) if isinstance(X, LazyRows) else X
 
 
-class _Numbers(LazyRows):
+class _Numbers(RowRange):
     """The numbers of a table that reads its rows."""
 
     shared: dict[str, Any] = {}  # noqa: RUF012
     fact_names = ()
-
-    def __init__(self, X: LazyRows) -> None:
-        self._X = X
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._X.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self._X.dtype
-
-    def read_values(self, index: Index) -> np.ndarray:
-        return self._X.read_values(index)
-
-    def read_facts(self, index: Index, names: Collection[str]) -> dict[str, np.ndarray]:
-        return {}
 
 
 def _chunks(mfa: MFA, activations: Any, dense: bool) -> Iterator[Chunk]:

@@ -97,5 +97,7 @@ def test_what_is_no_cache():
         from_cache(VALUES)
     with pytest.raises(ValueError, match=r"has shape \(2, 3, 4, 1\): activations are of shape \(B, T, d\)"):
         from_cache({"blocks.0.hook_resid_post": VALUES[..., None]})
+    with pytest.raises(ValueError, match=r"no activations of site 'residual': there are \[0\]"):
+        from_cache({0: VALUES})
     with pytest.raises(ValueError, match=r"layer 1 has \(B, T\) \(1, 3\), and layer 0 \(2, 3\)"):
         from_cache({"blocks.0.hook_resid_post": VALUES, "blocks.1.hook_resid_post": VALUES[:1]})

@@ -188,8 +188,11 @@ def test_rows_with_a_text_each(tmp_path):
     assert (rows.texts[3], rows.texts[-1], rows.texts[4:6], len(rows.texts)) == (
         ("text 3", "text 29", ("text 4", "text 5"), N_ROWS)
     )
-    assert list(rows.texts) == texts
+    assert list(rows.texts) == texts and rows.texts == texts
     assert rows[2:4].labels.tolist() == ["x", None]
+    pickled = pickle.dumps(rows[2:4])
+    (tmp_path / "x.parquet").unlink()
+    assert pickle.loads(pickled).texts == tuple(texts)
 
 
 def test_texts_that_are_given(tmp_path):
@@ -243,6 +246,16 @@ def test_facts_of_fewer_files_are_told(tmp_path):
     write(tmp_path / "acts", "safetensors", VALUES[:2], "part11", labels=FACTS["labels"][:2])
     with pytest.raises(ValueError, match=r"part1.*and what follows have positions of 30 rows, and there are 32"):
         open_activations(tmp_path / "acts")
+
+
+def test_numbers_that_cannot_be_computed_with_are_named(tmp_path):
+    np.save(tmp_path / "x.npy", VALUES.astype(complex))
+    with pytest.raises(ValueError, match=r"x.npy' holds complex128 of shape .*: rows must be of numbers"):
+        open_activations(tmp_path)
+    if np.dtype(np.longdouble).itemsize > 8:
+        np.save(tmp_path / "x.npy", VALUES.astype(np.longdouble))
+        with pytest.raises(ValueError, match=r"x.npy' holds float\d+ of shape .*: rows must be of numbers"):
+            open_activations(tmp_path)
 
 
 WRONG_FACTS = [

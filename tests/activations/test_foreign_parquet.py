@@ -26,6 +26,18 @@ def test_only_row_groups_that_are_asked_for_are_decoded(tmp_path, monkeypatch):
     assert decoded == [1, 2, 7] or decoded == [1, 2, 2, 7]
 
 
+def test_of_many_files_one_row_group_is_kept(tmp_path):
+    for number in range(5):
+        write_parquet(tmp_path / f"{number}.parquet", VALUES + number, group=10, label=["a", "b"] * 15)
+    rows = open_activations(tmp_path)
+    read = [rows[start : start + 7] for start in range(0, len(rows), 7)]
+    np.testing.assert_array_equal(np.concatenate(read), np.concatenate([VALUES + number for number in range(5)]))
+    for columns in (rows._values.columns, rows._facts["labels"].columns):
+        assert [column._last is None for column in columns] == [True] * 4 + [False]
+    rows[[0, 140, 40]]
+    assert [column._last is None for column in rows._values.columns] == [True] * 4 + [False]
+
+
 def test_features_are_the_columns_of_floating_point_numbers(tmp_path):
     write_parquet(tmp_path / "x.parquet", VALUES, features=True, id=range(N_ROWS), label=["a", "b"] * 15)
     rows = open_activations(tmp_path)
@@ -74,6 +86,21 @@ def test_rows_of_unequal_length_are_told_when_a_file_is_opened(tmp_path, odd):
     pq.write_table(pa.table({"x": [[1.0, 2.0, 3.0]] * 4 + odd}), tmp_path / "x.parquet", row_group_size=3)
     with pytest.raises(ValueError, match=r"x.parquet', 'x' has . numbers in 2 rows from row 3 on"):
         open_activations(tmp_path)
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("columns", [{"a": [1, None, 3], "b": [1, 2, 3]}, {"x": [[1, 2], [3, None], [5, 6]]}])
+def test_whole_numbers_that_are_missing_are_told(tmp_path, columns, statistics):
+    table, path = pa.table(columns), tmp_path / "x.parquet"
+    pq.write_table(table, path, write_statistics=statistics)
+    with pytest.raises(ValueError, match=r"x.parquet'.*has rows without a number, and whole numbers have no NaN"):
+        open_activations(path, activations=list(columns))[:]
+    if statistics:
+        with pytest.raises(ValueError, match=r"x.parquet'.*has rows without a number"):
+            open_activations(path, activations=list(columns))
+    kind = pa.float32() if "a" in columns else pa.list_(pa.float32())
+    pq.write_table(pa.table({name: table[name].cast(kind) for name in columns}), path)
+    assert np.isnan(open_activations(path, activations=list(columns))[:]).sum() == 1
 
 
 def test_lengths_that_even_out_are_told_when_they_are_read(tmp_path):

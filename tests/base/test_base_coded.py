@@ -11,6 +11,7 @@ import pytest
 from mfa_sklearn._base import coded
 from mfa_sklearn._base.annotated import AnnotatedArray
 from mfa_sklearn._base.coded import Coded, compact_fact, short_fact
+from mfa_sklearn._base.labels import is_missing
 from mfa_sklearn._base.lazy_rows import Index
 from mfa_sklearn._base.row_views import RowRange
 
@@ -83,6 +84,16 @@ def test_labels_that_are_numbers(labels: np.ndarray) -> None:
     found = compact_fact(Stored(labels=labels), "labels")
     assert found is not None and found.dtype == labels.dtype
     np.testing.assert_array_equal(np.asarray(found), labels)
+
+
+@pytest.mark.parametrize("labels", [["x", "", "y", " "], [1.0, np.nan, 2.0, np.nan], ["x", np.nan, 3, None]])
+def test_labels_that_are_missing_in_any_form_are_none(labels: list[Any]) -> None:
+    kind = object if None in labels else None
+    facts = AnnotatedArray(np.eye(40, 2), rows={"labels": np.array(labels * 10, dtype=kind)})
+    found = compact_fact(RowRange(facts, 0, 40), "labels")
+    assert isinstance(found, Coded)
+    assert list(found) == [None if is_missing(label) else label for label in labels * 10]
+    assert found.values.tolist() == [labels[0], labels[2]] and found.counts.tolist() == [10, 10]
 
 
 @pytest.mark.parametrize(

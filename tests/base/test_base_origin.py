@@ -95,8 +95,8 @@ def test_rows_and_estimators_without_a_source_pass() -> None:
 
 
 def test_rows_of_an_interrupted_extraction_are_told() -> None:
-    X = AnnotatedArray(np.eye(2), shared={"incomplete": "3 of 6 texts of 'st'"})
-    with pytest.warns(UserWarning, match=r"interrupted extraction, 3 of 6 texts of 'st'.*extract_to goes on"):
+    X = AnnotatedArray(np.eye(2), shared={"incomplete": "3 of 6 texts of 'a writer/st'"})
+    with pytest.warns(UserWarning, match=r"interrupted extraction, 3 of 6 texts of 'a writer/st'.*extract_to goes on"):
         warn_incomplete(X[1:])
 
 

@@ -155,6 +155,14 @@ def of(**source):
     return AnnotatedArray(np.eye(2), shared={"source": source})
 
 
+def test_a_table_without_rows_takes_no_facts_from_the_others():
+    table = AnnotatedArray(np.eye(2), {"tokens": ["a", "b"], "text_index": [0, 1]})
+    whole = Concatenated([np.zeros((0, 2)), table, np.zeros((0, 2)), table])
+    assert whole.rows["tokens"].tolist() == ["a", "b"] * 2 and whole.rows["text_index"].tolist() == [0, 1, 2, 3]
+    assert whole[:0].rows["tokens"].tolist() == []
+    assert list(Concatenated([table[:0], np.zeros((0, 2))]).rows) == []
+
+
 def test_sources_are_compared():
     whole = Concatenated([of(model="m", layer=3, site="mlp"), of(model="m", layer=[3], pooling=None)])
     assert whole.shared["source"] == {"model": "m"}
@@ -172,7 +180,11 @@ def test_what_is_unfinished_is_told():
 
 @pytest.mark.parametrize(
     ("wrong", "match"),
-    [([], "no table"), ([NUMBERS, NUMBERS, np.eye(4)], "table 2 has 4 columns and table 0 has 3")],
+    [
+        ([], "no table"),
+        ([NUMBERS, NUMBERS, np.eye(4)], "table 2 has 4 columns and table 0 has 3"),
+        ([NUMBERS, NUMBERS.astype(object)], "table 1 holds object: make numbers of it"),
+    ],
 )
 def test_tables_that_do_not_go_together(wrong, match):
     with pytest.raises(ValueError, match=match):

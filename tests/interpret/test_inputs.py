@@ -187,3 +187,13 @@ def test_tokens_that_are_missing_are_refused_by_number(tokens: Any) -> None:
     with pytest.raises(ValueError, match=r"tokens\[1\] is missing, and 99 others: .* an empty string"):
         top_tokens(mfa, X, tokens=tokens)
     assert len(top_tokens(mfa, X, tokens=["", " "] * 75))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_tokens_that_are_missing_are_refused_where_they_are_read(missing: Any) -> None:
+    mfa = mixture()
+    X = np.asarray(annotated(mfa))
+    tokens = np.array(["a", missing, missing] * 50, dtype=object)
+    tables = [ActivationArray(X[rows], {"tokens": tokens[rows]}) for rows in (slice(0, 70), slice(70, None))]
+    with pytest.raises(ValueError, match=r"tokens\[1\] is missing, and 99 others"):
+        top_tokens(mfa, tables)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from ..._base.devices import plain_array
 from ..._base.labels import label_array
 from ..._base.words import shortened
 from .._array import ActivationArray
@@ -101,7 +101,7 @@ def _layers(cache: Any, layer: Any, site: str) -> list[int]:
     names = list(cache.keys()) if hasattr(cache, "keys") else None
     if names is None:
         raise TypeError(f"cache must be an ActivationCache or a dict, got {type(cache).__name__}")
-    there = sorted({layer_called(name) or 0 for name in names if site_called(name) == site})
+    there = sorted({layer_called(name) or 0 for name in map(str, names) if site_called(name) == site})
     if layer is None:
         if not there:
             raise ValueError(f"the cache has no activations of site {site!r}: there are {shortened(names, 200)}")
@@ -117,17 +117,14 @@ def _layers(cache: Any, layer: Any, site: str) -> list[int]:
 
 def _sequences(values: Any, name: str) -> np.ndarray:
     """Activations (B, T, d) of a hook point; those of one sequence without a batch get one."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    array = np.asarray(values)
+    array = np.asarray(plain_array(values))
     if array.ndim not in (2, 3):
         raise ValueError(f"{name!r} has shape {array.shape}: activations are of shape (B, T, d), or (T, d)")
     return array[None] if array.ndim == 2 else array
 
 
 def _table(name: str, values: Any, n_sequences: int, length: int) -> np.ndarray:
-    array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    array = np.asarray(plain_array(values))
     array = array[None] if array.ndim == 1 else array
     if array.shape != (n_sequences, length):
         raise ValueError(f"{name} have shape {array.shape}, and the activations (B, T) {(n_sequences, length)}")

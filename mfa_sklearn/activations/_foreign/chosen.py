@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._base.words import shortened
-from .column import Column, LayerOf
+from .column import Column, layers_of
 from .formats import columns_of
 from .names import USUAL, fact_called, layer_called, site_called
 from .parquet import ParquetColumn, ParquetFeatures
@@ -116,10 +116,7 @@ def _activations_of(
     found: list[tuple[int | None, Column]] = []
     for column in tables:
         if len(column.shape) == 3:
-            numbers = range(column.shape[1]) if layers is None else layers
-            if len(numbers) != column.shape[1]:
-                raise ValueError(f"{column.told} has {column.shape[1]} layers, and layers={shortened(list(numbers))}")
-            found += [(int(number), LayerOf(column, place)) for place, number in enumerate(numbers)]
+            found += layers_of(column, layers)
             continue
         layer = layer_called(column.name)
         found.append((layer_called(path.stem) if layer is None else layer, column))
@@ -146,7 +143,7 @@ def _tables(path: Path, columns: list[Column], wanted: str | Sequence[str] | Non
             f"{str(path)!r} holds no table of rows, with two dimensions or three: {shortened(shapes, 200)}"
         )
     for column in tables:
-        if column.dtype.kind not in "fiu" or 0 in column.shape[1:]:
+        if column.dtype.kind not in "fiu" or column.dtype.itemsize > 8 or 0 in column.shape[1:]:
             raise ValueError(f"{column.told} holds {column.dtype} of shape {column.shape}: rows must be of numbers")
         column.check()
     return tables

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..._base.files import reading
 from ..._base.lazy_rows import Index, in_order, parts_of, read_values
+from ..._base.words import shortened
 
 
 class Column(ABC):
@@ -43,6 +44,9 @@ class Column(ABC):
     def has_nulls(self) -> bool:
         """Whether the file's head says that entries are missing."""
         return False
+
+    def let_go(self) -> None:  # noqa: B027 - most keep nothing
+        """Keep nothing of what was read."""
 
     def read(self, index: Index, layer: int | None = None) -> np.ndarray:
         """Entries of rows, which are given as in `LazyRows.read_values`; of a table of several layers those of one."""
@@ -78,11 +82,19 @@ class LayerOf(Column):
         return self._column.read(index, self._place)
 
 
+def layers_of(column: Column, numbers: Sequence[int] | None) -> list[tuple[int, Column]]:
+    """The layers of a table of several, called by `numbers`, or 0, 1, ..."""
+    numbers = range(column.shape[1]) if numbers is None else numbers
+    if len(numbers) != column.shape[1]:
+        raise ValueError(f"{column.told} has {column.shape[1]} layers, and layers={shortened(list(numbers))}")
+    return [(int(number), LayerOf(column, place)) for place, number in enumerate(numbers)]
+
+
 class Columns:
-    """Columns of several files, one after the other."""
+    """Columns of several files, one after the other; only the one that was read last may keep what it read."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self.columns = tuple(columns)
+        self.columns, self._last = tuple(columns), 0
         self._offsets = np.concatenate([[0], np.cumsum([len(column) for column in columns])]).astype(np.int64)
 
     def __len__(self) -> int:
@@ -91,5 +103,10 @@ class Columns:
     def read(self, index: Index) -> np.ndarray:
         """Entries of rows, which are given as in `LazyRows.read_values`."""
         parts = list(parts_of(self._offsets, index)) or [(0, slice(0, 0), slice(0, 0))]
-        pieces = [self.columns[number].read(local) for number, _, local in parts]
+        pieces = []
+        for number, _, local in parts:
+            if number != self._last:
+                self.columns[self._last].let_go()
+                self._last = number
+            pieces.append(self.columns[number].read(local))
         return in_order(pieces, [where for _, where, _ in parts])

@@ -49,7 +49,8 @@ def files_of(path: Path) -> list[Path]:
         raise ValueError(
             f"{str(path)!r} holds files of several formats, {' and '.join(formats)}: keep one of them there"
         )
-    others = [file.name for file in there if file not in found and file.suffix.lower() not in _QUIET]
+    left = {*there} - {*found}
+    others = [file.name for file in there if file in left and file.suffix.lower() not in _QUIET]
     if not found:
         raise ValueError(f"{str(path)!r} holds no activations ({_few(others) or 'no file'}): {_READ}")
     if others:

@@ -38,8 +38,7 @@ class SafetensorsColumn(ArrayColumn):
     def array(self) -> Any:
         if 0 in self.shape:  # of nothing there is no map
             return np.zeros(self.shape, self.dtype)
-        mapped = np.memmap(self.path, _SAFETENSORS[self._kind], "r", self._offset, self.shape)
-        return mapped
+        return np.memmap(self.path, _SAFETENSORS[self._kind], "r", self._offset, self.shape)
 
     def _read(self, index: Any, layer: int | None) -> np.ndarray:
         read = super()._read(index, layer)

@@ -38,8 +38,8 @@ def open_activations(
     A file or a folder of files of one format, which are one after the other in the order of their names (2 before 10):
     ``.npy``, ``.safetensors``, files of `torch.save` (tensors alone, nothing is unpickled) or ``.parquet`` (needs
     pyarrow). Tables of two dimensions are rows by features. Tables of three are rows by layers by features. In
-    Parquet a table is a column of lists, or all columns of floating-point numbers. The head of every file is checked
-    here, so that what does not fit is told before work is spent.
+    Parquet a table is a column of lists, or all columns of floating-point numbers; a row group of it is in memory at
+    once. The head of every file is checked here, so that what does not fit is told before work is spent.
 
     Facts of rows have one entry per row, and stand beside the tables: as tensors or columns, or in ``.npy`` files of
     their own. They are known by their usual names ("token_ids" or "input_ids", "tokens", "text_index", "positions",
@@ -171,15 +171,12 @@ def _source_of(source: dict[str, Any] | None, layer: int | None, site: str | Non
     """Where a layer's rows come from, as far as is known."""
     found = dict(source or {})
     if layer is not None:
-        if found.get("layer") not in (None, layer, [layer]) and not _is_one_of(layer, found["layer"]):
-            raise ValueError(f"source says layer {found['layer']}, and the files layer {layer}: correct one of them")
+        said = found.get("layer")
+        if said is not None and layer not in np.atleast_1d(said):
+            raise ValueError(f"source says layer {said}, and the files layer {layer}: correct one of them")
         found["layer"] = layer
     if site is not None:
         found.setdefault("site", site)
     if found.get("site") and isinstance(found.get("layer"), int):
         found.setdefault("hooks", [hook_name(found["site"], found["layer"])])
     return found
-
-
-def _is_one_of(layer: int, layers: Any) -> bool:
-    return isinstance(layers, list | tuple | np.ndarray) and layer in layers

@@ -14,6 +14,8 @@ from ..._base.words import shortened
 from .column import Column
 from .names import fact_called
 
+_NO_NAN = "rows without a number, and whole numbers have no NaN: fill them in, or write floating-point numbers"
+
 
 class ParquetColumn(Column):
     """A column of a Parquet file: numbers, strings, or lists of equally many numbers.
@@ -23,14 +25,12 @@ class ParquetColumn(Column):
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype, groups: np.ndarray) -> None:
         super().__init__(path, name, shape, dtype)
-        self._groups = groups
+        self._groups, self._names = groups, [name]
         self._last: tuple[int, np.ndarray] | None = None
 
     def check(self) -> None:
         """Refuse lists of unequal lengths, and rows without one, as far as the file's footer tells."""
-        if len(self.shape) == 1:
-            return
-        for number, counts in enumerate(_counts(self.path, self.name)):
+        for number, counts in enumerate(self._counts()):
             n_rows = int(self._groups[number + 1] - self._groups[number])
             if counts.num_values != n_rows * self.shape[1]:
                 raise ValueError(
@@ -38,11 +38,25 @@ class ParquetColumn(Column):
                     f"{int(self._groups[number]):,} on, and {self.shape[1]:,} in the first: rows must be equally long, "
                     "and none be missing"
                 )
+        self._check_whole()
+
+    def _check_whole(self) -> None:
+        """Refuse whole numbers of which some are missing: they have no NaN."""
+        if self.dtype.kind != "f" and self.has_nulls():
+            raise ValueError(f"{self.told} has {_NO_NAN}")
 
     def has_nulls(self) -> bool:
         """Whether entries are missing, as far as the file's footer tells."""
-        known = [counts.statistics for counts in _counts(self.path, self.name) if counts.is_stats_set]
+        known = [counts.statistics for counts in self._counts() if counts.is_stats_set]
         return any(found.has_null_count and found.null_count for found in known)
+
+    def _counts(self) -> list[Any]:
+        """What the footer says, row group by row group."""
+        names = tuple(f"{name}." for name in self._names)
+        with _opened(self.path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+        return [column for column in columns if f"{column.path_in_schema}.".startswith(names)]
 
     def _read(self, index: Index, layer: int | None) -> np.ndarray:
         parts = list(parts_of(self._groups, index))
@@ -58,15 +72,27 @@ class ParquetColumn(Column):
         return last[1]
 
     def _decoded(self, number: int) -> np.ndarray:
-        with _opened(self.path) as file:
-            values = file.read_row_group(number, columns=[self.name]).column(0).combine_chunks()
+        values = self._read_group(number).column(0).combine_chunks()
         if len(self.shape) == 1:
             return np.asarray(values.to_pylist(), dtype=object) if values.null_count else values.to_numpy(False)
         odd = np.asarray(values.value_lengths().fill_null(-1)) != self.shape[1]
         if odd.any():
             row = int(self._groups[number]) + int(np.argmax(odd))
             raise ValueError(f"{self.name!r} has no list of {self.shape[1]:,} numbers in row {row:,}")
-        return values.flatten().to_numpy(zero_copy_only=False).reshape(-1, self.shape[1]).astype(self.dtype, copy=False)
+        return self._numbers(values.flatten()).reshape(-1, self.shape[1])
+
+    def _read_group(self, number: int) -> Any:
+        with _opened(self.path) as file:
+            return file.read_row_group(number, columns=self._names)
+
+    def _numbers(self, values: Any) -> np.ndarray:
+        """An array of pyarrow, whose numbers that are missing are NaN."""
+        if values.null_count and self.dtype.kind != "f":
+            raise ValueError(f"{self.name!r} has {_NO_NAN}")
+        return values.to_numpy(zero_copy_only=False).astype(self.dtype, copy=False)
+
+    def let_go(self) -> None:
+        self._last = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_last": None}
@@ -83,7 +109,8 @@ class ParquetFeatures(ParquetColumn):
         self._names = names
 
     def check(self) -> None:
-        """Nothing: a number that is missing is NaN."""
+        """Refuse whole numbers of which some are missing, as far as the file's footer tells."""
+        self._check_whole()
 
     def like(self, first: ParquetFeatures) -> ParquetFeatures:
         """The same features in the order of another file's, whatever the order of the columns in this one.
@@ -103,10 +130,8 @@ class ParquetFeatures(ParquetColumn):
         return self
 
     def _decoded(self, number: int) -> np.ndarray:
-        with _opened(self.path) as file:
-            group = file.read_row_group(number, columns=self._names)
-        features = [group.column(name).to_numpy() for name in self._names]
-        return np.stack(features, axis=1).astype(self.dtype, copy=False)
+        group = self._read_group(number)
+        return np.stack([self._numbers(group.column(name)) for name in self._names], axis=1)
 
 
 def parquet_columns(path: Path) -> list[Column]:
@@ -123,16 +148,6 @@ def parquet_columns(path: Path) -> list[Column]:
             elif meta.num_rows and fact_called(field.name, True):
                 warn_user(f"{str(path)!r}, {field.name!r} is left out: it holds {field.type}, not numbers or strings")
     return found
-
-
-def _counts(path: Path, name: str) -> list[Any]:
-    """What the footer says of a column, row group by row group."""
-    with _opened(path) as file:
-        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
-    return [
-        column for column in columns if column.path_in_schema == name or column.path_in_schema.startswith(name + ".")
-    ]
 
 
 def _shape_and_type(file: Any, field: Any, n_rows: int) -> tuple[tuple[int, ...], np.dtype] | None:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..._base.labels import none_where_missing
-from ..._base.lazy_rows import Index
+from ..._base.lazy_rows import Index, as_run
+from ..._base.lazy_texts import LazyTexts
 from .._activation_rows import ActivationRows
 from .._tokenize import token_strings
 from .column import Columns
 
+# Texts that are in memory at once where all are gone through.
+_TEXTS = 4096
 _WHOLE_NUMBERS = ("token_ids", "text_index", "positions", "starts", "ends")
 
 
@@ -35,8 +38,6 @@ class OpenedRows(ActivationRows):
         self._values, self._shared, self._tokenizer = values, dict(shared), tokenizer
         self._facts: dict[str, Any] = dict(facts)
         self._strings: dict[int, str] = {}
-        first = values.columns[0]
-        self._width, self._dtype = first.shape[1], first.dtype
 
     def add(self, facts: Mapping[str, Any], texts: Sequence[str] | None) -> None:
         """Facts of the rows that stand in no file, and the texts, if there are any."""
@@ -46,12 +47,12 @@ class OpenedRows(ActivationRows):
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self._values), self._width
+        return len(self._values), self._values.columns[0].shape[1]
 
     @property
     def dtype(self) -> np.dtype:
         """Of what is read; numbers in bfloat16 are read as float32."""
-        return self._dtype
+        return self._values.columns[0].dtype
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -142,19 +143,15 @@ class OpenedLayers(Mapping[int, OpenedRows]):
         return f"OpenedLayers({self._told}, layers={list(self._layers)}, rows={len(rows)})"
 
 
-class RowTexts(Sequence[str]):
+class RowTexts(LazyTexts):
     """The texts of rows that are one text each, read when one is asked for."""
 
     def __init__(self, column: Columns) -> None:
         self._column = column
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            run = slice(start, max(start, stop)) if step == 1 else np.arange(start, stop, step)
-            return tuple(_texts(self._column.read(run)))
-        number = range(len(self))[index]
-        return _texts(self._column.read(slice(number, number + 1)))[0]
+    def read(self, numbers: range) -> list[str]:
+        found = self._column.read(as_run(np.array(numbers, dtype=np.int64)))
+        return ["" if text is None else str(text) for text in found.tolist()]
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _TEXTS):
@@ -162,14 +159,6 @@ class RowTexts(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._column)
-
-
-# Texts that are in memory at once where all are gone through.
-_TEXTS = 4096
-
-
-def _texts(read: np.ndarray) -> list[str]:
-    return ["" if text is None else str(text) for text in read.tolist()]
 
 
 class RowNumbers:
@@ -205,6 +194,6 @@ class PlaceInFile:
 
     def read(self, index: Index) -> np.ndarray:
         """As `Columns.read`."""
-        rows = np.arange(index.start, index.stop) if isinstance(index, slice) else index
+        rows = RowNumbers(len(self)).read(index)
         numbers = np.searchsorted(self._offsets, rows, side="right") - 1
         return rows - self._offsets[numbers] if self._within else numbers

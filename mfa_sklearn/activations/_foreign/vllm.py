@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..._base.files import as_path
+from ..._base.lazy_texts import LazyTexts
 from ..._base.words import shortened
 from .._checks import check_texts
 from .._sites import check_layers
 from .chosen import Chosen
-from .column import Column, Columns, LayerOf
+from .column import Column, layers_of
 from .files import files_of
 from .formats import columns_of
 from .opened import opened_layers
@@ -122,18 +123,15 @@ def _request(path: Path) -> tuple[Column, Column]:
 
 def _layers_of(requests: Sequence[tuple[Column, Column]], numbers: Sequence[int] | None) -> Chosen:
     first = requests[0][0]
-    numbers = range(first.shape[1]) if numbers is None else numbers
-    if len(numbers) != first.shape[1]:
-        raise ValueError(f"{first.told} has {first.shape[1]} layers, and layers={shortened(list(numbers))}")
+    layers: dict[int | None, list[Column]] = {number: [] for number, _ in layers_of(first, numbers)}
     for states, _ in requests:
         if states.shape[1:] != first.shape[1:] or states.dtype != first.dtype:
             raise ValueError(
                 f"{states.told} holds {states.dtype} of (layers, width) {states.shape[1:]}, and {first.told} "
                 f"{first.dtype} of {first.shape[1:]}: import them apart"
             )
-    layers: dict[int | None, list[Column]] = {
-        int(number): [LayerOf(states, place) for states, _ in requests] for place, number in enumerate(numbers)
-    }
+        for number, column in layers_of(states, numbers):
+            layers[number].append(column)
     return Chosen(layers, {"token_ids": [tokens for _, tokens in requests]})
 
 
@@ -148,20 +146,15 @@ def _texts(
     return found
 
 
-class DecodedTexts(Sequence[str]):
+class DecodedTexts(LazyTexts):
     """The texts of requests, decoded from their tokens when they are asked for."""
 
     def __init__(self, tokenizer: Any, tokens: Sequence[Column]) -> None:
         self._tokenizer, self._tokens = tokenizer, tuple(tokens)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[number] for number in range(*index.indices(len(self))))
-        ids = Columns([self._tokens[index]])
-        return str(self._tokenizer.decode(ids.read(slice(0, len(ids))).tolist()))
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[number] for number in range(len(self)))
+    def read(self, numbers: range) -> list[str]:
+        found = (self._tokens[number] for number in numbers)
+        return [str(self._tokenizer.decode(tokens.read(slice(0, len(tokens))).tolist())) for tokens in found]
 
     def __len__(self) -> int:
         return len(self._tokens)
