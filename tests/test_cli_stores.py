@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interpret_fixtures import mixture
-from tiny_stores import TEXTS, token_rows, two_layers, written
+from tiny_stores import N_ROWS, token_rows, two_layers, written
 
 from mfa_sklearn import MFA, ActivationStore
 from mfa_sklearn.activations import SITES
@@ -50,7 +50,6 @@ def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 PARTS = {"first": slice(0, 14), "last": slice(14, None)}
-N_ROWS = sum(len(text.split()) for text in TEXTS)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -14,7 +14,7 @@ import pytest
 from interpret_fixtures import mixture
 from matplotlib import pyplot
 from scipy import sparse
-from tiny_stores import token_rows, two_layers, written
+from tiny_stores import stopped_at, token_rows, two_layers, written
 
 from mfa_sklearn import (
     MFA,
@@ -52,12 +52,6 @@ class Rows(NamedTuple):
     is_part: bool = False
 
 
-def interrupted(texts: list[str], labels: Any, first: int) -> Any:
-    if first == 14:
-        raise KeyboardInterrupt
-    return token_rows(texts, labels, first)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("forms")
@@ -67,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(path / "first", token_rows, [7], slice(0, 14))
     written(path / "last", token_rows, [7], slice(14, None))
     with pytest.raises(KeyboardInterrupt):
-        written(path / "part", interrupted, [7])
+        written(path / "part", stopped_at(14, KeyboardInterrupt()), [7])
     np.save(path / "table.npy", np.asarray(ActivationStore(path / "one")))
     return path
 

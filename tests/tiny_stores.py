@@ -14,7 +14,10 @@ from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_writer import write_store
 
 TEXTS = [f"The {animal} sat by the {place}." for animal in ("cat", "dog", "owl") for place in ("bank", "barn")] * 5
+LABELS = ["river", "farm"] * 15
+N_ROWS = sum(len(text.split()) for text in TEXTS)
 VOCABULARY = ["The", *(f" {word}" for word in ["cat", "dog", "owl", "sat", "by", "the", "bank.", "barn."])]
+SOURCE = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
 
 
 def token_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
@@ -40,6 +43,25 @@ def two_layers(texts: list[str], labels: Any, first: int) -> LayerRows:
     return LayerRows(found.layers * 2, found.facts, found.texts, found.source)
 
 
+def stopped_at(start: int | None, error: BaseException) -> Callable[..., LayerRows]:
+    """`token_rows`, but an error for the part that begins with this text, or for any."""
+
+    def extract(texts: list[str], labels: Any, first: int) -> LayerRows:
+        if start in (None, first):
+            raise error
+        return token_rows(texts, labels, first)
+
+    return extract
+
+
+NEVER = stopped_at(None, RuntimeError("extracted again"))
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """What a folder holds, to the byte."""
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
 def written(
     path: Path, extract: Callable[..., LayerRows], layers: list[int], some: slice = slice(None)
 ) -> ActivationStore:
@@ -49,5 +71,4 @@ def written(
         "site": "residual",
         "hooks": [f"blocks.{k}.hook_resid_post" for k in layers],
     }
-    labels = (["river", "farm"] * 15)[some]
-    return write_store(path, extract, {}, source, TEXTS[some], labels, shard_size=7)
+    return write_store(path, extract, {}, source, TEXTS[some], LABELS[some], shard_size=7)

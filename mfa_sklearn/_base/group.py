@@ -86,22 +86,23 @@ class Group:
         with self._exchange("sum", _shapes(tensors)):
             sums = tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in tensors)
             for parts, results in _pieces([t.reshape(-1) for t in tensors], [t.view(-1) for t in sums]):
-                total = self._summed(torch.cat(parts).to(self._wire))
+                total = self._summed(parts)
                 for result, part in zip(results, total.split([len(r) for r in results]), strict=True):
                     result.copy_(part)
         return sums
 
-    def _summed(self, flat: Tensor) -> Tensor:
-        step = math.ceil(len(flat) / self.size)
-        mine = torch.nn.functional.pad(flat, (0, step * self.size - len(flat)))
+    def _summed(self, parts: list[Tensor]) -> Tensor:
+        n = sum(map(len, parts))
+        step = math.ceil(n / self.size)
+        mine = torch.cat([*parts, parts[0].new_zeros(step * self.size - n)]).to(self._wire)
         received = torch.empty_like(mine)
         self._call(dist.all_to_all_single, received, mine)
         total = received[:step].double()
         for r in range(1, self.size):
             total += received[r * step : (r + 1) * step]
-        self._call(dist.all_gather, list(received.split(step)), total.to(flat.dtype))
-        self.bytes_sent += 2 * (self.size - 1) * step * flat.itemsize
-        return received[: len(flat)]
+        self._call(dist.all_gather, list(received.split(step)), total.to(mine.dtype))
+        self.bytes_sent += 2 * (self.size - 1) * step * mine.itemsize
+        return received[:n]
 
     def own(self, n: int) -> slice:
         """This rank's part of `n` things that are shared out evenly."""
@@ -120,31 +121,29 @@ class Group:
 
     def _summed_own(self, tensor: Tensor) -> Tensor:
         parts = [self._part_of(r, len(tensor)) for r in range(self.size)]
-        mine = tensor[parts[self.rank]]
-        total = torch.empty(mine.shape, dtype=torch.float64, device=tensor.device)
-        width = tensor[:1].numel()
+        mine, width = tensor[parts[self.rank]], tensor[:1].numel()
         if not width:
             return mine
+        total = torch.empty(mine.shape, dtype=torch.float64, device=self._wire)
         step = max(1, _PIECE_NUMBERS // (width * self.size))
         for start in range(0, max(part.stop - part.start for part in parts), step):
             pieces = [tensor[min(p.start + start, p.stop) : min(p.start + start + step, p.stop)] for p in parts]
-            sent = torch.cat([piece.reshape(-1) for piece in pieces]).to(self._wire)
-            own = len(pieces[self.rank]) * width
-            received = sent.new_empty(self.size * own)
-            self._call(dist.all_to_all_single, received, sent, [own] * self.size, [len(p) * width for p in pieces])
-            self.bytes_sent += (sent.numel() - own) * sent.itemsize
-            some = received[:own].double()
-            for r in range(1, self.size):
-                some += received[r * own : (r + 1) * own]
-            total[start : start + step] = some.view(len(pieces[self.rank]), *tensor.shape[1:])
-        return total.to(tensor.dtype)
+            sent, some = torch.cat(pieces).to(self._wire), total[start : start + step]
+            received = sent.new_empty(self.size, *some.shape)
+            counts = [len(some)] * self.size, [len(piece) for piece in pieces]
+            self._call(dist.all_to_all_single, received.flatten(0, 1), sent, *counts)
+            self.bytes_sent += (len(sent) - len(some)) * width * sent.itemsize
+            torch.add(received[0].double(), received[1], out=some)
+            for theirs in received[2:]:
+                some += theirs
+        return total.to(tensor)
 
     def all_gather(self, rows: Tensor) -> Tensor:
         """The rows (n, ...) of all ranks, in their order; their numbers may differ."""
         with self._exchange("all_gather", _shapes([rows[:0]]), len(rows)) as counts:
-            mine = _padded(rows.to(self._wire), max(counts))
-            theirs = [torch.empty_like(mine) for _ in counts]
-            self._gather_alike(theirs, mine)
+            theirs = self._gather_alike(_padded(rows.to(self._wire), max(counts)))
+            if len(set(counts)) == 1:
+                return theirs.flatten(0, 1).to(rows.device)
             return torch.cat([some[:count] for some, count in zip(theirs, counts, strict=True)]).to(rows.device)
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -207,9 +206,7 @@ class Group:
 
     def _parts(self, mine: bytes, lengths: list[int]) -> list[bytes]:
         own = _padded(as_tensor(mine), max(lengths)).to(self._wire)
-        theirs = [torch.empty_like(own) for _ in lengths]
-        self._gather_alike(theirs, own)
-        return [as_bytes(part[:n]) for part, n in zip(theirs, lengths, strict=True)]
+        return [as_bytes(part[:n]) for part, n in zip(self._gather_alike(own), lengths, strict=True)]
 
     def any(self, value: bool) -> bool:
         """Whether it is true on a rank."""
@@ -217,7 +214,7 @@ class Group:
 
     def max(self, value: float) -> float:
         """The largest of the ranks' numbers."""
-        return max(self.objects(float(value)))
+        return max(map(as_float, self.numbers(as_whole(float(value)))))
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -286,9 +283,7 @@ class Group:
         digest = zlib.crc32(repr(shapes).encode())
         mine = [self._calls, _OPERATIONS.index(operation), digest, int(bool(failure)), number]
         own = torch.tensor(mine, device=self._wire)
-        theirs = [torch.empty_like(own) for _ in range(self.size)]
-        self._gather_alike(theirs, own)
-        headers = torch.stack(theirs).tolist()
+        headers = self._gather_alike(own).tolist()
         if any(header[3] for header in headers):
             lengths = [header[4] if header[3] else 0 for header in headers]
             raise _failed(self._parts(failure, lengths))
@@ -296,9 +291,12 @@ class Group:
             raise _parted(headers)
         return [header[4] for header in headers]
 
-    def _gather_alike(self, theirs: list[Tensor], mine: Tensor) -> None:
-        self._call(dist.all_gather, theirs, mine)
+    def _gather_alike(self, mine: Tensor) -> Tensor:
+        """Tensors of one shape on all ranks, (size, ...)."""
+        theirs = mine.new_empty(self.size, *mine.shape)
+        self._call(dist.all_gather, list(theirs), mine)
         self.bytes_sent += (self.size - 1) * mine.numel() * mine.itemsize
+        return theirs
 
     def _call(self, collective: Callable[..., Any], *args: Any) -> None:
         try:
@@ -381,6 +379,8 @@ def _shapes(tensors: Any) -> list[tuple[tuple[int, ...], str]]:
 
 
 def _padded(rows: Tensor, n_rows: int) -> Tensor:
+    if len(rows) == n_rows:
+        return rows.contiguous()
     return torch.cat([rows, rows.new_zeros((n_rows - len(rows), *rows.shape[1:]))])
 
 

@@ -27,6 +27,8 @@ _NUMBERS = (Number, np.bool_, np.datetime64, np.timedelta64)
 # What stands for a missing label in a file, by the kind of the array.
 _MISSING_ON_DISK: dict[str, Any] = {"U": "", "S": b"", "f": np.nan, "c": np.nan, "M": "NaT", "m": "NaT"}
 
+_KINDS = {"U": "strings", "S": "bytes", "M": "dates", "m": "durations"}
+
 
 def label_array(labels: Any, name: str = "labels") -> np.ndarray:
     """Labels in one dimension, the missing ones as None.
@@ -117,6 +119,18 @@ def to_disk(labels: np.ndarray) -> np.ndarray:
     marked = np.empty(len(labels), dtype=[("label", whole.dtype), ("known", bool)])
     marked["label"], marked["known"] = whole, known
     return marked
+
+
+def label_kind(labels: Iterable[Any]) -> str:
+    """What labels of `label_array` are, all of one kind, by the first that is known; empty if none is.
+
+    Examples
+    --------
+    >>> label_kind(label_array([None, 3])), label_kind(label_array(["river"]))
+    ('numbers', 'strings')
+    """
+    known = next((label for label in labels if label is not None), None)
+    return "" if known is None else _KINDS.get(np.asarray(known).dtype.kind, "numbers")
 
 
 def from_disk(stored: np.ndarray) -> np.ndarray:

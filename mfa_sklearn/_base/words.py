@@ -1,4 +1,4 @@
-"""Text that is shown to people: on one line, without what a terminal would obey."""
+"""Text that is shown to people: on one line, without what a terminal would obey; and what errors say by it."""
 
 from __future__ import annotations
 
@@ -86,3 +86,12 @@ def repaired(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error says so, of any device: CUDA has a class for it, others tell it by their message alone."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or "out of memory" in said or "can't allocate" in said)
+    )

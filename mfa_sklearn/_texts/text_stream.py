@@ -42,9 +42,11 @@ class TextStream:
         if self._is_file:
             self._source = home_path(source)  # type: ignore[arg-type]
             self._name, self._unit = str(self._source), UNITS[self._check_file()]
-        elif not isinstance(source, Iterable) or isinstance(source, bytes | Mapping):
+        elif not isinstance(source, Iterable) or isinstance(source, bytes | Mapping) or getattr(source, "ndim", 1) > 1:
+            records = ": give frame.to_dict('records')" if hasattr(source, "to_dict") else ""
             raise TypeError(
-                f"texts are streamed from a path or an iterable of rows, such as dicts, got {type(source).__name__}"
+                "texts are streamed from a path or an iterable of rows, such as dicts, got "
+                f"{type(source).__name__}{records}"
             )
         rows = self._rows()
         head = list(islice(rows, _LOOKED_AT))
@@ -55,6 +57,8 @@ class TextStream:
         self._begun: Iterator[Any] | None = None if self._is_file else chain(head, rows)
 
     def __iter__(self) -> Iterator[Any]:
+        if self._begun is None and isinstance(self._source, Iterator):
+            raise ValueError(f"{self._name} was read already, which an iterator can be once only: make another one.")
         rows, self._begun = self._begun or self._rows(), None
         found = Reading(rows, self._columns, self._name, self._unit)
         for text, label in found:

@@ -10,9 +10,10 @@ import numpy as np
 from .._base.checks import check_count
 from .._base.lazy_rows import LazyRows
 from ._array import ActivationArray
+from ._store_manifest import FACTS
 
 # Facts per row that are attributes too, as those of `ActivationArray` are.
-NAMES = ("token_ids", "tokens", "text_index", "positions", "labels", "starts", "ends", "roles")
+NAMES = (*FACTS, "tokens")
 
 
 class ActivationRows(LazyRows):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.sparse import issparse
 
-from .._base.annotated import AnnotatedArray
+from .._base.devices import plain_array
 from .._base.labels import label_array, to_disk
+from .._base.lazy_rows import facts_of
 from .._base.words import shortened
-from ._store_manifest import FACTS
+from ._activation_rows import NAMES
 from ._tokenize import token_strings
 
-# Facts per row that may be handed over: those that are kept, and token strings.
-NAMES = (*FACTS, "tokens")
 _WHOLE_NUMBERS = ("token_ids", "text_index", "positions", "starts", "ends")
 _LARGEST = {"text_index": np.iinfo(np.int64).max}
 
@@ -48,9 +48,7 @@ def check_layers_of(batch: Any, layers: Sequence[int]) -> list[np.ndarray]:
 
 def as_table(values: Any, name: str) -> np.ndarray:
     """Rows (n, d) as a plain array of floating-point numbers; those in bfloat16 in single precision."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    values = plain_array(values)
     if issparse(values):
         raise TypeError(f"{name} must be a table of all numbers, got {type(values).__name__}: give its toarray()")
     array = np.asarray(values)
@@ -79,8 +77,8 @@ def check_fact_names(facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in facts:
         if name not in NAMES:
-            close = next((known for known in NAMES if known.rstrip("s") == str(name).rstrip("s")), None)
-            hint = f" (did you mean {close!r}?)" if close else ""
+            close = get_close_matches(str(name), NAMES, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise TypeError(f"{name!r} is no fact of rows{hint}: there are {list(NAMES)}")
     return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -88,9 +86,8 @@ def check_fact_names(facts: Mapping[str, Any]) -> dict[str, Any]:
 def facts_carried(batch: Any) -> dict[str, Any]:
     """Facts that rows carry themselves, as an `ActivationArray` does."""
     first = next(iter(batch.values())) if isinstance(batch, Mapping) else batch
-    if not isinstance(first, AnnotatedArray):
-        return {}
-    return {name: fact for name, fact in first.rows.items() if name in NAMES}
+    found = facts_of(first, "rows")
+    return {name: found[name] for name in found if name in NAMES}
 
 
 def check_facts(facts: Mapping[str, Any], n_rows: int) -> dict[str, np.ndarray]:
@@ -103,7 +100,7 @@ def check_facts(facts: Mapping[str, Any], n_rows: int) -> dict[str, np.ndarray]:
     """
     found = {}
     for name, fact in facts.items():
-        entries = label_array(fact) if name == "labels" else np.asarray(_plain(fact))
+        entries = label_array(fact) if name == "labels" else np.asarray(plain_array(fact))
         if entries.ndim != 1 or len(entries) != n_rows:
             raise ValueError(f"{name} have shape {entries.shape} for {n_rows} rows: give one entry per row")
         if name in _WHOLE_NUMBERS:
@@ -116,10 +113,6 @@ def check_facts(facts: Mapping[str, Any], n_rows: int) -> dict[str, np.ndarray]:
     return found
 
 
-def _plain(fact: Any) -> Any:
-    return fact.detach().cpu().numpy() if isinstance(fact, torch.Tensor) else fact
-
-
 def _whole_numbers(name: str, entries: np.ndarray) -> np.ndarray:
     if entries.size and entries.dtype.kind not in "iu":
         raise TypeError(f"{name} must be whole numbers, got {entries.dtype}: {shortened(entries[:3].tolist())}")
@@ -130,6 +123,8 @@ def _whole_numbers(name: str, entries: np.ndarray) -> np.ndarray:
 
 
 def _strings(name: str, entries: np.ndarray) -> np.ndarray:
+    if entries.dtype.kind == "U":
+        return entries
     wrong = [entry for entry in entries.tolist() if not isinstance(entry, str)]
     if wrong:
         raise TypeError(f"{name} must be strings, got {shortened(wrong[0])}")

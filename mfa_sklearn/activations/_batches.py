@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from .._base.checks import warn_user
+from .._base.words import is_out_of_memory
 
 Result = TypeVar("Result")
 
@@ -74,15 +75,6 @@ class Batching:
                 f"memory ran out: batches have {n_tokens:,} tokens at most from here on, padding included; rows are "
                 f"the same. To begin so, give batch_tokens={n_tokens}"
             )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so, of any device."""
-    return (
-        type(error).__name__ == "OutOfMemoryError"
-        or "out of memory" in str(error).lower()
-        or ("can't allocate memory" in str(error).lower() or isinstance(error, MemoryError))
-    )
 
 
 def _free() -> None:

@@ -88,10 +88,10 @@ class Extraction(NamedTuple):
     def _limits_of(self, layers: list[np.ndarray], text_index: np.ndarray, n_texts: int) -> list[float]:
         """The same of texts that have been read."""
         assert self.max_norm_ratio is not None
-        norms, edges = row_norms(layers), np.searchsorted(text_index, np.arange(n_texts + 1))
+        edges = np.searchsorted(text_index, np.arange(n_texts + 1))
 
         def norms_of(run: range) -> list[np.ndarray]:
-            return [norm[edges[run.start] : edges[run.stop]] for norm in norms]
+            return row_norms([layer[edges[run.start] : edges[run.stop]] for layer in layers])
 
         return norm_limits(norms_of, n_texts, self.max_norm_ratio)
 
@@ -185,11 +185,11 @@ class Extraction(NamedTuple):
         self, batch: Batch, contexts: Contexts, layers: list[np.ndarray], pooling: str | None, buffers: list[Any]
     ) -> None:
         """Put the rows of a batch where they belong."""
-        which, where, pieces = contexts.taken(batch.index)
+        places, pieces = contexts.taken(batch.index, batch.values[0].shape[1])
         counts = [len(piece.places) for piece in pieces]
         groups = np.repeat(np.arange(len(pieces)), counts) if pooling == "mean" else None
         ends = np.arange(1, len(pieces) + 1) if pooling else np.cumsum(counts)
-        taken = rows_of(batch.values, which, where, self.dtype, groups, buffers)
+        taken = rows_of(batch.values, places, self.dtype, groups, buffers)
         for layer, rows in zip(layers, taken, strict=True):
             for piece, start, stop in zip(pieces, [0, *ends[:-1]], ends, strict=True):
                 if pooling == "mean":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -298,19 +298,12 @@ class ActivationExtractor(ModelReader):
         share = as_part(part)
         check_store_options(shard_size, dtype)
         check_flag("resume", resume)
-        found = self._given(texts, labels)
-        described = self._describe()
-
+        found, described = self._given(texts, labels), self._describe()
         record, reading = recorded(as_selection(self.select), self._tokenizer), StoreReading(self.verbose)
-        # At the first part: for a store that is complete nothing is loaded or run.
-        limits = cache(lambda: self._extraction(described, progress=False).limits(found.sample))
-
-        def extract(some: list[str], their: Any, first: int) -> LayerRows:
-            return self._extract(described, some, their, first, limits(), reading)
-
+        least_rows = self._least_rows(min(int(shard_size), found.n_texts or 0))
         return write_store(
             directory,
-            extract,
+            self._shard_extraction(described, found.sample, reading),
             self._settings(record),
             described[0],
             found,
@@ -320,9 +313,7 @@ class ActivationExtractor(ModelReader):
             resume=resume,
             bar=reading.bar,
             announce=reading.announce,
-            least_bytes=self._least_rows(min(int(shard_size), found.n_texts or 0))
-            * described[1]
-            * disk_dtype(dtype).itemsize,
+            least_bytes=least_rows * described[1] * disk_dtype(dtype).itemsize,
             part=share,
         )
 
@@ -370,6 +361,18 @@ class ActivationExtractor(ModelReader):
         """Rows that so many texts have at least."""
         selected = self.pooling is None and not (as_selection(self.select).is_whole and self.max_norm_ratio is None)
         return 0 if selected else n_texts
+
+    def _shard_extraction(
+        self, described: tuple[dict[str, Any], int], sample: list[str], reading: StoreReading
+    ) -> Callable[[list[str], Any, int], LayerRows]:
+        """What extracts a shard of a call's texts; the limits of norms are those of a sample of them."""
+        # At the first shard: for a store that is complete nothing is loaded or run.
+        limits = cache(lambda: self._extraction(described, progress=False).limits(sample))
+
+        def extract(texts: list[str], labels: Any, first: int) -> LayerRows:
+            return self._extract(described, texts, labels, first, limits(), reading)
+
+        return extract
 
     def _extract(
         self,

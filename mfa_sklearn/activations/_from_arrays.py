@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .._base.annotated import given_rows
+from .._base.annotated import annotate, given_rows
+from .._base.frames import carried
 from .._base.labels import label_array
 from .._base.lazy_rows import fact_names, facts_of, read_facts, read_values
 from ._appended import NAMES, as_table, check_fact_names, check_facts, disk_type
+from ._foreign.source import check_source
 from ._writer import ActivationWriter
 
 # Bytes that are read at once.
@@ -29,13 +31,14 @@ def write_arrays(
     **options: Any,
 ) -> None:
     """Write a store; see `ActivationStore.from_arrays`."""
-    tables = {k: _rows(v, k) for k, v in layers.items()} if isinstance(layers, Mapping) else {None: _rows(layers, None)}
+    by_layer = layers if isinstance(layers, Mapping) else {None: layers}
+    tables: dict[Any, Any] = {layer: _rows(rows, layer) for layer, rows in by_layer.items()}
     if not tables:
         raise ValueError("layers is empty: give the rows of at least one")
     are_tables = {hasattr(rows, "shape") for rows in tables.values()}
     if len(are_tables) > 1:
         raise TypeError("some layers are tables and others iterators of batches: give all in one form")
-    given = check_fact_names(facts)
+    given, source = check_fact_names(facts), check_source(source)
     first = next(iter(tables.values()))
     if are_tables == {True}:
         given = check_facts(given, len(first))
@@ -46,12 +49,14 @@ def write_arrays(
             given["text_index"] = _one_each(texts, len(first))
         elif texts is None and indexed:
             texts = shared.get("texts")
-        source = dict(shared.get("source") or {}) if source is None else dict(source)
+        if source is None:
+            of_first = () if None in tables else ("layer", "hooks")
+            source = {name: said for name, said in (shared.get("source") or {}).items() if name not in of_first}
         options["dtype"] = options["dtype"] or disk_type(first)
     elif "labels" in given:
         given["labels"] = label_array(given["labels"])
-    numbers, said = _numbers(tables, source)
-    with ActivationWriter(directory, numbers, texts=texts, source=said, **options) as writer:
+    numbers = (source or {}).get("layer") if None in tables else list(tables)
+    with ActivationWriter(directory, numbers, texts=texts, source=source, **options) as writer:
         for batch, of_batch in _batches(tables, given, writer.n_rows):
             writer.append(batch[None] if None in tables else batch, **of_batch)
 
@@ -72,7 +77,7 @@ def _rows(rows: Any, layer: int | None) -> Any:
     if isinstance(found, list | tuple):
         found = np.asarray(found)
     if hasattr(found, "columns") and hasattr(found, "to_numpy"):
-        found = found.to_numpy()
+        found = annotate(found.to_numpy(), **carried(found))
     if hasattr(found, "shape"):
         if len(found.shape) != 2 or issparse(found):
             as_table(found, "the rows" if layer is None else f"layer {layer}")
@@ -87,15 +92,6 @@ def _check_alike(tables: Mapping[Any, Any]) -> None:
     for layer, shape in shapes.items():
         if shape != next(iter(shapes.values())):
             raise ValueError(f"layer {layer} has rows of shape {shape}, and others {shapes}: give equal ones")
-
-
-def _numbers(tables: Mapping[Any, Any], source: Mapping[str, Any] | None) -> tuple[list[int] | None, dict[str, Any]]:
-    """The layers' numbers, if they are known, and the source without them."""
-    said = {name: value for name, value in (source or {}).items() if name not in ("layer", "hooks")}
-    if None not in tables:
-        return list(tables), said
-    layer = (source or {}).get("layer")
-    return (None if layer is None else [int(number) for number in np.atleast_1d(layer)]), said
 
 
 def _batches(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._base.labels import label_array, to_disk
+from .._base.labels import label_array, label_kind, to_disk
 from .._base.words import shortened
 from .._texts.columns import Columns
 from .._texts.text_stream import TextStream
@@ -139,13 +139,12 @@ class StreamedTexts:
     def _labels(self, labels: list[Any], start: int) -> np.ndarray:
         """Labels as they are written to disk, found to be of the kind of those before them."""
         found = label_array(labels)
-        known = [label for label in found.tolist() if label is not None]
-        stored = to_disk(found)
-        kind = _kind(stored) if known else self._kind
+        stored, kind = to_disk(found), label_kind(found) or self._kind
         if self._kind and kind != self._kind:
+            known = next(label for label in found.tolist() if label is not None)
             raise TypeError(
-                f"labels of texts[{start}] to texts[{start + len(labels) - 1}] are {kind}, such as "
-                f"{shortened(known[0])}, and those before them {self._kind}: map all to one kind"
+                f"labels of texts[{start}] to texts[{start + len(labels) - 1}] are {kind}, such as {shortened(known)}, "
+                f"and those before them {self._kind}: map all to one kind"
             )
         self._kind = kind
         return stored
@@ -198,11 +197,6 @@ def paired(texts: Iterable[Any], labels: Iterable[Any]) -> Iterator[tuple[Any, A
 def is_pair(entry: Any) -> bool:
     """Whether an entry of a stream is a text with its label: a tuple of two, which no chat is."""
     return isinstance(entry, tuple) and len(entry) == 2
-
-
-def _kind(stored: np.ndarray) -> str:
-    kind = (stored["label"] if stored.dtype.names else stored).dtype.kind
-    return {"U": "strings", "S": "bytes", "M": "dates", "m": "durations"}.get(kind, "numbers")
 
 
 def _settings_digest(settings: dict[str, Any]) -> Any:

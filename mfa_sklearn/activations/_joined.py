@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._base.annotated import given_rows, is_row_source
+from .._base.annotated import annotate, given_rows, is_row_source
+from .._base.frames import carried
 from .._base.lazy_rows import facts_of
 from .._base.row_views import Concatenated
 from ._activation_rows import ActivationRows
@@ -62,5 +63,5 @@ def concat(tables: Iterable[Any]) -> JoinedActivations:
     for number, table in enumerate(tables):
         rows = given_rows(table)
         is_table = is_row_source(rows) or facts_of(rows, "rows") or facts_of(rows, "shared")
-        found.append(rows if is_table else as_table(rows, f"table {number}"))
+        found.append(rows if is_table else annotate(as_table(rows, f"table {number}"), **carried(rows)))
     return JoinedActivations(found)

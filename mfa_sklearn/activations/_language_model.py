@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from .._base.checks import check_choice, import_optional
 from .._base.devices import model_dtype, model_dtype_name, resolve_device
 from .._base.home import home_path
 from .._base.portable import EMBEDDED, is_digest, model_name, model_path
-from .._base.words import one_line
+from .._base.words import is_out_of_memory, one_line
 from ._load_options import check_load_options, recorded_options
 from ._model_config import check_causal_or_encoder
 
@@ -131,7 +131,7 @@ def _load_bridge(
         bridges = import_optional("transformer_lens.model_bridge", "a language model")
     except ImportError as error:
         raise ImportError(f"{error}. Or go on without it: backend='transformers' gives the same rows") from error
-    with LOADING, _explained(name), _quiet():
+    with LOADING, _explained(name, options), _quiet():
         _check_weights(name)
         boot = bridges.TransformerBridge.boot_transformers
         given = options if set(options) <= set(inspect.signature(boot).parameters) else {}
@@ -152,7 +152,7 @@ def _load_plain(
     from ._plain_model import load_plain
 
     check_causal_or_encoder(load_config(name, revision), name)
-    with LOADING, _explained(name), _quiet():
+    with LOADING, _explained(name, options), _quiet():
         _check_weights(name)
         return load_plain(name, device, dtype, revision, options)
 
@@ -330,21 +330,26 @@ def _file_digest(path: Path, written: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def _explained(model: str | os.PathLike[str]) -> Iterator[None]:
+def _explained(model: str | os.PathLike[str], options: Iterable[str] = ()) -> Iterator[None]:
     """Turn what the loaders raise into an error that names the model and what to do.
 
     Damaged files make them raise nearly anything: RecursionError, AttributeError, RuntimeError, safetensors' own.
     """
     try:
         yield
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if is_out_of_memory(error):
             raise
         name = os.fspath(model)
         said = str(error).strip().split("\n")[0] if isinstance(error, OSError | ValueError | KeyError) else ""
         said = (said or f"{type(error).__name__}: {one_line(error)}")[:300]
+        refused = [option for option in options if any(f"{mark}{option}{mark}" in said for mark in "'`")]
+        if refused:
+            remedy = f"leave {refused[0]!r} out of load_options, or give it another value"
+            where = "from directory " if Path(name).is_dir() else ""
+            raise ValueError(f"cannot load a model {where}{name!r} ({said}): {remedy}") from error
         if Path(name).is_dir():
             remedy = "it must hold config.json, the weights and the tokenizer of an architecture TransformerLens knows"
             remedy += "; of one that it does not know, backend='transformers' reads the residual stream"

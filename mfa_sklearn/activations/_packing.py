@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._base.words import shortened
-from ._batches import is_out_of_memory
+from .._base.words import is_out_of_memory, shortened
 
 # How far a row beside others may be from the same row alone, relative to its length: rounding, by bits of the numbers.
 _ROUNDING = {16: 0.05, 32: 1e-3, 64: 1e-6}

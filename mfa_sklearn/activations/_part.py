@@ -87,7 +87,8 @@ def _launched(environment: Mapping[str, str]) -> Part:
     rank, size = _numbers(environment, "RANK", "WORLD_SIZE") or (0, 1)
     task = _numbers(environment, "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
     if task is not None:
-        first, step = (_number(environment, f"SLURM_ARRAY_TASK_{name}", default) for name, default in _RANGE)
+        first = _number(environment, "SLURM_ARRAY_TASK_MIN", 0)
+        step = _number(environment, "SLURM_ARRAY_TASK_STEP", 1)
         place, rest = divmod(task[0] - first, max(step, 1))
         if rest or not 0 <= place < task[1]:
             raise ValueError(
@@ -99,9 +100,6 @@ def _launched(environment: Mapping[str, str]) -> Part:
     if not 0 <= rank < size:
         raise ValueError(f"RANK={rank} is none of WORLD_SIZE={size}: name the part yourself, as part=(0, {size})")
     return Part(rank, size)
-
-
-_RANGE = (("MIN", 0), ("STEP", 1))
 
 
 def _numbers(environment: Mapping[str, str], *names: str) -> tuple[int, ...] | None:

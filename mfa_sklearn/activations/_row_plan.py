@@ -106,8 +106,7 @@ def nothing_selected(select: Any, n_texts: int, sequences: Sequence[TokenSequenc
 
 def rows_of(
     values: Sequence[Any],
-    which: np.ndarray,
-    where: np.ndarray,
+    places: np.ndarray,
     dtype: Any,
     groups: np.ndarray | None = None,
     buffers: list[Any] | None = None,
@@ -118,8 +117,8 @@ def rows_of(
     ----------
     values : list of tensor of shape (B, T, d)
         One per hook point.
-    which, where : ndarray of int of shape (n,)
-        Sequences and places of the rows.
+    places : ndarray of int of shape (n,)
+        Of the rows, counted through the batch: sequence times T, plus the place in it.
     dtype : {float32, float64}
         Of the rows.
     groups : ndarray of int of shape (n,), optional
@@ -130,7 +129,7 @@ def rows_of(
     """
     import torch
 
-    index = torch.from_numpy(which) * values[0].shape[1] + torch.from_numpy(where)
+    index = torch.from_numpy(places)
     for value in values:
         device = value.device  # layers may lie on several
         index = index.to(device)

@@ -24,7 +24,7 @@ from .._base.mapped import copy_rows
 from ._activation_rows import ActivationRows
 from ._array import ActivationArray
 from ._store_files import check_layer, check_text_index, load_array, load_texts, load_tokens, verify_files
-from ._store_manifest import cut_in
+from ._store_manifest import cut_in, rows_in
 from ._store_numbers import memory_dtype, widened
 from ._store_parts import open_manifest, parts_told, what_is_there
 
@@ -42,7 +42,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     Parameters
     ----------
     directory : path
-        As `ActivationExtractor.extract_to` wrote it.
+        As `ActivationExtractor.extract_to`, `from_arrays` or an `ActivationWriter` wrote it.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class ActivationStore(Mapping[int, "StoredActivations"]):
     @property
     def n_rows(self) -> int:
         """Rows of each layer's array."""
-        return sum(shard["rows"] for shard in self.manifest["shards"])
+        return rows_in(self.manifest)
 
     @property
     def n_cut_tokens(self) -> int:

@@ -97,6 +97,24 @@ def part_of(name: str) -> Part | None:
     return part if part and part.number < part.total else None
 
 
+def new_manifest(
+    key: str, source: dict[str, Any], layers: Sequence[int], dtype: str, n_texts: int | None = None, select: Any = None
+) -> dict[str, Any]:
+    """The manifest of a run that begins."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "key": key,
+        "source": source,
+        "select": select,
+        "layers": list(layers),
+        "dtype": dtype,
+        "width": 0,
+        "n_texts": n_texts,
+        "shards": [],
+    }
+
+
 def read_manifest(directory: Path, name: str = MANIFEST) -> dict[str, Any]:
     """The manifest of a store, checked.
 
@@ -187,6 +205,11 @@ def _check_part(part: Any) -> None:
     fits = isinstance(part, dict) and all(is_count(part.get(name)) for name in ("number", "count", "shard_size"))
     if not (fits and part["number"] < part["count"] and part["shard_size"] and part.get("mark") in MARKS):
         raise ValueError(f"part={shortened(part)} must have a number below its count, a shard_size and a mark")
+
+
+def rows_in(manifest: dict[str, Any]) -> int:
+    """How many rows of each layer the shards have that are whole."""
+    return sum(shard["rows"] for shard in manifest["shards"])
 
 
 def cut_in(manifest: dict[str, Any]) -> tuple[int, int]:

@@ -6,9 +6,10 @@ precision, of which they are the upper half.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import torch
+
+from .._base.devices import to_tensor
 
 DTYPES = ("float16", "float32", "bfloat16")
 # The largest number of each; beyond it is infinity.
@@ -51,8 +52,11 @@ def narrowed(values: np.ndarray, name: str, layer: int) -> np.ndarray:
     if found:
         raise ValueError(f"{found} (and another directory, or resume=False, if parts are written already)")
     if name == "bfloat16":
-        return _bfloat16(values)
-    return _float16(values) if name == "float16" and values.dtype == np.float32 else values.astype(name, copy=False)
+        single = to_tensor(np.ascontiguousarray(values, dtype=np.float32))
+        return single.to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
+    if name == "float16" and values.dtype == np.float32:  # torch is several times as fast as numpy, to the same bits
+        return to_tensor(np.ascontiguousarray(values)).half().numpy()
+    return values.astype(name, copy=False)
 
 
 def too_large(values: np.ndarray, name: str, layer: int) -> str:
@@ -87,16 +91,3 @@ def widened(stored: np.ndarray, name: str) -> np.ndarray:
     array([ 1., -5.], dtype=float32)
     """
     return (stored.astype(np.uint32) << 16).view(np.float32) if name == "bfloat16" else stored
-
-
-def _float16(values: np.ndarray) -> np.ndarray:
-    import torch  # several times as fast as numpy, to the same bits
-
-    return torch.from_numpy(np.ascontiguousarray(values)).half().numpy()
-
-
-def _bfloat16(values: np.ndarray) -> Any:
-    import torch
-
-    single = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-    return single.to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)

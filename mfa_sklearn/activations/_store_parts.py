@@ -16,7 +16,7 @@ from typing import Any
 
 from .._base.stored import OWN, own_digest
 from ._part import Part
-from ._store_manifest import MANIFEST, check_manifest, part_name, part_of, read_manifest, shard_number
+from ._store_manifest import MANIFEST, check_manifest, part_name, part_of, read_manifest, rows_in, shard_number
 
 # How often a folder is looked at whose parts are put together meanwhile.
 _LOOKS = 5
@@ -113,24 +113,28 @@ def _is_whole(part: Part, found: dict[Part, dict[str, Any]], manifest: dict[str,
 
 def _check_alike(directory: Path, found: dict[Part, dict[str, Any]]) -> None:
     """Refuse parts of different runs."""
-    (part, first), *rest = found.items()
-    for other, manifest in rest:
-        names = f"{part_name(part)} and {part_name(other)} in {str(directory)!r}"
-        facts = [(m["key"], p.total, m["part"]["mark"]) for p, m in ((part, first), (other, manifest))]
-        if facts[0] != facts[1]:
-            raise ValueError(f"{names} are parts of different runs: take those of one away, or {_ANEW}")
-        ends = {m["part"].get("end") for m in found.values()} - {None}
-        if len(ends) > 1:
-            raise ValueError(
-                f"{names} have read different texts: a stream must give each process the same texts in the same "
-                f"order, so fix the seed of what shuffles it, and {_ANEW}"
-            )
+    runs = {part: (manifest["key"], part.total, manifest["part"]["mark"]) for part, manifest in found.items()}
+    if names := _unlike(directory, runs):
+        raise ValueError(f"{names} are parts of different runs: take those of one away, or {_ANEW}")
+    ends = {part: end for part, manifest in found.items() if (end := manifest["part"].get("end")) is not None}
+    if names := _unlike(directory, ends):
+        raise ValueError(
+            f"{names} have read different texts: a stream must give each process the same texts in the same order, so "
+            f"fix the seed of what shuffles it, and {_ANEW}"
+        )
+
+
+def _unlike(directory: Path, facts: dict[Part, Any]) -> str:
+    """The first two parts of which different things are known, in words; empty if there are none."""
+    known = list(facts.items())
+    other = next((part for part, fact in known if fact != known[0][1]), None)
+    return f"{part_name(known[0][0])} and {part_name(other)} in {str(directory)!r}" if other else ""
 
 
 def what_is_there(manifest: dict[str, Any], directory: Path) -> str:
     """What an unfinished store holds."""
     if "appended" in manifest:
-        n_rows = sum(shard["rows"] for shard in manifest["shards"])
+        n_rows = rows_in(manifest)
         return f"{n_rows:,} rows of {str(directory)!r}, whose writer was interrupted: one with resume=True goes on"
     n_texts, there = manifest["n_texts"], sum(stop - start for start, stop in (s["texts"] for s in manifest["shards"]))
     whole = "" if n_texts is None else f" of {n_texts:,}"

@@ -50,6 +50,15 @@ class Run:
     def save(self, name: str | None = None) -> None:
         write_file(self.path / (name or self.name), with_digest(self.manifest))
 
+    def add(self, shard: dict[str, Any]) -> None:
+        """Say in the manifest that a shard is whole."""
+        self.manifest["shards"].append(shard)
+        try:
+            self.save()
+        except BaseException:
+            self.manifest["shards"].pop()  # so that it is not told to be kept
+            raise
+
     @property
     def n_kept(self) -> int:
         """Texts of the shards that are whole."""
@@ -83,8 +92,6 @@ def check_place(path: Path) -> None:
     OSError
         If it is a folder that holds other things, or cannot be made or written to.
     """
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{str(path)!r} is a file: give a directory")
     check_others(path)
     if not (path / MANIFEST).exists() and not part_manifests(path):
         _check_empty(path)
@@ -92,7 +99,9 @@ def check_place(path: Path) -> None:
 
 
 def check_others(path: Path) -> None:
-    """Refuse a folder whose manifest is another program's; one that is damaged is told of where it is read."""
+    """Refuse a file, and a folder whose manifest is another program's; a damaged one is told of where it is read."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{str(path)!r} is a file: give a directory")
     try:
         manifest = parse_json((path / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -185,20 +194,24 @@ def _start_part(
     siblings: dict[Part, dict[str, Any]],
 ) -> Run:
     """A part, gone on with or begun, beside its siblings."""
+    if resume and part in siblings:
+        run = _part_run(path, part, siblings[part])
+        run.check()
+        return run
     mark = next((manifest["part"]["mark"] for manifest in siblings.values()), None)
     if mark is None:
         mark = _free_mark(earlier)
         _delete_shards(path, mark)
-    if resume and part in siblings:
-        run = Run(path, part_name(part), siblings[part], mark, part)
-        run.check()
-        return run
     own: dict[str, Any] = {"number": part.number, "count": part.total, "shard_size": shard_size, "mark": mark}
     own |= {"end": None} if new["n_texts"] is None else {}
-    run = Run(path, part_name(part), new | {"part": own}, mark, part)
+    run = _part_run(path, part, new | {"part": own})
     run.discard()
     run.save()
     return run
+
+
+def _part_run(path: Path, part: Part, manifest: dict[str, Any]) -> Run:
+    return Run(path, part_name(part), manifest, manifest["part"]["mark"], part)
 
 
 def _free_mark(earlier: Run | None) -> str:
@@ -277,7 +290,8 @@ def put_together(path: Path) -> None:
     if not found or "parts" in (manifest := merged(path, found)):
         return
     if not any(shard["rows"] for shard in manifest["shards"]):
-        _discard_parts(path, found, mine=True)
+        for part, own in found.items():
+            _part_run(path, part, own).discard()
         raise ValueError(nothing_selected(manifest.get("select"), manifest["n_texts"]))
     write_file(path / MANIFEST, with_digest(manifest))
     for part in found:
@@ -285,15 +299,11 @@ def put_together(path: Path) -> None:
     _tidy(path)
 
 
-def _discard_parts(path: Path, parts: dict[Part, dict[str, Any]], mine: bool = False) -> None:
-    """Delete parts, of which nobody may be writing one unless they are `mine`, which are whole."""
+def _discard_parts(path: Path, parts: dict[Part, dict[str, Any]]) -> None:
+    """Delete parts, of which nobody may be writing one."""
     for part, manifest in parts.items():
-        run = Run(path, part_name(part), manifest, manifest["part"]["mark"], part)
-        if mine:
-            run.discard()
-            continue
         with part_lock(path, part):
-            run.discard()
+            _part_run(path, part, manifest).discard()
 
 
 def _delete_shards(path: Path, mark: str, takes: Callable[[int], bool] = lambda _: True) -> None:

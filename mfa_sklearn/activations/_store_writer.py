@@ -23,7 +23,7 @@ from ._part import ALL, Part
 from ._row_plan import LayerRows
 from ._shard_files import write_shard
 from ._store import ActivationStore
-from ._store_manifest import FORMAT, VERSION, read_manifest, shard_name, shard_number
+from ._store_manifest import new_manifest, read_manifest, shard_name, shard_number
 from ._store_numbers import DTYPES
 from ._store_parts import part_manifests
 from ._store_run import Run, check_others, finish, is_finished, part_lock, start, telling_what_is_kept
@@ -90,13 +90,12 @@ def write_store(
     """
     path, given = home_path(directory), texts if not isinstance(texts, list) else ListedTexts(texts, labels)
     key = given.key({**settings, **numbers_source(source), "shard_size": shard_size, "dtype": dtype})
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{str(path)!r} is a file: give a directory")
     check_others(path)
     if resume and is_finished(path, key):
         _compare(given, shard_size, read_manifest(path))
         return ActivationStore(path)
-    new = _new_manifest(key, source, given.n_texts, dtype, select)
+    layers = source["layer"] if isinstance(source["layer"], list) else [source["layer"]]
+    new = new_manifest(key, source | {"layer": layers}, layers, dtype, given.n_texts, select)
     with _begun(path, new, resume, part, shard_size, least_bytes) as (run, known):
         total = _n_own(given.n_texts, shard_size, run.part)
         with bar(total, run.n_kept) as counted:
@@ -126,22 +125,6 @@ def _begun(
             yield run, _digests(manifests, new["key"])
         with locked(path, brief=brief):
             finish(run)
-
-
-def _new_manifest(key: str, source: dict[str, Any], n_texts: int | None, dtype: str, select: Any) -> dict[str, Any]:
-    layers = source["layer"] if isinstance(source["layer"], list) else [source["layer"]]
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "key": key,
-        "source": source | {"layer": layers},
-        "select": select,
-        "layers": layers,
-        "dtype": dtype,
-        "width": 0,
-        "n_texts": n_texts,
-        "shards": [],
-    }
 
 
 # ---------------------------------------------------------------- shards
@@ -194,12 +177,7 @@ def _append(run: Run, rows: LayerRows, texts: ShardTexts) -> int:
     manifest, name = run.manifest, shard_name(texts.number, run.mark)
     shard = write_shard(run.path, name, rows, manifest["layers"], (texts.start, texts.stop), manifest["dtype"])
     manifest["width"] = int(rows.layers[0].shape[1])
-    manifest["shards"].append(shard if texts.given is None else shard | {"given": texts.given})
-    try:
-        run.save()
-    except OSError:
-        manifest["shards"].pop()  # so that it is not told to be kept
-        raise
+    run.add(shard if texts.given is None else shard | {"given": texts.given})
     return len(texts.texts)
 
 

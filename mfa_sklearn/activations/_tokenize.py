@@ -7,8 +7,9 @@ with one token, which a text may also spell out.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -61,9 +62,9 @@ class TokenSequence:
 
     def led_by(self, token_id: int) -> TokenSequence:
         """The same with a special token in front."""
-        facts: tuple[Any, ...] = (token_id, True, 0, 0, "")
+        facts = zip(self._arrays(), (token_id, True, 0, 0, ""), strict=True)
         return TokenSequence(
-            *(None if a is None else np.insert(a, 0, fact) for a, fact in zip(self._arrays(), facts, strict=True))  # type: ignore[arg-type]
+            *(None if a is None else np.concatenate([np.array([fact], dtype=a.dtype), a]) for a, fact in facts)  # type: ignore[arg-type]
         )
 
     def said(self, text: ChatText) -> TokenSequence:
@@ -163,7 +164,8 @@ def read_texts(model: Any, texts: Sequence[str], prepend_bos: bool | None = None
             "the model's tokenizer knows no tokens: its directory lacks the tokenizer's files, so write them there, "
             "with tokenizer.save_pretrained"
         )
-    found = [begin(model, sequence, prepend_bos) for sequence in _encode(tokenizer, texts)]
+    has_bos = cache(lambda: _has_bos(model))  # for which a tokenizer is asked, once for all texts
+    found = [begin(model, sequence, prepend_bos, has_bos) for sequence in _encode(tokenizer, texts)]
     return [s.said(text) if isinstance(text, ChatText) else s for s, text in zip(found, texts, strict=True)]
 
 
@@ -231,6 +233,7 @@ def _encode(tokenizer: Any, texts: Sequence[str]) -> list[TokenSequence]:
         return_token_type_ids=False,
         return_special_tokens_mask=True,
         return_offsets_mapping=True,
+        verbose=False,  # of texts that are longer than the model reads: what is cut of them is told elsewhere
     )
     lengths = [len(ids) for ids in found["input_ids"]]
     n = sum(lengths)
@@ -254,17 +257,21 @@ def _encode_slowly(tokenizer: Any, text: str) -> TokenSequence:
     return TokenSequence(np.array(whole, dtype=np.int64), special)
 
 
-def _as_encoder(model: Any, sequence: TokenSequence, prepend_bos: bool | None) -> TokenSequence:
+def _as_encoder(
+    model: Any, sequence: TokenSequence, prepend_bos: bool | None, has_bos: Callable[[], bool]
+) -> TokenSequence:
     """The tokenizer's own sequence, begun otherwise only where that is asked for."""
     leads = len(sequence) > 0 and bool(sequence.special[0])
-    if prepend_bos and not leads and _has_bos(model):
+    if prepend_bos and not leads and has_bos():
         return sequence.led_by(model.tokenizer.bos_token_id)
     if prepend_bos is False and leads:
         return sequence.part(1, len(sequence))
     return sequence
 
 
-def _as_causal(model: Any, sequence: TokenSequence, prepend_bos: bool | None) -> TokenSequence:
+def _as_causal(
+    model: Any, sequence: TokenSequence, prepend_bos: bool | None, has_bos: Callable[[], bool]
+) -> TokenSequence:
     """Begun as the model's ``to_tokens`` does, or by the text itself, and without a token that closes it."""
     tokenizer, cfg = model.tokenizer, model.cfg
     default = getattr(cfg, "default_prepend_bos", True)
@@ -278,7 +285,7 @@ def _as_causal(model: Any, sequence: TokenSequence, prepend_bos: bool | None) ->
     has_beginning = wanted or default or led
     if has_beginning and len(own) and own.ids[0] == tokenizer.bos_token_id and not own.special[0]:
         return own.begun()
-    if wanted and not led and _has_bos(model):
+    if wanted and not led and has_bos():
         return sequence.led_by(tokenizer.bos_token_id)
     return sequence if wanted else own
 

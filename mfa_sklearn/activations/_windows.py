@@ -141,14 +141,13 @@ class Contexts:
         """Of the pieces of each sequence."""
         return [[len(piece.ids) for piece in some] for some in self.pieces]
 
-    def taken(self, index: Iterable[int]) -> tuple[np.ndarray, np.ndarray, list[Piece]]:
-        """Rows and columns of a batch that are taken, in the order of the pieces, and these."""
-        which, where, pieces = [], [], []
+    def taken(self, index: Iterable[int], width: int) -> tuple[np.ndarray, list[Piece]]:
+        """What is taken of a batch padded to a width, its rows one after the other: places, by pieces, and these."""
+        places, pieces = [], []
         for row, number in enumerate(index):
-            start = 0
+            start = row * width
             for piece in self.pieces[number]:
-                which.append(np.full(len(piece.places), row))
-                where.append(piece.places + start)
+                places.append(piece.places + start)
                 pieces.append(piece)
                 start += len(piece.ids)
-        return np.concatenate(which), np.concatenate(where), pieces
+        return np.concatenate(places), pieces

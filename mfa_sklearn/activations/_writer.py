@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +14,10 @@ import numpy as np
 
 from .._base.checks import check_choice, check_count, check_flag
 from .._base.files import as_path, probe
-from .._base.labels import to_disk
+from .._base.labels import from_disk, label_kind, to_disk
 from .._base.lazy_rows import in_order
 from .._base.locks import locked
+from .._base.stored import own_digest
 from .._base.words import shortened
 from ._appended import Vocabulary, check_fact_names, check_facts, check_layers_of, disk_type, facts_carried
 from ._checks import check_texts
@@ -27,9 +27,10 @@ from ._row_plan import LayerRows
 from ._shard_files import write_shard
 from ._sites import check_layers, hook_name
 from ._store_files import load_array, load_texts
-from ._store_manifest import FORMAT, MANIFEST, VERSION, shard_name
+from ._store_manifest import check_manifest, new_manifest, rows_in, shard_name
 from ._store_numbers import DTYPES, too_large
-from ._store_run import Run, finish, start
+from ._store_parts import has_store
+from ._store_run import Run, check_others, finish, start
 
 # Bytes of a layer's rows that are gathered before a shard is written.
 _SHARD_BYTES = 64 * 2**20
@@ -40,7 +41,8 @@ class ActivationWriter:
 
     It is a context manager. The store is whole when its block ends well. Of a block that ends with an error, or is
     interrupted, the rows that came so far are kept: such a store can be read, says that it is not whole, and a
-    writer with ``resume=True`` goes on with it, after its `n_rows` rows. One writer at a time writes to a folder.
+    writer with ``resume=True`` goes on with it, after its `n_rows` rows and `n_texts` texts. One writer at a time
+    writes to a folder.
 
     Parameters
     ----------
@@ -68,6 +70,8 @@ class ActivationWriter:
     ----------
     n_rows : int
         Rows that were appended so far, by earlier writers too.
+    n_texts : int
+        Texts that were given so far, to earlier writers too.
 
     Raises
     ------
@@ -119,11 +123,16 @@ class ActivationWriter:
         self._shard_rows = None if shard_rows is None else check_count("shard_rows", shard_rows)
         self.n_rows = 0
         self._names: tuple[str, ...] | None = None
+        self._label_kind = ""
         self._waiting: list[tuple[list[np.ndarray], dict[str, np.ndarray]]] = []
-        self._n_texts = 0
+        self._n_written_texts = 0
         self._run: Run | None = None
+        self._held: ExitStack | None = None
+        check_manifest(self._manifest())
 
     def __enter__(self) -> ActivationWriter:
+        if self._held is not None:
+            raise RuntimeError("a writer is for one block: make another ActivationWriter(...)")
         check_folder_of(self.directory, self._resume, self._overwrite)
         with ExitStack() as stack:
             stack.enter_context(locked(self.directory))
@@ -133,13 +142,17 @@ class ActivationWriter:
             self._held = stack.pop_all()
         return self
 
+    @property
+    def n_texts(self) -> int:
+        return len(self._texts)
+
     def append(self, batch: Any, *, texts: Sequence[str] | None = None, **facts: Any) -> None:
         """Add rows.
 
         Parameters
         ----------
         batch : array or tensor of shape (n, d), or a dict of one per layer
-            Of an `ActivationArray`, the facts that it carries are kept, unless they are given.
+            Facts that rows carry, as an `ActivationArray` does, are kept, unless they are given.
         texts : list of str, optional
             Texts that follow those of earlier batches.
         **facts : array-like of length n
@@ -152,48 +165,44 @@ class ActivationWriter:
             If the rows do not fit those before them, or a fact is unknown, of another kind or length; nothing of the
             batch is kept then.
         """
-        if self._run is None:
+        run = self._run
+        if run is None:
             raise RuntimeError("the writer is closed: append within its block, with ActivationWriter(...) as writer")
         layers = check_layers_of(batch, self.layers)
         given = check_fact_names(facts_carried(batch) | facts)
         found = check_facts(given, len(layers[0]))
         more = [] if texts is None else check_texts(texts)
-        self._check_fit(layers[0], found, len(self._texts) + len(more))
+        self._check_fit(run, layers[0], found, self.n_texts + len(more))
         kind = self._dtype or disk_type(batch)
         for problem in filter(None, (too_large(rows, kind, k) for k, rows in zip(self.layers, layers, strict=True))):
             raise ValueError(problem)
         found = self._vocabulary.add(found)
-        manifest = self._run.manifest
-        manifest["width"] = int(layers[0].shape[1])
-        manifest["dtype"] = self._dtype = kind
+        run.manifest["width"] = int(layers[0].shape[1])
+        run.manifest["dtype"] = self._dtype = kind
         self._names = self._names or tuple(sorted(given))
-        manifest["appended"]["names"] = list(self._names)
+        self._label_kind = self._label_kind or label_kind(found.get("labels", ()))
+        run.manifest["appended"]["names"] = list(self._names)
         self._texts += more
         self._waiting.append((layers, found))
         self.n_rows += len(layers[0])
-        self._write_whole_shards()
+        self._write_whole_shards(run)
 
-    def _write_whole_shards(self) -> None:
+    def _write_whole_shards(self, run: Run) -> None:
         """Write what waits, but for the rows that fill no shard."""
-        assert self._run is not None
-        at_once = self._shard_rows or max(1, _SHARD_BYTES // (4 * self._run.manifest["width"]))
+        at_once = self._shard_rows or max(1, _SHARD_BYTES // (4 * run.manifest["width"]))
         try:
-            while self._n_waiting >= at_once:
-                self._write(at_once)
+            while self.n_rows - rows_in(run.manifest) >= at_once:
+                self._write(run, at_once)
         finally:
             if self._waiting:  # what waits must not change when the caller fills the same array again
                 layers, facts = self._waiting[-1]
                 self._waiting[-1] = [rows.copy() for rows in layers], {name: f.copy() for name, f in facts.items()}
 
-    @property
-    def _n_waiting(self) -> int:
-        return sum(len(layers[0]) for layers, _ in self._waiting)
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         run, self._run = self._run, None
-        assert run is not None
+        assert run is not None and self._held is not None
         with self._held:
             if error is not None:
                 self._keep(run, error)
@@ -207,8 +216,8 @@ class ActivationWriter:
     def _keep(self, run: Run, error: BaseException) -> None:
         """Write what waits, if that can be done, and add to an error what is kept; of nothing, leave nothing."""
         with suppress(Exception):
-            self._write(self._n_waiting, run)
-        n_kept = sum(shard["rows"] for shard in run.manifest["shards"])
+            self._write_rest(run)
+        n_kept = rows_in(run.manifest)
         if not n_kept:
             with suppress(OSError):
                 run.discard()
@@ -221,27 +230,15 @@ class ActivationWriter:
         """Write what waits, and say that it is all."""
         if not self.n_rows:
             raise ValueError(f"no rows were appended, so there is no store in {str(self.directory)!r}")
-        self._write(self._n_waiting, run)
-        run.manifest["n_texts"] = len(self._texts)
+        self._write_rest(run)
+        run.manifest["n_texts"] = self.n_texts
         run.save()
         finish(run)
 
     def _manifest(self) -> dict[str, Any]:
-        settings = {"layers": self.layers, "source": self._source}
-        key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "key": f"rows {key}",
-            "source": self._source,
-            "select": None,
-            "layers": list(self.layers),
-            "dtype": self._dtype or "float32",
-            "width": 0,
-            "n_texts": None,
-            "shards": [],
-            "appended": {"names": []},
-        }
+        key = own_digest({"layers": self.layers, "source": self._source})
+        new = new_manifest(f"rows {key}", self._source, self.layers, self._dtype or "float32")
+        return new | {"appended": {"names": []}}
 
     def _go_on(self, run: Run) -> None:
         """Take up what an earlier writer left."""
@@ -249,12 +246,13 @@ class ActivationWriter:
         if not manifest["shards"]:
             return
         if manifest["n_texts"] is not None:
+            finish(run)  # before which it may have been killed
             raise ValueError(f"the store in {str(self.directory)!r} is whole: overwrite=True replaces it")
         if self._dtype not in (None, manifest["dtype"]):
             raise ValueError(f"the store in {str(self.directory)!r} is in {manifest['dtype']}, not {self._dtype}")
         self._dtype, self._names = manifest["dtype"], tuple(manifest["appended"]["names"])
-        self.n_rows = sum(shard["rows"] for shard in manifest["shards"])
-        self._n_texts = manifest["shards"][-1]["texts"][1]
+        self.n_rows = rows_in(manifest)
+        self._n_written_texts = manifest["shards"][-1]["texts"][1]
         stored = [text for shard in manifest["shards"] for text in load_texts(self.directory, shard)]
         for number, (text, here) in enumerate(zip(stored, self._texts, strict=False)):
             if text != here:
@@ -267,11 +265,12 @@ class ActivationWriter:
             if "token_ids" in shard["facts"]:
                 both = (load_array(self.directory, manifest, shard, kind) for kind in ("vocabulary_ids", "vocabulary"))
                 self._vocabulary.remember(*both)
+            if "labels" in shard["facts"] and not self._label_kind:
+                self._label_kind = label_kind(from_disk(load_array(self.directory, manifest, shard, "labels")))
 
-    def _check_fit(self, rows: np.ndarray, facts: Mapping[str, np.ndarray], n_texts: int) -> None:
+    def _check_fit(self, run: Run, rows: np.ndarray, facts: Mapping[str, np.ndarray], n_texts: int) -> None:
         """Refuse rows of another width, or with other facts, than those before them."""
-        assert self._run is not None
-        width, names = self._run.manifest["width"], tuple(sorted(facts))
+        width, names = run.manifest["width"], tuple(sorted(facts))
         if width and rows.shape[1] != width:
             raise ValueError(f"the rows have {rows.shape[1]:,} columns, and those before them {width:,}")
         if self._names is not None and names != self._names:
@@ -279,6 +278,9 @@ class ActivationWriter:
             raise ValueError(
                 f"the facts of these rows are {list(names)}, and of those before {list(self._names)}: {odd}"
             )
+        kind = label_kind(facts.get("labels", ()))
+        if kind and self._label_kind and kind != self._label_kind:
+            raise TypeError(f"labels are {kind}, and those before them {self._label_kind}: map all to one kind")
         if n_texts and "text_index" not in facts:
             raise ValueError(
                 f"there are {n_texts:,} texts, and no fact text_index that says which text each row is of: give it"
@@ -286,27 +288,28 @@ class ActivationWriter:
         if "text_index" in facts and n_texts and len(rows) and facts["text_index"].max() >= n_texts:
             raise ValueError(f"text_index goes to {facts['text_index'].max()}, and there are {n_texts:,} texts so far")
 
-    def _write(self, n_rows: int, run: Run | None = None) -> None:
+    def _write_rest(self, run: Run) -> None:
+        """Write the rows that wait, and the texts that came after the last row."""
+        n_waiting = self.n_rows - rows_in(run.manifest)
+        if n_waiting or (self.n_rows and self._n_written_texts < self.n_texts):
+            self._write(run, n_waiting)
+
+    def _write(self, run: Run, n_rows: int) -> None:
         """Write the first rows that wait as a shard, with the texts that came with them."""
-        run = run or self._run
-        assert run is not None
-        layers, facts, rest = self._taken(n_rows)
-        if not len(layers[0]):
-            return
-        manifest, texts = run.manifest, (self._n_texts, len(self._texts))
+        manifest, texts = run.manifest, (self._n_written_texts, self.n_texts)
+        layers, facts, rest = self._taken(n_rows, manifest["width"])
         if "labels" in facts:
             facts["labels"] = to_disk(facts["labels"])
         rows = LayerRows(layers, facts, tuple(self._texts[slice(*texts)]), {})
         name = shard_name(len(manifest["shards"]), run.mark)
         shard = write_shard(run.path, name, rows, self.layers, texts, manifest["dtype"], counts_own_texts=False)
-        manifest["shards"].append(shard)
-        self._n_texts, self._waiting = texts[1], rest
-        run.save()
+        run.add(shard)
+        self._n_written_texts, self._waiting = texts[1], rest
 
-    def _taken(self, n_rows: int) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[Any]]:
+    def _taken(self, n_rows: int, width: int) -> tuple[list[np.ndarray], dict[str, np.ndarray], list[Any]]:
         """The first `n_rows` rows that wait, their facts, and what waits behind them."""
         if not self._waiting:
-            return [np.zeros((0, 1))], {}, []
+            return [np.zeros((0, width))] * len(self.layers), {}, []
         whole = [_joined([layers[i] for layers, _ in self._waiting]) for i in range(len(self.layers))]
         names = self._waiting[0][1]
         facts = {n: _joined([facts[n] for _, facts in self._waiting]) for n in names}
@@ -333,7 +336,8 @@ def check_folder_of(path: Path, resume: bool, overwrite: bool) -> None:
         raise ValueError("resume=True goes on with what is there, and overwrite=True replaces it: choose one")
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{str(path)!r} is a file: give a directory")
-    if (path / MANIFEST).exists() and not (resume or overwrite):
+    check_others(path)
+    if has_store(path) and not (resume or overwrite):
         raise FileExistsError(
             f"{str(path)!r} holds a store: name another folder, or overwrite=True to replace it (resume=True to go on, "
             "if its writer was interrupted)"
@@ -342,7 +346,8 @@ def check_folder_of(path: Path, resume: bool, overwrite: bool) -> None:
 
 def _source(source: dict[str, Any] | None, layers: Sequence[int] | None) -> dict[str, Any]:
     """What the manifest says of where rows come from; hooks and layers only where they are known."""
-    found = dict(source or {})
+    plain = json.dumps(source or {}, default=lambda value: value.tolist() if hasattr(value, "tolist") else str(value))
+    found: dict[str, Any] = json.loads(plain)
     named = found.pop("layer", None)
     if layers is None:
         if named is not None:

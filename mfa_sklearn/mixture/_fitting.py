@@ -63,7 +63,7 @@ def _fit_in(group: AnyGroup, mfa: Any, X: Any, sample_weight: Any, draws: Draws 
         known = _known(mfa, checkpoint, group)
         at_first = {"rng_at_first": state_of(known.rng)}
         with progress(rows.shape[0], "MFA, moments of the columns", "row", shown=shown) as bar:
-            problem = pose(mfa, X, rows, sample_weight, draws, known, bar.update, stream, group)
+            problem = pose(mfa, X, rows, sample_weight, known, draws, bar.update, stream, group)
         checkpoint.check_rows(problem.moments)
         tasks = Tasks(mfa, X, y, sample_weight, 1 if goes_on(mfa) else mfa.n_init, mfa.max_iter)
         fitting = Fitting(mfa, source, problem, checkpoint, tasks, at_first)

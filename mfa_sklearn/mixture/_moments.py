@@ -111,7 +111,7 @@ class _PartialMoments(NamedTuple):
 
 
 def _partial_moments(rows: Tensor, w: Tensor) -> _PartialMoments:
-    """ColumnMoments of some rows (n, D) with positive weights (n,)."""
+    """Moments of some rows (n, D) with positive weights (n,)."""
     missing = has_missing(rows)
     if not missing:
         mean = (w @ rows) / w.sum()

@@ -149,17 +149,13 @@ class Batches:
 
     def _fresh(self, index: Any, rows: Tensor | None = None) -> Tensor:
         """Rows as they are read, if they have not been, and conditioned."""
-        found = read_rows(self._X, self._there(index), self.device) if rows is None else rows
+        found = read_rows(self._X, self.numbers(index), self.device) if rows is None else rows
         return self._conditioner.rows(found, self.dtype)
-
-    def _there(self, index: Any) -> Any:
-        """The numbers in `X` of some rows."""
-        return index if self._places is None else self._places[index]
 
     def _in_turn(self, places: list[Any]) -> Iterator[tuple[Any, Tensor, Tensor | None]]:
         """Rows of one place after the other, and their weights; those on disk are read ahead."""
         from_disk = self._kept is None and is_on_disk(self._X)
-        found: Any = read_in_turn(self._X, [*map(self._there, places)], self.device) if from_disk else repeat(None)
+        found: Any = read_in_turn(self._X, [*map(self.numbers, places)], self.device) if from_disk else repeat(None)
         for place in places:
             # No name, nor a tuple of `zip`, holds what was read while the batch is worked on.
             yield place, self.read(place, next(found)), self.weights_of(place)
@@ -173,9 +169,9 @@ class Batches:
             return float(self.weights.mean())
         return float(self.group.sum(self.weights.sum())[0]) / self.total_rows
 
-    def numbers(self, place: slice) -> slice | np.ndarray:
-        """The numbers in `X` of the rows at a place."""
-        return place if self._places is None else self._places[place]
+    def numbers(self, index: Any) -> Any:
+        """The numbers in `X` of rows by slice or by indices."""
+        return index if self._places is None else self._places[index]
 
     def weights_of(self, index: Any) -> Tensor | None:
         """Weights of rows by slice or indices."""
@@ -203,17 +199,14 @@ class Batches:
         """Of ascending numbers in the table of all processes those of this one's rows, counted from its first."""
         return rows if self.group.size == 1 else own_numbers(rows, self.first_row, self.n_rows)
 
-    def drawn(self, rows: np.ndarray) -> Tensor:
-        """Rows of this process by number; not to be written to, they may be the ones that are kept."""
-        return self.read(slice(0, self.n_rows) if len(rows) == self.n_rows else rows)
-
     def sampled(self, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """The rows that `draw` gave the numbers of, and their weights, on the first process; none on the others.
 
         Not to be written to, they may be the ones that are kept.
         """
         own = self.own(rows)
-        X, weights = self.drawn(own), self.weights_of(own)
+        X = self.read(slice(0, self.n_rows) if len(own) == self.n_rows else own)
+        weights = self.weights_of(own)
         return self.group.gather(X), None if weights is None else self.group.gather(weights)
 
     def shuffled(self, size: int, rng: np.random.RandomState) -> Iterator[Minibatch]:
@@ -235,14 +228,14 @@ class Batches:
 
     def _blocks(self, size: int) -> list[tuple[slice, list[int]]]:
         """Blocks that are shuffled in themselves: this process's rows, and where each process's begin among all."""
-        held = [self._kept is not None]
+        kept = self._kept is not None
         if self.group.size == 1:
-            block = self.n_rows if held[0] else max(size, self.batch_rows)
+            block = self.n_rows if kept else max(size, self.batch_rows)
             cuts = [(start, min(start + block, self.n_rows)) for start in range(0, self.n_rows, block)]
             return [(slice(start, stop), [0, stop - start]) for start, stop in cuts]
         # Every process has a part in each block, or a minibatch would be the work of one.
         least = max(1, size // self.group.size)
-        n_own = 1 if held[0] else -(-self.n_rows // max(least, self.batch_rows))
+        n_own = 1 if kept else -(-self.n_rows // max(least, self.batch_rows))
         n_blocks = max(1, *self.group.numbers(n_own))
         cuts_of = [[count * b // n_blocks for b in range(n_blocks + 1)] for count in self._counts]
         mine = cuts_of[self.group.rank]

@@ -46,8 +46,8 @@ def over_represented_tokens(
     # A process without rows need not say of which tokens these would be.
     if group.any(counts[group.rank] > 0 and not has_row_fact(X, "tokens")):
         return None
-    own = own_numbers(_spread(sum(counts)), sum(counts[: group.rank]), counts[group.rank])
-    parts = group.objects(_tokens_and_components(mfa, X, own if places is None else places[own]))
+    rows = own_numbers(_spread(sum(counts)), sum(counts[: group.rank]), counts[group.rank])
+    parts = group.objects(_tokens_and_components(mfa, X, rows if places is None else places[rows]))
     tokens, components = (np.concatenate(values) for values in zip(*parts, strict=True))
     names, codes = np.unique(tokens, return_inverse=True)
     heaviest = np.argsort(-mfa.weights_, kind="stable")[:_COMPONENTS]

@@ -142,13 +142,13 @@ def check_weights(sample_weight: Any, X: Any, group: AnyGroup = ALONE) -> RowWei
 
 
 def _counts(relative: np.ndarray, group: AnyGroup) -> tuple[np.ndarray, float]:
-    """Positive weights in a unit of their own, and that unit: how often each row counts, or numbers of mean one.
+    """Positive shares of the largest weight in a unit of their own, and that unit: how often rows count, or mean one.
 
     Weights that are whole multiples of a common unit say how often a row is there, and are as good as the rows
     repeated. Of others only the mean is known to be a row.
     """
     least = -group.max(-relative.min(initial=np.inf))
-    if group.max(relative.max(initial=0.0)) <= _LARGEST_COUNT * least:
+    if _LARGEST_COUNT * least >= 1:
         for divisor in range(1, _LARGEST_DIVISOR + 1):
             counts = relative / least * divisor
             whole = np.rint(counts)

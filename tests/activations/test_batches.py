@@ -11,7 +11,7 @@ from lm_fixtures import SENTENCES
 from sklearn.base import clone
 
 from mfa_sklearn.activations import _forward
-from mfa_sklearn.activations._batches import Batching, is_out_of_memory
+from mfa_sklearn.activations._batches import Batching
 
 # What devices say: CUDA has a class of its own, others a plain error.
 ERRORS = [
@@ -72,7 +72,6 @@ def test_one_sequence_that_does_not_fit_and_other_errors(llama, monkeypatch):
     with pytest.raises(RuntimeError, match="something else"):
         failing(RuntimeError("something else"))
     assert not any(point.fwd_hooks for point in extractor.load().hook_dict.values())
-    assert not is_out_of_memory(ValueError("no")) and is_out_of_memory(MemoryError())
 
 
 def test_a_budget_of_tokens_changes_no_row(llama, monkeypatch):

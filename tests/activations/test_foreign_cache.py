@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from foreign_cases import Tokenizer
 
 from mfa_sklearn import ActivationArray, ActivationExtractor, from_cache, load_model
 
@@ -17,16 +18,6 @@ CACHE = {
     "blocks.10.attn.hook_z": VALUES[..., None],
 }
 TOKENS, MASK = torch.tensor([[5, 6, 7], [8, 9, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0]])
-
-
-class Tokenizer:
-    """Stands for one of transformers."""
-
-    def decode(self, ids, **options):
-        return f" t{ids[0]}"
-
-    def convert_ids_to_tokens(self, ids):
-        return [f"t{number}" for number in ids]
 
 
 def test_rows_are_the_tokens_that_the_mask_leaves():

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from foreign_cases import FACTS, FORMATS, N_ROWS, VALUES, shards, write, write_parquet
+from foreign_cases import FACTS, FORMATS, N_ROWS, VALUES, Tokenizer, shards, write, write_parquet
 from row_cases import KEYS
 from safetensors.torch import save_file
 
@@ -16,16 +16,6 @@ from mfa_sklearn import MFA, ActivationArray, ActivationStore, open_activations,
 from mfa_sklearn.activations._path import rows_at
 
 SOURCE = {"model": "gpt2", "site": "residual", "layer": 4}
-
-
-class Tokenizer:
-    """Stands for one of transformers."""
-
-    def decode(self, ids, **options):
-        return "".join(f" t{number}" for number in ids)
-
-    def convert_ids_to_tokens(self, ids):
-        return [f"t{number}" for number in ids]
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from foreign_cases import Tokenizer
 from safetensors.torch import save_file
 
 from mfa_sklearn import MFA, ActivationArray, import_vllm
@@ -15,16 +16,6 @@ RNG = np.random.default_rng(0)
 STATES = [torch.from_numpy(RNG.standard_normal((n, 2, 6)).astype(np.float32)).to(torch.bfloat16) for n in LENGTHS]
 IDS = [torch.from_numpy(RNG.integers(0, 9, n)) for n in LENGTHS]
 MODEL = {"model": "Qwen/Qwen3-8B", "site": "residual"}
-
-
-class Tokenizer:
-    """Stands for one of transformers."""
-
-    def decode(self, ids, **options):
-        return "".join(f" t{number}" for number in ids)
-
-    def convert_ids_to_tokens(self, ids):
-        return [f"t{number}" for number in ids]
 
 
 @pytest.fixture

@@ -86,10 +86,21 @@ def test_an_interrupted_run_goes_on(form, tmp_path, monkeypatch):
     assert store.open().labels.tolist() == LABELS
 
 
+def test_a_frame_keeps_its_source(tmp_path):
+    pytest.importorskip("pandas")
+    source = {"model": "m", "layer": 4, "site": "mlp"}
+    frame = ActivationArray(VALUES, shared={"source": source}).to_frame()
+    found = ActivationStore.from_arrays(tmp_path / "st", frame)[4]
+    assert found.source == source | {"hooks": ["blocks.4.mlp.hook_post"]}
+    np.testing.assert_array_equal(np.asarray(found), VALUES)
+
+
 WRONG = [
     ({1: VALUES, 2: VALUES[:3]}, {}, ValueError, r"layer 2 has rows of shape \(3, 5\)"),
     ({1: VALUES, 2: batches(VALUES)}, {}, TypeError, "some layers are tables and others iterators"),
     ({}, {}, ValueError, "layers is empty"),
+    ({7: VALUES}, {"source": {"layer": 3}}, ValueError, r"source says layer 3, and layers=\[7\]"),
+    (VALUES, {"source": "gpt2"}, TypeError, "source='gpt2' must be a dict"),
     (VALUES, {"labels": LABELS[:4]}, ValueError, r"labels have shape \(4,\) for 30 rows"),
     (VALUES, {"label": LABELS}, TypeError, "'label' is no fact of rows .did you mean 'labels'"),
     (VALUES[0], {}, ValueError, r"must be a table of two dimensions.*\(5,\)"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import LABELS, NEVER, SOURCE, TEXTS, content, stopped_at, token_rows
 
 from mfa_sklearn import ActivationStore
 from mfa_sklearn.activations._checks import check_texts
@@ -19,8 +19,6 @@ from mfa_sklearn.activations._part import ALL, Part
 from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_writer import write_store
 
-SOURCE = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-LABELS = ["river", "farm"] * 15
 PAIRS = list(zip(TEXTS, LABELS, strict=True))
 
 
@@ -38,22 +36,6 @@ def labeled_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
 def write(path: Path, entries: Iterable[Any], part: Part = ALL, extract: Any = labeled_rows, **options: Any) -> Any:
     texts = StreamedTexts(iter(entries), check)
     return write_store(path, extract, {}, SOURCE, texts, shard_size=4, part=part, **options)
-
-
-def stopped_at(start: int, error: BaseException) -> Callable[..., LayerRows]:
-    def extract(texts: list[str], labels: Any, first: int) -> LayerRows:
-        if first == start:
-            raise error
-        return labeled_rows(texts, labels, first)
-
-    return extract
-
-
-NEVER = stopped_at(0, RuntimeError("extracted again"))
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 @pytest.mark.parametrize("n_texts", [30, 28, 3])
@@ -134,14 +116,15 @@ def test_a_stream_of_another_length_is_refused(tmp_path: Path, kept: int, n_text
 
 def test_parts_that_read_different_texts_are_refused(tmp_path: Path) -> None:
     """As where a stream is shuffled, in each process in another order."""
-    write(tmp_path, PAIRS, Part(0, 2))
+    write(tmp_path, PAIRS, Part(0, 3))
+    write(tmp_path, PAIRS, Part(1, 3))
     with pytest.raises(ValueError, match="the stream has other texts or labels than the store"):
-        write(tmp_path, PAIRS[::-1], Part(1, 2))
-    write(tmp_path / "b", PAIRS[::-1], Part(1, 2))
+        write(tmp_path, PAIRS[::-1], Part(2, 3))
+    write(tmp_path / "b", PAIRS[::-1], Part(2, 3))
     for file in (tmp_path / "b").iterdir():
         file.rename(tmp_path / file.name)
     (tmp_path / "b").rmdir()
-    with pytest.raises(ValueError, match="have read different texts: a stream must give each process the same"):
+    with pytest.raises(ValueError, match=r"part-0-of-3\.json and .*part-2.* have read different texts: a stream must"):
         ActivationStore(tmp_path)
 
 

@@ -58,6 +58,16 @@ def test_arrays_that_know_no_more_than_where_they_come_from_are_compared():
         concat([first, second])
 
 
+def test_frames_that_know_where_they_come_from_are_compared():
+    pytest.importorskip("pandas")
+    first, second = (
+        ActivationArray(np.eye(2), shared={"source": {"model": name}}).to_frame() for name in ("gpt2", "pythia")
+    )
+    assert concat([first, first]).source == {"model": "gpt2"}
+    with pytest.raises(ValueError, match="differ in model"):
+        concat([first, second])
+
+
 def test_a_sparse_table_is_refused():
     with pytest.raises(TypeError, match="table 0 must be a table of all numbers"):
         concat([csr_matrix(np.eye(2))])

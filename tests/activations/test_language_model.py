@@ -219,3 +219,14 @@ def test_a_directory_without_weights_is_refused_before_a_model_is_built(models, 
     monkeypatch.setattr(bridges, "TransformerBridge", None)
     with pytest.raises(ValueError, match=r"cannot load a model .*holds no weights, no file \*.safetensors or \*.bin"):
         load_model(tmp_path)
+
+
+def test_too_little_memory_is_no_damaged_model(monkeypatch):
+    import transformers
+
+    def load(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", load)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_model(datasets.tiny_lm(), backend="transformers")

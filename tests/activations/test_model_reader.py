@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from store_cases import LABELS, TEXTS, assert_same
+from tiny_stores import content
 
 from mfa_sklearn import ActivationExtractor
 from mfa_sklearn.activations import ActivationStore, _extractor
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 @pytest.mark.parametrize("params", [{}, {"max_norm_ratio": 1.1}, {"pooling": "mean"}, {"select": {"."}}])

@@ -23,7 +23,7 @@ from sklearn.model_selection import (
 )
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import resample, shuffle
-from tiny_stores import TEXTS, token_rows, two_layers, written
+from tiny_stores import N_ROWS, stopped_at, token_rows, two_layers, written
 
 from mfa_sklearn import (
     MFA,
@@ -130,7 +130,6 @@ def test_of_several_layers_none_is_split(several: ActivationStore) -> None:
         train_test_split(several)
 
 
-N_ROWS = sum(len(text.split()) for text in TEXTS)
 MASK = np.arange(N_ROWS) % 7 == 1
 KEYS = {
     "slice": slice(5, 60, 3),
@@ -186,16 +185,9 @@ def test_a_store_of_one_layer_is_an_array_elsewhere_too(store: ActivationStore) 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
     """A store whose run stopped after two parts."""
-    path, parts = tmp_path_factory.mktemp("interrupted"), []
-
-    def extract(texts: list[str], labels: Any, first: int) -> Any:
-        parts.append(first)
-        if len(parts) > 2:
-            raise KeyboardInterrupt
-        return token_rows(texts, labels, first)
-
+    path = tmp_path_factory.mktemp("interrupted")
     with pytest.raises(KeyboardInterrupt):
-        written(path, extract, [7])
+        written(path, stopped_at(14, KeyboardInterrupt()), [7])
     return ActivationStore(path)
 
 

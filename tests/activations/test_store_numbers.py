@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import SOURCE, TEXTS, token_rows
 
 from mfa_sklearn import ActivationStore
 from mfa_sklearn.activations._row_plan import LayerRows
@@ -32,6 +32,14 @@ def test_rounding_is_to_nearest_ties_to_even() -> None:
     values = np.array([1 + step / 2, 1 + 3 * step / 2, 1 + 0.49 * step, 1 + 0.51 * step], np.float32)
     found = widened(narrowed(values, "bfloat16", 0), "bfloat16")
     np.testing.assert_array_equal(found, np.float32([1, 1 + 2 * step, 1, 1 + step]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_numbers_that_may_not_be_written_to_are_narrowed(dtype: str) -> None:
+    values = np.float32([[1, -2.5], [0, 3]])
+    values.flags.writeable = False
+    for some in (values, values[:, ::-1], values.astype(np.float64)):
+        np.testing.assert_array_equal(widened(narrowed(some, dtype, 0), dtype), some)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +68,7 @@ def test_a_store_of_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
         wide.append(rows.layers[0])
         return rows
 
-    source = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-    store = write_store(tmp_path, extract, {}, source, TEXTS, shard_size=7, dtype="bfloat16")
+    store = write_store(tmp_path, extract, {}, SOURCE, TEXTS, shard_size=7, dtype="bfloat16")
     assert np.load(tmp_path / "shard-00000.layer-7.npy").dtype == np.uint16 and store.verify()
     expected = torch.from_numpy(np.concatenate(wide)).to(torch.bfloat16).float().numpy()
     rows = ActivationStore(tmp_path)[7]

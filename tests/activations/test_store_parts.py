@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import LABELS, NEVER, SOURCE, TEXTS, content, stopped_at, token_rows
 
 from mfa_sklearn import MFA, ActivationStore
 from mfa_sklearn._base import files
@@ -27,30 +27,12 @@ from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_parts import parts_told
 from mfa_sklearn.activations._store_writer import write_store
 
-SOURCE = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-LABELS = ["river", "farm"] * 15
 OTHERS = TEXTS[::-1]
 
 
 def write(path: Path, part: Part = ALL, texts: list[str] = TEXTS, extract: Any = token_rows, **options: Any) -> Any:
     settings = options.pop("settings", {})
     return write_store(path, extract, settings, SOURCE, texts, LABELS, shard_size=4, part=part, **options)
-
-
-def stopped_at(start: int, error: BaseException) -> Callable[..., LayerRows]:
-    def extract(texts: list[str], labels: Any, first: int) -> LayerRows:
-        if first == start:
-            raise error
-        return token_rows(texts, labels, first)
-
-    return extract
-
-
-NEVER = stopped_at(0, RuntimeError("extracted again"))
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +76,7 @@ def test_a_whole_store_is_given_to_any_part(tmp_path: Path) -> None:
 RUN = """
 import sys, time
 from pathlib import Path
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import LABELS, SOURCE, TEXTS, token_rows
 from mfa_sklearn.activations._part import Part
 from mfa_sklearn.activations._store_writer import write_store
 number, total, waits = map(int, sys.argv[2:])
@@ -108,8 +90,7 @@ def extract(texts, labels, first):
         print(first, flush=True)
         sys.stdin.readline()
     return token_rows(texts, labels, first)
-source = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-write_store(sys.argv[1], extract, {}, source, TEXTS, ["river", "farm"] * 15, shard_size=4, part=Part(number, total))
+write_store(sys.argv[1], extract, {}, SOURCE, TEXTS, LABELS, shard_size=4, part=Part(number, total))
 """
 
 

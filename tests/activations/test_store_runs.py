@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import LABELS, SOURCE, TEXTS, stopped_at, token_rows
 
 from mfa_sklearn import MFA, ActivationStore, KMeansInitializer
 from mfa_sklearn._base import files
@@ -24,23 +24,9 @@ from mfa_sklearn.activations._row_plan import LayerRows
 from mfa_sklearn.activations._store_run import check_place
 from mfa_sklearn.activations._store_writer import write_store
 
-SOURCE = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-LABELS = ["river", "farm"] * 15
-
 
 def write(path: Path, extract: Callable[..., LayerRows] = token_rows, texts: list[str] = TEXTS, **options: Any) -> Any:
     return write_store(path, extract, {}, SOURCE, texts, LABELS[: len(texts)], shard_size=7, **options)
-
-
-def stopped_at(part: int, error: BaseException) -> Callable[..., LayerRows]:
-    """Fails at a part, counted from 0."""
-
-    def extract(texts: list[str], labels: Any, first: int) -> LayerRows:
-        if first == 7 * part:
-            raise error
-        return token_rows(texts, labels, first)
-
-    return extract
 
 
 def rows(path: Path) -> np.ndarray:
@@ -82,7 +68,7 @@ def test_a_second_run_is_refused_while_the_first_writes(tmp_path: Path) -> None:
 RUN = """
 import sys, time
 from pathlib import Path
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import LABELS, SOURCE, TEXTS, token_rows
 from mfa_sklearn.activations._store_writer import write_store
 def is_written(number):
     name = f'"shard-{number:05d}{"b" if sys.argv[3] == "anew" else ""}"'
@@ -93,10 +79,8 @@ def extract(texts, labels, first):
     print(first, flush=True)
     sys.stdin.readline()
     return token_rows(texts, labels, first)
-source = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
 texts = TEXTS[::-1] if sys.argv[2] == "others" else TEXTS
-labels, resume = ["river", "farm"] * 15, sys.argv[3] == "resume"
-write_store(sys.argv[1], extract, {}, source, texts, labels, shard_size=7, resume=resume)
+write_store(sys.argv[1], extract, {}, SOURCE, texts, LABELS, shard_size=7, resume=sys.argv[3] == "resume")
 """
 
 
@@ -152,7 +136,7 @@ def test_a_kill_while_a_store_is_replaced_leaves_the_old_one(tmp_path: Path) -> 
     killed_after(running(tmp_path, "others", "anew"), 2)
     np.testing.assert_array_equal(rows(tmp_path), old)
     assert write(tmp_path, stopped_at(0, RuntimeError("the old one is there"))).complete
-    replaced = write(tmp_path, stopped_at(1, RuntimeError("begun again")), OTHERS)
+    replaced = write(tmp_path, stopped_at(7, RuntimeError("begun again")), OTHERS)
     assert list(replaced.texts) == OTHERS and replaced.verify()
 
 
@@ -166,7 +150,7 @@ def test_a_kill_while_a_store_is_replaced_leaves_the_old_one(tmp_path: Path) -> 
 def test_the_old_store_stays_until_the_new_one_is_whole(tmp_path: Path, part: int, error: BaseException) -> None:
     old = np.asarray(write(tmp_path)[7])
     with pytest.raises(type(error)):
-        write(tmp_path, stopped_at(part, error), OTHERS, resume=False)
+        write(tmp_path, stopped_at(7 * part, error), OTHERS, resume=False)
     np.testing.assert_array_equal(rows(tmp_path), old)
     if part:
         new = write(tmp_path, stopped_at(0, RuntimeError("begun again")), OTHERS)
@@ -225,7 +209,7 @@ def test_interrupted_where_the_new_store_takes_the_place(
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
 def test_what_is_kept_is_told(tmp_path: Path, part: int, says: str, error: BaseException) -> None:
     with pytest.raises(type(error), match=says):
-        write(tmp_path / "new", stopped_at(part, error))
+        write(tmp_path / "new", stopped_at(7 * part, error))
     assert (tmp_path / "new").exists() == (part > 0)
     assert write(tmp_path / "new").complete
 
@@ -233,7 +217,7 @@ def test_what_is_kept_is_told(tmp_path: Path, part: int, says: str, error: BaseE
 def test_of_a_replacement_it_is_told_how_to_go_on(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(KeyboardInterrupt, match="beside the earlier store; to go on, do the same without resume=False"):
-        write(tmp_path, stopped_at(2, KeyboardInterrupt()), OTHERS, resume=False)
+        write(tmp_path, stopped_at(14, KeyboardInterrupt()), OTHERS, resume=False)
 
 
 def test_a_full_disk_is_told_before_anything_is_extracted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,10 +286,10 @@ def empty_rows(texts: list[str], labels: Any, first: int) -> LayerRows:
 
 def test_a_run_is_not_gone_on_with_where_parts_were_lost(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path, stopped_at(3, KeyboardInterrupt()))
+        write(tmp_path, stopped_at(21, KeyboardInterrupt()))
     (tmp_path / "shard-00001.layer-7.npy").unlink()
     with pytest.raises(ValueError, match=r"shard-00001\.layer-7\.npy' cannot be read"):
-        write(tmp_path, stopped_at(3, RuntimeError("extracted")))
+        write(tmp_path, stopped_at(21, RuntimeError("extracted")))
     assert write(tmp_path, resume=False).verify()
 
 
@@ -360,7 +344,7 @@ def test_numbers_of_numpy_are_the_plain_ones(tmp_path: Path) -> None:
 @pytest.fixture
 def part(tmp_path: Path) -> ActivationStore:
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path, stopped_at(2, KeyboardInterrupt()))
+        write(tmp_path, stopped_at(14, KeyboardInterrupt()))
     return ActivationStore(tmp_path)
 
 

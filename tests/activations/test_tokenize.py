@@ -163,3 +163,11 @@ def test_tokens_that_are_not_known(sentencepiece: Any, with_tokenizer: bool) -> 
     found = token_strings(tokenizer, [-1, 1, -1, 3])
     assert found.tolist() == ["", " cat" if with_tokenizer else "1", "", "s" if with_tokenizer else "3"]
     assert token_strings(tokenizer, []).dtype.kind == "U" and token_strings(tokenizer, [-1]).tolist() == [""]
+
+
+def test_nothing_is_said_of_texts_that_windows_read_whole() -> None:
+    extractor = ActivationExtractor("tiny_lm", 0, stride=0, backend="transformers", device="cpu")
+    tokenizer = extractor.load().tokenizer
+    extractor.transform([" ".join(SENTENCES * 20)])
+    # Where transformers notes that it has warned of "indexing errors".
+    assert not tokenizer.deprecation_warnings

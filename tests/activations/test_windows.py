@@ -16,6 +16,7 @@ from mfa_sklearn import ActivationExtractor, TokenSelection
 from mfa_sklearn.activations import load_model
 from mfa_sklearn.activations._tokenize import read_texts
 from mfa_sklearn.activations._windows import Contexts, Window, pieces_of, split
+from mfa_sklearn.datasets import load_concepts
 
 TEXT = " ".join(SENTENCES)
 
@@ -90,6 +91,27 @@ def test_rows_are_those_of_the_windows(models, overlap, batch_size):
     assert "".join(rows.tokens) == TEXT
 
 
+@pytest.mark.parametrize("pack", [False, True])
+def test_rows_of_a_trained_encoder_are_those_of_its_windows(minilm, pack):
+    """Also where windows share a batch or a sequence, and without the layers behind the one that is read."""
+    from transformers import AutoModel, AutoTokenizer
+
+    texts = [" ".join(load_concepts().texts[:30]), *SENTENCES, " ".join(load_concepts().texts[30:50])]
+    options = {"max_length": 64, "stride": 16, "batch_tokens": 300, "device": "cpu"}
+    X = ActivationExtractor(minilm, 3, pack=pack, **options).transform(texts)
+    tokenizer, model = AutoTokenizer.from_pretrained(minilm), AutoModel.from_pretrained(minilm).eval()
+    expected, numbers = [], []
+    for number, text in enumerate(texts):
+        windows = tokenizer(text, truncation=True, max_length=64, stride=16, return_overflowing_tokens=True)
+        for place, ids in enumerate(windows["input_ids"]):
+            with torch.no_grad():
+                states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[4][0, 1:-1]
+            expected.append(states[16 if place else 0 :].numpy())
+            numbers += [number] * len(expected[-1])
+    np.testing.assert_allclose(X, np.concatenate(expected), atol=1e-5)
+    assert X.text_index.tolist() == numbers and len(set(numbers)) < len(expected)
+
+
 @pytest.mark.parametrize("ratio", [None, 1e6])
 def test_pooling_is_over_all_windows(models, ratio):
     options = {"max_length": 16, "stride": 4, "device": "cpu", "max_norm_ratio": ratio}
@@ -123,7 +145,7 @@ def test_without_a_stride_texts_are_cut_and_it_says_what_to_do(models):
 
 @pytest.mark.parametrize(("name", "value"), [("stride", -1), ("stride", 2.5), ("pack", "yes"), ("batch_tokens", 0)])
 def test_values_that_are_refused(models, name, value):
-    with pytest.raises((ValueError, TypeError), match=name):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}={value!r} must be"):
         ActivationExtractor(models["llama"], layer=1, **{name: value}).fit(SENTENCES)
 
 
@@ -138,8 +160,8 @@ def test_pieces_with_rows_and_where_they_stand(models):
     assert [(p.places.tolist(), p.text, p.row) for p in pieces] == [([2], 0, 0), ([1, 3], 0, 1)]
     contexts = Contexts(pieces, [[1, 0]])
     assert contexts.lengths == [[4, 5]] and len(contexts.ids[0]) == 9
-    which, where, order = contexts.taken([0])
-    assert which.tolist() == [0, 0, 0] and where.tolist() == [1, 3, 6] and [p.row for p in order] == [1, 0]
+    places, order = contexts.taken([0, 0], 9)
+    assert places.tolist() == [1, 3, 6, 10, 12, 15] and [p.row for p in order] == [1, 0, 1, 0]
 
 
 def test_chats_in_windows_keep_their_roles(tmp_path):

@@ -15,7 +15,10 @@ from mfa_sklearn import (
     datasets,
     top_tokens,
 )
+from mfa_sklearn.activations import _store_run as store_run
 from mfa_sklearn.activations import _writer as writer_module
+from mfa_sklearn.activations._part import Part
+from mfa_sklearn.activations._store_writer import write_store
 
 ROWS = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 TOKENS = np.array([f" t{number % 6}" for number in range(20)])
@@ -104,6 +107,7 @@ def test_texts_are_counted_over_batches(tmp_path):
         (torch.from_numpy(ROWS).to(torch.bfloat16), "bfloat16", np.float32),
         (torch.from_numpy(ROWS), "float32", np.float32),
         (np.arange(80).reshape(20, 4), "float32", np.float32),
+        (np.ma.masked_array(ROWS, ROWS > 1), "float32", np.float32),
     ],
 )
 def test_numbers_keep_their_type(values, kept, read, tmp_path):
@@ -111,7 +115,7 @@ def test_numbers_keep_their_type(values, kept, read, tmp_path):
         writer.append(values)
     store = ActivationStore(tmp_path / "st")
     assert store.manifest["dtype"] == kept and store.dtype == read
-    expected = values.float().numpy() if isinstance(values, torch.Tensor) else values.astype(read)
+    expected = values.float().numpy() if isinstance(values, torch.Tensor) else np.ma.filled(values.astype(read), np.nan)
     np.testing.assert_array_equal(np.asarray(store), expected)
 
 
@@ -130,6 +134,9 @@ def test_facts_that_rows_carry_are_kept(tmp_path):
         writer.append(X, positions=IDS + 1)
     rows = ActivationStore(tmp_path / "st").open()
     assert rows[:].tokens.tolist() == TOKENS.tolist() and rows[:].positions.tolist() == (IDS + 1).tolist()
+    with ActivationWriter(tmp_path / "again") as writer:
+        writer.append(rows)
+    assert ActivationStore(tmp_path / "again").open()[:].tokens.tolist() == TOKENS.tolist()
 
 
 # ---------------------------------------------------------------- what is wrong
@@ -143,9 +150,10 @@ WRONG = [
     ({"token_ids": TOKENS}, TypeError, "token_ids must be whole numbers, got <U3"),
     ({"token_ids": IDS - 1}, ValueError, "token_ids go from -1 to 4"),
     ({"positions": IDS + 0.5}, TypeError, "positions must be whole numbers, got float64"),
-    ({"labels": [{}] * 20}, (TypeError, ValueError), "label"),
+    ({"labels": [{}] * 20}, ValueError, "labels have shape"),
     ({"labels": np.zeros((20, 2))}, ValueError, r"labels have shape \(20, 2\)"),
     ({"text_index": IDS, "texts": ["a", "b"]}, ValueError, "text_index goes to 5, and there are 2 texts so far"),
+    ({"labels": [1] + ["a"] * 19}, TypeError, "labels on disk must be numbers or strings, all of one kind"),
     ({"token_ids": IDS * 0, "tokens": TOKENS}, ValueError, "token id 0 stands for ' t0' and for ' t1'"),
 ]
 
@@ -166,6 +174,7 @@ WRONG_ROWS = [
     (ROWS[:, :3], {"labels": LABELS}, ValueError, "have 3 columns, and those before them 4"),
     (ROWS, {}, ValueError, r"the facts of these rows are \[\], and of those before \['labels'\]"),
     (ROWS, {"labels": LABELS, "positions": IDS}, ValueError, r"are \['labels', 'positions'\], and of those before"),
+    (ROWS, {"labels": [None, *range(19)]}, TypeError, "labels are numbers, and those before them strings"),
     ({5: ROWS}, {"labels": LABELS}, ValueError, r"the rows are of the layers \[5\], and the store is of \[4\]"),
 ]
 
@@ -199,6 +208,7 @@ def test_layers_go_together(tmp_path):
         ({"source": {"mdl": 1}}, ValueError, "source has 'mdl'"),
         ({"source": {"layer": 3}}, ValueError, "source says layer 3: give layers=3 instead"),
         ({"layers": 2, "source": {"layer": 3}}, ValueError, r"source says layer 3, and layers=\[2\]"),
+        ({"source": {"hooks": ["a", "b"]}}, ValueError, r"hooks=\['a', 'b'\] of its source must be 1 names"),
         ({"texts": ["a", " "]}, ValueError, r"texts\[1\] is empty"),
         ({"shard_rows": 0}, ValueError, "shard_rows=0 must be at least 1"),
         ({"overwrite": "no"}, TypeError, "overwrite='no' must be True or False"),
@@ -222,11 +232,26 @@ def test_nothing_is_overwritten_unless_told(tmp_path):
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds other things"):
         whole(tmp_path / "other", overwrite=True)
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="holds other things"):
+        whole(tmp_path / "other")
     assert_whole(ActivationStore(tmp_path / "st"))
     with ActivationWriter(tmp_path / "st", overwrite=True) as writer:
         writer.append(ROWS[:2])
         assert_whole(ActivationStore(tmp_path / "st"))  # until the new one is whole
     assert ActivationStore(tmp_path / "st").n_rows == 2
+
+
+def test_parts_of_an_extraction_are_not_replaced_unless_told(tmp_path):
+    from tiny_stores import TEXTS, token_rows
+
+    place, labels = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}, [1] * len(TEXTS)
+    write_store(tmp_path / "st", token_rows, {}, place, TEXTS, labels, shard_size=4, part=Part(0, 2))
+    before = ActivationStore(tmp_path / "st").n_rows
+    with pytest.raises(FileExistsError, match="holds a store: name another folder"):
+        whole(tmp_path / "st")
+    assert ActivationStore(tmp_path / "st").n_rows == before
+    assert_whole(whole(tmp_path / "st", overwrite=True))
 
 
 def test_an_extracted_store_is_not_gone_on_with(tmp_path):
@@ -247,6 +272,33 @@ def test_outside_its_block_nothing_is_appended(tmp_path):
     writer = ActivationWriter(tmp_path / "st")
     with pytest.raises(RuntimeError, match="within its block"):
         writer.append(ROWS)
+
+
+def test_a_writer_is_for_one_block(tmp_path):
+    writer = ActivationWriter(tmp_path / "st", overwrite=True)
+    with writer:
+        writer.append(ROWS)
+    with pytest.raises(RuntimeError, match="for one block: make another"), writer:
+        pass
+    assert ActivationStore(tmp_path / "st").n_rows == 20
+
+
+def test_texts_behind_the_last_row_are_kept(tmp_path):
+    with ActivationWriter(tmp_path / "st", shard_rows=4) as writer:
+        writer.append(ROWS[:4], text_index=[0] * 4, texts=["first"])
+        writer.append(ROWS[:0], text_index=[], texts=["second"])
+    store = ActivationStore(tmp_path / "st")
+    assert store.complete and list(store.texts) == ["first", "second"] and store.verify()
+    np.testing.assert_array_equal(np.asarray(store), ROWS[:4])
+    assert store.open()[:].text_index.tolist() == [0] * 4
+
+
+def test_a_source_is_kept_as_a_file_can_say_it(tmp_path):
+    source = {"model": tmp_path / "model", "d_model": np.int64(4), "dtype": torch.float16, "site": "residual"}
+    with ActivationWriter(tmp_path / "st", source=source) as writer:
+        writer.append(ROWS)
+    said = {"model": str(tmp_path / "model"), "d_model": 4, "dtype": "torch.float16", "site": "residual"}
+    assert ActivationStore(tmp_path / "st").source == said
 
 
 # ---------------------------------------------------------------- interrupted
@@ -284,6 +336,19 @@ def test_a_writer_that_was_killed_leaves_whole_shards(tmp_path):
     with ActivationWriter(tmp_path / "st", 4, source=SOURCE, resume=True, shard_rows=5) as again:
         filled(again, start=again.n_rows)
     assert_whole(ActivationStore(tmp_path / "st"))
+
+
+def test_after_a_kill_texts_go_on_after_those_that_are_there(tmp_path):
+    texts = [f"text {number}" for number in range(6)]
+    writer = ActivationWriter(tmp_path, shard_rows=5).__enter__()
+    for number in range(4):
+        writer.append(ROWS[3 * number : 3 * number + 3], text_index=[number] * 3, texts=[texts[number]])
+    writer._held.close()
+    with ActivationWriter(tmp_path, shard_rows=5, resume=True) as again:
+        assert (again.n_rows, again.n_texts) == (10, 4)
+        again.append(ROWS[10:18], text_index=np.arange(10, 18) // 3, texts=texts[again.n_texts :])
+    rows = ActivationStore(tmp_path).open()
+    assert rows.texts == texts and rows.text_index.tolist() == (np.arange(18) // 3).tolist()
 
 
 def test_an_interrupted_store_is_replaced_or_another(tmp_path):
@@ -331,6 +396,33 @@ def test_a_shard_that_could_not_be_written_leaves_no_gap(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.asarray(ActivationStore(tmp_path)[0]), counted(0, 10))
 
 
+def test_a_shard_that_the_manifest_does_not_name_is_not_told_to_be_kept(tmp_path, monkeypatch):
+    write, calls = store_run.write_file, []
+
+    def full_disk(*args):
+        calls.append(args)
+        if len(calls) > 2:
+            raise OSError(28, "No space left on device")
+        return write(*args)
+
+    monkeypatch.setattr(store_run, "write_file", full_disk)
+    with pytest.raises(OSError, match="No space") as error, ActivationWriter(tmp_path, shard_rows=4) as writer:
+        writer.append(counted(0, 10))
+    assert error.value.__notes__[0].startswith("4 rows are kept")
+    assert ActivationStore(tmp_path).n_rows == 4
+
+
+def test_a_label_of_another_kind_is_refused_after_an_interruption_too(tmp_path):
+    with pytest.raises(StoppedError), ActivationWriter(tmp_path) as writer:
+        writer.append(counted(0, 3), labels=[None, 1, 2])
+        raise StoppedError
+    with ActivationWriter(tmp_path, resume=True) as writer:
+        with pytest.raises(TypeError, match="labels are strings, and those before them numbers"):
+            writer.append(counted(3, 5), labels=["a", None])
+        writer.append(counted(3, 5), labels=[None, None])
+    assert ActivationStore(tmp_path)[0][:].labels.tolist() == [None, 1, 2, None, None]
+
+
 def test_numbers_too_large_are_refused_with_their_batch_and_the_rest_is_kept(tmp_path):
     with pytest.raises(ValueError, match="beyond float16"), ActivationWriter(tmp_path, dtype="float16") as writer:
         writer.append(counted(0, 3))
@@ -351,6 +443,17 @@ def test_what_is_to_replace_a_store_is_gone_on_with(tmp_path):
         assert writer.n_rows == 2
         writer.append(counted(12, 13))
     np.testing.assert_array_equal(ActivationStore(tmp_path)[0][:], counted(10, 13))
+
+
+def test_a_store_that_was_whole_when_its_writer_was_killed_takes_its_place(tmp_path, monkeypatch):
+    ActivationStore.from_arrays(tmp_path, counted(0, 5))
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module, "finish", lambda run: None)  # as if killed before it
+        ActivationStore.from_arrays(tmp_path, counted(10, 12), overwrite=True)
+    np.testing.assert_array_equal(ActivationStore(tmp_path)[0][:], counted(0, 5))
+    with pytest.raises(ValueError, match="is whole"):
+        ActivationWriter(tmp_path, resume=True).__enter__()
+    np.testing.assert_array_equal(ActivationStore(tmp_path)[0][:], counted(10, 12))
 
 
 def test_other_texts_are_not_gone_on_with(tmp_path):

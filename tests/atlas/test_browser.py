@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from atlas_cases import HOSTILE, atlas_case
 from atlas_data_cases import known_mixture, rows_of_texts
-from browser_cases import COLOR, OVERLAPS, contrast, luminance
+from browser_cases import AT_REST, COLOR, DRAWN, FOUND, OVERLAPS, contrast, luminance
 
 pytest.importorskip("jinja2", reason="the extra 'atlas' is not installed")
 pytest.importorskip("vl_convert", reason="the extra 'atlas' is not installed")
@@ -207,10 +207,7 @@ def test_the_map_opens_regions_and_shows_what_was_found(opened: Open) -> None:
     marks = page.locator(".chart .mark-symbol path")
     assert marks.count() == 12
     page.locator("#search").fill("#5")
-    page.wait_for_function(
-        "marks => [...document.querySelectorAll(marks)].filter(m => m.getAttribute('fill-opacity') > .5).length === 1",
-        arg=".chart .mark-symbol path",
-    )
+    page.wait_for_function(FOUND, arg=1)
     assert page.locator(".legend li").count() == 9  # concepts
     assert "at least a fifth of its labeled rows" in page.locator(".map").inner_text()
     page.get_by_label("Color by").select_option(label="cluster")
@@ -224,7 +221,7 @@ def test_the_map_opens_regions_and_shows_what_was_found(opened: Open) -> None:
     largest = max(CASES["plain"]["mixtures"][0]["regions"], key=lambda region: region["size"])
     box = marks.first.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.locator("h1", has_text=f"Region {largest['component']}").wait_for()
+    page.locator("h1", has_text=re.compile(rf"^Region {largest['component']}\b")).wait_for()
 
 
 def test_labels_of_the_map_stand_apart(opened: Open) -> None:
@@ -233,10 +230,11 @@ def test_labels_of_the_map_stand_apart(opened: Open) -> None:
     seen = [page.evaluate(OVERLAPS)]
     for name in ("Closer", "Closer", "The whole map"):
         page.get_by_role("button", name=name).click()
-        page.wait_for_timeout(150)
+        page.evaluate(AT_REST)
         seen.append(page.evaluate(OVERLAPS))
     page.locator("#search").fill("concept 3")
-    page.wait_for_timeout(400)
+    page.wait_for_function(FOUND, arg=int(page.get_by_role("status").inner_text().split()[0]))
+    page.evaluate(AT_REST)
     seen.append(page.evaluate(OVERLAPS))
     assert all(shown > 3 and overlaps == 0 for shown, overlaps in seen), seen
     assert seen[3] == seen[0]
@@ -327,10 +325,11 @@ def test_hostile_strings_are_shown_and_do_nothing(opened: Open) -> None:
     seen = ""
     for address in ("#/", "#/table", *(f"#/region/{k}" for k in range(6)), "#/compare", "#/compare/1/1"):
         go(page, address)
-        page.wait_for_timeout(150)
+        page.wait_for_function(DRAWN)
         seen += page.locator("body").inner_text()
         assert page.locator("main :is(script, img, iframe, object, [onload], [onerror])").count() == 0
         assert page.evaluate("[...document.querySelectorAll('a')].every(a => a.getAttribute('href').startsWith('#'))")
+    page.wait_for_timeout(200)  # for what would happen by and by
     assert page.evaluate("window.harmed") is None
     for text in (
         HOSTILE[0],
@@ -367,10 +366,11 @@ def test_hostile_rows_become_a_page_that_does_no_harm(opened: Open, files: dict[
     page, seen = opened("written"), ""
     for address in ("#/", "#/table", *(f"#/region/{k}" for k in range(4)), "#/second/region/0", "#/compare"):
         go(page, address)
-        page.wait_for_timeout(150)
+        page.wait_for_function(DRAWN)
         seen += page.title() + page.locator("body").inner_text()
         assert page.locator("body :is(img, svg[onload], iframe, object, [onload], [onerror], [onclick])").count() == 0
         assert page.locator("script").count() == 3
+    page.wait_for_timeout(200)  # for what would happen by and by
     assert page.evaluate("window.harmed") is None
     for text in (
         HOSTILE[0],
@@ -447,7 +447,7 @@ def test_narrow_windows_need_no_scrolling_sideways(opened: Open) -> None:
     page = opened("two", viewport={"width": 360, "height": 740})
     for address in ADDRESSES:
         go(page, address)
-        page.wait_for_timeout(100)
+        page.wait_for_function(DRAWN)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
 
 

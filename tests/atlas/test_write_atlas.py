@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from atlas_data_cases import known_mixture, rows_of_texts
+from cli_cases import read_csv
 
 from mfa_sklearn import MFA, ActivationArray, write_atlas
 from mfa_sklearn.atlas import _write_atlas as module
@@ -27,11 +27,6 @@ def mfa() -> MFA:
 @pytest.fixture(scope="module")
 def rows(mfa: MFA) -> ActivationArray:
     return rows_of_texts(mfa)
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_one_seed_gives_the_same_page(mfa: MFA, rows: ActivationArray, tmp_path: Path) -> None:
@@ -53,7 +48,7 @@ def test_data_beside_the_page(mfa: MFA, rows: ActivationArray, tmp_path: Path) -
     names = {path.name for path in folder.iterdir()}
     tables = {f"{name}-{n}.csv" for name in ("regions", "tokens", "concepts", "neighbors") for n in (1, 2)}
     assert names == {"atlas.json", *head["mixtures"], "matches.csv", *tables}
-    assert len(table(folder / "matches.csv")) == len(data["matches"] or [])
+    assert len(read_csv(folder / "matches.csv")) == len(data["matches"] or [])
     write_atlas(mfa, rows, tmp_path / "a.html", data_folder=folder)
     assert {path.name for path in folder.iterdir()} == {name for name in names if "2." not in name} - {"matches.csv"}
 
@@ -61,13 +56,13 @@ def test_data_beside_the_page(mfa: MFA, rows: ActivationArray, tmp_path: Path) -
 def test_tables_say_what_the_regions_do(mfa: MFA, rows: ActivationArray, tmp_path: Path) -> None:
     write_atlas(mfa, rows, tmp_path / "a.html", data_folder=tmp_path / "data")
     told = atlas_data(mfa, rows)["mixtures"][0]
-    regions, tokens = table(tmp_path / "data" / "regions-1.csv"), table(tmp_path / "data" / "tokens-1.csv")
+    regions, tokens = read_csv(tmp_path / "data" / "regions-1.csv"), read_csv(tmp_path / "data" / "tokens-1.csv")
     for line, region in zip(regions, told["regions"], strict=True):
         assert (line["label"], int(line["size"])) == (region["label"], region["size"])
         assert line["concept"] == ("" if region["concept"] is None else told["concepts"][region["concept"]])
     expected = [(r["component"], told["strings"][t["token"]], t["count"]) for r in told["regions"] for t in r["tokens"]]
     assert [(int(line["component"]), line["token"], int(line["count"])) for line in tokens] == expected
-    near = table(tmp_path / "data" / "neighbors-1.csv")[0]
+    near = read_csv(tmp_path / "data" / "neighbors-1.csv")[0]
     first = told["regions"][0]["neighbors"][0]
     assert (int(near["component"]), int(near["neighbor"])) == (0, first["component"])
 

@@ -40,7 +40,7 @@ def test_what_goes_wrong_meanwhile_waits_for_the_work_and_goes_before_its_errors
     go_on, done = threading.Event(), threading.Event()
 
     def work() -> None:
-        go_on.wait(10)
+        go_on.wait(300)
         done.set()
         raise ZeroDivisionError
 

@@ -38,12 +38,16 @@ def own_sums(rank: int, size: int) -> Any:
     rows = part_of(rank, 7)
     own, none = group.sum_own(rows, rows[:, :0])
     assert none.shape == (len(own), 0)
+    strided = part_of(rank, 14, torch.float32)[::2].T.contiguous().T
+    assert torch.equal(group.sum_own(strided)[0], group.sum(strided)[0][group.own(7)])
     return group.own(7), own.numpy(), group.all_gather(own).numpy(), group.sum(rows)[0].numpy()
 
 
 def gathers(rank: int, size: int) -> Any:
     group = Group(CPU)
     rows = part_of(rank, 2 * rank)  # none on the first
+    alike = group.all_gather(part_of(rank).T)
+    assert torch.equal(alike, torch.cat([part_of(r).T for r in range(size)]))
     return group.all_gather(rows).numpy(), group.gather(rows).numpy()
 
 

@@ -176,7 +176,7 @@ class OfThreads(BaseEstimator):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(100)
         assert len(found) == 3, "threads wait for one another"
         self.cluster_centers_ = found[2]
         leaf = torch.ones(1, requires_grad=True)
@@ -210,7 +210,7 @@ def test_products_are_in_full_until_the_last_thread_has_left() -> None:
     def other() -> None:
         with plain_torch():
             entered.set()
-            leave.wait(10)
+            leave.wait(300)
 
     def rounds() -> bool:
         if not hasattr(torch.backends.mkldnn, "matmul"):  # before torch 2.9
@@ -220,7 +220,7 @@ def test_products_are_in_full_until_the_last_thread_has_left() -> None:
     with rounded_products():
         thread = threading.Thread(target=other)
         thread.start()
-        assert entered.wait(10) and not rounds()
+        assert entered.wait(300) and not rounds()
         with plain_torch(), plain_torch():
             assert not rounds()
         assert not rounds()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -87,25 +87,22 @@ def test_another_thread_is_refused_and_the_same_one_is_not(tmp_path: Path) -> No
 
 
 def test_many_threads_hold_it_one_at_a_time(tmp_path: Path) -> None:
-    inside, most, done = [0], [0], [0]
+    inside, most, done = [0], [0], []
 
-    def work() -> None:
-        for _ in range(20):
-            try:
-                with locked(tmp_path):
-                    inside[0] += 1
-                    most[0] = max(most[0], inside[0])
-                    inside[0] -= 1
-                    done[0] += 1
-            except BlockingIOError:
-                continue
+    def work(number: int) -> None:
+        while done.count(number) < 5:
+            with suppress(BlockingIOError), locked(tmp_path):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                inside[0] -= 1
+                done.append(number)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1] and done[0] >= 20 and os.listdir(tmp_path) == []
+    assert most == [1] and len(done) == 20 and os.listdir(tmp_path) == []
 
 
 def test_folders_made_and_left_empty_are_removed(tmp_path: Path) -> None:

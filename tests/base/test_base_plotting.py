@@ -47,12 +47,6 @@ SEEN_BY = {
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 
 
-@pytest.fixture(autouse=True)
-def _close_figures() -> Any:
-    yield
-    plt.close("all")
-
-
 def lab(colors: Any, seen_by: str = "everybody") -> np.ndarray:
     """CIE L*a*b* (n, 3) of sRGB colors as somebody sees them."""
     values = np.array([to_rgb(color) for color in colors])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfa_sklearn._base.words import check_unicode, one_line, plural, repaired, shortened, visible
+from mfa_sklearn._base.words import check_unicode, is_out_of_memory, one_line, plural, repaired, shortened, visible
 
 HALF = "\ud83d"
 
@@ -44,3 +44,15 @@ def test_half_a_pair_is_told_by_its_place_and_the_advice_works() -> None:
 def test_whole_texts_are_left_alone_and_halves_that_fit_are_joined() -> None:
     assert repaired("\ufeffé🎻") == "\ufeffé🎻"
     assert repaired("\ud83c\udfbb!") == "🎻!" and repaired(f"\ufeff{HALF}") == "\ufeff\ufffd"
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's own."""
+
+
+def test_errors_that_say_that_memory_ran_out() -> None:
+    cpu = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to")
+    for error in (MemoryError(), OutOfMemoryError("no more"), RuntimeError("MPS backend out of memory"), cpu):
+        assert is_out_of_memory(error)
+    for other in (None, RuntimeError("no"), ValueError("texts[0] has no tokens: 'out of memory'")):
+        assert not is_out_of_memory(other)

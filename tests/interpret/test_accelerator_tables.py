@@ -86,12 +86,6 @@ def test_every_table_and_picture_has_a_case() -> None:
     assert set(interpret.__all__) - GIVEN | set(mixture.__all__) - OF_THE_MIXTURE == set(CASES)
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures_left() -> Any:
-    yield
-    pyplot.close("all")
-
-
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("rows", ["with facts", "on another device"])
 @pytest.mark.parametrize("noise", ["shared", "component"])

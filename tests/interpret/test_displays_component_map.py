@@ -14,12 +14,6 @@ from mfa_sklearn import MFA, ComponentMapDisplay
 from mfa_sklearn.interpret import component_map, describe_components
 
 
-@pytest.fixture(autouse=True)
-def _close_figures() -> Any:
-    yield
-    plt.close("all")
-
-
 def fitted(n_components: int = 12) -> MFA:
     exact = mixture(4.0, n_components=n_components)
     weights = exact.weights_ / exact.weights_.sum()

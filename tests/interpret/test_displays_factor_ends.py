@@ -14,12 +14,6 @@ from matplotlib.patches import StepPatch
 from mfa_sklearn import MFA, FactorEndsDisplay, factor_ends, project
 
 
-@pytest.fixture(autouse=True)
-def _close_figures() -> Any:
-    yield
-    plt.close("all")
-
-
 def fitted() -> MFA:
     exact = mixture(3.0, n_features=8)
     loadings = np.random.default_rng(5).normal(size=(4, 8, 3))

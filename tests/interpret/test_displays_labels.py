@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,12 +11,6 @@ import pytest
 from matplotlib.text import Text
 
 from mfa_sklearn.interpret._displays.labels import choose_labels, label_names, write_labels
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Any:
-    yield
-    plt.close("all")
 
 
 def test_a_name_comes_once_for_each_of_its_clusters() -> None:

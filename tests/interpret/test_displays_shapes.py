@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from mfa_sklearn.interpret._displays.shapes import (
     density,
@@ -16,12 +13,6 @@ from mfa_sklearn.interpret._displays.shapes import (
     projected,
     without_strays,
 )
-
-
-@pytest.fixture(autouse=True)
-def _close_figures() -> Any:
-    yield
-    plt.close("all")
 
 
 def test_figures_have_the_shape_of_their_points() -> None:

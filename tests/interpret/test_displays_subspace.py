@@ -21,12 +21,6 @@ from mfa_sklearn.interpret._displays.labels import label_names
 from mfa_sklearn.interpret._text import label_text
 
 
-@pytest.fixture(autouse=True)
-def _close_figures() -> Any:
-    yield
-    plt.close("all")
-
-
 def wide(n: int = 200, n_factors: int = 4) -> tuple[Any, AnnotatedArray]:
     """A mixture with more factors than two, and its rows."""
     mfa = mixture(3.0, n_features=8)

@@ -15,7 +15,7 @@ import torch
 from interpret_fixtures import annotated, mixture, nothing_is_evaluated
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
-from tiny_stores import TEXTS, token_rows
+from tiny_stores import LABELS, SOURCE, TEXTS, token_rows
 
 from mfa_sklearn import MFA, ActivationArray, ActivationStore, SubspaceDisplay
 from mfa_sklearn.activations._store_writer import write_store
@@ -25,8 +25,7 @@ from mfa_sklearn.interpret import concept_components, describe_components, proje
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     directory: Path = tmp_path_factory.mktemp("store")
-    source = {"layer": 7, "hooks": ["blocks.7.hook_resid_post"]}
-    write_store(directory, token_rows, {}, source, TEXTS, ["river", "farm"] * 15, shard_size=7)
+    write_store(directory, token_rows, {}, SOURCE, TEXTS, LABELS, shard_size=7)
     return ActivationStore(directory)[7]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoint_cases import Listener, copies, learned, settings, stopped, stopping
+from checkpoint_cases import Listener, copies, learned, settings, stopped
 from mixture_cases import X_MADE, centers_near
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -109,9 +109,7 @@ def test_a_folder_serves_one_fit_at_a_time(tmp_path: Path) -> None:
             thread.start()
             thread.join()
 
-    listener = stopping(0)
-    listener.heard = heard
-    MFA(**settings(), checkpoint=tmp_path / "c").set_callbacks(listener).fit(X_MADE)
+    MFA(**settings(), checkpoint=tmp_path / "c").set_callbacks(Listener(heard)).fit(X_MADE)
     assert "another run is writing there" in str(refused[0])
 
 
@@ -121,8 +119,7 @@ def test_it_is_written_as_often_as_asked_for(tmp_path: Path, monkeypatch: pytest
     write, now = files.write, [0.0]
     monkeypatch.setattr(files, "write", lambda *given: written.append(given[1]["iteration"]) or write(*given))
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    listener = stopping(0)
-    listener.heard = lambda count: now.__setitem__(0, now[0] + 2.0)
+    listener = Listener(lambda count: now.__setitem__(0, now[0] + 2.0))
     mfa = MFA(**settings(tol=0), checkpoint=tmp_path / "c", checkpoint_interval=5.0)
     mfa.set_callbacks(listener).fit(X_MADE)
     assert written == [0, 4, 7, 10]

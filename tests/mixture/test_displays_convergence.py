@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from mixture_cases import X_MADE, quick
@@ -15,12 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from mfa_sklearn import MFA, ConvergenceDisplay, MFASearch
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    pyplot.close("all")
 
 
 def legend(display: ConvergenceDisplay) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,12 +12,6 @@ from mfa_sklearn import MFA, DensityDisplay
 from mfa_sklearn.mixture._displays.marginal import marginal
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    pyplot.close("all")
 
 
 def legend(display: DensityDisplay) -> list[str]:

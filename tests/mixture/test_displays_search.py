@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,12 +11,6 @@ from sklearn.model_selection import ShuffleSplit
 from mfa_sklearn import MFASearch, SearchDisplay
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    yield
-    pyplot.close("all")
 
 
 def table(likelihood: list[float], sem: float = 0.5) -> pd.DataFrame:

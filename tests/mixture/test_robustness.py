@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris, load_wine
 from mfa_sklearn import MFA
 from mfa_sklearn.mixture._em.exact import ExactPass
 from mfa_sklearn.mixture._em.solver import EMSolver
-from mfa_sklearn.mixture._fit.problem import pose
+from mfa_sklearn.mixture._fit.problem import Known, pose
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -122,7 +122,7 @@ def test_a_component_that_loses_its_rows_is_given_others(acceleration):
 def test_a_revival_is_not_undone_by_the_acceleration(monkeypatch):
     """Half of a heavy component has a lower likelihood at first: that is no reason to go back."""
     labels = np.where(np.arange(400) < 5, 2, LABELS % 2)
-    problem = pose(MFA(3, 2), ROWS, ROWS, None)
+    problem = pose(MFA(3, 2), ROWS, ROWS, None, Known(np.random.RandomState(0)))
     params = problem.start.from_labels(labels)
     rows = ExactPass(params, problem.batches, problem.rng, 1.0)
     solver = EMSolver(params, rows, STRUCTURES["UCU"], 1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +79,7 @@ def test_a_file_that_is_damaged(tmp_path: Path) -> None:
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "t.parquet", text=["One."])
-    real = builtins.__import__
-
-    def missing(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(
-        "mfa_sklearn._base.checks.import_module", lambda name: missing(name) if "pyarrow" in name else real(name)
-    )
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"a Parquet file needs pyarrow: pip install 'mfa-sklearn\[parquet\]'"):
         read_texts(path)

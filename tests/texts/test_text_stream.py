@@ -78,7 +78,7 @@ def test_rows_of_another_reader(tmp_path: Path) -> None:
     assert list(stream) == expected and list(stream) == expected
     once = stream_texts(iter(rows), text_column="body", label_column="topic")
     assert list(once) == expected and once.labeled
-    with pytest.raises(ValueError, match=r"the stream of rows has no column 'topic'"):
+    with pytest.raises(ValueError, match=r"the stream of rows was read already, .* once only: make another one"):
         list(once)
     with pytest.raises(
         ValueError, match=r"stream of rows has no texts in its first 100 rows: they have \['body', 'topic'\]"
@@ -87,6 +87,8 @@ def test_rows_of_another_reader(tmp_path: Path) -> None:
     for wrong in (3, {"text": ["One."]}, b"text"):
         with pytest.raises(TypeError, match="from a path or an iterable of rows, such as dicts, got"):
             stream_texts(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"got DataFrame: give frame\.to_dict\('records'\)"):  # iterated, its columns
+        stream_texts(pytest.importorskip("pandas").DataFrame(rows))
 
 
 def test_a_streamed_data_set_of_hugging_face(tmp_path: Path) -> None:

@@ -56,14 +56,17 @@ class Together:
         if not self._shared:
             return m_step(params, self.whole(), self._structure, floor, prior)
         group, own = self._group, self._group.own(len(self.mass))
-        moments = group.sum_own(*self._mine[1:-2])
-        statistics = Statistics(*(self.mass[own], *moments, self.log_likelihood, self.weight))
+        mine, ends = self._mine, (self.log_likelihood, self.weight)
+        # Cross moments as they lie in memory: factor by factor, as loadings do.
+        summed = group.sum_own(mine.residual, mine.score, mine.cross.mT, mine.scatter, mine.square)
+        residual, score, cross, scatter, square = summed
+        statistics = Statistics(self.mass[own], residual, score, cross.mT, scatter, square, *ends)
         found = m_step(_of(params, own), statistics, self._structure, floor, prior, group)
         weights = self.mass.clamp(min=torch.finfo(torch.float64).tiny)
         return MFAParams(
             (weights / weights.sum()).log(),
             group.all_gather(found.means),
-            group.all_gather(found.loadings.mT.contiguous()).mT,
+            group.all_gather(found.loadings.mT).mT,
             found.noise_variance if self._structure.shared_noise else group.all_gather(found.noise_variance),
         )
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 
 from ..._base.checks import warn_user
 from ..._base.devices import resolve_device, working_dtype
@@ -67,9 +66,9 @@ def pose(
     estimator: Any,
     X: Any,
     rows: Any,
-    sample_weight: Any = None,
+    sample_weight: Any,
+    known: Known,
     draws: Draws | None = None,
-    known: Known | None = None,
     tell: Callable[[int], Any] | None = None,
     whole: bool = False,
     group: AnyGroup = ALONE,
@@ -84,10 +83,9 @@ def pose(
     rows : array-like of shape (n, D)
         The same, checked.
     sample_weight : array-like (n,), optional
+    known : Known
     draws : Draws, optional
         What starts on the same rows have drawn.
-    known : Known, optional
-        What need not be found again.
     tell : callable, optional
         Told how many more rows have been gone through for the moments of the columns.
     whole : bool, default=False
@@ -97,7 +95,7 @@ def pose(
     """
     e, counted = estimator, check_weights(sample_weight, rows, group)
     device, dtype = _place(e, rows)
-    rng = group.tell(check_random_state(e.random_state)) if known is None else known.rng
+    rng = known.rng
     weights, held = (counted, None) if whole else split_off(e, X, rows, counted, rng, group)
     asked = e.n_components or (None if np.ndim(e.n_factors) == 0 else len(e.n_factors))
     check_sizes(sum(group.numbers(rows.shape[0])), rows.shape[1], asked or 1, int(np.max(e.n_factors, initial=0)))
@@ -146,11 +144,9 @@ class _Parts(NamedTuple):
         return Batches(self.rows, self.conditioner, *where, weights.at(part), size, True, numbers, self.group)
 
 
-def _centers(
-    estimator: Any, X: Any, rows: Any, asked: int | None, known: Known | None, group: AnyGroup
-) -> np.ndarray | None:
+def _centers(estimator: Any, X: Any, rows: Any, asked: int | None, known: Known, group: AnyGroup) -> np.ndarray | None:
     """Where the start is given by centers: those that are known, or what the estimator's `init` brings."""
-    if known is not None and known.centers is not None:
+    if known.centers is not None:
         return known.centers
     return given_centers(estimator.init, X if hasattr(X, "shape") else rows, asked, group)
 

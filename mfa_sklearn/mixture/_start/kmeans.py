@@ -247,18 +247,21 @@ def _steps(data: Rows, start: Clustering, plan: Plan, told: Stage) -> Clustering
 
 def _best_start(sample: Sample, n_clusters: int, rng: np.random.RandomState, plan: Plan, told: Stage) -> Clustering:
     """The clustering of least inertia among those from `n_init` drawings of seeds."""
-    found: list[Clustering] = []
-    for _ in range(plan.n_init):
-        centers = _seeds(sample, n_clusters, rng, plan.projection, told)
-        found.append(lloyd(sample, centers, plan.max_iter, plan.tol, plan.unit, told))
+    starts = _seeds(sample, n_clusters, rng, plan, told)
+    found = [lloyd(sample, centers, plan.max_iter, plan.tol, plan.unit, told) for centers in starts]
     best = min(found, key=lambda clustering: clustering.inertia)
     told.step(best.n_iter, best.inertia)
     return best
 
 
-def _seeds(sample: Sample, n_clusters: int, rng: np.random.RandomState, projection: int | None, told: Stage) -> Tensor:
-    """Seeds (K, D), double, drawn by the first process from the sample of all."""
+def _seeds(sample: Sample, n_clusters: int, rng: np.random.RandomState, plan: Plan, told: Stage) -> list[Tensor]:
+    """Seeds (K, D), double, of each of `n_init` starts, drawn by the first process from the sample of all."""
     group = sample.group
     X = group.gather(sample.X)
     weights = None if sample.weights is None else group.gather(sample.weights)
-    return group.decided(lambda: X[draw_seeds(X, n_clusters, weights, rng, projection, told)].double(), rng)
+
+    def draw() -> list[Tensor]:
+        drawn = (draw_seeds(X, n_clusters, weights, rng, plan.projection, told) for _ in range(plan.n_init))
+        return [X[seeds].double() for seeds in drawn]
+
+    return group.decided(draw, rng)

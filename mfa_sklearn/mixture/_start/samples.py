@@ -58,11 +58,8 @@ class FiniteBatches(Batches):
 
     def _fresh(self, index: Any, rows: Tensor | None = None) -> Tensor:
         rows = super()._fresh(index, rows)
-        check_finite(rows, self._numbers(index))
+        check_finite(rows, self.numbers(index))
         return rows
-
-    def _numbers(self, index: Any) -> Any:
-        return index if self._places is None else self._places[index]
 
 
 class UnitBatches(FiniteBatches):
@@ -73,7 +70,7 @@ class UnitBatches(FiniteBatches):
         # Scaled by the largest entry first: the squares of a short row would underflow.
         largest = rows.abs().amax(1, keepdim=True)
         if bool((largest == 0).any()):
-            number = _row_number(self._numbers(index), largest[:, 0] == 0)
+            number = _row_number(self.numbers(index), largest[:, 0] == 0)
             raise ValueError(f"row {number} of X is all zeros and has no direction: drop it, or use metric='euclidean'")
         rows = rows / largest
         return rows.div_(rows.norm(dim=1, keepdim=True))

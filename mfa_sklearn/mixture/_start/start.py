@@ -211,8 +211,10 @@ class Start:
     def draw(self, strategy: str) -> MFAParams:
         """Parameters by one of the named strategies."""
         rows = self._batches.draw(self._rng)
-        drawn = self._draws.get(self._key(strategy, rows), self._rng, partial(self._draw_centers, strategy, rows))
-        sample = self._sample(rows)
+        # What goes through all rows needs the memory that a sample would take.
+        sample = None if self._sees_all(strategy) else self._sample(rows)
+        drawn = self._draws.get(self._key(strategy, rows), self._rng, partial(self._draw_centers, strategy, sample))
+        sample = sample or self._sample(rows)
         if drawn.labels is None:
             return self._build(sample, nearest_center(sample.X, drawn.centers), drawn.centers)
         own = drawn.labels[torch.as_tensor(self._batches.own(rows), device=sample.X.device)]
@@ -232,13 +234,13 @@ class Start:
         """Whether a strategy goes through all rows there are, whichever the parameters are then taken from."""
         return strategy == "kmeans" and not self._missing
 
-    def _draw_centers(self, strategy: str, rows: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """Centers (K, D) found on the rows numbered or on all, and the nearest (n,) of every row where known."""
-        if self._sees_all(strategy):
+    def _draw_centers(self, strategy: str, sample: Sample | None) -> tuple[Tensor, Tensor | None]:
+        """Centers (K, D) found on a sample or on all rows, and the nearest (n,) of every row where known."""
+        if sample is None:
             found = k_means(self._batches, self._sizes[0], self._rng, _PLAN, self._watching)
             return found.centers, found.labels
         draws = {"random": self._random, "random_from_data": self._random_rows, "k-means++": self._spread_rows}
-        draw, sample = draws.get(strategy, self._filled_k_means), self._sample(rows)
+        draw = draws.get(strategy, self._filled_k_means)
         return self._batches.group.decided(lambda: draw(sample), self._rng), None
 
     def _random(self, sample: Sample) -> Tensor:
