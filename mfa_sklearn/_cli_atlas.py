@@ -8,16 +8,16 @@ from typing import Any
 
 from ._base.files import check_writable
 from ._base.words import plural
-from ._cli_evaluate import add_backend
-from ._cli_files import read_mixture, read_rows
+from ._cli_files import read_language_model, read_mixture, read_rows
+from ._cli_help import DEVICE, add_backend
 from ._cli_shell import say
 
 # What --model stands for without a name: the model that the mixture was fitted on.
 _OWN = ""
 
 
-def add_options(parser: argparse.ArgumentParser, *, device: str) -> None:
-    """The options of the command; what some of them are is said in the words of other commands."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
     add = parser.add_argument
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="page to write: .html")
     add(
@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser, *, device: str) -> None:
     add("--names", nargs="+", metavar="NAME", help="what to call the mixture, or the two")
     add("--data", type=Path, metavar="DIR", help="also write the data to this folder: JSON, and tables as .csv")
     _add_amounts(parser)
-    _add_model(parser, device)
+    _add_model(parser)
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one page")
 
 
@@ -45,7 +45,7 @@ def _add_amounts(parser: argparse.ArgumentParser) -> None:
     add("--n-points", type=int, default=250, metavar="N", help="rows in the picture of each region at most")
 
 
-def _add_model(parser: argparse.ArgumentParser, device: str) -> None:
+def _add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--model",
@@ -57,7 +57,7 @@ def _add_model(parser: argparse.ArgumentParser, device: str) -> None:
     add("--alpha", type=float, default=0.6, help="how far to steer: 0 changes nothing, 1 goes all the way")
     add("--method", choices=("centroid", "direction", "transport"), default="centroid", help="how to steer")
     add("--prompt", nargs="+", metavar="TEXT", help="what the model reads; by default eight beginnings without a topic")
-    add("--device", default="auto", help=device)
+    add("--device", default="auto", help=DEVICE)
     add_backend(parser)
 
 
@@ -71,7 +71,10 @@ def atlas(arguments: argparse.Namespace) -> None:
         check_data_folder(arguments.data, arguments.force)
     mfa = read_mixture(arguments.mixture)
     rows = read_rows(arguments.activations, arguments.layer)
-    steered = {} if arguments.model is None else {"model": _language_model(arguments, mfa)}
+    steered: dict[str, Any] = {}
+    if arguments.model is not None:
+        missing = "it was fitted on: give --model a name"
+        steered["model"] = read_language_model(arguments, mfa.source_, arguments.mixture, missing)
     if arguments.prompt:
         steered["prompts"] = arguments.prompt
     write_atlas(
@@ -110,16 +113,3 @@ def _second(arguments: argparse.Namespace) -> dict[str, Any]:
         folder = arguments.against[1] if len(arguments.against) == 2 else arguments.activations
         found["against_activations"] = read_rows(folder, arguments.against_layer)
     return found
-
-
-def _language_model(arguments: argparse.Namespace, mfa: Any) -> Any:
-    """The model to steer."""
-    from .activations import load_model
-    from .activations._language_model import model_of
-
-    source = mfa.source_ or {}
-    if not (arguments.model or source.get("model")):
-        raise ValueError(f"{arguments.mixture} does not say which language model it was fitted on: give --model a name")
-    name = model_of(source, arguments.model or None, near=(arguments.mixture, arguments.mixture.parent))
-    dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
-    return load_model(name, arguments.device, dtype, processing, backend=arguments.backend)

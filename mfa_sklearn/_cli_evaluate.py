@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ._base.files import check_writable, replacing
 from ._base.home import home_path
 from ._base.words import plural
-from ._cli_files import PICTURES, as_text, give, output_file, read_mixture, read_rows
-from ._cli_help import add_rows
+from ._cli_files import PICTURES, as_text, give, output_file, read_language_model, read_mixture, read_rows
+from ._cli_help import DEVICE, SEED, TABLE, add_backend, add_rows
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 _FACTORS = 10
 
 
-def add_options(parser: argparse.ArgumentParser, *, layer: str, table: str, device: str) -> None:
-    """The options of the command; what some of them are is said in the words of other commands."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
     add = parser.add_argument
     add_rows(parser, "activations")
-    add("--layer", type=int, metavar="L", help=layer)
     add("-k", "--components", type=int, metavar="K", help="how many components; by default as the first --mixture has")
     add("-q", "--factors", type=int, metavar="Q", help="how many factors; by default as the first --mixture, else 10")
     add(
@@ -47,23 +46,13 @@ def add_options(parser: argparse.ArgumentParser, *, layer: str, table: str, devi
         metavar="LAYER",
         help="what is to be foretold of each row: another layer of the folder, by its number, or a folder or .npy file",
     )
-    _add_how(parser, device)
-    add("-o", "--output", type=Path, metavar="FILE", help=table)
+    _add_how(parser)
+    add("-o", "--output", type=Path, metavar="FILE", help=TABLE)
     add("--plot", type=Path, metavar="FILE", help="also draw the table: .png, .pdf or .svg")
     add("--verbose", action="store_true", help="say what is done")
 
 
-def add_backend(parser: argparse.ArgumentParser) -> None:
-    """The option of every command that loads a language model."""
-    parser.add_argument(
-        "--backend",
-        choices=("transformer_lens", "transformers"),
-        default="transformer_lens",
-        help="what loads the language model; transformers gives the same rows without TransformerLens",
-    )
-
-
-def _add_how(parser: argparse.ArgumentParser, device: str) -> None:
+def _add_how(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--test-size", type=float, default=0.2, metavar="SHARE", help="share of the texts to hold out")
     add("--resolution", type=float, metavar="R", help="precision of code lengths; by default 1 %% of the rows' spread")
@@ -71,9 +60,9 @@ def _add_how(parser: argparse.ArgumentParser, device: str) -> None:
     add("--losses", action="store_true", help="also measure what the language model loses with reconstructions")
     add_backend(parser)
     add("--model", help="another copy of the language model for --losses; by default the one of the activations")
-    add("--device", default="auto", help=device)
+    add("--device", default="auto", help=DEVICE)
     add("--resamples", type=int, default=200, metavar="N", help="resamples of the held-out texts, for the intervals")
-    add("--random-state", type=int, default=0, metavar="SEED", help="seed of all random draws: one seed, one result")
+    add("--random-state", type=int, default=0, metavar="SEED", help=SEED)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -146,16 +135,9 @@ def _target(arguments: argparse.Namespace) -> Any:
 def _language_model(arguments: argparse.Namespace, rows: Any) -> Any:
     """The language model that the rows are of."""
     from ._base.annotated import shared_fact
-    from .activations import load_model
-    from .activations._language_model import model_of
 
-    folder: Path = arguments.activations[0]
-    source = shared_fact(rows, "source") or {}
-    if not (arguments.model or source.get("model")):
-        raise ValueError(f"{folder} does not say which language model it is of: leave --losses out")
-    name = model_of(source, arguments.model, near=(folder, folder.parent))
-    dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
-    return load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
+    missing = "it is of: leave --losses out"
+    return read_language_model(arguments, shared_fact(rows, "source"), arguments.activations[0], missing)
 
 
 def in_columns(table: pd.DataFrame) -> str:

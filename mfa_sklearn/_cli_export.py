@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from ._base.files import check_writable
 from ._base.words import plural
 from ._cli_files import read_mixture
+from ._cli_help import MIXTURE
 from ._cli_shell import say
 
 
-def add_options(
-    parser: argparse.ArgumentParser, *, mixture: str, factor_score: Callable[[str], tuple[int, float]]
-) -> None:
-    """The options of the command; what some of them are is said in the words of other commands."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
     add = parser.add_argument
-    add("mixture", type=Path, help=mixture)
+    add("mixture", type=Path, help=MIXTURE)
     add("--component", type=int, required=True, metavar="K", help="number of the component to steer to, from 0")
     add("--alpha", type=float, help="how far to go: 0 changes nothing, 1 goes all the way; with --z alone, 0")
+    add_way(parser)
+    add("--source", type=int, metavar="J", help="number of the component that transport starts from")
+    add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")
+    _add_file(parser)
+
+
+def add_way(parser: argparse.ArgumentParser) -> None:
+    """Where inside a component a move leads, and by which way."""
+    add = parser.add_argument
     add(
         "--z",
         nargs="+",
-        type=factor_score,
+        type=_factor_score,
         default=[],
         metavar="J=VALUE",
         help="a place inside the component: scores of its factors in standard deviations, as in 0=20 8=-10",
@@ -34,9 +41,16 @@ def add_options(
         default="centroid",
         help="move towards the component's mean, along the way from the mean of all to it, or by transport",
     )
-    add("--source", type=int, metavar="J", help="number of the component that transport starts from")
-    add("--layer", type=int, metavar="L", help="layer to steer; by default the one the mixture was fitted on")
-    _add_file(parser)
+
+
+def _factor_score(text: str) -> tuple[int, float]:
+    factor, equals, value = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        return int(factor), float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FACTOR=VALUE, as in 0=20") from None
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

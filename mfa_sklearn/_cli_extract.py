@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
-from . import _cli_evaluate
 from ._base.progress import terminal_shown
 from ._base.sites import SITES
 from ._base.words import plural
-from ._cli_help import DEVICE, add_force, add_verbose
+from ._cli_help import DEVICE, add_backend, add_force, add_verbose
+from ._cli_launch import Launch
 from ._cli_select import add_select, selection_of
 from ._cli_shell import say
 
@@ -69,7 +70,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "(mlp) or its output (mlp_out), or the attention's output (attn_out)",
     )
     add("--device", default="auto", help=DEVICE)
-    _cli_evaluate.add_backend(parser)
+    add_backend(parser)
     add(
         "--load-option",
         type=load_option,
@@ -183,7 +184,8 @@ def extract(arguments: argparse.Namespace) -> None:
     )
     stored = {name: getattr(arguments, name) for name in ("dtype", "shard_size", "part")}
     store = extractor.extract_to(arguments.output, *given, resume=not arguments.force, **stored)
-    say(f"{arguments.output}: activations{told}: {store}")
+    going_on = Launch.of(os.environ).size > 1 and not store.complete
+    say(f"{arguments.output}: activations{told}: {store}{'; the other processes may still be at theirs' * going_on}")
 
 
 # Of the extractor, with the names of their options.

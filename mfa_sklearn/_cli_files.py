@@ -86,6 +86,30 @@ def read_mixture(path: Path) -> MFA:
         return MFA.from_pretrained(path)
 
 
+def read_language_model(arguments: argparse.Namespace, source: dict[str, Any] | None, of: Path, missing: str) -> Any:
+    """The language model of a mixture or of rows, or the copy of it that --model names.
+
+    Parameters
+    ----------
+    arguments : Namespace
+    source : dict or None
+        What the mixture or the rows say of their origin.
+    of : path
+        Their folder, near which a model that is named by a path may be.
+    missing : str
+        What is not known, and the remedy, where neither says which model it is.
+    """
+    from .activations import load_model
+    from .activations._language_model import model_of
+
+    source = source or {}
+    if not (arguments.model or source.get("model")):
+        raise ValueError(f"{of} does not say which language model {missing}")
+    name = model_of(source, arguments.model or None, near=(of, of.parent))
+    dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
+    return load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """A table that a command or `DataFrame.to_csv` wrote; no word in it but an empty one stands for a missing value."""
     from ._base.checks import import_optional

@@ -13,7 +13,7 @@ from ._base.home import home_path
 from ._base.progress import terminal_shown
 from ._base.words import plural
 from ._cli_files import check_mixture_folder, mixture_folder, read_mixture, read_rows
-from ._cli_help import DEVICE, LAYER, SEED, Parser, add_force, add_rows, add_verbose, number_or_auto
+from ._cli_help import DEVICE, SEED, Parser, add_force, add_rows, add_verbose, number_or_auto
 from ._cli_launch import Launch, together
 from ._cli_shell import say
 
@@ -42,7 +42,6 @@ def add_fit(parser: Parser) -> None:
         metavar="Q",
         help=f"how many factors each component has; by default {_FACTORS}, with a mixture for --init as it has them",
     )
-    add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--noise",
         choices=("shared", "component"),
@@ -72,6 +71,7 @@ def _add_checkpoint(parser: Parser) -> None:
         metavar="SHARE",
         help="do not fit this share of the texts, or of the rows of a table without texts, and say how likely they are",
     )
+    add = parser.add_mutually_exclusive_group().add_argument
     add(
         "--checkpoint",
         type=Path,
@@ -109,7 +109,6 @@ def add_kmeans(parser: Parser) -> None:
     add_rows(parser, "data")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help=f"file for the centers: {CENTERS}")
     add("-k", "--clusters", type=int, required=True, metavar="K", help="how many centers to find")
-    add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--metric",
         choices=("euclidean", "cosine"),
@@ -159,11 +158,16 @@ def _check_places(arguments: argparse.Namespace) -> None:
     check_mixture_folder(arguments.output, arguments.force)
     folder = _checkpoint(arguments)
     if folder is not None:
+        if folder.resolve().is_relative_to(arguments.output.resolve()):
+            raise ValueError(
+                f"--checkpoint {str(folder)!r} is inside the output, which holds a mixture and nothing else: name a "
+                "folder beside it, or leave it out for one"
+            )
         with suppress(UnusableCheckpointError):  # which the fit tells, or `--force` replaces
             check_place(folder)
 
 
-def _checkpoint(arguments: argparse.Namespace) -> Any:
+def _checkpoint(arguments: argparse.Namespace) -> Path | None:
     """The folder that the fit goes on from if it is ended: the one named, or one beside the output."""
     if arguments.no_checkpoint:
         return None
@@ -178,7 +182,7 @@ def _estimator(arguments: argparse.Namespace, group: AnyGroup) -> MFA:
     start = _start(arguments)
     names = ("noise", "noise_prior", "solver", "max_iter", "tol", "random_state", "device")
     settings: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-    settings["verbose"] = int(group.first and terminal_shown(arguments.verbose))
+    settings["verbose"] = int(terminal_shown(arguments.verbose))
     settings |= {"checkpoint": _checkpoint(arguments), "distributed": group.size > 1}
     if isinstance(start, MFA):
         sizes = {"n_components": start.n_components_, "n_factors": start.n_factors_}
@@ -251,8 +255,8 @@ def _fit(mfa: MFA, rows: Any, arguments: argparse.Namespace, group: AnyGroup) ->
                 raise ValueError(f"{error}; --force deletes it") from error
             if not (arguments.force and group.any(unusable)):  # what is wrong on one process is an error on all
                 raise
-            if group.first:
-                discard(_checkpoint(arguments))
+            if group.first and mfa.checkpoint is not None:
+                discard(Path(mfa.checkpoint))
             group.barrier()
             mfa.fit(rows)
     except KeyboardInterrupt as error:
@@ -302,9 +306,8 @@ def kmeans(arguments: argparse.Namespace) -> None:
         rows = read_rows(arguments.data, arguments.layer)
         names = ("metric", "sampling", "pool_size", "refine_iter", "random_state", "device")
         settings: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-        settings["distributed"] = group.size > 1
-        shown = group.first and terminal_shown(arguments.verbose)
-        found = KMeansInitializer(arguments.clusters, **settings, verbose=int(shown)).fit(_own(rows, group))
+        settings |= {"distributed": group.size > 1, "verbose": int(terminal_shown(arguments.verbose))}
+        found = KMeansInitializer(arguments.clusters, **settings).fit(_own(rows, group))
         if group.first:
             write_centers(output, found)
     size = f"{plural(len(found.cluster_centers_), 'center')} of {plural(found.n_features_in_, 'feature')}"

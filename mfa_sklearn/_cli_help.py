@@ -15,7 +15,6 @@ from ._cli_shell import PROGRAM
 
 DEVICE = "where to compute: auto (a GPU where there is one), cpu, cuda, ..."
 MIXTURE = "folder of the mixture that `fit`, or `save_pretrained`, wrote"
-LAYER = "which layer of the folder, if it holds several"
 TABLE = "write the table to this .csv file instead of printing it"
 SEED = "seed of all random draws: one seed, one result"
 
@@ -32,15 +31,8 @@ class Parser(argparse.ArgumentParser):
     """A parser that says what a mistyped option or command may have meant."""
 
     def __init__(self, **options: Any) -> None:
-        self._names: list[str] = []
         self._given: list[str] = []
         super().__init__(formatter_class=_Help, **options)
-
-    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """As `argparse` does it; the option's names are remembered."""
-        action = super().add_argument(*names, **options)
-        self._names += action.option_strings
-        return action
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As `argparse` does it, but what a command does not know is refused by the command, which can give advice."""
@@ -62,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         for argument in self._given:
             if not self._is_known(argument):
                 name = argument.partition("=")[0]
-                close = _closest(name, self._names)
+                close = _closest(name, list(self._option_string_actions))
                 return f"; there is no option {name}" + (f", did you mean {close}?" if close else "")
         return ""
 
@@ -70,8 +62,8 @@ class Parser(argparse.ArgumentParser):
         """Whether an argument is an option's name or the beginning of one, or no option at all."""
         name = argument.partition("=")[0]
         if argument.startswith("--"):
-            return len(argument) == 2 or any(known.startswith(name) for known in self._names)
-        return not re.match(r"-[^\W\d]", argument) or argument[:2] in self._names
+            return len(argument) == 2 or any(known.startswith(name) for known in self._option_string_actions)
+        return not re.match(r"-[^\W\d]", argument) or argument[:2] in self._option_string_actions
 
 
 def _closest(name: str, names: Sequence[str]) -> str | None:
@@ -91,7 +83,6 @@ def add_fitted(parser: argparse.ArgumentParser) -> None:
     """A mixture and rows, the arguments of every command that says what the one makes of the other."""
     parser.add_argument("mixture", type=Path, help=MIXTURE)
     add_rows(parser, "activations")
-    parser.add_argument("--layer", type=int, metavar="L", help=LAYER)
     add_verbose(parser)
 
 
@@ -104,10 +95,21 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that loads a language model."""
+    parser.add_argument(
+        "--backend",
+        choices=("transformer_lens", "transformers"),
+        default="transformer_lens",
+        help="what loads the language model; transformers gives the same rows without TransformerLens",
+    )
+
+
 def add_rows(parser: argparse.ArgumentParser, name: str, nargs: str = "+", what: str = "") -> None:
-    """An argument for rows; several folders or files are read one after the other."""
+    """An argument for rows, and their layer; several folders or files are read one after the other."""
     where = "folder that `extract` wrote, or a table of numbers in a .npy file; several are read one after the other"
     parser.add_argument(name, type=Path, nargs=nargs, help=what + where)
+    parser.add_argument("--layer", type=int, metavar="L", help="which layer of the folder, if it holds several")
 
 
 def add_force(parser: argparse.ArgumentParser, what: str, *names: str) -> None:

@@ -1,11 +1,12 @@
 """Commands that several processes run together, started by torchrun or as it starts them (RANK, WORLD_SIZE, ... set).
 
 The first process reports and writes; the others are silent. Whatever one of them fails with ends all of them, with one
-line of the first's.
+line: the first's, or that of a process that has failed at what it does by itself.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import sys
@@ -74,16 +75,17 @@ class Launch(NamedTuple):
 
 
 @contextmanager
-def quiet(launch: Launch) -> Iterator[None]:
-    """Nothing that is printed inside the block is seen, unless it is the first process."""
+def quiet(launch: Launch) -> Iterator[io.StringIO]:
+    """Nothing that is printed inside the block is seen, unless it is the first process; what errors were is kept."""
+    unheard = io.StringIO()
     if not launch.rank:
-        yield
+        yield unheard
         return
     kept = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        sys.stdout = sys.stderr = nowhere
+        sys.stdout, sys.stderr = nowhere, unheard
         try:
-            yield
+            yield unheard
         finally:
             sys.stdout, sys.stderr = kept
 
@@ -136,11 +138,18 @@ def _place(device: str) -> Any:
     return resolve_device(device)
 
 
-def wait_for_first(launch: Launch) -> None:
-    """Where a command has failed: let the first process say why before any other ends."""
+def wait_for_first(launch: Launch, unheard: io.StringIO) -> None:
+    """Where a command has failed: let the first process say why before any other ends; one that failed alone says it.
+
+    Parameters
+    ----------
+    launch : Launch
+    unheard : StringIO
+        What `quiet` has kept of this process.
+    """
     if launch.size == 1:
         return
-    with suppress(Exception):  # whatever it is, the command has failed already
+    try:
         import torch.distributed as dist
 
         store, rank, _ = next(dist.rendezvous("env://", launch.rank, launch.size, timeout=_PATIENCE))
@@ -148,3 +157,6 @@ def wait_for_first(launch: Launch) -> None:
             store.set(_SAID, "")
         else:
             store.wait([_SAID], _PATIENCE)
+    except Exception:  # whatever it is: the first goes on with its own work, has ended, or cannot be asked
+        for line in unheard.getvalue().splitlines()[-1:]:
+            print(line, file=sys.stderr, flush=True)

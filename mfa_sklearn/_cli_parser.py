@@ -17,7 +17,7 @@ from . import (
     _cli_plot,
     _cli_search,
 )
-from ._cli_help import DEVICE, LAYER, MIXTURE, TABLE, Parser, add_command, add_fitted, add_force
+from ._cli_help import DEVICE, MIXTURE, TABLE, Parser, add_backend, add_command, add_fitted, add_force
 from ._cli_select import add_select
 from ._cli_shell import PROGRAM
 
@@ -165,7 +165,7 @@ def _add_plot(commands: Any) -> None:
 def _add_atlas(commands: Any) -> None:
     parser = _command(commands, "atlas", "all regions in one HTML file to browse, without a network")
     add_fitted(parser)
-    _cli_atlas.add_options(parser, device=DEVICE)
+    _cli_atlas.add_options(parser)
     add_force(parser, "a file")
 
 
@@ -177,7 +177,7 @@ def _add_evaluate(commands: Any) -> None:
         "\nA mixture, k-means, k-means + local PCA, a diagonal mixture and PCA of equal size are fitted on most texts\n"
         "and measured on the others.",
     )
-    _cli_evaluate.add_options(parser, layer=LAYER, table=TABLE, device=DEVICE)
+    _cli_evaluate.add_options(parser)
     add_force(parser, "a file")
 
 
@@ -196,7 +196,7 @@ def _add_steer(commands: Any) -> None:
         help="steer wherever the width fits, though the mixture was fitted elsewhere or nobody knows where",
     )
     add("--device", default="auto", help=DEVICE)
-    _cli_evaluate.add_backend(parser)
+    add_backend(parser)
     add("--top-k", type=int, default=10, metavar="N", help="list N tokens that rise and N that fall")
     add("--generate", type=int, default=0, metavar="N", help="also write N tokens of text, not steered and steered")
     add("--random-state", type=int, default=0, metavar="SEED", help="seed of the text that --generate samples")
@@ -206,7 +206,7 @@ def _add_steer(commands: Any) -> None:
 
 def _add_export(commands: Any) -> None:
     parser = _command(commands, "export", "a move as a file for other programs: EasySteer, llama.cpp")
-    _cli_export.add_options(parser, mixture=MIXTURE, factor_score=_factor_score)
+    _cli_export.add_options(parser)
     add_force(parser, "a file")
 
 
@@ -216,30 +216,6 @@ def _add_verify(commands: Any) -> None:
 
 
 def _add_move(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--alpha", type=float, default=0.6, help="how far to go: 0 changes nothing, 1 goes all the way")
-    add(
-        "--z",
-        nargs="+",
-        type=_factor_score,
-        default=[],
-        metavar="J=VALUE",
-        help="a place inside the component: scores of its factors in standard deviations, as in 0=20 8=-10",
-    )
+    parser.add_argument("--alpha", type=float, default=0.6, help="how far to go: 0 changes nothing, 1 goes all the way")
+    _cli_export.add_way(parser)
     add_select(parser, "tokens to move")
-    add(
-        "--method",
-        choices=("centroid", "direction", "transport"),
-        default="centroid",
-        help="move towards the component's mean, along the way from the mean of all to it, or by transport",
-    )
-
-
-def _factor_score(text: str) -> tuple[int, float]:
-    factor, equals, value = text.partition("=")
-    try:
-        if not equals:
-            raise ValueError
-        return int(factor), float(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not FACTOR=VALUE, as in 0=20") from None

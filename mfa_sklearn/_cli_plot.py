@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._base.files import replacing
 from ._base.words import plural, visible
 from ._cli_files import PICTURES, output_file, read_mixture, read_rows, read_table
-from ._cli_help import LAYER, MIXTURE, SEED, Parser, add_command, add_fitted, add_force, add_rows, add_verbose
+from ._cli_help import MIXTURE, SEED, Parser, add_command, add_fitted, add_force, add_rows, add_verbose
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -165,7 +165,6 @@ def _add_map(parser: Parser) -> None:
     add = parser.add_argument
     add("mixture", type=Path, help=MIXTURE)
     add_rows(parser, "activations", "*", "rows to take names from: ")
-    add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--color-by", default="cluster", metavar="COLUMN", help="cluster, weight, or a column of what `describe` writes"
     )
@@ -272,7 +271,6 @@ def _add_density(parser: Parser) -> None:
     add = parser.add_argument
     add("mixture", type=Path, help=MIXTURE)
     add_rows(parser, "activations", "*", "rows to draw below: ")
-    add("--layer", type=int, metavar="L", help=LAYER)
     add("--features", nargs="+", required=True, metavar="COLUMN", help="one or two columns, by name or number from 0")
     add(
         "--given",

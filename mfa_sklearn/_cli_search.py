@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._base.words import plural
 from ._cli_files import as_text, check_mixture_folder, give, mixture_folder, output_file, read_rows
-from ._cli_help import DEVICE, LAYER, SEED, TABLE, Parser, add_force, add_rows, number_or_auto
+from ._cli_help import DEVICE, SEED, TABLE, Parser, add_force, add_rows, number_or_auto
 from ._cli_shell import say
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ def add_options(parser: Parser) -> None:
     add_rows(parser, "data")
     add("-k", "--components", type=int, nargs="+", required=True, metavar="K", help="numbers of components to try")
     add("-q", "--factors", type=int, nargs="+", required=True, metavar="Q", help="numbers of factors to try")
-    add("--layer", type=int, metavar="L", help=LAYER)
     add(
         "--structures",
         nargs="+",

@@ -19,7 +19,7 @@ from ._cli_describe import describe
 from ._cli_evaluate import evaluate
 from ._cli_export import export, factor_scores
 from ._cli_extract import extract
-from ._cli_files import as_text, give, output_file, read_mixture, read_rows, verify
+from ._cli_files import as_text, give, output_file, read_language_model, read_mixture, read_rows, verify
 from ._cli_fit import fit, kmeans
 from ._cli_launch import Launch, quiet, wait_for_first
 from ._cli_parser import make_parser
@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     launch, status = Launch.told_by(os.environ), None
     try:
-        with lenient_output(), quiet(launch):
+        with lenient_output(), quiet(launch) as unheard:
             status = run(lambda: _run_command(argv))
     finally:
         if status != 0:
-            wait_for_first(launch)
+            wait_for_first(launch, unheard)
     return status
 
 
@@ -118,8 +118,6 @@ def _concepts(arguments: argparse.Namespace) -> None:
 
 def _steer(arguments: argparse.Namespace) -> None:
     from ._base.checks import check_count
-    from .activations import load_model
-    from .activations._language_model import model_of
     from .steering import MFASteerer
 
     output = output_file(arguments, (".csv",))
@@ -129,14 +127,8 @@ def _steer(arguments: argparse.Namespace) -> None:
     if not has_table and (output or not arguments.generate):
         raise ValueError("--select generated moves what is written: give --generate, and no --output for a table")
     mfa = read_mixture(arguments.mixture)
-    source = mfa.source_ or {}
-    if not (arguments.model or source.get("model")):
-        raise ValueError(
-            f"{arguments.mixture} does not say which language model it was fitted on: give --model and --layer"
-        )
-    name = model_of(source, arguments.model, near=(arguments.mixture, arguments.mixture.parent))
-    dtype, processing = source.get("dtype", "float32"), source.get("processing", "raw")
-    model = load_model(name, arguments.device, dtype, processing, backend=arguments.backend)
+    missing = "it was fitted on: give --model and --layer"
+    model = read_language_model(arguments, mfa.source_, arguments.mixture, missing)
     steerer = MFASteerer(model, mfa, arguments.layer, check_source=not arguments.no_source_check)
     move = {"component": arguments.component, "alpha": arguments.alpha, "z": z}
     move |= {"select": select, "method": arguments.method}

@@ -78,12 +78,14 @@ def test_a_fit_goes_on_from_a_mixture(folder: Path, tmp_path: Path, capsys: pyte
         (["-k", "2", "--held-out", "1.5"], "held_out"),
         (["-k", "2", "--checkpoint", "{f}/store"], "holds other things"),
         (["-k", "2", "--checkpoint", "{f}/x.npy"], "it is a file"),
+        (["-k", "2", "--checkpoint", "{out}/mix"], "mix' is inside the output, which holds a mixture and nothing else"),
+        (["-k", "2", "--checkpoint", "{out}/../{out.name}/mix/own"], "own' is inside the output"),
     ],
 )
 def test_what_cannot_be_fitted(
     folder: Path, tmp_path: Path, words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit(folder, tmp_path, *(word.format(f=folder) for word in words), status=2)
+    fit(folder, tmp_path, *(word.format(f=folder, out=tmp_path) for word in words), status=2)
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1 and os.listdir(tmp_path) == []
 

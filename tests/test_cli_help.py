@@ -34,6 +34,8 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ([*EXTRACT, "--site", "residul"], "; did you mean residual?"),
         ([*EXTRACT, "--colour"], "there is no option --colour"),
         (["concepts", "m", "x", "--by-concpet"], "did you mean --by-concept?"),
+        ([*FIT, "--no-checkpont"], "did you mean --no-checkpoint?"),
+        ([*FIT, "--no-checkpoint", "--checkpoint", "c"], "--checkpoint: not allowed with argument --no-checkpoint"),
         ([*FIT, "--tol", "abc"], "argument --tol: invalid value 'abc': give a number or 'auto'"),
         ([*FIT, "--noise-prior", "x"], "argument --noise-prior: invalid value 'x': give a number or 'auto'"),
         (["steer", "m", "The", "--component", "0", "--z", "0:2"], "'0:2' is not FACTOR=VALUE, as in 0=20"),

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch.distributed as dist
+from lm_fixtures import SENTENCES, save_tiny_model
 
-from mfa_sklearn import MFA
+from mfa_sklearn import MFA, ActivationStore
 from mfa_sklearn._cli_launch import Launch, quiet, together
 from mfa_sklearn._cli_shell import KNOWN_TO_GROUP, mistake
 from mfa_sklearn.cli import _COMMANDS, main
@@ -60,7 +61,7 @@ def test_only_the_first_process_is_heard(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_refusal_is_told_by_the_first_process_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mfa_sklearn.cli.wait_for_first", lambda launch: None)
+    monkeypatch.setattr("mfa_sklearn.cli.wait_for_first", lambda *_: None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     said = []
     for rank in ("0", "1"):
@@ -69,6 +70,26 @@ def test_a_refusal_is_told_by_the_first_process_alone(
         said.append(capsys.readouterr())
     assert said[0].err.count("\n") == 1 and "'verify' is the work of one process" in said[0].err
     assert said[1] == ("", "")
+
+
+@pytest.mark.filterwarnings("default:.*of an interrupted extraction")
+def test_what_a_process_does_by_itself_is_told_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_tiny_model(tmp_path / "model", "gpt2")
+    (tmp_path / "texts.txt").write_text("\n".join(SENTENCES))
+    for name in ("MASTER_ADDR", "MASTER_PORT"):  # nobody to ask whether the first has failed as well
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    words = ["--model", str(tmp_path / "model"), "--layer", "1", "--shard-size", "2", "-o", str(tmp_path / "store")]
+    said = []
+    for rank, texts in (("0", "texts.txt"), ("1", "nowhere.txt"), ("1", "texts.txt")):
+        monkeypatch.setenv("RANK", rank)
+        assert main(["extract", str(tmp_path / texts), *words]) == (2 if texts == "nowhere.txt" else 0)
+        said.append(capsys.readouterr())
+    assert said[0].out.endswith("incomplete: part 1 of 2 is missing); the other processes may still be at theirs\n")
+    assert said[1].err.startswith("mfa-sklearn: error: No such file: ") and said[1].err.count("\n") == 1
+    assert said[1].out == "" and said[2] == ("", "") and ActivationStore(tmp_path / "store").complete
 
 
 def test_one_process_is_no_group_and_others_must_know_where_to_meet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,7 @@ def differences(one: Any, other: Any, rounding: bool, name: str = "") -> list[st
 
 
 def parsed(argv: list[str]) -> argparse.Namespace:
-    """What was asked for, and how a child is asked for the same."""
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", nargs="+", choices=WORK, help="what to kill")
     parser.add_argument("--kills", type=int, default=10, help="how often (10)")

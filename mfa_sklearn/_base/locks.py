@@ -151,7 +151,7 @@ def _waited_for(path: Path, key: str, me: tuple[int, int, bool]) -> BinaryIO:
 def _acquire(path: Path, holder: tuple[int, int, bool] | None, brief: bool) -> BinaryIO:
     """An open file that is locked, or whose earlier holder is gone."""
     if holder is not None and holder[0] == os.getpid():
-        raise _HeldError(path, {"brief": holder[2], "here": True}, "another thread of this process")
+        raise _HeldError(path, {"brief": holder[2]}, "another thread of this process")
     while True:
         try:
             file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)

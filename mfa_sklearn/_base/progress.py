@@ -6,6 +6,7 @@ seconds, besides the first, which says what begins, and the last. What cannot be
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -139,7 +140,7 @@ def _begun(stream: TextIO | None, *how: Any) -> Progress | None:
     if stream is None:
         return None
     try:
-        return _Bar(stream, *how) if _is_terminal(stream) and _has_tqdm() else _Lines(stream, *how)
+        return (_Bar if _is_terminal(stream) and _has_size(stream) and _has_tqdm() else _Lines)(stream, *how)
     except _UNSHOWN:
         return None
 
@@ -161,7 +162,6 @@ class _Lines(Progress):
         self.stream, self.what, self.unit, self.at_most, self.clock = stream, what, unit, at_most, clock
         self.initial, self.began = initial, clock()
         self.figures: dict[str, Any] = {}
-        self.told = -1  # what the last line said was done
         self._tell()
 
     def update(self, n: int = 1, **figures: Any) -> None:
@@ -195,7 +195,9 @@ class _Lines(Progress):
         rate = self._per_second()
         if rate <= 0:
             return ""
-        return f"{rate:,.3g} {_many(self.unit)}/s" if 1 <= rate < 1000 else _rate_in_words(rate, self.unit)
+        if rate < 1:
+            return f"{1 / rate:,.3g} s/{self.unit}"
+        return f"{rate:{',.3g' if rate < 1000 else ',.0f'}} {_many(self.unit)}/s"
 
     def _left(self) -> str:
         rate = self._per_second()
@@ -250,10 +252,6 @@ def _figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else visible(value)
 
 
-def _rate_in_words(rate: float, unit: str) -> str:
-    return f"{rate:,.0f} {_many(unit)}/s" if rate >= 1 else f"{1 / rate:,.3g} s/{unit}"
-
-
 def _many(unit: str) -> str:
     return f"{unit}es" if unit.endswith(("ch", "s", "x")) else f"{unit}s"
 
@@ -270,6 +268,14 @@ def _is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except (AttributeError, ValueError):  # no file, or a closed one
         return False
+
+
+def _has_size(stream: TextIO) -> bool:
+    """Whether a terminal does not say that it has no columns or lines, as some containers' do: a bar would be empty."""
+    try:
+        return min(os.get_terminal_size(stream.fileno())) > 0
+    except _UNSHOWN:
+        return True
 
 
 def _has_tqdm() -> bool:

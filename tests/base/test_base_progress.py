@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import os
 import re
 import sys
 from typing import Any
@@ -134,6 +135,17 @@ def test_a_terminal_without_tqdm_gets_lines(monkeypatch: pytest.MonkeyPatch) -> 
     with progress(1, "rows", "row", stream=stream) as bar:
         bar.update()
     assert "1 of 1 row, " in stream.getvalue().splitlines()[-1]
+
+
+def test_a_terminal_of_no_size_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tqdm")
+    stream = Terminal()
+    monkeypatch.setattr(stream, "fileno", lambda: 2)
+    for size, shown in ((0, 0), "rows: 1 of 1 row, "), ((80, 0), "rows: 1 of 1 row, "), ((80, 24), "1/1"):
+        monkeypatch.setattr("os.get_terminal_size", lambda _, size=size: os.terminal_size(size))
+        with progress(1, "rows", "row", stream=stream) as bar:
+            bar.update()
+        assert shown in stream.getvalue().splitlines()[-1]
 
 
 class Broken(io.StringIO):
