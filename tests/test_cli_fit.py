@@ -204,6 +204,6 @@ def test_lines_are_shown_where_they_are_asked_for(
     assert capsys.readouterr().err == ""
     fit(folder, tmp_path / "c", *words, "--verbose")
     said = capsys.readouterr()
-    assert "log likelihood" in said.err.splitlines()[-1] and said.out.count("\n") == 1
+    assert "lower bound" in said.err.splitlines()[-1] and said.out.count("\n") == 1
     run("kmeans", folder / "x.npy", "-k", "2", "-o", tmp_path / "c.safetensors", "--verbose")
     assert "k-means on 300 rows: " in capsys.readouterr().err

@@ -191,7 +191,7 @@ class Fitting:
         if self._problem.held_out is not None:
             self._held_out.append(self._problem.held_out.log_likelihood(self._solver.params))
             figures["held_out"] = self._held_out[-1]
-        shown = {"log_likelihood": step.bound - self._problem.log_scale, "note": step.note or None}
+        shown = {"lower_bound": step.bound - self._problem.log_scale, "note": step.note or None}
         self._bar.update(1, **shown | figures)
         ended = course.converged or len(course.steps) >= self._mfa.max_iter
         self._checkpoint.keep(partial(self._state, course), len(course.steps), now=ended)

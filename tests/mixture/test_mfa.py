@@ -149,7 +149,7 @@ def test_warnings_point_at_the_line_that_asked():
 def test_progress_is_printed_in_the_units_of_score(capsys):
     mfa = quick(verbose=1, annealing=1)
     out, err = capsys.readouterr()
-    assert out == "" and f"log likelihood {mfa.lower_bounds_[-2]:.6g}" in err.splitlines()[-1]
+    assert out == "" and f"lower bound {mfa.lower_bounds_[-2]:.6g}" in err.splitlines()[-1]
     quick()
     assert capsys.readouterr() == ("", "")
 

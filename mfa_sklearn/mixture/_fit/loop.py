@@ -18,7 +18,7 @@ KINDS = ("plain", "extrapolated", "moved", "dropped")
 class Step(NamedTuple):
     """What a solver's step says of itself."""
 
-    bound: float  # mean log-likelihood per row that progress is judged by
+    bound: float  # mean log-likelihood per row and log prior, which progress is judged by
     comparable: bool  # whether the bound may be compared with the last that could be
     note: str = ""  # for people
     temperature: float = 1.0  # that posteriors were flattened by

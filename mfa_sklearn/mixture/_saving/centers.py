@@ -49,7 +49,7 @@ def read_centers(path: Path) -> KMeansInitializer:
     ValueError
         If it is none.
     """
-    with reading(path, "centers of k-means"):
+    with reading(path, "centers of k-means (a file that `kmeans` wrote, or a .npy file)"):
         centers, facts = _from_table(path) if path.suffix.lower() == ".npy" else _from_file(path)
         if centers.ndim != 2 or centers.dtype.kind not in "iuf" or not np.isfinite(centers).all():
             found = f"{centers.dtype} of shape {centers.shape}"
