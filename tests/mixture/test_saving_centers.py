@@ -58,7 +58,7 @@ def other(path: Path, facts: Any = None, centers: Any = X, metadata: Any = None)
         (lambda path: path.write_bytes(b""), "cannot be read as centers of k-means"),
         (lambda path: path.write_bytes(b"{" * 99), "cannot be read as centers of k-means"),
         (lambda path: other(path, metadata={}), "is not of centers: its format is None"),
-        (lambda path: other(path, metadata={"format": FORMAT}), "a file that `kmeans` wrote, or a .npy file.: KeyError"),
+        (lambda path: other(path, metadata={"format": FORMAT}), "a file that `kmeans` wrote, or a .npy.*: KeyError"),
         (lambda path: other(path, {"format_version": 2}), "was written by mfa-sklearn 9.9, which is later"),
         (lambda path: other(path, centers=X[0]), r"float64 of shape \(3,\): give finite numbers"),
         (lambda path: other(path, centers=X * np.nan), "give finite numbers"),
