@@ -21,7 +21,7 @@ from mfa_sklearn import MFA, KMeansInitializer, datasets
 from mfa_sklearn.mixture._em.exact import ExactPass
 from mfa_sklearn.mixture._em.solver import EMSolver
 from mfa_sklearn.mixture._fit.loop import run
-from mfa_sklearn.mixture._fit.problem import Problem, pose
+from mfa_sklearn.mixture._fit.problem import Known, Problem, pose
 from mfa_sklearn.mixture._model.params import MFAParams
 from mfa_sklearn.mixture._solvers import starting_params
 from mfa_sklearn.mixture._validation import check_rows
@@ -84,7 +84,8 @@ def ours(setting: Setting, noise: str) -> dict[str, Any]:
 
 def posed(estimator: MFA, X: np.ndarray) -> tuple[Problem, MFAParams]:
     """What the estimator would fit, and from where."""
-    problem = pose(estimator, X, check_rows(estimator, X, reset=True), None)
+    known = Known(np.random.RandomState(estimator.random_state))
+    problem = pose(estimator, X, check_rows(estimator, X, reset=True), None, known)
     return problem, starting_params(estimator, problem, 0)
 
 
